@@ -1,0 +1,197 @@
+//! `kd demo`: a teacher, a student alone, and the same student distilled, on data that kd brings along.
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use kd_core::{CountCosts, Error, Result, RunFolder};
+use kd_models::Network;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::recipe::new_folder;
+use super::{set_threads, stop_on_interrupt};
+use crate::args::{MachineOptions, RunOptions};
+use crate::job::{Job, Outcome, outcome};
+use crate::output::{self, count, percent};
+use crate::progress::Progress;
+use crate::recipe::Recipe;
+
+const TEACHER: &str = include_str!("demo/teacher.toml");
+const STUDENT: &str = include_str!("demo/student.toml");
+const DISTILLED: &str = include_str!("demo/distilled.toml");
+
+/// The file that makes a folder a demo's.
+const MARK: &str = "demo.json";
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Demo {
+    seed: u64,
+}
+
+pub(super) fn run(options: &RunOptions, seed: u64) -> Result<()> {
+    set_threads(&options.machine)?;
+    let out = options
+        .out
+        .clone()
+        .unwrap_or_else(|| new_folder("demo", seed));
+    // Says no to a folder with something in it; the lock is let go at once, the parts have their own.
+    drop(RunFolder::create(&out)?);
+    let mark = serde_json::to_vec(&Demo { seed }).map_err(|error| Error::method(MARK, error))?;
+    kd_core::write_atomically(&out.join(MARK), &mark)?;
+    all_three(&out, &options.machine, seed)
+}
+
+pub(super) fn is_demo(folder: &Path) -> bool {
+    folder.join(MARK).is_file()
+}
+
+pub(super) fn resume(folder: &Path, machine: &MachineOptions) -> Result<()> {
+    let path = folder.join(MARK);
+    let text = std::fs::read(&path).map_err(Error::io("read", &path))?;
+    let demo: Demo = serde_json::from_slice(&text).map_err(|error| Error::BadFile {
+        path,
+        offset: 0,
+        problem: error.to_string(),
+        remedy: "start the demo again in a new folder".into(),
+    })?;
+    all_three(folder, machine, demo.seed)
+}
+
+/// One of the three networks.
+struct Part {
+    title: &'static str,
+    network: String,
+    params: u64,
+    macs: u64,
+    outcome: Outcome,
+}
+
+fn all_three(folder: &Path, machine: &MachineOptions, seed: u64) -> Result<()> {
+    let stop = stop_on_interrupt()?;
+    output::remark(
+        "data: fashion-mnist-mini, 5,000 training and 2,000 test images of Fashion-MNIST, 10 classes",
+    );
+    let teacher_model = format!("teachers.0.model={}", folder.join("teacher").display());
+    let parts = [
+        ("teacher", "teacher", TEACHER, None),
+        ("student alone", "student-alone", STUDENT, None),
+        (
+            "student distilled",
+            "student-distilled",
+            DISTILLED,
+            Some(teacher_model),
+        ),
+    ];
+    let parts = parts
+        .into_iter()
+        .map(|(title, name, text, extra)| {
+            let mut overrides = vec![format!("seed={seed}")];
+            overrides.extend(extra);
+            let recipe = Recipe::read(name, text, &overrides, None)?;
+            one(title, &folder.join(name), recipe, machine, &stop)
+        })
+        .collect::<Result<Vec<Part>>>()
+        .map_err(|error| whole_demo(error, folder))?;
+    report(folder, &parts, machine.json);
+    Ok(())
+}
+
+/// Trains one of the three, goes on with it, or takes what is done already.
+fn one(
+    title: &'static str,
+    path: &Path,
+    recipe: Recipe,
+    machine: &MachineOptions,
+    stop: &AtomicBool,
+) -> Result<Part> {
+    let place = machine.place.data_dir.as_deref();
+    let begun = path.join("recipe.toml").is_file();
+    let (job, folder) = if begun {
+        let folder = RunFolder::open(path)?;
+        (Job::reopen(&folder, machine.device, place)?, folder)
+    } else {
+        // A kill between the making of the folder and its recipe leaves nothing worth keeping.
+        if path.exists() {
+            std::fs::remove_dir_all(path).map_err(Error::io("remove", path))?;
+        }
+        let job = Job::prepare(recipe, machine.device, place)?;
+        let folder = job.begin(path)?;
+        (job, folder)
+    };
+    let outcome = match outcome(path)? {
+        Some(done) => done,
+        None => job.run(&folder, stop, &mut Progress::new(format!("{title:<17}")))?,
+    };
+    let spec = job.spec().clone();
+    let costs = Network::build(&spec, 0, job.device())?.costs(spec.input)?;
+    Ok(Part {
+        title,
+        network: spec.name,
+        params: costs.params(),
+        macs: costs.macs(),
+        outcome,
+    })
+}
+
+/// An interruption of a part is one of the whole demo.
+fn whole_demo(error: Error, folder: &Path) -> Error {
+    match error {
+        Error::Interrupted { phase, step, .. } => Error::Interrupted {
+            run: folder.to_owned(),
+            phase,
+            step,
+        },
+        other => other,
+    }
+}
+
+fn report(folder: &Path, parts: &[Part], as_json: bool) {
+    if as_json {
+        let mut object = serde_json::Map::new();
+        for part in parts {
+            let value = json!({
+                "network": part.network,
+                "accuracy": part.outcome.accuracy,
+                "params": part.params,
+                "macs": part.macs,
+                "seconds": part.outcome.seconds,
+                "agreement": part.outcome.metrics.get("agreement"),
+            });
+            object.insert(part.title.replace(' ', "_"), value);
+        }
+        object.insert("run".into(), json!(folder));
+        output::json(&object);
+        return;
+    }
+    let rows: Vec<Vec<String>> = parts
+        .iter()
+        .map(|part| {
+            let agreement = part.outcome.metrics.get("agreement");
+            vec![
+                part.title.to_owned(),
+                part.network.clone(),
+                count(part.params),
+                count(part.macs),
+                percent(part.outcome.accuracy),
+                agreement.map_or_else(|| "-".into(), |&share| percent(share)),
+                format!("{:.1}", part.outcome.seconds),
+            ]
+        })
+        .collect();
+    let head = [
+        "",
+        "network",
+        "parameters",
+        "MACs",
+        "accuracy",
+        "agrees with teacher",
+        "seconds",
+    ];
+    output::table(&head, &rows);
+    output::line("");
+    output::line(&format!(
+        "student in {}",
+        folder.join("student-distilled").join("model").display()
+    ));
+}

@@ -1,0 +1,69 @@
+//! One file a command.
+
+mod data;
+mod demo;
+mod eval;
+mod models;
+mod recipe;
+mod resume;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::CommandFactory;
+use kd_core::{Error, Result};
+
+use crate::args::{Args, Command, MachineOptions};
+use crate::output;
+
+/// Runs what was typed.
+pub(crate) fn run(args: Args) -> Result<()> {
+    match args.command {
+        Command::Demo { run, seed } => demo::run(&run, seed),
+        Command::Train(options) => recipe::run(&options, "train"),
+        Command::Distill(options) => recipe::run(&options, "offline"),
+        Command::Resume { folder, machine } => resume::run(&folder, &machine),
+        Command::Eval {
+            model,
+            data,
+            split,
+            batch_size,
+            machine,
+        } => eval::run(&model, &data, split, batch_size, &machine),
+        Command::Data { what } => data::run(&what),
+        Command::Models { data, json } => models::run(&data, json),
+        Command::Completions { shell } => {
+            let mut command = Args::command();
+            clap_complete::generate(shell, &mut command, "kd", &mut std::io::stdout());
+            Ok(())
+        }
+    }
+}
+
+/// Sizes the thread pool of the CPU backend, which must be done before its first use.
+fn set_threads(machine: &MachineOptions) -> Result<()> {
+    let Some(threads) = machine.threads else {
+        return Ok(());
+    };
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(usize::from(threads))
+        .build_global()
+        .map_err(|error| Error::method("--threads", error))
+}
+
+/// The flag that Ctrl-C sets. The second Ctrl-C ends the process at once; the last checkpoint stays good.
+fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            #[expect(clippy::exit, reason = "the person asked twice")]
+            std::process::exit(130);
+        }
+        output::notice(
+            "finishing the step and writing a checkpoint; press Ctrl-C again to stop at once",
+        );
+    })
+    .map_err(|error| Error::method("the handler of Ctrl-C", error))?;
+    Ok(stop)
+}

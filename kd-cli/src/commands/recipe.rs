@@ -1,0 +1,82 @@
+//! `kd train` and `kd distill`.
+
+use std::path::{Path, PathBuf};
+
+use kd_core::{Error, Result};
+
+use super::{set_threads, stop_on_interrupt};
+use crate::args::RecipeOptions;
+use crate::job::{Job, Outcome};
+use crate::output::{self, percent};
+use crate::progress::Progress;
+use crate::recipe::Recipe;
+
+pub(super) fn run(options: &RecipeOptions, method: &'static str) -> Result<()> {
+    let machine = &options.run.machine;
+    set_threads(machine)?;
+    let path = &options.recipe;
+    let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+    let mut overrides = options.overrides.clone();
+    overrides.extend(options.seed.map(|seed| format!("seed={seed}")));
+    let recipe = Recipe::read(&path.display().to_string(), &text, &overrides, Some(method))?;
+    let job = Job::prepare(recipe, machine.device, machine.place.data_dir.as_deref())?;
+    if options.dry_run {
+        output::line(job.recipe().resolved()?.trim_end());
+        let extra = job.extra_parameters()?;
+        if extra > 0 {
+            output::remark(&format!(
+                "{} parameters are trained beside the student",
+                output::count(extra as u64)
+            ));
+        }
+        return Ok(());
+    }
+    let out = match &options.run.out {
+        Some(out) => out.clone(),
+        None => new_folder(
+            path.file_stem()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .as_ref(),
+            job.recipe().seed(),
+        ),
+    };
+    let stop = stop_on_interrupt()?;
+    let folder = job.begin(&out)?;
+    let outcome = job.run(&folder, &stop, &mut Progress::new(job.spec().name.clone()))?;
+    report(&outcome, machine.json);
+    Ok(())
+}
+
+/// What `kd train`, `kd distill` and `kd resume` print at the end.
+pub(super) fn report(outcome: &Outcome, json: bool) {
+    if json {
+        output::json(outcome);
+        return;
+    }
+    let best = format!(
+        "best {} after epoch {}",
+        percent(outcome.best_accuracy),
+        outcome.best_epoch
+    );
+    output::line(&format!(
+        "accuracy {} after epoch {} ({best}), {:.1} s",
+        percent(outcome.accuracy),
+        outcome.epochs,
+        outcome.seconds
+    ));
+    output::line(&format!("model in {}", outcome.run.join("model").display()));
+}
+
+/// `runs/NAME-seedN`, or the first of `-2`, `-3`, ... that is not there yet.
+pub(super) fn new_folder(name: &str, seed: u64) -> PathBuf {
+    let base = format!("{name}-seed{seed}");
+    let first = Path::new("runs").join(&base);
+    if !first.exists() {
+        return first;
+    }
+    (2_u32..)
+        .map(|n| Path::new("runs").join(format!("{base}-{n}")))
+        .find(|path| !path.exists())
+        .unwrap_or(first)
+}

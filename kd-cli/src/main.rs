@@ -1,0 +1,7 @@
+//! The `kd` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    kd_cli::main()
+}

@@ -1,0 +1,61 @@
+//! Progress on a terminal: rate, time left, losses, the last evaluation. Nothing where there is no terminal.
+
+use indicatif::{ProgressBar, ProgressStyle};
+use kd_core::{Metrics, Observer, PhaseOutcome, Plan, StepContext};
+
+/// A bar for each phase on standard error.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    title: String,
+    bar: ProgressBar,
+    epochs: usize,
+    evaluation: String,
+}
+
+impl Progress {
+    /// A bar that begins with `title`.
+    pub(crate) fn new(title: impl Into<String>) -> Self {
+        Self {
+            title: title.into(),
+            bar: ProgressBar::hidden(),
+            epochs: 0,
+            evaluation: String::new(),
+        }
+    }
+}
+
+impl Observer for Progress {
+    fn phase_started(&mut self, _phase: &str, plan: &Plan, step: usize) {
+        // indicatif draws on standard error, and only if that is a terminal.
+        self.bar = ProgressBar::new(plan.total_steps as u64);
+        let style = "{prefix} {wide_bar} {pos}/{len} steps, {per_sec}, {eta} left, {msg}";
+        if let Ok(style) = ProgressStyle::with_template(style) {
+            self.bar.set_style(style);
+        }
+        self.bar.set_prefix(self.title.clone());
+        self.bar.set_position(step as u64);
+        self.bar.reset_eta();
+        self.epochs = plan.epochs();
+    }
+
+    fn step_done(&mut self, at: StepContext, losses: Option<&Metrics>) {
+        self.bar.set_position(at.step as u64 + 1);
+        let loss = losses.and_then(|losses| losses.get("total"));
+        let loss = loss
+            .map(|loss| format!(", loss {loss:.4}"))
+            .unwrap_or_default();
+        let epoch = format!("epoch {}/{}", at.epoch + 1, self.epochs);
+        self.bar
+            .set_message(format!("{epoch}{loss}{}", self.evaluation));
+    }
+
+    fn evaluated(&mut self, _phase: &str, _epoch: usize, metrics: &Metrics, _is_best: bool) {
+        if let Some(accuracy) = metrics.get("accuracy") {
+            self.evaluation = format!(", accuracy {:.2} %", 100.0 * accuracy);
+        }
+    }
+
+    fn phase_done(&mut self, _outcome: &PhaseOutcome) {
+        self.bar.finish_and_clear();
+    }
+}

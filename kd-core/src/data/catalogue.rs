@@ -1,0 +1,126 @@
+//! The table of the data sets that are known by name.
+
+use super::CifarLabels;
+use super::info::Layout;
+use crate::{DatasetInfo, ImageShape};
+
+const MNIST: DatasetInfo = DatasetInfo {
+    name: "mnist",
+    aliases: &[],
+    classes: 10,
+    class_names: &["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"],
+    shape: ImageShape {
+        channels: 1,
+        height: 28,
+        width: 28,
+    },
+    train: 60_000,
+    test: 10_000,
+    mean: &[0.130_660],
+    std: &[0.308_108],
+    source: "http://yann.lecun.com/exdb/mnist/",
+    licence: "CC BY-SA 3.0 as usually reported; the files carry no licence text",
+    citation: "LeCun, Bottou, Bengio, Haffner, \"Gradient-based learning applied to document recognition\", Proc. IEEE 86(11), 1998",
+    embedded: false,
+    folders: &["mnist", "MNIST/raw"],
+    layout: Layout::Idx,
+};
+
+const FASHION_MNIST: DatasetInfo = DatasetInfo {
+    name: "fashion-mnist",
+    aliases: &["fmnist"],
+    class_names: &[
+        "t-shirt/top",
+        "trouser",
+        "pullover",
+        "dress",
+        "coat",
+        "sandal",
+        "shirt",
+        "sneaker",
+        "bag",
+        "ankle boot",
+    ],
+    mean: &[0.286_041],
+    std: &[0.353_024],
+    source: "https://github.com/zalandoresearch/fashion-mnist",
+    licence: "MIT, copyright 2017 Zalando SE",
+    citation: "Xiao, Rasul, Vollgraf, \"Fashion-MNIST: a novel image dataset for benchmarking machine learning algorithms\", arXiv:1708.07747",
+    folders: &["fashion-mnist", "FashionMNIST/raw"],
+    ..MNIST
+};
+
+/// It keeps the normalisation of the whole set, so that a network that was trained on the one can be used on the other.
+const FASHION_MNIST_MINI: DatasetInfo = DatasetInfo {
+    name: "fashion-mnist-mini",
+    aliases: &["fmnist-mini"],
+    train: 5_000,
+    test: 2_000,
+    source: "part of kd: the first 500 train and 200 test images of each class of Fashion-MNIST, https://github.com/zalandoresearch/fashion-mnist",
+    embedded: true,
+    folders: &[],
+    layout: Layout::Embedded,
+    ..FASHION_MNIST
+};
+
+const CIFAR10: DatasetInfo = DatasetInfo {
+    name: "cifar10",
+    aliases: &[],
+    classes: 10,
+    class_names: &[
+        "airplane",
+        "automobile",
+        "bird",
+        "cat",
+        "deer",
+        "dog",
+        "frog",
+        "horse",
+        "ship",
+        "truck",
+    ],
+    shape: ImageShape {
+        channels: 3,
+        height: 32,
+        width: 32,
+    },
+    train: 50_000,
+    test: 10_000,
+    mean: &[0.491_400, 0.482_158, 0.446_531],
+    std: &[0.247_032, 0.243_485, 0.261_588],
+    source: "https://www.cs.toronto.edu/~kriz/cifar.html (cifar-10-binary.tar.gz)",
+    licence: "none stated; free for research, cite",
+    citation: "Krizhevsky, \"Learning multiple layers of features from tiny images\", technical report, University of Toronto, 2009",
+    embedded: false,
+    folders: &["cifar-10-batches-bin"],
+    layout: Layout::Cifar10,
+};
+
+const CIFAR100: DatasetInfo = DatasetInfo {
+    name: "cifar100",
+    classes: 100,
+    class_names: &[],
+    mean: &[0.5071, 0.4865, 0.4409],
+    std: &[0.2673, 0.2564, 0.2762],
+    source: "https://www.cs.toronto.edu/~kriz/cifar.html (cifar-100-binary.tar.gz)",
+    folders: &["cifar-100-binary"],
+    layout: Layout::Cifar100(CifarLabels::Fine),
+    ..CIFAR10
+};
+
+const CIFAR100_COARSE: DatasetInfo = DatasetInfo {
+    name: "cifar100-coarse",
+    classes: 20,
+    layout: Layout::Cifar100(CifarLabels::Coarse),
+    ..CIFAR100
+};
+
+/// In the order in which they are listed.
+pub(super) static KNOWN: [DatasetInfo; 6] = [
+    FASHION_MNIST_MINI,
+    FASHION_MNIST,
+    MNIST,
+    CIFAR10,
+    CIFAR100,
+    CIFAR100_COARSE,
+];

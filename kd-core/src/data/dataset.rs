@@ -1,0 +1,251 @@
+//! A data set: contiguous pixels, labels, and what is known of both.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use sha2::{Digest, Sha256};
+
+use crate::{Error, ImageShape, Result, Split};
+
+/// Images and labels in memory, decoded once and shared by all clones.
+///
+/// A sample's id is its position here, and stays its id in every [`Subset`](crate::Subset): views and stored teacher
+/// outputs are keyed by it.
+///
+/// ```
+/// use kd_core::{Dataset, ImageShape, Split};
+/// let shape = ImageShape::new(1, 2, 2);
+/// let data = Dataset::new("tiny", Split::Train, shape, 2, vec![0, 50, 100, 150, 9, 9, 9, 9], vec![0, 1])?;
+/// assert_eq!((data.len(), data.label(1), data.image(0)), (2, Some(1), Some(&[0, 50, 100, 150][..])));
+/// # Ok::<(), kd_core::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Dataset {
+    store: Arc<Store>,
+}
+
+struct Store {
+    name: String,
+    split: Split,
+    shape: ImageShape,
+    classes: usize,
+    class_names: Option<Vec<String>>,
+    images: Vec<u8>,
+    labels: Vec<u16>,
+    hash: OnceLock<String>,
+}
+
+impl Dataset {
+    /// A data set of `images`, one after the other, each channel by channel and row by row, and a label for each.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Shape`] if the bytes are not one image for each label, [`Error::Config`] if there is no sample, no pixel
+    /// or no class, more samples or classes than can be numbered (32 and 16 bits), or a label that is not below `classes`.
+    pub fn new(
+        name: impl Into<String>,
+        split: Split,
+        shape: ImageShape,
+        classes: usize,
+        images: Vec<u8>,
+        labels: Vec<u16>,
+    ) -> Result<Self> {
+        let name = name.into();
+        let field = |part: &str| format!("data set `{name}`: {part}");
+        let image_bytes = shape
+            .checked_bytes()
+            .filter(|bytes| *bytes > 0)
+            .ok_or_else(|| {
+                Error::config(
+                    field("shape"),
+                    format!("must have at least one pixel and fit into memory, got {shape}"),
+                )
+            })?;
+        if classes == 0 || classes > usize::from(u16::MAX) + 1 {
+            return Err(Error::config(
+                field("classes"),
+                format!("must be 1 to 65536, got {classes}"),
+            ));
+        }
+        if labels.is_empty() || u32::try_from(labels.len()).is_err() {
+            let problem = format!("must be 1 to {} samples, got {}", u32::MAX, labels.len());
+            return Err(Error::config(field("labels"), problem));
+        }
+        if image_bytes.checked_mul(labels.len()) != Some(images.len()) {
+            return Err(Error::Shape {
+                what: field("images"),
+                expected: format!(
+                    "{} images of {shape} = {image_bytes} bytes each",
+                    labels.len()
+                ),
+                found: format!("{} bytes", images.len()),
+                remedy: "give one image for each label".into(),
+            });
+        }
+        if let Some((sample, label)) = labels
+            .iter()
+            .enumerate()
+            .find(|(_, label)| usize::from(**label) >= classes)
+        {
+            let problem = format!(
+                "must be below {classes} (the number of classes), got {label} for sample {sample}"
+            );
+            return Err(Error::config(field("labels"), problem));
+        }
+        let hash = OnceLock::new();
+        let store = Store {
+            name,
+            split,
+            shape,
+            classes,
+            class_names: None,
+            images,
+            labels,
+            hash,
+        };
+        Ok(Self {
+            store: Arc::new(store),
+        })
+    }
+
+    /// The same data set with names for its classes, in label order.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if there are more or fewer names than classes.
+    pub fn with_class_names<S: Into<String>>(
+        self,
+        names: impl IntoIterator<Item = S>,
+    ) -> Result<Self> {
+        let names: Vec<String> = names.into_iter().map(Into::into).collect();
+        if names.len() != self.classes() {
+            let problem = format!(
+                "must be {} names, one a class, got {}",
+                self.classes(),
+                names.len()
+            );
+            return Err(Error::config(
+                format!("data set `{}`: class names", self.name()),
+                problem,
+            ));
+        }
+        // Nothing is copied as long as nobody else holds the data yet, which is the case right after reading.
+        let mut store = Arc::try_unwrap(self.store).unwrap_or_else(|shared| shared.copy());
+        store.class_names = Some(names);
+        Ok(Self {
+            store: Arc::new(store),
+        })
+    }
+
+    /// The name that it goes by.
+    pub fn name(&self) -> &str {
+        &self.store.name
+    }
+
+    /// Which part of the whole this is.
+    pub fn split(&self) -> Split {
+        self.store.split
+    }
+
+    /// The size of each image.
+    pub fn shape(&self) -> ImageShape {
+        self.store.shape
+    }
+
+    /// The number of classes; every label is below it.
+    pub fn classes(&self) -> usize {
+        self.store.classes
+    }
+
+    /// The names of the classes in label order, where they are known.
+    pub fn class_names(&self) -> Option<&[String]> {
+        self.store.class_names.as_deref()
+    }
+
+    /// The number of samples, at least one.
+    #[expect(clippy::len_without_is_empty, reason = "a data set is never empty")]
+    pub fn len(&self) -> usize {
+        self.store.labels.len()
+    }
+
+    /// All pixels, `[samples, channels, height, width]`, 0 to 255.
+    pub fn images(&self) -> &[u8] {
+        &self.store.images
+    }
+
+    /// All labels, by sample id.
+    pub fn labels(&self) -> &[u16] {
+        &self.store.labels
+    }
+
+    /// The pixels of sample `id`, `[channels, height, width]`, if there is such a sample.
+    pub fn image(&self, id: u32) -> Option<&[u8]> {
+        let bytes = self.store.shape.bytes();
+        let start = usize::try_from(id).ok()?.checked_mul(bytes)?;
+        self.store.images.get(start..start.checked_add(bytes)?)
+    }
+
+    /// The label of sample `id`, if there is such a sample.
+    pub fn label(&self, id: u32) -> Option<u16> {
+        self.store.labels.get(usize::try_from(id).ok()?).copied()
+    }
+
+    /// The SHA-256, in hexadecimal, of shape, class count, images and labels; neither name nor split enter it.
+    ///
+    /// Computed on first use and kept.
+    pub fn hash(&self) -> &str {
+        self.store.hash.get_or_init(|| {
+            let Store {
+                shape,
+                classes,
+                images,
+                labels,
+                ..
+            } = &*self.store;
+            let mut hasher = Sha256::new();
+            for number in [
+                labels.len(),
+                shape.channels,
+                shape.height,
+                shape.width,
+                *classes,
+            ] {
+                hasher.update((number as u64).to_le_bytes());
+            }
+            hasher.update(images);
+            let labels: Vec<u8> = labels
+                .iter()
+                .flat_map(|label| label.to_le_bytes())
+                .collect();
+            hasher.update(labels);
+            crate::state::hex(&hasher.finalize())
+        })
+    }
+}
+
+impl Store {
+    fn copy(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            split: self.split,
+            shape: self.shape,
+            classes: self.classes,
+            class_names: self.class_names.clone(),
+            images: self.images.clone(),
+            labels: self.labels.clone(),
+            hash: self.hash.clone(),
+        }
+    }
+}
+
+impl fmt::Debug for Dataset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dataset")
+            .field("name", &self.name())
+            .field("split", &self.split())
+            .field("samples", &self.len())
+            .field("shape", &self.shape())
+            .field("classes", &self.classes())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,234 @@
+//! The data sets that are known by name.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::catalogue::KNOWN;
+use super::{CifarLabels, mini, read_cifar10, read_cifar100, read_idx};
+use crate::{DataRoots, Dataset, Error, ImageShape, Normalisation, Result, Split};
+
+/// What is known of a data set before it is read: enough to list it, to find it and to build a network for it.
+///
+/// ```
+/// use kd_core::{DataRoots, DatasetInfo, Split};
+/// let info = DatasetInfo::find("fashion-mnist-mini")?;
+/// let test = info.load(Split::Test, &DataRoots::default())?;
+/// assert_eq!((test.len(), test.classes()), (info.test, info.classes));
+/// # Ok::<(), kd_core::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Serialize)]
+#[non_exhaustive]
+pub struct DatasetInfo {
+    /// The name to ask for.
+    pub name: &'static str,
+    /// Other names that are understood.
+    pub aliases: &'static [&'static str],
+    /// The number of classes.
+    pub classes: usize,
+    /// The names of the classes in label order; empty where they are not known before reading.
+    pub class_names: &'static [&'static str],
+    /// The size of each image.
+    pub shape: ImageShape,
+    /// Training samples of the published set.
+    pub train: usize,
+    /// Test samples of the published set.
+    pub test: usize,
+    /// Mean of each channel of the training images, of pixel values divided by 255.
+    pub mean: &'static [f64],
+    /// Standard deviation of each channel of the training images, of pixel values divided by 255.
+    pub std: &'static [f64],
+    /// Where its files come from.
+    pub source: &'static str,
+    /// Under which terms.
+    pub licence: &'static str,
+    /// What to cite.
+    pub citation: &'static str,
+    /// Whether it is part of this crate and needs no file.
+    pub embedded: bool,
+    /// The folder below a data root, and others that are understood.
+    #[serde(skip)]
+    pub(super) folders: &'static [&'static str],
+    #[serde(skip)]
+    pub(super) layout: Layout,
+}
+
+/// How the files of a data set are named and read.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Layout {
+    Embedded,
+    Idx,
+    Cifar10,
+    Cifar100(CifarLabels),
+}
+
+impl DatasetInfo {
+    /// All data sets that are known by name, the one that needs no file first.
+    pub fn all() -> &'static [Self] {
+        &KNOWN
+    }
+
+    /// The data set that goes by `name`; case, `-`, `_` and spaces do not matter.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownName`] that lists the known names and the nearest.
+    pub fn find(name: &str) -> Result<&'static Self> {
+        let wanted = folded(name);
+        KNOWN
+            .iter()
+            .find(|info| {
+                folded(info.name) == wanted
+                    || info.aliases.iter().any(|alias| folded(alias) == wanted)
+            })
+            .ok_or_else(|| {
+                Error::unknown_name("data set", name, KNOWN.iter().map(|info| info.name))
+            })
+    }
+
+    /// The normalisation that a network trained on this set uses unless it says otherwise.
+    pub fn normalisation(&self) -> Normalisation {
+        Normalisation {
+            mean: self.mean.to_vec(),
+            std: self.std.to_vec(),
+        }
+    }
+
+    /// The files of one split below a data root, as the original archives name them; none if it is embedded.
+    pub fn files(&self, split: Split) -> Vec<String> {
+        let folder = self.folders.first().copied().unwrap_or_default();
+        self.names(split)
+            .into_iter()
+            .map(|name| format!("{folder}/{name}"))
+            .collect()
+    }
+
+    /// Reads one split from the first of `roots` that has all its files.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DataMissing`] if no folder has them all, and what the reader of the format says.
+    pub fn load(&self, split: Split, roots: &DataRoots) -> Result<Dataset> {
+        let (name, classes) = (self.name, self.classes);
+        if let Layout::Embedded = self.layout {
+            return mini::read(name, split, classes)?
+                .with_class_names(self.class_names.iter().copied());
+        }
+        let files = self.locate(split, roots)?;
+        let read = match (self.layout, files.as_slice()) {
+            (Layout::Idx, [images, labels]) => read_idx(name, split, classes, images, labels)?,
+            (Layout::Cifar100(labels), files) => read_cifar100(name, split, labels, files)?,
+            (_, files) => read_cifar10(name, split, files)?,
+        };
+        match self.class_names {
+            [] => match files.first().and_then(|file| self.read_class_names(file)) {
+                Some(names) => read.with_class_names(names),
+                None => Ok(read),
+            },
+            names => read.with_class_names(names.iter().copied()),
+        }
+    }
+
+    /// The files of one split in the first of `roots` that has them all, in the order of [`DatasetInfo::files`].
+    ///
+    /// IDX files may be plain or gzipped; torchvision's folder names are understood as well.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DataMissing`] with the file names, the folders searched and where the files come from.
+    pub fn locate(&self, split: Split, roots: &DataRoots) -> Result<Vec<PathBuf>> {
+        let names = self.names(split);
+        let mut looked_in = Vec::new();
+        let mut fewest_missing = names.clone();
+        for root in roots.folders() {
+            looked_in.push(format!("`{}`", root.display()));
+            for folder in self.folders {
+                let folder = root.join(folder);
+                let found: Vec<_> = names.iter().map(|name| existing(&folder, name)).collect();
+                let missing = names
+                    .iter()
+                    .zip(&found)
+                    .filter(|(_, found)| found.is_none());
+                let missing: Vec<_> = missing.map(|(name, _)| name.clone()).collect();
+                if missing.is_empty() {
+                    return Ok(found.into_iter().flatten().collect());
+                }
+                if missing.len() < fewest_missing.len() {
+                    fewest_missing = missing;
+                }
+            }
+        }
+        let folder = self.folders.first().copied().unwrap_or_default();
+        let quoted: Vec<_> = fewest_missing
+            .iter()
+            .map(|name| format!("`{folder}/{name}`"))
+            .collect();
+        let gzip = if matches!(self.layout, Layout::Idx) {
+            " (or the same with .gz)"
+        } else {
+            ""
+        };
+        Err(Error::DataMissing {
+            name: self.name.to_owned(),
+            missing: format!("{}{gzip}", quoted.join(", ")),
+            looked_in: if looked_in.is_empty() {
+                "any folder".to_owned()
+            } else {
+                looked_in.join(", ")
+            },
+            remedy: format!(
+                "get them from {}, unpack them below one folder, and name it with `--data-dir` or `KD_DATA`",
+                self.source
+            ),
+        })
+    }
+
+    fn names(&self, split: Split) -> Vec<String> {
+        match (self.layout, split) {
+            (Layout::Embedded, _) => Vec::new(),
+            (Layout::Idx, split) => {
+                let part = if split == Split::Train {
+                    "train"
+                } else {
+                    "t10k"
+                };
+                vec![
+                    format!("{part}-images-idx3-ubyte"),
+                    format!("{part}-labels-idx1-ubyte"),
+                ]
+            }
+            (Layout::Cifar10, Split::Train) => (1..=5)
+                .map(|batch| format!("data_batch_{batch}.bin"))
+                .collect(),
+            (Layout::Cifar10, Split::Test) => vec!["test_batch.bin".to_owned()],
+            (Layout::Cifar100(_), split) => vec![format!("{split}.bin")],
+        }
+    }
+
+    /// The class names from the text file that lies beside CIFAR-100, if it is there and fits.
+    fn read_class_names(&self, beside: &Path) -> Option<Vec<String>> {
+        let file = match self.layout {
+            Layout::Cifar100(CifarLabels::Fine) => "fine_label_names.txt",
+            Layout::Cifar100(CifarLabels::Coarse) => "coarse_label_names.txt",
+            _ => return None,
+        };
+        let text = std::fs::read_to_string(beside.with_file_name(file)).ok()?;
+        let names: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+        (names.len() == self.classes).then_some(names)
+    }
+}
+
+/// The file `name` in `folder`, plain or gzipped.
+fn existing(folder: &Path, name: &str) -> Option<PathBuf> {
+    let plain = folder.join(name);
+    let gzipped = folder.join(format!("{name}.gz"));
+    [plain, gzipped].into_iter().find(|path| path.is_file())
+}
+
+/// A name without what people write differently.
+fn folded(name: &str) -> String {
+    name.chars()
+        .filter(|c| !matches!(c, '-' | '_' | ' '))
+        .flat_map(char::to_lowercase)
+        .collect()
+}

@@ -1,0 +1,51 @@
+#![doc = include_str!("../README.md")]
+
+mod cost;
+mod data;
+mod device;
+mod error;
+mod loader;
+mod metrics;
+mod network;
+mod normalise;
+mod optim;
+mod phase;
+mod random;
+mod recipe;
+mod run;
+mod runner;
+mod schedule;
+mod state;
+mod suggest;
+mod training;
+mod views;
+
+pub use cost::{Cost, Costs, CountCosts, LayerCost, LayerKind, count_parameters};
+pub use device::DeviceName;
+pub use error::{Error, ErrorKind, Result};
+pub use metrics::{
+    ClassificationMetrics, ClassificationSummary, ConfusionMatrix, TeacherComparison,
+};
+pub use network::{Frozen, ImageClassifier, StagedNetwork, Trace};
+pub use normalise::Normalisation;
+pub use random::Draws;
+pub use state::{
+    Names, Tensors, detached_copy, export, hash_tensors, import, read_tensors, write_atomically,
+    write_tensors,
+};
+pub use suggest::nearest;
+
+pub use optim::{NamedGradients, Optimizer, OptimizerConfig};
+pub use phase::{LossTerms, Method, Metrics, Phase, PhaseState, Plan, Selection, StepContext};
+pub use recipe::read_recipe;
+pub use run::{Best, Kept, PhaseOutcome, RunFolder};
+pub use runner::{Observer, Runner};
+pub use schedule::{LearningRate, Schedule};
+pub use training::Training;
+
+pub use data::{
+    CifarLabels, DataRoots, Dataset, DatasetInfo, ImageShape, Split, Subset, read_cifar10,
+    read_cifar100, read_idx,
+};
+pub use loader::{Batch, Epoch, Loader, LoaderConfig};
+pub use views::{Augment, ViewParams, ViewPolicy};

@@ -1,0 +1,265 @@
+//! The loader, and the batches it gives.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+
+use super::LoaderConfig;
+use super::feed::{Feed, HostBatch, Plan};
+use crate::views::{Renderer, StoredRows};
+use crate::{Error, Result, Subset};
+
+/// Some samples in one view each, on the device.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// `[batch_size, channels, height, width]`, in `[0, 1]`, not normalised: that is the model's business.
+    pub pixels: Tensor<4>,
+    /// The labels, `[batch_size]`.
+    pub targets: Tensor<1, Int>,
+    /// The ids of the samples in their data set.
+    pub ids: Vec<u32>,
+    /// Which view of the samples this is.
+    pub view: u64,
+}
+
+impl Batch {
+    /// The number of samples.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether there is no sample in it; no loader gives such a batch.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+}
+
+/// Batches of a data set, in an order and in views that are functions of seed and epoch.
+///
+/// Where the data fits into the budget it is moved to the device once, as bytes, and a batch is a gather there.
+/// Otherwise the bytes of each batch are copied together ahead of time on threads and sent one by one. Both give
+/// the same bytes, on any number of threads, and any batch of any epoch can be had without the ones before it.
+///
+/// Batches are on the plain form of the device; to train, lift them with `Tensor::from_inner`.
+///
+/// ```
+/// use burn::tensor::Device;
+/// use kd_core::{Augment, DataRoots, DatasetInfo, Loader, LoaderConfig, Split, ViewPolicy};
+/// let data = DatasetInfo::find("fashion-mnist-mini")?.load(Split::Train, &DataRoots::default())?;
+/// let config = LoaderConfig {
+///     seed: 1,
+///     views: ViewPolicy::Unlimited,
+///     augment: Augment { crop_padding: 2, flip: 0.5, ..Augment::none() },
+///     ..LoaderConfig::new(128)
+/// };
+/// let loader = Loader::new(data, config, &Device::flex())?;
+/// assert_eq!(loader.steps_per_epoch(), 40);
+/// for batch in loader.epoch(0).take(2) {
+///     assert_eq!(batch?.pixels.dims(), [128, 1, 28, 28]);
+/// }
+/// let last = loader.batch(0, 39)?;
+/// assert_eq!(last.ids.len(), 5000 - 39 * 128);
+/// # Ok::<(), kd_core::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Loader {
+    plan: Arc<Plan>,
+    renderer: Renderer,
+    device: Device,
+    /// All stored rows of the subset, if they fit.
+    resident: Option<Tensor<2, Int>>,
+    /// Where [`Loader::batch`] was last.
+    current: Mutex<Option<Feed>>,
+}
+
+impl Loader {
+    /// A loader of `data`, a whole data set or a subset, onto `device`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if `data` has no samples, the batch size is 0, dropping the last batch leaves none, or the
+    /// views or the augmentation cannot be used with these images.
+    pub fn new(data: impl Into<Subset>, config: LoaderConfig, device: &Device) -> Result<Self> {
+        let subset = data.into();
+        let shape = subset.dataset().shape();
+        let steps = config.steps(subset.len(), shape)?;
+        let augment = config.applied();
+        let device = device.clone().without_autodiff();
+        let renderer = Renderer::new(shape, &augment, &device);
+        let rows = StoredRows::new(shape, augment.crop_padding);
+        let fits = (renderer.row_bytes() as u64)
+            .checked_mul(subset.len() as u64)
+            .is_some_and(|bytes| bytes <= config.resident_budget_bytes);
+        let resident =
+            fits.then(|| renderer.upload(rows.copy(subset.dataset(), subset.ids()), subset.len()));
+        let rows = (!fits).then_some(rows);
+        let plan = Arc::new(Plan {
+            subset,
+            config,
+            augment,
+            steps,
+            rows,
+        });
+        Ok(Self {
+            plan,
+            renderer,
+            device,
+            resident,
+            current: Mutex::new(None),
+        })
+    }
+
+    /// The number of batches in an epoch.
+    pub fn steps_per_epoch(&self) -> usize {
+        self.plan.steps
+    }
+
+    /// The samples that it draws from.
+    pub fn subset(&self) -> &Subset {
+        &self.plan.subset
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &LoaderConfig {
+        &self.plan.config
+    }
+
+    /// The device that its batches are on, in its plain form.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Whether the data lies on the device.
+    pub fn is_resident(&self) -> bool {
+        self.resident.is_some()
+    }
+
+    /// All batches of `epoch`.
+    pub fn epoch(&self, epoch: usize) -> Epoch<'_> {
+        Epoch {
+            loader: self,
+            feed: Feed::new(&self.plan, epoch, 0),
+        }
+    }
+
+    /// The batches of `epoch` from `first_step` on; those before cost nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if `first_step` is beyond the end of the epoch; the end itself gives no batches.
+    pub fn epoch_from(&self, epoch: usize, first_step: usize) -> Result<Epoch<'_>> {
+        if first_step > self.plan.steps {
+            return Err(self.no_such_step("first_step", first_step));
+        }
+        Ok(Epoch {
+            loader: self,
+            feed: Feed::new(&self.plan, epoch, first_step),
+        })
+    }
+
+    /// Batch `step` of `epoch`.
+    ///
+    /// Asked for one after the other, batches are prepared ahead as in [`Loader::epoch`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if an epoch has no such step.
+    pub fn batch(&self, epoch: usize, step: usize) -> Result<Batch> {
+        let host = {
+            let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+            if current.as_ref().is_none_or(|feed| feed.epoch != epoch) {
+                *current = Some(Feed::new(&self.plan, epoch, step));
+            }
+            current.as_mut().and_then(|feed| {
+                feed.jump(step);
+                feed.take()
+            })
+        };
+        host.map(|host| self.finish(host))
+            .ok_or_else(|| self.no_such_step("step", step))
+    }
+
+    /// View `view` of the samples `ids`, in the order given: what any batch shows of them under that view.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if there are no ids, or one is not among the samples of this loader.
+    pub fn view(&self, view: u64, ids: &[u32]) -> Result<Batch> {
+        if ids.is_empty() {
+            return Err(Error::config(
+                "ids",
+                "must be at least one sample, got none",
+            ));
+        }
+        let position = |id: &u32| {
+            self.plan.subset.ids().binary_search(id).map_err(|_| {
+                Error::config(
+                    "ids",
+                    format!("must be among the samples of the loader, got {id}"),
+                )
+            })
+        };
+        let positions = ids.iter().map(position).collect::<Result<Vec<_>>>()?;
+        Ok(self.finish(self.plan.prepare(view, &positions)))
+    }
+
+    /// The device's part of a batch.
+    fn finish(&self, host: HostBatch) -> Batch {
+        let HostBatch {
+            view,
+            ids,
+            positions,
+            params,
+            rows,
+        } = host;
+        let dataset = self.plan.subset.dataset();
+        let targets: Vec<i64> = ids
+            .iter()
+            .filter_map(|id| dataset.label(*id))
+            .map(i64::from)
+            .collect();
+        let targets = Tensor::from_data(TensorData::new(targets, [ids.len()]), &self.device);
+        let rows = match (&self.resident, rows) {
+            (Some(all), _) => self.renderer.gather(all, positions),
+            (None, rows) => self.renderer.upload(rows.unwrap_or_default(), ids.len()),
+        };
+        let pixels = self.renderer.render(rows, &params);
+        Batch {
+            pixels,
+            targets,
+            ids,
+            view,
+        }
+    }
+
+    fn no_such_step(&self, field: &str, step: usize) -> Error {
+        Error::config(
+            field,
+            format!(
+                "must be below {} (the steps of an epoch), got {step}",
+                self.plan.steps
+            ),
+        )
+    }
+}
+
+/// The batches of one epoch; see [`Loader::epoch`].
+#[derive(Debug)]
+pub struct Epoch<'a> {
+    loader: &'a Loader,
+    feed: Feed,
+}
+
+impl Iterator for Epoch<'_> {
+    type Item = Result<Batch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.feed.take().map(|host| Ok(self.loader.finish(host)))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.feed.left(), Some(self.feed.left()))
+    }
+}
+
+impl ExactSizeIterator for Epoch<'_> {}

@@ -1,0 +1,92 @@
+//! What a loader is told.
+
+use crate::{Augment, Error, ImageShape, Result, ViewPolicy};
+
+/// The settings of a [`Loader`](crate::Loader).
+///
+/// ```
+/// use kd_core::LoaderConfig;
+/// let config = LoaderConfig { seed: 3, drop_last: true, ..LoaderConfig::new(128) };
+/// assert!(config.shuffle);
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoaderConfig {
+    /// Samples in a batch, at least 1; the last batch of an epoch may have fewer.
+    pub batch_size: usize,
+    /// The seed of the order and of the views.
+    pub seed: u64,
+    /// Whether each epoch has an order of its own, a function of seed and epoch; otherwise it is that of the ids.
+    pub shuffle: bool,
+    /// Whether a last batch that is not full is left out.
+    pub drop_last: bool,
+    /// How many views each sample has.
+    pub views: ViewPolicy,
+    /// What the views look like; without effect where there is one view only.
+    pub augment: Augment,
+    /// Bytes that the samples may take on the device; if they take more, batches are sent there one by one.
+    pub resident_budget_bytes: u64,
+    /// Threads that prepare batches ahead where the data is not on the device; 0 prepares them when they are asked for.
+    pub threads: usize,
+}
+
+impl LoaderConfig {
+    /// Shuffled batches of `batch_size` without augmentation: seed 0, the last batch kept, up to 1 GiB on the device, two
+    /// threads.
+    pub fn new(batch_size: usize) -> Self {
+        Self {
+            batch_size,
+            seed: 0,
+            shuffle: true,
+            drop_last: false,
+            views: ViewPolicy::Fixed,
+            augment: Augment::none(),
+            resident_budget_bytes: 1 << 30,
+            threads: 2,
+        }
+    }
+
+    /// As [`LoaderConfig::new`], but in the order of the ids.
+    pub fn ordered(batch_size: usize) -> Self {
+        Self {
+            shuffle: false,
+            ..Self::new(batch_size)
+        }
+    }
+
+    /// What is done to the samples under this view policy.
+    pub(super) fn applied(&self) -> Augment {
+        if self.views.augments() {
+            self.augment.clone()
+        } else {
+            Augment::none()
+        }
+    }
+
+    /// Checks the settings for `samples` images of `shape`, and gives the number of batches in an epoch.
+    pub(super) fn steps(&self, samples: usize, shape: ImageShape) -> Result<usize> {
+        self.views.check()?;
+        self.augment.check_for(shape)?;
+        if self.batch_size == 0 {
+            return Err(Error::config("batch_size", "must be at least 1, got 0"));
+        }
+        if samples == 0 {
+            return Err(Error::config(
+                "data",
+                "has no samples; give a data set or subset with at least one",
+            ));
+        }
+        if !self.drop_last {
+            return Ok(samples.div_ceil(self.batch_size));
+        }
+        match samples / self.batch_size {
+            0 => {
+                let problem = format!(
+                    "leaves no batch: {samples} samples do not fill one of {}; use a smaller `batch_size` or keep the last batch",
+                    self.batch_size
+                );
+                Err(Error::config("drop_last", problem))
+            }
+            steps => Ok(steps),
+        }
+    }
+}

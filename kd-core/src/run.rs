@@ -1,0 +1,340 @@
+//! The folder of a run.
+//!
+//! ```text
+//! RUN/recipe.toml             the resolved recipe
+//! RUN/metrics.jsonl           one JSON object a line: losses and evaluations
+//! RUN/checkpoint.json         where the run is; names the tensors that belong to it
+//! RUN/checkpoint-N.safetensors
+//! RUN/phases/NAME/last.safetensors, best.safetensors
+//! RUN/outcome.json            written when the run is done
+//! ```
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::state::{hex, write_atomically};
+use crate::{Error, Metrics, PhaseState, Result, Tensors, read_tensors, write_tensors};
+
+/// The folder of a run, held by one process at a time.
+#[derive(Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+    _lock: File,
+}
+
+/// Which of a phase's two results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// That of the best evaluation.
+    Best,
+    /// That of the last step.
+    Last,
+}
+
+impl Kept {
+    fn file(self) -> &'static str {
+        match self {
+            Self::Best => "best.safetensors",
+            Self::Last => "last.safetensors",
+        }
+    }
+}
+
+/// What came out of a phase.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PhaseOutcome {
+    /// The name of the phase.
+    pub phase: String,
+    /// Steps done; fewer than planned if it stopped early.
+    pub steps: usize,
+    /// Epochs begun.
+    pub epochs: usize,
+    /// The last evaluation.
+    pub last: Metrics,
+    /// The best evaluation by the plan's selection.
+    pub best: Option<Best>,
+    /// Seconds of work, those of interrupted sessions included.
+    pub seconds: f64,
+}
+
+/// The best evaluation so far.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Best {
+    /// The value of the selecting metric.
+    pub value: f64,
+    /// The epoch after which it was measured, from 0.
+    pub epoch: usize,
+    /// All metrics of that evaluation.
+    pub metrics: Metrics,
+}
+
+/// What `checkpoint.json` holds.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Checkpoint {
+    pub(crate) format: u32,
+    pub(crate) kd_version: String,
+    /// The phase that is under way.
+    pub(crate) phase_index: usize,
+    pub(crate) phase: String,
+    /// The next step of it.
+    pub(crate) step: usize,
+    /// The sums of the losses of the epoch under way, and how many steps they are of.
+    pub(crate) loss_sums: BTreeMap<String, f64>,
+    pub(crate) loss_count: usize,
+    pub(crate) last: Metrics,
+    pub(crate) best: Option<Best>,
+    pub(crate) evaluations_without_better: usize,
+    pub(crate) stopped_early: bool,
+    pub(crate) seconds: f64,
+    /// The length of `metrics.jsonl` at this checkpoint.
+    pub(crate) metrics_bytes: u64,
+    /// The tensors of the phase's state, with their hash; none before its first step.
+    pub(crate) tensors: Option<String>,
+    pub(crate) tensors_sha256: Option<String>,
+    pub(crate) values: BTreeMap<String, Value>,
+    pub(crate) finished: Vec<PhaseOutcome>,
+}
+
+/// The version of the checkpoint format; another one is refused.
+pub(crate) const CHECKPOINT_FORMAT: u32 = 1;
+
+impl RunFolder {
+    /// Makes a new run folder.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Run`] if there is something in the folder already, [`Error::Io`] if it cannot be made.
+    pub fn create(path: &Path) -> Result<Self> {
+        std::fs::create_dir_all(path).map_err(Error::io("create", path))?;
+        let mut entries = std::fs::read_dir(path).map_err(Error::io("read", path))?;
+        if entries.next().is_some() {
+            return Err(Error::Run {
+                path: path.to_owned(),
+                problem:
+                    "is not empty; give another folder with `--out`, or go on with `kd resume`"
+                        .into(),
+            });
+        }
+        Self::locked(path)
+    }
+
+    /// Opens the folder of a run that was begun before.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Run`] if it is no run folder or another process works in it.
+    pub fn open(path: &Path) -> Result<Self> {
+        if !path.join("recipe.toml").is_file() {
+            return Err(Error::Run {
+                path: path.to_owned(),
+                problem: "is no run folder, `recipe.toml` is not in it; give the folder that `kd` printed"
+                    .into(),
+            });
+        }
+        Self::locked(path)
+    }
+
+    fn locked(path: &Path) -> Result<Self> {
+        let file = path.join("run.lock");
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&file)
+            .map_err(Error::io("create", &file))?;
+        // The system lets go of the lock when the process ends, however it ends.
+        lock.try_lock().map_err(|_| Error::Run {
+            path: path.to_owned(),
+            problem: "is in use by another process; wait for it or stop it first".into(),
+        })?;
+        Ok(Self {
+            path: path.to_owned(),
+            _lock: lock,
+        })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes a file of the run whole or not at all.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        write_atomically(&self.path.join(name), bytes)
+    }
+
+    /// The resolved recipe.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    pub fn recipe(&self) -> Result<String> {
+        let path = self.path.join("recipe.toml");
+        std::fs::read_to_string(&path).map_err(Error::io("read", path))
+    }
+
+    /// A result of a finished phase.
+    ///
+    /// # Errors
+    ///
+    /// If the phase kept no such result, or the file cannot be read.
+    pub fn result(&self, phase: &str, kept: Kept) -> Result<Tensors> {
+        read_tensors(&self.path.join("phases").join(phase).join(kept.file()))
+    }
+
+    pub(crate) fn keep(&self, phase: &str, kept: Kept, tensors: &Tensors) -> Result<()> {
+        write_tensors(
+            &self.path.join("phases").join(phase).join(kept.file()),
+            tensors,
+        )
+    }
+
+    pub(crate) fn metrics_path(&self) -> PathBuf {
+        self.path.join("metrics.jsonl")
+    }
+
+    /// Writes a checkpoint: the tensors under a new name first, then `checkpoint.json`, which is what counts, and only
+    /// then removes the tensors of the one before.
+    pub(crate) fn write_checkpoint(
+        &self,
+        mut checkpoint: Checkpoint,
+        state: Option<PhaseState>,
+    ) -> Result<()> {
+        let old = self.checkpoint_tensors()?;
+        if let Some(state) = state {
+            let name = format!(
+                "checkpoint-{}-{}.safetensors",
+                checkpoint.phase_index, checkpoint.step
+            );
+            let path = self.path.join(&name);
+            write_tensors(&path, &state.tensors)?;
+            checkpoint.tensors_sha256 = Some(hash_file(&path)?);
+            checkpoint.tensors = Some(name);
+            checkpoint.values = state.values;
+        }
+        checkpoint.format = CHECKPOINT_FORMAT;
+        checkpoint.kd_version = env!("CARGO_PKG_VERSION").into();
+        let json = serde_json::to_vec_pretty(&checkpoint)
+            .map_err(|error| Error::method("checkpoint.json", error))?;
+        self.write("checkpoint.json", &json)?;
+        for name in old
+            .iter()
+            .filter(|name| Some(*name) != checkpoint.tensors.as_ref())
+        {
+            let path = self.path.join(name);
+            std::fs::remove_file(&path).map_err(Error::io("remove", path))?;
+        }
+        Ok(())
+    }
+
+    /// The tensor files of checkpoints, and what a killed process left half written.
+    fn checkpoint_tensors(&self) -> Result<Vec<String>> {
+        let entries = std::fs::read_dir(&self.path).map_err(Error::io("read", &self.path))?;
+        Ok(entries
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .filter(|name| {
+                name.starts_with(".writing-")
+                    || (name.starts_with("checkpoint-") && name.ends_with(".safetensors"))
+            })
+            .collect())
+    }
+
+    /// The last checkpoint, if there is one.
+    pub(crate) fn read_checkpoint(&self) -> Result<Option<(Checkpoint, Option<PhaseState>)>> {
+        let path = self.path.join("checkpoint.json");
+        if !path.exists() {
+            return Ok(None);
+        }
+        let bad = |problem: String| Error::BadFile {
+            path: path.clone(),
+            offset: 0,
+            problem,
+            remedy: "start the run again in a new folder".into(),
+        };
+        let text = std::fs::read_to_string(&path).map_err(Error::io("read", &path))?;
+        let checkpoint: Checkpoint =
+            serde_json::from_str(&text).map_err(|error| bad(error.to_string()))?;
+        if checkpoint.format != CHECKPOINT_FORMAT {
+            return Err(bad(format!(
+                "its format is {}, this kd ({}) reads {CHECKPOINT_FORMAT}",
+                checkpoint.format,
+                env!("CARGO_PKG_VERSION")
+            )));
+        }
+        let Some(name) = &checkpoint.tensors else {
+            return Ok(Some((checkpoint, None)));
+        };
+        let file = self.path.join(name);
+        if checkpoint.tensors_sha256.as_deref() != Some(hash_file(&file)?.as_str()) {
+            return Err(Error::BadFile {
+                path: file,
+                offset: 0,
+                problem: "its SHA-256 is not the one in checkpoint.json".into(),
+                remedy: "the file was changed; start the run again in a new folder".into(),
+            });
+        }
+        let state = PhaseState {
+            tensors: read_tensors(&file)?,
+            values: checkpoint.values.clone(),
+        };
+        Ok(Some((checkpoint, Some(state))))
+    }
+}
+
+fn hash_file(path: &Path) -> Result<String> {
+    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+    Ok(hex(&Sha256::digest(&bytes)))
+}
+
+/// `metrics.jsonl`: JSON objects, one a line, in the order of the run.
+#[derive(Debug)]
+pub(crate) struct MetricsLog {
+    file: File,
+    path: PathBuf,
+    bytes: u64,
+}
+
+impl MetricsLog {
+    /// Opens the log and cuts what was written after the checkpoint that the run goes on from.
+    pub(crate) fn open(path: PathBuf, keep_bytes: u64) -> Result<Self> {
+        let mut options = OpenOptions::new();
+        let file = options
+            .create(true)
+            .append(true)
+            .open(&path)
+            .map_err(Error::io("write", &path))?;
+        file.set_len(keep_bytes)
+            .map_err(Error::io("write", &path))?;
+        Ok(Self {
+            file,
+            path,
+            bytes: keep_bytes,
+        })
+    }
+
+    pub(crate) fn append(&mut self, line: &Value) -> Result<()> {
+        let line = format!("{line}\n");
+        self.file
+            .write_all(line.as_bytes())
+            .map_err(Error::io("write", &self.path))?;
+        self.bytes += line.len() as u64;
+        Ok(())
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}

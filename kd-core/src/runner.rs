@@ -1,0 +1,301 @@
+//! Drives any phase: epochs, evaluation, checkpoints, interruption, resume, logs. It knows nothing of distillation.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use burn::tensor::Tensor;
+use serde_json::{Map, Value, json};
+
+use crate::phase::{LossTerms, Method, Metrics, Phase, Plan, StepContext};
+use crate::run::{Best, Checkpoint, Kept, MetricsLog, PhaseOutcome, RunFolder};
+use crate::{Error, Result};
+
+/// A checkpoint is written at the latest after this many seconds of work.
+const CHECKPOINT_SECONDS: f64 = 60.0;
+
+/// What a run tells whoever watches it; each method does nothing by default.
+pub trait Observer {
+    /// A phase begins, at `step` if it goes on from a checkpoint.
+    fn phase_started(&mut self, _phase: &str, _plan: &Plan, _step: usize) {}
+
+    /// A step is done. The losses are those read last, if any were.
+    fn step_done(&mut self, _at: StepContext, _losses: Option<&Metrics>) {}
+
+    /// An evaluation is done.
+    fn evaluated(&mut self, _phase: &str, _epoch: usize, _metrics: &Metrics, _is_best: bool) {}
+
+    /// A phase is done.
+    fn phase_done(&mut self, _outcome: &PhaseOutcome) {}
+}
+
+/// An observer that looks at nothing.
+impl Observer for () {}
+
+/// Runs a method in a run folder, from its beginning or from its last checkpoint.
+#[derive(Debug)]
+pub struct Runner<'a> {
+    folder: &'a RunFolder,
+    stop: &'a AtomicBool,
+}
+
+impl<'a> Runner<'a> {
+    /// A runner in `folder` that ends soon after `stop` turns true: it finishes the step, writes a checkpoint and returns
+    /// [`Error::Interrupted`].
+    pub fn new(folder: &'a RunFolder, stop: &'a AtomicBool) -> Self {
+        Self { folder, stop }
+    }
+
+    /// Runs all phases of `method` that are not done yet and gives what came out of each.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Interrupted`], [`Error::NonFinite`], and whatever a phase or the file system fails with. The last
+    /// checkpoint stays good in every case.
+    pub fn run(
+        &self,
+        method: &dyn Method,
+        observer: &mut dyn Observer,
+    ) -> Result<Vec<PhaseOutcome>> {
+        let (mut checkpoint, mut state) = self.folder.read_checkpoint()?.unwrap_or_default();
+        let names = method.phases();
+        let mut log = MetricsLog::open(self.folder.metrics_path(), checkpoint.metrics_bytes)?;
+        while let Some(name) = names.get(checkpoint.phase_index) {
+            checkpoint.phase.clone_from(name);
+            let mut phase = method.start(checkpoint.phase_index, self.folder)?;
+            if let Some(state) = state.take() {
+                phase.restore(&state)?;
+            }
+            observer.phase_started(name, phase.plan(), checkpoint.step);
+            let mut under_way = UnderWay {
+                folder: self.folder,
+                stop: self.stop,
+                log: &mut log,
+                checkpoint: &mut checkpoint,
+                window: Vec::new(),
+                since: Instant::now(),
+                last_read: None,
+            };
+            under_way.drive(phase.as_mut(), observer)?;
+            let outcome = under_way.finish(phase.as_ref())?;
+            observer.phase_done(&outcome);
+        }
+        Ok(checkpoint.finished)
+    }
+}
+
+/// A phase that is being driven.
+struct UnderWay<'a> {
+    folder: &'a RunFolder,
+    stop: &'a AtomicBool,
+    log: &'a mut MetricsLog,
+    checkpoint: &'a mut Checkpoint,
+    /// The losses of the steps that have not been read yet.
+    window: Vec<(StepContext, LossTerms)>,
+    since: Instant,
+    last_read: Option<Metrics>,
+}
+
+impl UnderWay<'_> {
+    fn drive(&mut self, phase: &mut dyn Phase, observer: &mut dyn Observer) -> Result<()> {
+        let plan = phase.plan().clone();
+        let per_epoch = plan.steps_per_epoch.max(1);
+        while self.checkpoint.step < plan.total_steps && !self.checkpoint.stopped_early {
+            let step = self.checkpoint.step;
+            let at = StepContext {
+                step,
+                epoch: step / per_epoch,
+                step_in_epoch: step % per_epoch,
+                lr: plan.lr.at(step),
+            };
+            let losses = phase.step(at)?;
+            self.window.push((at, losses));
+            self.checkpoint.step += 1;
+            let done = self.checkpoint.step;
+            let epoch_done = done.is_multiple_of(per_epoch) || done == plan.total_steps;
+            let stopping = self.stop.load(Ordering::Relaxed);
+            let checkpoint_due = epoch_done
+                || stopping
+                || plan
+                    .checkpoint_every
+                    .is_some_and(|every| done.is_multiple_of(every))
+                || self.since.elapsed().as_secs_f64() > CHECKPOINT_SECONDS;
+            if checkpoint_due || self.window.len() >= plan.log_every {
+                self.read_losses()?;
+            }
+            observer.step_done(at, self.last_read.as_ref());
+            if epoch_done {
+                self.end_epoch(phase, &plan, at, observer)?;
+            }
+            if checkpoint_due {
+                self.write_checkpoint(phase)?;
+            }
+            if stopping && (done < plan.total_steps) {
+                return Err(Error::Interrupted {
+                    run: self.folder.path().to_owned(),
+                    phase: self.checkpoint.phase.clone(),
+                    step: done,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the losses of all steps since the last reading, in one transfer, and stops at the first that is not finite.
+    fn read_losses(&mut self) -> Result<()> {
+        let window = std::mem::take(&mut self.window);
+        let tensors: Vec<Tensor<1>> = window
+            .iter()
+            .flat_map(|(_, terms)| terms.iter().map(|(_, value)| value.clone()))
+            .collect();
+        if tensors.is_empty() {
+            return Ok(());
+        }
+        let values: Vec<f64> = Tensor::cat(tensors, 0).into_data().iter::<f64>().collect();
+        let mut values = values.into_iter();
+        for (at, terms) in &window {
+            let read: Metrics = terms
+                .iter()
+                .map(|(name, _)| name.clone())
+                .zip(values.by_ref())
+                .collect();
+            for (term, &value) in &read {
+                if !value.is_finite() && term != "total" {
+                    return Err(self.not_finite(term, value, *at));
+                }
+            }
+            if let Some(&value) = read.get("total").filter(|value| !value.is_finite()) {
+                return Err(self.not_finite("total", value, *at));
+            }
+            for (term, value) in &read {
+                *self.checkpoint.loss_sums.entry(term.clone()).or_default() += value;
+            }
+            self.checkpoint.loss_count += 1;
+            self.last_read = Some(read);
+        }
+        Ok(())
+    }
+
+    fn not_finite(&self, term: &str, value: f64, at: StepContext) -> Error {
+        let saved = self.folder.path().join("checkpoint.json");
+        let saved = if saved.exists() {
+            format!(
+                "the last good checkpoint is in `{}`",
+                self.folder.path().display()
+            )
+        } else {
+            "no checkpoint was written yet".into()
+        };
+        Error::NonFinite {
+            phase: self.checkpoint.phase.clone(),
+            term: term.to_owned(),
+            value,
+            step: at.step,
+            epoch: at.epoch,
+            remedy: format!("{saved}; a lower `train.lr` or `train.clip_norm` usually helps"),
+        }
+    }
+
+    fn end_epoch(
+        &mut self,
+        phase: &mut dyn Phase,
+        plan: &Plan,
+        at: StepContext,
+        observer: &mut dyn Observer,
+    ) -> Result<()> {
+        let due = (at.epoch + 1).is_multiple_of(plan.eval_every)
+            || self.checkpoint.step == plan.total_steps;
+        let mut line = Map::new();
+        line.insert("phase".into(), json!(self.checkpoint.phase));
+        line.insert("epoch".into(), json!(at.epoch));
+        line.insert("step".into(), json!(self.checkpoint.step));
+        line.insert("lr".into(), json!(at.lr));
+        let count = self.checkpoint.loss_count.max(1) as f64;
+        let means: Metrics = std::mem::take(&mut self.checkpoint.loss_sums)
+            .into_iter()
+            .map(|(term, sum)| (term, sum / count))
+            .collect();
+        self.checkpoint.loss_count = 0;
+        line.insert("train".into(), json!(means));
+        if due {
+            let metrics = phase.evaluate()?;
+            if let Some((name, &value)) = metrics.iter().find(|(_, value)| !value.is_finite()) {
+                return Err(self.not_finite(&format!("evaluation of {name}"), value, at));
+            }
+            let better = self.take_evaluation(plan, at, &metrics);
+            if better {
+                self.folder
+                    .keep(&self.checkpoint.phase, Kept::Best, &phase.result())?;
+            }
+            observer.evaluated(&self.checkpoint.phase, at.epoch, &metrics, better);
+            line.insert("evaluation".into(), json!(metrics));
+        }
+        let seconds = self.checkpoint.seconds + self.since.elapsed().as_secs_f64();
+        line.insert("seconds".into(), json!((seconds * 1e3).round() / 1e3));
+        self.log.append(&Value::Object(line))
+    }
+
+    /// Notes an evaluation and says whether it is the best so far.
+    fn take_evaluation(&mut self, plan: &Plan, at: StepContext, metrics: &Metrics) -> bool {
+        let here = &mut *self.checkpoint;
+        here.last.clone_from(metrics);
+        let Some(selection) = &plan.selection else {
+            return false;
+        };
+        let Some(&value) = metrics.get(&selection.metric) else {
+            return false;
+        };
+        let better = here.best.as_ref().is_none_or(|best| {
+            if selection.higher_is_better {
+                value > best.value
+            } else {
+                value < best.value
+            }
+        });
+        if better {
+            here.best = Some(Best {
+                value,
+                epoch: at.epoch,
+                metrics: metrics.clone(),
+            });
+            here.evaluations_without_better = 0;
+        } else {
+            here.evaluations_without_better += 1;
+            here.stopped_early = plan
+                .patience
+                .is_some_and(|patience| here.evaluations_without_better >= patience);
+        }
+        better
+    }
+
+    fn write_checkpoint(&mut self, phase: &dyn Phase) -> Result<()> {
+        self.checkpoint.seconds += self.since.elapsed().as_secs_f64();
+        self.since = Instant::now();
+        self.checkpoint.metrics_bytes = self.log.bytes();
+        self.folder
+            .write_checkpoint(self.checkpoint.clone(), Some(phase.state()))
+    }
+
+    /// Keeps the last result and moves the checkpoint on to the next phase.
+    fn finish(self, phase: &dyn Phase) -> Result<PhaseOutcome> {
+        let here = self.checkpoint;
+        self.folder.keep(&here.phase, Kept::Last, &phase.result())?;
+        let outcome = PhaseOutcome {
+            phase: here.phase.clone(),
+            steps: here.step,
+            epochs: here.step.div_ceil(phase.plan().steps_per_epoch.max(1)),
+            last: std::mem::take(&mut here.last),
+            best: here.best.take(),
+            seconds: here.seconds + self.since.elapsed().as_secs_f64(),
+        };
+        let mut finished = std::mem::take(&mut here.finished);
+        finished.push(outcome.clone());
+        *here = Checkpoint {
+            phase_index: here.phase_index + 1,
+            metrics_bytes: self.log.bytes(),
+            finished,
+            ..Checkpoint::default()
+        };
+        self.folder.write_checkpoint(here.clone(), None)?;
+        Ok(outcome)
+    }
+}

@@ -1,0 +1,251 @@
+//! Learning rates as functions of the step.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// How the learning rate goes over a phase. Each is a pure function of the step, so that it needs no state.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum Schedule {
+    /// Always the base rate.
+    #[default]
+    Constant,
+    /// Multiplied by `gamma` at the start of each epoch in `milestones`.
+    MultiStep {
+        /// Epochs, counted from 0, in any order.
+        milestones: Vec<usize>,
+        /// The factor, 0.1 by default.
+        #[serde(default = "gamma")]
+        gamma: f64,
+    },
+    /// Half a cosine from the base rate at step 0 to `final_lr` at the end, changed at every step.
+    Cosine {
+        /// The rate that is approached at the end.
+        #[serde(default)]
+        final_lr: f64,
+    },
+    /// PyTorch's one-cycle policy with cosine annealing; the base rate is the peak.
+    OneCycle {
+        /// The share of the steps in which the rate rises.
+        #[serde(default = "rising_share")]
+        rising_share: f64,
+        /// The first rate is the peak divided by this.
+        #[serde(default = "start_divisor")]
+        start_divisor: f64,
+        /// The last rate is the first divided by this.
+        #[serde(default = "final_divisor")]
+        final_divisor: f64,
+    },
+}
+
+fn gamma() -> f64 {
+    0.1
+}
+
+fn rising_share() -> f64 {
+    0.3
+}
+
+fn start_divisor() -> f64 {
+    25.0
+}
+
+fn final_divisor() -> f64 {
+    1e4
+}
+
+impl Schedule {
+    /// One-cycle with PyTorch's defaults.
+    pub fn one_cycle() -> Self {
+        Self::OneCycle {
+            rising_share: rising_share(),
+            start_divisor: start_divisor(),
+            final_divisor: final_divisor(),
+        }
+    }
+
+    /// Checks every value.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] for the first value out of range.
+    pub fn check(&self) -> Result<()> {
+        let positive = |name: &str, value: f64| {
+            if value.is_finite() && value > 0.0 {
+                Ok(())
+            } else {
+                let problem = format!("must be finite and above 0, got {value}");
+                Err(Error::config(format!("schedule.{name}"), problem))
+            }
+        };
+        match *self {
+            Self::Constant => Ok(()),
+            Self::MultiStep { gamma, .. } => positive("gamma", gamma),
+            Self::Cosine { final_lr } if final_lr.is_finite() && final_lr >= 0.0 => Ok(()),
+            Self::Cosine { final_lr } => Err(Error::config(
+                "schedule.final_lr",
+                format!("must be finite and not negative, got {final_lr}"),
+            )),
+            Self::OneCycle {
+                rising_share,
+                start_divisor,
+                final_divisor,
+            } => {
+                positive("start_divisor", start_divisor)?;
+                positive("final_divisor", final_divisor)?;
+                if rising_share > 0.0 && rising_share < 1.0 {
+                    return Ok(());
+                }
+                let problem = format!("must be between 0 and 1, got {rising_share}");
+                Err(Error::config("schedule.rising_share", problem))
+            }
+        }
+    }
+}
+
+/// A schedule made ready for a phase of known length.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LearningRate {
+    /// The base rate, or the peak for one-cycle.
+    pub base: f64,
+    /// How it goes.
+    pub schedule: Schedule,
+    /// The rate is multiplied by `(step + 1) / warmup_steps` until then.
+    pub warmup_steps: usize,
+    /// The steps of the whole phase.
+    pub total_steps: usize,
+    /// The steps of an epoch, for milestones.
+    pub steps_per_epoch: usize,
+}
+
+impl LearningRate {
+    /// The rate for `step`, counted from 0.
+    pub fn at(&self, step: usize) -> f64 {
+        let warmup = if step < self.warmup_steps {
+            (step + 1) as f64 / self.warmup_steps as f64
+        } else {
+            1.0
+        };
+        warmup * self.scheduled(step)
+    }
+
+    fn scheduled(&self, step: usize) -> f64 {
+        match &self.schedule {
+            Schedule::Constant => self.base,
+            Schedule::MultiStep { milestones, gamma } => {
+                let epoch = step / self.steps_per_epoch.max(1);
+                let passed = milestones
+                    .iter()
+                    .filter(|&&milestone| milestone <= epoch)
+                    .count();
+                self.base * gamma.powf(passed as f64)
+            }
+            Schedule::Cosine { final_lr } => cosine(
+                self.base,
+                *final_lr,
+                step as f64 / self.total_steps.max(1) as f64,
+            ),
+            Schedule::OneCycle {
+                rising_share,
+                start_divisor,
+                final_divisor,
+            } => {
+                let first = self.base / start_divisor;
+                // The peak is at step `top`, the last rate at step `end`, both possibly between two steps.
+                let top = rising_share * self.total_steps as f64 - 1.0;
+                let end = self.total_steps as f64 - 1.0;
+                let step = step as f64;
+                if top > 0.0 && step <= top {
+                    cosine(first, self.base, step / top)
+                } else {
+                    cosine(self.base, first / final_divisor, (step - top) / (end - top))
+                }
+            }
+        }
+    }
+}
+
+/// From `start` at 0 to `end` at 1 along half a cosine.
+fn cosine(start: f64, end: f64, share: f64) -> f64 {
+    end + (start - end) * (1.0 + (std::f64::consts::PI * share.clamp(0.0, 1.0)).cos()) / 2.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rate(schedule: Schedule, warmup_steps: usize) -> LearningRate {
+        LearningRate {
+            base: 0.1,
+            schedule,
+            warmup_steps,
+            total_steps: 100,
+            steps_per_epoch: 10,
+        }
+    }
+
+    fn close(a: f64, b: f64) {
+        assert!((a - b).abs() <= 1e-12 * b.abs().max(1e-3), "{a} is not {b}");
+    }
+
+    #[test]
+    fn milestones_count_epochs_from_zero() {
+        let lr = rate(
+            Schedule::MultiStep {
+                milestones: vec![3, 6],
+                gamma: 0.1,
+            },
+            0,
+        );
+        for (step, expected) in [
+            (0, 0.1),
+            (29, 0.1),
+            (30, 0.01),
+            (59, 0.01),
+            (60, 0.001),
+            (99, 0.001),
+        ] {
+            close(lr.at(step), expected);
+        }
+    }
+
+    #[test]
+    fn cosine_is_half_way_down_in_the_middle() {
+        let lr = rate(Schedule::Cosine { final_lr: 0.02 }, 0);
+        close(lr.at(0), 0.1);
+        close(lr.at(50), 0.06);
+        close(lr.at(100), 0.02);
+    }
+
+    #[test]
+    fn warm_up_rises_linearly_to_the_schedule() {
+        let lr = rate(Schedule::Constant, 5);
+        for (step, expected) in [(0, 0.02), (3, 0.08), (4, 0.1), (5, 0.1)] {
+            close(lr.at(step), expected);
+        }
+    }
+
+    /// Values of torch.optim.lr_scheduler.OneCycleLR(max_lr=0.1, total_steps=100), PyTorch 2.15.
+    #[test]
+    fn one_cycle_is_that_of_pytorch() {
+        let lr = rate(Schedule::one_cycle(), 0);
+        for (step, expected) in ONE_CYCLE {
+            assert!(
+                (lr.at(step) - expected).abs() < 1e-9,
+                "step {step}: {} is not {expected}",
+                lr.at(step)
+            );
+        }
+    }
+
+    const ONE_CYCLE: [(usize, f64); 6] = [
+        (0, 0.0040000000000000036),
+        (7, 0.017152216387689725),
+        (29, 0.1),
+        (30, 0.09994965352845243),
+        (64, 0.0500002),
+        (99, 4e-07),
+    ];
+}

@@ -1,0 +1,414 @@
+//! Reading the tensors of a module out, writing them back, and keeping them in safetensors files.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::{Bool, DType, Int, Tensor, TensorData};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use sha2::{Digest, Sha256};
+
+use crate::{Error, Result};
+
+/// Named tensors on the host, in the order of their names.
+pub type Tensors = BTreeMap<String, TensorData>;
+
+/// In whose words the tensors of a module are named and laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Names {
+    /// As the fields of the module are called; a linear weight is `[features_in, features_out]`.
+    Burn,
+    /// As PyTorch's `state_dict` has them: the scale and shift of a norm are `weight` and `bias`, and a linear weight is
+    /// `[features_out, features_in]`.
+    PyTorch,
+}
+
+/// The tensors of `module`, weights and running statistics, in the words of `names`.
+///
+/// The statistics are those after the last forward pass, which reading the module's parameters directly would
+/// miss: Burn's `RunningState` applies an update late.
+pub fn export<M: Module>(module: &M, names: Names) -> Tensors {
+    let mut reader = Reader {
+        at: Place::new(names),
+        tensors: Tensors::new(),
+    };
+    module.valid().visit(&mut reader);
+    reader.tensors
+}
+
+/// A copy of `module` that shares nothing with it, with the tensors replaced by `tensors`.
+///
+/// Devices, training flags and which parameters require gradients stay as they are in `module`. The names of the file
+/// must be exactly those of the module.
+///
+/// # Errors
+///
+/// [`Error::Mismatch`] that lists the missing, unexpected and differently shaped names; `origin` says where the tensors
+/// come from.
+pub fn import<M: Module>(module: &M, tensors: &Tensors, names: Names, origin: &str) -> Result<M> {
+    let mut writer = Writer {
+        at: Place::new(names),
+        tensors,
+        used: 0,
+        missing: Vec::new(),
+        unequal: Vec::new(),
+        seen: Vec::new(),
+    };
+    let module = detached_copy(module).map(&mut writer);
+    let unexpected: Vec<String> = if writer.used == tensors.len() {
+        Vec::new()
+    } else {
+        tensors
+            .keys()
+            .filter(|name| !writer.seen.contains(name))
+            .cloned()
+            .collect()
+    };
+    if writer.missing.is_empty() && writer.unequal.is_empty() && unexpected.is_empty() {
+        Ok(module)
+    } else {
+        Err(Error::Mismatch {
+            origin: origin.to_owned(),
+            missing: writer.missing,
+            unexpected,
+            unequal: writer.unequal,
+        })
+    }
+}
+
+/// A copy of `module` that shares nothing with it.
+///
+/// A plain `clone` of a Burn module shares the running statistics of its batch norms: training the one changes the other.
+pub fn detached_copy<M: Module>(module: &M) -> M {
+    let mut probe = AutodiffProbe(false);
+    module.visit(&mut probe);
+    let copy = module.valid();
+    if probe.0 { copy.train() } else { copy }
+}
+
+/// The SHA-256, in hexadecimal, of names, types, shapes and bytes of `tensors`.
+pub fn hash_tensors(tensors: &Tensors) -> String {
+    let mut hasher = Sha256::new();
+    for (name, data) in tensors {
+        hasher.update((name.len() as u64).to_le_bytes());
+        hasher.update(name.as_bytes());
+        hasher.update(format!("{:?}{:?}", data.dtype(), data.shape().as_slice()).as_bytes());
+        hasher.update(data.as_bytes());
+    }
+    hex(&hasher.finalize())
+}
+
+/// Bytes in hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Writes `tensors` as a safetensors file, beside it first and then renamed into place.
+///
+/// The same tensors give the same bytes.
+///
+/// # Errors
+///
+/// [`Error::Io`] if the file cannot be written, [`Error::BadFile`] for a tensor type that the format lacks.
+pub fn write_tensors(path: &Path, tensors: &Tensors) -> Result<()> {
+    let bad = |problem: String| Error::BadFile {
+        path: path.to_owned(),
+        offset: 0,
+        problem,
+        remedy: "keep floating point and integer tensors only".into(),
+    };
+    let views = tensors
+        .iter()
+        .map(|(name, data)| {
+            let dtype = to_safetensors(data.dtype())
+                .ok_or_else(|| bad(format!("tensor `{name}` has type {:?}", data.dtype())))?;
+            let shape = data.shape().as_slice().to_vec();
+            let view = TensorView::new(dtype, shape, data.as_bytes())
+                .map_err(|error| bad(format!("tensor `{name}`: {error}")))?;
+            Ok((name.as_str(), view))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let bytes = safetensors::serialize(views, None).map_err(|error| bad(error.to_string()))?;
+    write_atomically(path, &bytes)
+}
+
+/// Reads a safetensors file.
+///
+/// # Errors
+///
+/// [`Error::Io`] if the file cannot be read, [`Error::BadFile`] if it is not a whole safetensors file.
+pub fn read_tensors(path: &Path) -> Result<Tensors> {
+    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+    let bad = |problem: String| Error::BadFile {
+        path: path.to_owned(),
+        offset: 0,
+        problem,
+        remedy: "give a complete .safetensors file".into(),
+    };
+    let file = SafeTensors::deserialize(&bytes).map_err(|error| bad(error.to_string()))?;
+    file.iter()
+        .map(|(name, view)| {
+            let dtype = from_safetensors(view.dtype())
+                .ok_or_else(|| bad(format!("tensor `{name}` has type {:?}", view.dtype())))?;
+            let data =
+                TensorData::from_bytes_vec(view.data().to_vec(), view.shape().to_vec(), dtype);
+            Ok((name.to_owned(), data))
+        })
+        .collect()
+}
+
+/// Writes a file beside its place and renames it there, so that a reader sees the old one or the whole new one.
+///
+/// The folder is made where it is missing.
+///
+/// # Errors
+///
+/// [`Error::Io`] if the folder or the file cannot be written.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+    let mut file = tempfile::Builder::new()
+        .prefix(".writing-")
+        .tempfile_in(folder)
+        .map_err(Error::io("write", path))?;
+    file.write_all(bytes)
+        .and_then(|()| file.as_file().sync_all())
+        .map_err(Error::io("write", path))?;
+    // The rename is what a reader sees; the mode is that of an ordinary new file, not a temporary one's 0600.
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::Permissions::from_mode(0o644);
+        file.as_file()
+            .set_permissions(mode)
+            .map_err(Error::io("write", path))?;
+    }
+    file.persist(path)
+        .map_err(|error| Error::io("write", path)(error.error))?;
+    Ok(())
+}
+
+fn to_safetensors(dtype: DType) -> Option<Dtype> {
+    Some(match dtype {
+        DType::F64 => Dtype::F64,
+        DType::F32 => Dtype::F32,
+        DType::F16 => Dtype::F16,
+        DType::BF16 => Dtype::BF16,
+        DType::I64 => Dtype::I64,
+        DType::I32 => Dtype::I32,
+        DType::I16 => Dtype::I16,
+        DType::I8 => Dtype::I8,
+        DType::U64 => Dtype::U64,
+        DType::U32 => Dtype::U32,
+        DType::U16 => Dtype::U16,
+        DType::U8 => Dtype::U8,
+        _ => return None,
+    })
+}
+
+fn from_safetensors(dtype: Dtype) -> Option<DType> {
+    Some(match dtype {
+        Dtype::F64 => DType::F64,
+        Dtype::F32 => DType::F32,
+        Dtype::F16 => DType::F16,
+        Dtype::BF16 => DType::BF16,
+        Dtype::I64 => DType::I64,
+        Dtype::I32 => DType::I32,
+        Dtype::I16 => DType::I16,
+        Dtype::I8 => DType::I8,
+        Dtype::U64 => DType::U64,
+        Dtype::U32 => DType::U32,
+        Dtype::U16 => DType::U16,
+        Dtype::U8 => DType::U8,
+        _ => return None,
+    })
+}
+
+/// The path of the parameter that a traversal is at, in the words of one world.
+#[derive(Debug)]
+pub(crate) struct Place {
+    names: Names,
+    parts: Vec<(String, Owner)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owner {
+    Enum,
+    Norm,
+    Linear,
+    Other,
+}
+
+impl Place {
+    pub(crate) fn new(names: Names) -> Self {
+        Self {
+            names,
+            parts: Vec::new(),
+        }
+    }
+
+    pub(crate) fn enter(&mut self, name: &str, container: &str) {
+        let owner = match container {
+            enumeration if enumeration.starts_with("Enum:") => Owner::Enum,
+            "Struct:BatchNorm"
+            | "Struct:LayerNorm"
+            | "Struct:GroupNorm"
+            | "Struct:InstanceNorm" => Owner::Norm,
+            "Struct:Linear" => Owner::Linear,
+            _ => Owner::Other,
+        };
+        self.parts.push((name.to_owned(), owner));
+    }
+
+    pub(crate) fn exit(&mut self) {
+        self.parts.pop();
+    }
+
+    /// The dotted path, without the variant names of enums, which choose a network but name no part of it.
+    pub(crate) fn path(&self) -> String {
+        let mut path = String::new();
+        for (name, owner) in self.parts.iter().filter(|(_, owner)| *owner != Owner::Enum) {
+            if !path.is_empty() {
+                path.push('.');
+            }
+            let name = match (self.names, owner, name.as_str()) {
+                (Names::PyTorch, Owner::Norm, "gamma") => "weight",
+                (Names::PyTorch, Owner::Norm, "beta") => "bias",
+                (_, _, name) => name,
+            };
+            path.push_str(name);
+        }
+        path
+    }
+
+    /// Whether the parameter here is a matrix that the other world stores transposed.
+    fn transposed(&self) -> bool {
+        self.names == Names::PyTorch
+            && self
+                .parts
+                .last()
+                .is_some_and(|(name, owner)| *owner == Owner::Linear && name == "weight")
+    }
+}
+
+struct AutodiffProbe(bool);
+
+impl ModuleVisitor for AutodiffProbe {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.0 |= param.val().is_autodiff();
+    }
+}
+
+struct Reader {
+    at: Place,
+    tensors: Tensors,
+}
+
+impl ModuleVisitor for Reader {
+    fn enter_module(&mut self, name: &str, container_type: &str) {
+        self.at.enter(name, container_type);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.at.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let value = param.val();
+        let value = if self.at.transposed() {
+            value.swap_dims(0, 1)
+        } else {
+            value
+        };
+        self.tensors.insert(self.at.path(), value.into_data());
+    }
+
+    fn visit_int<const D: usize>(&mut self, param: &Param<Tensor<D, Int>>) {
+        self.tensors.insert(self.at.path(), param.val().into_data());
+    }
+
+    fn visit_bool<const D: usize>(&mut self, param: &Param<Tensor<D, Bool>>) {
+        let data = param.val().int().into_data().convert::<u8>();
+        self.tensors.insert(self.at.path(), data);
+    }
+}
+
+struct Writer<'a> {
+    at: Place,
+    tensors: &'a Tensors,
+    used: usize,
+    seen: Vec<String>,
+    missing: Vec<String>,
+    unequal: Vec<String>,
+}
+
+impl Writer<'_> {
+    /// The stored tensor for the parameter here, if there is one of the `wanted` shape.
+    fn find(&mut self, wanted: &[usize], transposed: bool) -> Option<TensorData> {
+        let path = self.at.path();
+        let mut wanted = wanted.to_vec();
+        if transposed {
+            wanted.reverse();
+        }
+        let Some(data) = self.tensors.get(&path) else {
+            self.missing.push(path);
+            return None;
+        };
+        self.used += 1;
+        self.seen.push(path.clone());
+        if data.shape().as_slice() != wanted {
+            let found = data.shape().as_slice();
+            self.unequal
+                .push(format!("{path}: network {wanted:?}, file {found:?}"));
+            return None;
+        }
+        Some(data.clone())
+    }
+}
+
+impl ModuleMapper for Writer<'_> {
+    fn enter_module(&mut self, name: &str, container_type: &str) {
+        self.at.enter(name, container_type);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.at.exit();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let transposed = self.at.transposed();
+        let Some(data) = self.find(param.lazy_shape().as_slice(), transposed) else {
+            return param;
+        };
+        param.map(|old| {
+            let (device, dtype) = (old.device(), old.dtype());
+            // A file of another precision takes on the module's, never the other way round.
+            let data = data.convert_dtype(dtype);
+            let new = if transposed {
+                Tensor::<D>::from_data(data, &device).swap_dims(0, 1)
+            } else {
+                Tensor::<D>::from_data(data, &device)
+            };
+            let new = if transposed { contiguous(new) } else { new };
+            if old.is_require_grad() {
+                new.detach().require_grad()
+            } else {
+                new
+            }
+        })
+    }
+
+    fn map_int<const D: usize>(&mut self, param: Param<Tensor<D, Int>>) -> Param<Tensor<D, Int>> {
+        let Some(data) = self.find(param.lazy_shape().as_slice(), false) else {
+            return param;
+        };
+        param.map(|old| Tensor::from_data(data, &old.device()))
+    }
+}
+
+/// The same values laid out row by row, as a freshly initialised parameter is.
+fn contiguous<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
+    let device = tensor.device();
+    Tensor::from_data(tensor.into_data(), &device)
+}

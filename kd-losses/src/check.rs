@@ -1,0 +1,154 @@
+//! Checks made before any arithmetic: Burn panics on unequal shapes and broadcasts a batch of one
+//! without a word.
+
+use crate::error::{Axis, Error, Result};
+use burn::tensor::{Device, Int, Tensor};
+
+/// A tensor's name in the signature of the loss, and its shape.
+type Named<'a> = (&'static str, &'a [usize]);
+
+/// `value` must be finite and above 0.
+pub(crate) fn temperature(value: f64) -> Result<()> {
+    if value.is_finite() && value > 0.0 {
+        return Ok(());
+    }
+    Err(Error::OutOfRange {
+        name: "temperature",
+        range: "finite and above 0",
+        value,
+        advice: "the paper uses 1 to 20",
+    })
+}
+
+/// Logits `[batch_size, num_classes]` and hard labels `[batch_size]`.
+pub(crate) fn logits_and_targets(
+    loss: &'static str,
+    logits: &Tensor<2>,
+    targets: &Tensor<1, Int>,
+) -> Result<()> {
+    let (left, right) = (logits.dims(), targets.dims());
+    let (left, right): (Named<'_>, Named<'_>) = (("logits", &left), ("targets", &right));
+    not_empty(loss, left)?;
+    not_empty(loss, right)?;
+    equal(loss, Axis::Batch, 0..1, left, right)?;
+    same_device(loss, [left.0, right.0], [logits.device(), targets.device()])
+}
+
+/// Two `[batch_size, num_classes]`, equal in both.
+pub(crate) fn logits_pair(
+    loss: &'static str,
+    student: &Tensor<2>,
+    teacher: &Tensor<2>,
+) -> Result<()> {
+    let names = ["student_logits", "teacher_logits"];
+    let axes = [(Axis::Batch, 0..1), (Axis::Classes, 1..2)];
+    pair(loss, names, student, teacher, axes)
+}
+
+/// Two `[batch_size, channels, height, width]`, equal in all.
+pub(crate) fn feature_pair(
+    loss: &'static str,
+    student: &Tensor<4>,
+    teacher: &Tensor<4>,
+) -> Result<()> {
+    let axes = [
+        (Axis::Batch, 0..1),
+        (Axis::Channels, 1..2),
+        (Axis::MapSize, 2..4),
+    ];
+    pair(loss, FEATURES, student, teacher, axes)
+}
+
+/// Two `[batch_size, channels, height, width]`, whose channels may differ.
+pub(crate) fn map_pair(loss: &'static str, student: &Tensor<4>, teacher: &Tensor<4>) -> Result<()> {
+    let axes = [(Axis::Batch, 0..1), (Axis::MapSize, 2..4)];
+    pair(loss, FEATURES, student, teacher, axes)
+}
+
+/// Two `[batch_size, channels, height, width]`, of which only the batch size must be equal.
+pub(crate) fn sample_pair(
+    loss: &'static str,
+    student: &Tensor<4>,
+    teacher: &Tensor<4>,
+) -> Result<()> {
+    pair(loss, FEATURES, student, teacher, [(Axis::Batch, 0..1)])
+}
+
+const FEATURES: [&str; 2] = ["student_features", "teacher_features"];
+
+fn pair<const D: usize, const N: usize>(
+    loss: &'static str,
+    names: [&'static str; 2],
+    student: &Tensor<D>,
+    teacher: &Tensor<D>,
+    axes: [(Axis, core::ops::Range<usize>); N],
+) -> Result<()> {
+    let shapes = [student.dims(), teacher.dims()];
+    let left: Named<'_> = (names[0], &shapes[0]);
+    let right: Named<'_> = (names[1], &shapes[1]);
+    not_empty(loss, left)?;
+    not_empty(loss, right)?;
+    for (axis, dims) in axes {
+        equal(loss, axis, dims, left, right)?;
+    }
+    let (left_dtype, right_dtype) = (student.dtype(), teacher.dtype());
+    if left_dtype != right_dtype {
+        return Err(Error::UnequalDtypes {
+            loss,
+            left: left.0,
+            left_dtype,
+            right: right.0,
+            right_dtype,
+        });
+    }
+    same_device(loss, names, [student.device(), teacher.device()])
+}
+
+/// The hardware must be the same; autodiff on or off makes no difference here.
+fn same_device(
+    loss: &'static str,
+    [left, right]: [&'static str; 2],
+    [left_device, right_device]: [Device; 2],
+) -> Result<()> {
+    if left_device == right_device {
+        return Ok(());
+    }
+    Err(Error::UnequalDevices {
+        loss,
+        left,
+        left_device: format!("{left_device:?}"),
+        right,
+        right_device: format!("{right_device:?}"),
+    })
+}
+
+fn not_empty(loss: &'static str, (name, shape): Named<'_>) -> Result<()> {
+    if shape.contains(&0) {
+        return Err(Error::Empty {
+            loss,
+            name,
+            shape: shape.to_vec(),
+        });
+    }
+    Ok(())
+}
+
+fn equal(
+    loss: &'static str,
+    axis: Axis,
+    dims: core::ops::Range<usize>,
+    left: Named<'_>,
+    right: Named<'_>,
+) -> Result<()> {
+    if left.1[dims.clone()] == right.1[dims] {
+        return Ok(());
+    }
+    Err(Error::UnequalShapes {
+        loss,
+        axis,
+        left: left.0,
+        left_shape: left.1.to_vec(),
+        right: right.0,
+        right_shape: right.1.to_vec(),
+    })
+}

@@ -1,0 +1,146 @@
+//! Cross-entropy against hard labels, with label smoothing.
+
+use crate::check;
+use crate::error::{Error, Result};
+use burn::config::Config;
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{Int, Tensor};
+
+/// Cross-entropy of the student's logits against hard labels, which may be smoothed.
+///
+/// ```text
+/// loss = mean over samples of  -(1 - e) log q[y]  -  (e / K) sum over k of log q[k]
+///
+/// q = softmax(logits)      y = the sample's target
+/// e = label_smoothing      K = num_classes
+/// ```
+///
+/// # Shapes
+///
+/// - `logits`: `[batch_size, num_classes]`
+/// - `targets`: `[batch_size]`, each from 0 to `num_classes - 1`
+/// - result: `[1]`
+///
+/// `label_smoothing` is in `[0, 1)`; 0 is the plain cross-entropy. The result is in nats, never
+/// negative, the mean over the batch. Values and gradients are finite for logits of 1e4 and beyond.
+///
+/// A target out of range cannot be seen without waiting for the device, so it is **not checked**:
+/// depending on the backend it panics or reads a wrong element. Check labels where they are loaded.
+///
+/// # Errors
+///
+/// `label_smoothing` outside its range; an empty batch; unequal batch sizes; tensors on different
+/// devices.
+///
+/// # Examples
+///
+/// ```
+/// use burn::tensor::{Device, Int, Tensor};
+/// use kd_losses::cross_entropy;
+///
+/// let device = Device::flex();
+/// let logits = Tensor::<2>::from_data([[2.0, 0.0], [0.0, 0.0]], &device);
+/// let targets = Tensor::<1, Int>::from_data([0, 1], &device);
+///
+/// let loss = cross_entropy(logits, targets, 0.0)?.into_scalar::<f32>();
+/// // (ln(1 + e^-2) + ln 2) / 2
+/// assert!((loss - 0.410_037_6).abs() < 1e-6);
+/// # Ok::<(), kd_losses::Error>(())
+/// ```
+///
+/// # References
+///
+/// Szegedy, Vanhoucke, Ioffe, Shlens, Wojna, "Rethinking the Inception Architecture for Computer
+/// Vision", CVPR 2016, arXiv 1512.00567, section 7. As there, and as in `PyTorch`, the smoothed
+/// target is `(1 - e)` on the label plus `e / K` on *every* class, the label included; some
+/// implementations spread `e` over the other `K - 1` classes only, which is this with
+/// `e * K / (K - 1)` in place of `e`.
+pub fn cross_entropy(
+    logits: Tensor<2>,
+    targets: Tensor<1, Int>,
+    label_smoothing: f64,
+) -> Result<Tensor<1>> {
+    check_smoothing(label_smoothing)?;
+    check::logits_and_targets("cross_entropy", &logits, &targets)?;
+
+    let [batch_size, _num_classes] = logits.dims();
+    let log_q = log_softmax(logits, 1);
+    let targets = targets.without_autodiff().reshape([batch_size, 1]); // [batch_size, 1]
+    let hard = log_q.clone().gather(1, targets).mean().neg();
+    if label_smoothing > 0.0 {
+        // The mean over samples and classes is the sum over classes over K, then over samples.
+        let uniform = log_q.mean().neg();
+        return Ok(hard * (1.0 - label_smoothing) + uniform * label_smoothing);
+    }
+    Ok(hard)
+}
+
+fn check_smoothing(value: f64) -> Result<()> {
+    if (0.0..1.0).contains(&value) {
+        return Ok(());
+    }
+    Err(Error::OutOfRange {
+        name: "label_smoothing",
+        range: "at least 0 and below 1",
+        value,
+        advice: "the paper uses 0.1; 0 turns smoothing off",
+    })
+}
+
+/// The constant of [`cross_entropy`].
+#[derive(Config, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct CrossEntropyLossConfig {
+    /// Share of the target spread evenly over all classes, in `[0, 1)`, the paper's epsilon.
+    ///
+    /// 0, because the hard-label term of the distillation papers is not smoothed. Szegedy et al.
+    /// (arXiv 1512.00567, section 7) use 0.1 on `ImageNet`.
+    #[config(default = 0.0)]
+    pub label_smoothing: f64,
+}
+
+impl CrossEntropyLossConfig {
+    /// Checks the constant and makes the loss.
+    ///
+    /// # Errors
+    ///
+    /// `label_smoothing` outside `[0, 1)`.
+    pub fn init(&self) -> Result<CrossEntropyLoss> {
+        check_smoothing(self.label_smoothing)?;
+        Ok(CrossEntropyLoss {
+            label_smoothing: self.label_smoothing,
+        })
+    }
+}
+
+/// [`cross_entropy`] with its constant, made by [`CrossEntropyLossConfig`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CrossEntropyLoss {
+    label_smoothing: f64,
+}
+
+impl CrossEntropyLoss {
+    /// [`cross_entropy`] of `logits` `[batch_size, num_classes]` and `targets` `[batch_size]`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`cross_entropy`] on shapes and devices.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use burn::tensor::{Device, Int, Tensor};
+    /// use kd_losses::CrossEntropyLossConfig;
+    ///
+    /// let device = Device::flex();
+    /// let logits = Tensor::<2>::zeros([3, 10], &device);
+    /// let targets = Tensor::<1, Int>::zeros([3], &device);
+    /// let loss = CrossEntropyLossConfig::new().with_label_smoothing(0.1).init()?;
+    /// let value = loss.forward(logits, targets)?.into_scalar::<f32>();
+    /// assert!((value - 10_f32.ln()).abs() < 1e-6);
+    /// # Ok::<(), kd_losses::Error>(())
+    /// ```
+    pub fn forward(&self, logits: Tensor<2>, targets: Tensor<1, Int>) -> Result<Tensor<1>> {
+        cross_entropy(logits, targets, self.label_smoothing)
+    }
+}

@@ -1,0 +1,148 @@
+//! What can be wrong with the inputs of a loss.
+
+use burn::tensor::DType;
+use core::fmt;
+
+/// The result of a loss or of making one.
+pub type Result<T, E = Error> = core::result::Result<T, E>;
+
+/// What is wrong with the inputs of a loss, where, and how to fix it.
+///
+/// Every check is made on shapes, dtypes and constants, which are known without asking the device;
+/// values inside the tensors (a target out of range, a NaN) are not looked at.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A constant is outside its range.
+    #[error("`{name}` must be {range}, got {value}; {advice}")]
+    OutOfRange {
+        /// The argument or the field of the config.
+        name: &'static str,
+        /// The allowed range in words.
+        range: &'static str,
+        /// What was given.
+        value: f64,
+        /// What people commonly use.
+        advice: &'static str,
+    },
+
+    /// A tensor has no elements, so a mean over it is undefined.
+    #[error("`{loss}`: `{name}` {shape:?} has no elements; skip empty batches")]
+    Empty {
+        /// The loss that was called.
+        loss: &'static str,
+        /// The argument.
+        name: &'static str,
+        /// Its shape.
+        shape: Vec<usize>,
+    },
+
+    /// Two tensors that belong together have different sizes along an axis.
+    #[error(
+        "`{loss}`: `{left}` {left_shape:?} and `{right}` {right_shape:?} differ in {axis}; {}",
+        axis.advice()
+    )]
+    UnequalShapes {
+        /// The loss that was called.
+        loss: &'static str,
+        /// Where the shapes differ.
+        axis: Axis,
+        /// The first argument.
+        left: &'static str,
+        /// Its shape.
+        left_shape: Vec<usize>,
+        /// The second argument.
+        right: &'static str,
+        /// Its shape.
+        right_shape: Vec<usize>,
+    },
+
+    /// A feature map does not have the number of channels the regressor was made for.
+    #[error(
+        "`{loss}`: `{name}` {shape:?} has {} channels, but the regressor was made for {expected}; \
+         give `RegressorConfig` the widths of the two taps",
+        shape[1]
+    )]
+    UnexpectedChannels {
+        /// The loss that was called.
+        loss: &'static str,
+        /// The argument.
+        name: &'static str,
+        /// Its shape, `[batch_size, channels, height, width]`.
+        shape: [usize; 4],
+        /// The number of channels in the config of the regressor.
+        expected: usize,
+    },
+
+    /// Two tensors that belong together have different element types.
+    #[error(
+        "`{loss}`: `{left}` is {left_dtype:?}, `{right}` is {right_dtype:?}; \
+         cast the teacher's tensor to the student's dtype"
+    )]
+    UnequalDtypes {
+        /// The loss that was called.
+        loss: &'static str,
+        /// The first argument.
+        left: &'static str,
+        /// Its element type.
+        left_dtype: DType,
+        /// The second argument.
+        right: &'static str,
+        /// Its element type.
+        right_dtype: DType,
+    },
+
+    /// Two tensors that belong together live on different hardware.
+    #[error(
+        "`{loss}`: `{left}` is on {left_device}, `{right}` is on {right_device}; \
+         move both to one device"
+    )]
+    UnequalDevices {
+        /// The loss that was called.
+        loss: &'static str,
+        /// The first argument.
+        left: &'static str,
+        /// Where it lives, as Burn writes it.
+        left_device: String,
+        /// The second argument.
+        right: &'static str,
+        /// Where it lives, as Burn writes it.
+        right_device: String,
+    },
+}
+
+/// The axis along which two shapes were compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Axis {
+    /// The number of samples.
+    Batch,
+    /// The number of classes.
+    Classes,
+    /// The number of channels of a feature map.
+    Channels,
+    /// Height or width of a feature map.
+    MapSize,
+}
+
+impl Axis {
+    fn advice(self) -> &'static str {
+        match self {
+            Self::Batch => "take both from the same batch",
+            Self::Classes => "give teacher and student the same classes in the same order",
+            Self::Channels => "bring the student to the teacher's width with a `Regressor`",
+            Self::MapSize => "tap layers of one map size, or pool the larger map first",
+        }
+    }
+}
+
+impl fmt::Display for Axis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Batch => "batch size",
+            Self::Classes => "number of classes",
+            Self::Channels => "channels",
+            Self::MapSize => "height or width",
+        })
+    }
+}

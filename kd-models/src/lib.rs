@@ -1,0 +1,17 @@
+#![doc = include_str!("../README.md")]
+
+mod block;
+mod initialise;
+mod known;
+mod lenet;
+mod model;
+mod network;
+mod resnet;
+
+pub use known::{KnownNetwork, NetworkSpec, known_networks};
+pub use network::Network;
+
+pub use lenet::{LeNet, LeNetConfig};
+pub use resnet::{CrdResNet, HeResNet, ResNetConfig};
+
+pub use model::{CONFIG_FILE, ModelConfig, Provenance, WEIGHTS_FILE, load_model, save_model};

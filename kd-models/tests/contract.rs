@@ -1,0 +1,228 @@
+//! Every known network keeps the contracts of kd-core: stages, taps, parameters, costs.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::BTreeSet;
+
+use burn::module::Module;
+use burn::tensor::{Device, Distribution, Tensor};
+use kd_core::{CountCosts, Names, StagedNetwork, count_parameters, export};
+use kd_models::{Network, NetworkSpec, known_networks};
+
+fn build(name: &str, classes: usize, input: [usize; 3]) -> Network {
+    Network::build(&NetworkSpec::new(name, classes, input), 1, &Device::flex()).unwrap()
+}
+
+/// The names whose forward pass takes milliseconds.
+fn small() -> impl Iterator<Item = &'static str> {
+    ["lenet5-half", "lenet5", "resnet8", "resnet20", "resnet8x4"].into_iter()
+}
+
+#[test]
+fn stage_names_are_unique_and_are_the_taps() {
+    for known in known_networks() {
+        let network = build(known.name, 3, [1, 32, 32]);
+        let names = network.stage_names();
+        assert_eq!(
+            names.iter().collect::<BTreeSet<_>>().len(),
+            names.len(),
+            "{}",
+            known.name
+        );
+        for (stage, name) in names.iter().enumerate() {
+            assert_eq!(network.tap(name).unwrap(), stage);
+        }
+        assert!(network.tap("layer9").is_err());
+    }
+}
+
+#[test]
+fn stages_share_no_parameter_and_leave_only_the_head() {
+    for known in known_networks() {
+        let network = build(known.name, 3, [1, 32, 32]);
+        let stages = network.stage_names().len();
+        let owner = |tensor: &str| {
+            let owns = |stage: &usize| {
+                let paths = network.stage_parameters(*stage);
+                paths
+                    .iter()
+                    .any(|path| tensor.starts_with(&format!("{path}.")))
+            };
+            (0..stages).filter(owns).collect::<Vec<_>>()
+        };
+        let mut owned = vec![0; stages];
+        for name in export(&network, Names::Burn).keys() {
+            match owner(name)[..] {
+                [] => assert!(
+                    ["fc", "linear"].iter().any(|head| name.starts_with(head)),
+                    "{name}"
+                ),
+                [stage] => owned[stage] += 1,
+                _ => unreachable!("{name} belongs to more than one stage"),
+            }
+        }
+        assert!(
+            owned.iter().all(|&count| count > 0),
+            "{}: {owned:?}",
+            known.name
+        );
+    }
+}
+
+#[test]
+fn stage_by_stage_equals_the_forward_pass() {
+    let device = Device::flex();
+    for name in small() {
+        let network = build(name, 4, [3, 33, 32]);
+        let input = Tensor::<4>::random([2, 3, 33, 32], Distribution::Uniform(-1.0, 1.0), &device);
+        let mut maps = Vec::new();
+        for stage in 0..network.stage_names().len() {
+            maps.push(network.forward_stage(stage, &input, &maps));
+        }
+        let output = network.forward_head(network.forward_dense(&input, &maps));
+        assert_eq!(
+            output.into_data(),
+            network.forward(&input).into_data(),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn maps_are_not_negative() {
+    let device = Device::flex();
+    let input = Tensor::<4>::random([1, 3, 32, 32], Distribution::Uniform(-1.0, 1.0), &device);
+    for name in small() {
+        for map in build(name, 4, [3, 32, 32]).forward_traced(&input).maps {
+            assert!(map.min().into_scalar::<f32>() >= 0.0, "{name}");
+        }
+    }
+}
+
+#[test]
+fn shapes_at_odd_sizes() {
+    let device = Device::flex();
+    let shapes = |name: &str, input: [usize; 3]| {
+        let [channels, height, width] = input;
+        let network = build(name, 7, input);
+        let trace = network.forward_traced(&Tensor::zeros([2, channels, height, width], &device));
+        assert_eq!(trace.output.dims(), [2, 7]);
+        let maps = trace.maps.iter().map(Tensor::dims).collect::<Vec<_>>();
+        (maps, trace.dense.dims())
+    };
+    let resnet = shapes("resnet8", [2, 17, 9]);
+    assert_eq!(
+        resnet,
+        (
+            vec![[2, 16, 17, 9], [2, 16, 17, 9], [2, 32, 9, 5], [2, 64, 5, 3]],
+            [2, 64]
+        )
+    );
+    let tiny = shapes("resnet8", [1, 1, 1]);
+    assert_eq!(tiny.0[3], [2, 64, 1, 1]);
+    let wide = shapes("resnet8x4", [3, 5, 6]);
+    assert_eq!(
+        wide,
+        (
+            vec![[2, 32, 5, 6], [2, 64, 5, 6], [2, 128, 3, 3], [2, 256, 2, 2]],
+            [2, 256]
+        )
+    );
+    let lenet = shapes("lenet5", [1, 28, 28]);
+    assert_eq!(
+        lenet,
+        (vec![[2, 6, 14, 14], [2, 16, 5, 5], [2, 120, 1, 1]], [2, 84])
+    );
+    let mixed = shapes("lenet5-half", [1, 31, 45]);
+    assert_eq!(
+        mixed,
+        (vec![[2, 3, 15, 20], [2, 8, 5, 8], [2, 60, 1, 4]], [2, 42])
+    );
+}
+
+#[test]
+fn counted_costs_have_the_parameters_of_the_module() {
+    for known in known_networks() {
+        for input in [[3, 32, 32], [1, 29, 40]] {
+            let network = build(known.name, 5, input);
+            let costs = network.costs(input).unwrap();
+            assert_eq!(costs.params(), count_parameters(&network), "{}", known.name);
+            let mut stages = network.stage_names();
+            stages.push("head".into());
+            let counted: Vec<_> = costs
+                .by_stage()
+                .into_iter()
+                .map(|(stage, _)| stage)
+                .collect();
+            assert_eq!(counted, stages);
+        }
+    }
+}
+
+#[test]
+fn layer_paths_of_the_costs_are_paths_of_tensors() {
+    for known in known_networks() {
+        let network = build(known.name, 5, [3, 32, 32]);
+        let tensors = export(&network, Names::PyTorch);
+        for layer in network.costs([3, 32, 32]).unwrap().layers() {
+            assert!(
+                tensors.contains_key(&format!("{}.weight", layer.layer)),
+                "{}",
+                layer.layer
+            );
+        }
+    }
+}
+
+#[test]
+fn a_network_that_is_built_to_be_trained_has_gradients_everywhere() {
+    let device = Device::flex().autodiff();
+    let spec = NetworkSpec::new("resnet8x4", 3, [1, 8, 8]);
+    let network = Network::build(&spec, 1, &device).unwrap();
+    let input = Tensor::<4>::random([2, 1, 8, 8], Distribution::Uniform(-1.0, 1.0), &device);
+    let gradients = network.forward(&input).powi_scalar(2).sum().backward();
+    let mut missing = Vec::new();
+    network.visit(&mut GradientFinder {
+        gradients: &gradients,
+        missing: &mut missing,
+        path: Vec::new(),
+    });
+    assert_eq!(missing, Vec::<String>::new());
+}
+
+struct GradientFinder<'a> {
+    gradients: &'a burn::tensor::Gradients,
+    missing: &'a mut Vec<String>,
+    path: Vec<String>,
+}
+
+impl burn::module::ModuleVisitor for GradientFinder<'_> {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &burn::module::Param<Tensor<D>>) {
+        let path = self.path.join(".");
+        let running = path.contains("running_");
+        let found = param.is_require_grad() && param.grad(self.gradients).is_some();
+        if found == running {
+            self.missing.push(path);
+        }
+    }
+}
+
+#[test]
+fn public_types_are_send_and_unpin() {
+    fn check<T: Send + Unpin>() {}
+    fn check_shared<T: Send + Sync + Unpin>() {}
+    check::<Network>();
+    check::<kd_models::LeNet>();
+    check::<kd_models::HeResNet>();
+    check::<kd_models::CrdResNet>();
+    check_shared::<NetworkSpec>();
+    check_shared::<kd_models::ModelConfig>();
+    check_shared::<kd_models::KnownNetwork>();
+}

@@ -1,0 +1,208 @@
+//! The networks against PyTorch's: same weights, same answers, same gradients, same running statistics.
+//!
+//! `fixtures/generate.py` makes the files and says what is in them.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::path::Path;
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{Device, Gradients, Tensor, TensorData};
+use kd_core::{ImageClassifier, Names, Tensors, export, import, read_tensors};
+use kd_models::{CrdResNet, HeResNet, LeNet, LeNetConfig, Network, NetworkSpec, ResNetConfig};
+
+/// `count` numbers in `[-1, 1)` that depend on the name; the same as `noise` of `generate.py`.
+fn noise(name: &str, count: usize) -> Vec<f64> {
+    let hash = name.bytes().fold(2_166_136_261_u32, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(16_777_619)
+    });
+    let place = |place: usize| {
+        let mut x = u32::try_from(place)
+            .unwrap()
+            .wrapping_mul(2_654_435_769)
+            .wrapping_add(hash);
+        x = (x ^ (x >> 16)).wrapping_mul(0x7feb_352d);
+        x = (x ^ (x >> 15)).wrapping_mul(0x846c_a68b);
+        x ^= x >> 16;
+        f64::from(x >> 8) / 8_388_608.0 - 1.0
+    };
+    (0..count).map(place).collect()
+}
+
+/// `network` with every tensor filled as `fill` of `generate.py` does.
+fn filled<M: Module>(network: &M) -> M {
+    let blank = export(network, Names::PyTorch);
+    let tensors: Tensors = blank
+        .iter()
+        .map(|(name, data)| {
+            let shape = data.shape().as_slice().to_vec();
+            let (layer, field) = name.rsplit_once('.').unwrap();
+            let weight = blank[&format!("{layer}.weight")]
+                .shape()
+                .as_slice()
+                .to_vec();
+            let fan_in = weight[1..].iter().product::<usize>() as f64;
+            let (scale, shift) = match (field, weight.len()) {
+                ("running_var", _) => (0.5, 1.0),
+                ("weight", 1) => (0.25, 1.0),
+                ("running_mean", _) | ("bias", 1) => (0.25, 0.0),
+                _ => ((3.0 / fan_in).sqrt().log2().round_ties_even().exp2(), 0.0),
+            };
+            let values = noise(name, shape.iter().product());
+            let values: Vec<f64> = values.into_iter().map(|x| x * scale + shift).collect();
+            (name.clone(), TensorData::new(values, shape))
+        })
+        .collect();
+    import(network, &tensors, Names::PyTorch, "the formula").unwrap()
+}
+
+struct GradientReader<'a> {
+    gradients: &'a Gradients,
+    path: Vec<String>,
+    found: Tensors,
+}
+
+impl ModuleVisitor for GradientReader<'_> {
+    fn enter_module(&mut self, name: &str, container_type: &str) {
+        if !container_type.starts_with("Enum:") {
+            let name = match (container_type, name) {
+                ("Struct:BatchNorm", "gamma") => "weight",
+                ("Struct:BatchNorm", "beta") => "bias",
+                (_, name) => name,
+            };
+            self.path.push(name.to_owned());
+        }
+    }
+
+    fn exit_module(&mut self, _name: &str, container_type: &str) {
+        if !container_type.starts_with("Enum:") {
+            self.path.pop();
+        }
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(gradient) = param.grad(self.gradients) {
+            // The only matrices are the weights of linear layers, which PyTorch has the other way round.
+            let gradient = if D == 2 {
+                gradient.swap_dims(0, 1)
+            } else {
+                gradient
+            };
+            self.found.insert(self.path.join("."), gradient.into_data());
+        }
+    }
+}
+
+/// Compares with a tolerance of 1e-4 relative to the largest value: sums of many terms in 32 bits.
+fn near(what: &str, found: &TensorData, expected: &TensorData) {
+    assert_eq!(found.shape(), expected.shape(), "{what}");
+    let scale = expected
+        .iter::<f64>()
+        .fold(0.0, |scale: f64, x| scale.max(x.abs()));
+    assert!(scale > 0.0, "{what}: a fixture of zeros shows nothing");
+    for (found, expected) in found.iter::<f64>().zip(expected.iter::<f64>()) {
+        assert!(
+            (found - expected).abs() <= 1e-4 * scale,
+            "{what}: {found}, PyTorch has {expected}"
+        );
+    }
+}
+
+fn compare<N: ImageClassifier>(fixture: &str, build: impl Fn(&Device) -> N) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let expected = read_tensors(&folder.join(format!("{fixture}.safetensors"))).unwrap();
+    let input = expected["input"].clone();
+
+    let device = Device::flex();
+    let network = filled(&build(&device));
+    let logits = network.forward(&Tensor::from_data(input.clone(), &device));
+    near(
+        "evaluation.logits",
+        &logits.into_data(),
+        &expected["evaluation.logits"],
+    );
+
+    let device = device.autodiff();
+    let network = filled(&build(&device));
+    let images = Tensor::<4>::from_data(input, &device).require_grad();
+    let logits = network.forward(&images);
+    near(
+        "training.logits",
+        &logits.to_data(),
+        &expected["training.logits"],
+    );
+    let [batch_size, classes] = logits.dims();
+    let cotangent = TensorData::new(
+        noise("cotangent", batch_size * classes),
+        [batch_size, classes],
+    );
+    let cotangent = Tensor::<2>::from_data(cotangent.convert::<f32>(), &device);
+    let gradients = (logits * cotangent).sum().backward();
+    near(
+        "gradient.input",
+        &images.grad(&gradients).unwrap().into_data(),
+        &expected["gradient.input"],
+    );
+
+    let mut reader = GradientReader {
+        gradients: &gradients,
+        path: Vec::new(),
+        found: Tensors::new(),
+    };
+    network.visit(&mut reader);
+    let after = export(&network, Names::PyTorch);
+    for (name, expected) in &expected {
+        if let Some(parameter) = name
+            .strip_prefix("gradient.")
+            .filter(|name| *name != "input")
+        {
+            near(name, &reader.found[parameter], expected);
+        }
+        if let Some(statistic) = name.strip_prefix("after.") {
+            near(name, &after[statistic], expected);
+        }
+    }
+}
+
+#[test]
+fn resnet8_by_name() {
+    let spec = NetworkSpec::new("resnet8", 10, [3, 16, 16]);
+    compare("resnet8", |device| {
+        Network::build(&spec, 0, device).unwrap()
+    });
+}
+
+#[test]
+fn resnet_of_he_with_other_widths_at_odd_sizes() {
+    let config = ResNetConfig {
+        blocks: 2,
+        widths: [4, 4, 7, 9],
+    };
+    compare("he_narrow", |device| {
+        HeResNet::new(&config, [1, 11, 7], 3, 0, device).unwrap()
+    });
+}
+
+#[test]
+fn resnet_of_crd_with_projections() {
+    let config = ResNetConfig {
+        blocks: 2,
+        widths: [4, 6, 8, 12],
+    };
+    compare("crd_narrow", |device| {
+        CrdResNet::new(&config, [3, 9, 12], 5, 0, device).unwrap()
+    });
+}
+
+#[test]
+fn lenet_half() {
+    compare("lenet5_half", |device| {
+        LeNet::new(&LeNetConfig::HALF, [1, 32, 32], 10, 0, device).unwrap()
+    });
+}
+
+#[test]
+fn lenet_half_on_images_of_mnist_s_size() {
+    compare("lenet5_half_28", |device| {
+        LeNet::new(&LeNetConfig::HALF, [1, 28, 28], 10, 0, device).unwrap()
+    });
+}

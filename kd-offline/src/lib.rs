@@ -1,0 +1,22 @@
+#![doc = include_str!("../README.md")]
+//!
+//! # Map of the crate
+//!
+//! | file | holds |
+//! |---|---|
+//! | `config` | [`LossConfig`], [`Ensemble`]: what a recipe says |
+//! | `teacher` | [`Teacher`], [`FrozenTeacher`]: who is asked |
+//! | `terms` | the losses bound to taps and regressors |
+//! | `phase` | one step, one evaluation, the whole state |
+//! | `method` | [`Offline`]: the method as kd-core's runner takes it |
+
+mod config;
+mod method;
+mod phase;
+mod teacher;
+mod terms;
+
+pub use config::{Distance, Ensemble, LossConfig, Widths};
+pub use method::{Offline, OfflineData};
+pub use phase::RESULT_PHASE;
+pub use teacher::{FrozenTeacher, Teacher};

@@ -1,0 +1,218 @@
+//! Offline distillation as kd-core's runner takes it.
+
+use burn::tensor::{Device, Tensor};
+use kd_core::{
+    Augment, Error, ImageClassifier, Loader, LoaderConfig, Method, Normalisation, Optimizer, Phase,
+    Result, RunFolder, Selection, Subset, Training, ViewPolicy, detached_copy,
+};
+
+use crate::phase::{Distill, RESULT_PHASE};
+use crate::terms::{Seen, Terms};
+use crate::{Ensemble, LossConfig, Teacher};
+
+/// What the student sees.
+#[derive(Clone, Debug)]
+pub struct OfflineData {
+    /// What it is trained on.
+    pub train: Subset,
+    /// What it is measured on.
+    pub held_out: Subset,
+    /// How many views each sample has.
+    pub views: ViewPolicy,
+    /// What the views look like.
+    pub augment: Augment,
+}
+
+/// One student, frozen teachers, a weighted sum of losses.
+///
+/// Without teachers and with cross-entropy alone it is ordinary training.
+///
+/// ```text
+/// L = sum over terms of weight * value
+/// ```
+///
+/// The student that is given is the initial one; it is not changed. The seed decides the order of the samples, their views
+/// and the initial regressors.
+#[derive(Debug)]
+pub struct Offline<S> {
+    student: S,
+    normalisation: Normalisation,
+    teachers: Vec<Box<dyn Teacher>>,
+    ensemble: Ensemble,
+    losses: Vec<LossConfig>,
+    training: Training,
+    data: OfflineData,
+    seed: u64,
+    device: Device,
+}
+
+impl<S: ImageClassifier> Offline<S> {
+    /// Ordinary training of `student` on `device` (its plain form or the autodiff one) with cross-entropy; see the
+    /// methods that begin with `with_` for teachers and other losses.
+    pub fn new(
+        student: &S,
+        normalisation: Normalisation,
+        data: OfflineData,
+        training: Training,
+        device: &Device,
+    ) -> Self {
+        let device = device.clone().autodiff();
+        Self {
+            // `train` puts the parameters on the autodiff form of their device and keeps frozen ones frozen.
+            student: student.valid().to_device(&device.clone().inner()).train(),
+            normalisation,
+            teachers: Vec::new(),
+            ensemble: Ensemble::default(),
+            losses: vec![LossConfig::cross_entropy(1.0)],
+            training,
+            data,
+            seed: 0,
+            device,
+        }
+    }
+
+    /// With these teachers, averaged as `ensemble` says.
+    #[must_use]
+    pub fn with_teachers(mut self, teachers: Vec<Box<dyn Teacher>>, ensemble: Ensemble) -> Self {
+        self.teachers = teachers;
+        self.ensemble = ensemble;
+        self
+    }
+
+    /// With these losses.
+    #[must_use]
+    pub fn with_losses(mut self, losses: Vec<LossConfig>) -> Self {
+        self.losses = losses;
+        self
+    }
+
+    /// With this seed.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// The teachers, in order.
+    pub fn teachers(&self) -> &[Box<dyn Teacher>] {
+        &self.teachers
+    }
+
+    /// Checks everything that can be checked before the first step: the losses, the taps, class counts, shapes.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that does not fit.
+    pub fn check(&self) -> Result<()> {
+        self.make().map(drop)
+    }
+
+    /// Trained parameters beside the student's: those of the regressors.
+    ///
+    /// # Errors
+    ///
+    /// As [`Offline::check`].
+    pub fn extra_parameters(&self) -> Result<usize> {
+        Ok(self
+            .make()?
+            .terms
+            .regressors
+            .iter()
+            .map(kd_losses::Regressor::extra_parameters)
+            .sum())
+    }
+
+    fn make(&self) -> Result<Distill<'_, S>> {
+        if self.losses.is_empty() {
+            let problem = "is empty; name at least one, for example `kind = \"cross-entropy\"`";
+            return Err(Error::config("losses", problem));
+        }
+        self.training.check()?;
+        let plain = self.device.clone().inner();
+        let train = Loader::new(
+            self.data.train.clone(),
+            LoaderConfig {
+                seed: self.seed,
+                views: self.data.views,
+                augment: self.data.augment.clone(),
+                ..LoaderConfig::new(self.training.batch_size)
+            },
+            &plain,
+        )?;
+        let held_out = LoaderConfig::ordered(self.training.eval_batch_size);
+        let held_out = Loader::new(self.data.held_out.clone(), held_out, &plain)?;
+
+        // A first look, to learn the shapes of maps and logits.
+        let shape = self.data.train.dataset().shape();
+        let pixels = Tensor::zeros([1, shape.channels, shape.height, shape.width], &plain);
+        let student = self.student.valid();
+        let seen = student.forward_traced(&self.normalisation.apply(pixels.clone())?);
+        let asked = self
+            .teachers
+            .iter()
+            .map(|teacher| Ok((teacher.as_ref(), teacher.look(pixels.clone())?)))
+            .collect::<Result<Vec<(&dyn Teacher, Seen)>>>()?;
+        self.check_classes(&seen, &asked)?;
+        let terms = Terms::bind(
+            &self.losses,
+            self.ensemble,
+            (&student, &seen),
+            &asked,
+            self.seed,
+            &self.device,
+        )?;
+        let plan = self.training.plan(
+            train.steps_per_epoch(),
+            Some(Selection::highest("accuracy")),
+        )?;
+        Ok(Distill {
+            student: detached_copy(&self.student),
+            terms,
+            optimizer: Optimizer::new(self.training.optimizer.clone())?,
+            plan,
+            normalisation: &self.normalisation,
+            teachers: &self.teachers,
+            ensemble: self.ensemble,
+            training: &self.training,
+            train,
+            held_out,
+            device: self.device.clone(),
+            teacher_logits: None,
+        })
+    }
+
+    fn check_classes(&self, student: &Seen, teachers: &[(&dyn Teacher, Seen)]) -> Result<()> {
+        let data = self.data.train.dataset();
+        let wrong = |who: String, found: usize| Error::Shape {
+            what: who,
+            expected: format!(
+                "{} classes, as data set `{}` has",
+                data.classes(),
+                data.name()
+            ),
+            found: format!("{found}"),
+            remedy: "use a network and a data set of the same number of classes".into(),
+        };
+        let classes = student.output.dims()[1];
+        if classes != data.classes() {
+            return Err(wrong("student".into(), classes));
+        }
+        for (index, (_, seen)) in teachers.iter().enumerate() {
+            let classes = seen.output.dims()[1];
+            if classes != data.classes() {
+                return Err(wrong(format!("teacher {index}"), classes));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<S: ImageClassifier> Method for Offline<S> {
+    fn phases(&self) -> Vec<String> {
+        vec![RESULT_PHASE.into()]
+    }
+
+    fn start(&self, _index: usize, _earlier: &RunFolder) -> Result<Box<dyn Phase + '_>> {
+        Ok(Box::new(self.make()?))
+    }
+}

@@ -1,0 +1,187 @@
+//! Distillation as a phase: one step, one evaluation, the whole state.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::{Device, Tensor};
+use kd_core::{
+    ClassificationMetrics, Error, ImageClassifier, Loader, LossTerms, Metrics, NamedGradients,
+    Names, Normalisation, Optimizer, Phase, PhaseState, Plan, Result, StepContext, Tensors,
+    Training, export, import,
+};
+
+use crate::teacher::average;
+use crate::terms::{Seen, Terms};
+use crate::{Ensemble, Teacher};
+
+/// The name of the one phase of offline distillation; its result is the student.
+pub const RESULT_PHASE: &str = "distill";
+
+pub(crate) struct Distill<'a, S> {
+    pub(crate) student: S,
+    pub(crate) terms: Terms,
+    pub(crate) optimizer: Optimizer,
+    pub(crate) plan: Plan,
+    pub(crate) normalisation: &'a Normalisation,
+    pub(crate) teachers: &'a [Box<dyn Teacher>],
+    pub(crate) ensemble: Ensemble,
+    pub(crate) training: &'a Training,
+    pub(crate) train: Loader,
+    pub(crate) held_out: Loader,
+    pub(crate) device: Device,
+    /// What the teachers say of the held-out data; it never changes.
+    pub(crate) teacher_logits: Option<Vec<f32>>,
+}
+
+impl<S: ImageClassifier> Distill<'_, S> {
+    fn ask(&self, pixels: &Tensor<4>) -> Result<Vec<Seen>> {
+        self.teachers
+            .iter()
+            .map(|teacher| teacher.look(pixels.clone()))
+            .collect()
+    }
+
+    /// The teachers' averaged logits for the held-out data, `[samples, num_classes]` row by row.
+    fn ask_on_held_out(&mut self) -> Result<()> {
+        if self.teachers.is_empty() || self.teacher_logits.is_some() {
+            return Ok(());
+        }
+        let mut all = Vec::new();
+        for batch in self.held_out.epoch(0) {
+            let seen = self.ask(&batch?.pixels)?;
+            let logits: Vec<Tensor<2>> = seen.into_iter().map(|seen| seen.output).collect();
+            if let Some(logits) = average(&logits, self.ensemble, 1.0) {
+                all.extend(logits.into_data().iter::<f32>());
+            }
+        }
+        self.teacher_logits = Some(all);
+        Ok(())
+    }
+}
+
+impl<S: ImageClassifier> Phase for Distill<'_, S> {
+    fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    fn step(&mut self, at: StepContext) -> Result<LossTerms> {
+        let batch = self.train.batch(at.epoch, at.step_in_epoch)?;
+        let teachers = self.ask(&batch.pixels)?;
+        let input = Tensor::from_inner(self.normalisation.apply(batch.pixels)?);
+        let targets = Tensor::from_inner(batch.targets);
+        let student = self.student.forward_traced(&input);
+        let values = self.terms.values(&student, &teachers, &targets)?;
+
+        let mut total = Tensor::zeros([1], &self.device);
+        let mut report: LossTerms = Vec::with_capacity(values.len() + 1);
+        for (term, value) in self.terms.terms.iter().zip(values) {
+            report.push((term.name.clone(), value.clone().inner()));
+            total = total + value.mul_scalar(term.weight);
+        }
+        report.push(("total".into(), total.clone().inner()));
+
+        let mut raw = total.backward();
+        let mut gradients = NamedGradients::new();
+        gradients.collect("student", &self.student, &mut raw);
+        for (index, regressor) in self.terms.regressors.iter().enumerate() {
+            gradients.collect(&format!("regressor{index}"), regressor, &mut raw);
+        }
+        self.training.clip(&mut gradients);
+        self.student = self
+            .optimizer
+            .step("student", self.student.clone(), at.lr, &gradients);
+        for (index, regressor) in self.terms.regressors.iter_mut().enumerate() {
+            let prefix = format!("regressor{index}");
+            *regressor = self
+                .optimizer
+                .step(&prefix, regressor.clone(), at.lr, &gradients);
+        }
+        Ok(report)
+    }
+
+    fn evaluate(&mut self) -> Result<Metrics> {
+        self.ask_on_held_out()?;
+        let student = self.student.valid();
+        let classes = self.held_out.subset().dataset().classes();
+        let mut metrics = ClassificationMetrics::new(classes)?;
+        let mut done = 0;
+        for batch in self.held_out.epoch(0) {
+            let batch = batch?;
+            let logits = student
+                .forward(&self.normalisation.apply(batch.pixels)?)
+                .into_data();
+            let logits: Vec<f32> = logits.iter::<f32>().collect();
+            let labels = self.held_out.subset().dataset().labels();
+            let targets: Vec<usize> = batch
+                .ids
+                .iter()
+                .map(|&id| usize::from(labels[id as usize]))
+                .collect();
+            let here = done * classes..(done + targets.len()) * classes;
+            let teacher = self.teacher_logits.as_ref().map(|all| &all[here]);
+            metrics.add(&logits, &targets, teacher)?;
+            done += targets.len();
+        }
+        let summary = metrics.summary()?;
+        let mut named = Metrics::from([
+            ("accuracy".to_owned(), summary.accuracy),
+            (
+                format!("top{}_accuracy", summary.top_k),
+                summary.top_k_accuracy,
+            ),
+            ("loss".to_owned(), summary.loss),
+            ("ece".to_owned(), summary.ece),
+        ]);
+        if let Some(teacher) = summary.teacher {
+            named.insert("agreement".into(), teacher.agreement);
+            named.insert("teacher_kl".into(), teacher.kl);
+        }
+        Ok(named)
+    }
+
+    fn result(&self) -> Tensors {
+        export(&self.student, Names::PyTorch)
+    }
+
+    fn state(&self) -> PhaseState {
+        let (moments, steps) = self.optimizer.state();
+        let mut tensors = Tensors::new();
+        let mut put = |prefix: &str, part: Tensors| {
+            tensors.extend(
+                part.into_iter()
+                    .map(|(name, data)| (format!("{prefix}/{name}"), data)),
+            );
+        };
+        put("optimizer", moments);
+        put("student", export(&self.student, Names::Burn));
+        for (index, regressor) in self.terms.regressors.iter().enumerate() {
+            put(&format!("regressor{index}"), export(regressor, Names::Burn));
+        }
+        let values = BTreeMap::from([("optimizer_steps".to_owned(), serde_json::json!(steps))]);
+        PhaseState { tensors, values }
+    }
+
+    fn restore(&mut self, state: &PhaseState) -> Result<()> {
+        let part = |prefix: &str| -> Tensors {
+            let inside = |(name, data): (&String, &_)| {
+                let name = name.strip_prefix(prefix)?.strip_prefix('/')?;
+                Some((name.to_owned(), Clone::clone(data)))
+            };
+            state.tensors.iter().filter_map(inside).collect()
+        };
+        self.student = import(&self.student, &part("student"), Names::Burn, "checkpoint")?;
+        for (index, regressor) in self.terms.regressors.iter_mut().enumerate() {
+            let tensors = part(&format!("regressor{index}"));
+            *regressor = import(regressor, &tensors, Names::Burn, "checkpoint")?;
+        }
+        let steps = state
+            .values
+            .get("optimizer_steps")
+            .cloned()
+            .unwrap_or_default();
+        let steps = serde_json::from_value(steps)
+            .map_err(|error| Error::method("optimizer steps of the checkpoint", error))?;
+        self.optimizer
+            .restore(&part("optimizer"), &steps, &self.device);
+        Ok(())
+    }
+}

@@ -1,0 +1,107 @@
+//! Who is asked.
+
+use std::fmt;
+
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{Device, Tensor};
+use kd_core::{Frozen, ImageClassifier, Names, Normalisation, Result, Trace, export, hash_tensors};
+
+use crate::Ensemble;
+
+/// A teacher: something that never changes and says of pixels what its taps and its head give.
+///
+/// Its own trait, and object-safe, so that teachers of different architectures, with different normalisation, stand
+/// side by side. [`FrozenTeacher`] makes one of any classifier.
+pub trait Teacher: fmt::Debug {
+    /// What the teacher says.
+    ///
+    /// # Shapes
+    ///
+    /// `pixels`: `[batch_size, channels, height, width]` in `[0, 1]`, on the plain device.
+    ///
+    /// # Errors
+    ///
+    /// If the pixels do not fit the teacher.
+    fn look(&self, pixels: Tensor<4>) -> Result<Trace<Tensor<4>, Tensor<2>, Tensor<2>>>;
+
+    /// The index of the map that the tap `name` reads.
+    ///
+    /// # Errors
+    ///
+    /// For a name that the teacher does not have.
+    fn tap(&self, name: &str) -> Result<usize>;
+
+    /// The SHA-256 of its weights and running statistics.
+    fn hash(&self) -> String;
+}
+
+/// A frozen classifier with its own normalisation.
+#[derive(Debug)]
+pub struct FrozenTeacher<N> {
+    network: Frozen<N>,
+    normalisation: Normalisation,
+}
+
+impl<N: ImageClassifier> FrozenTeacher<N> {
+    /// A frozen copy of `network`, moved to the plain form of `device`.
+    pub fn new(network: &N, normalisation: Normalisation, device: &Device) -> Self {
+        let network = network.valid().to_device(&device.clone().inner());
+        Self {
+            network: Frozen::new(&network),
+            normalisation,
+        }
+    }
+
+    /// The network.
+    pub fn network(&self) -> &N {
+        self.network.network()
+    }
+}
+
+impl<N: ImageClassifier> Teacher for FrozenTeacher<N> {
+    fn look(&self, pixels: Tensor<4>) -> Result<Trace<Tensor<4>, Tensor<2>, Tensor<2>>> {
+        let input = self.normalisation.apply(pixels)?;
+        Ok(self.network.network().forward_traced(&input))
+    }
+
+    fn tap(&self, name: &str) -> Result<usize> {
+        self.network.network().tap(name)
+    }
+
+    fn hash(&self) -> String {
+        hash_tensors(&export(self.network.network(), Names::PyTorch))
+    }
+}
+
+/// One `[batch_size, num_classes]` of logits for several teachers.
+///
+/// In probability space these are `temperature * ln(mean over teachers of softmax(logits / temperature))`, whose softmax
+/// at that temperature is the mean of the teachers'.
+pub(crate) fn average(
+    logits: &[Tensor<2>],
+    ensemble: Ensemble,
+    temperature: f64,
+) -> Option<Tensor<2>> {
+    let count = logits.len() as f64;
+    match (logits, ensemble) {
+        ([], _) => None,
+        ([one], _) => Some(one.clone()),
+        (several, Ensemble::Logits) => {
+            let sum = several.iter().cloned().reduce(|sum, next| sum + next)?;
+            Some(sum.div_scalar(count))
+        }
+        (several, Ensemble::Probabilities) => {
+            let logs: Vec<Tensor<2>> = several
+                .iter()
+                .map(|logits| log_softmax(logits.clone().div_scalar(temperature), 1))
+                .collect();
+            // ln of the mean, with the largest taken out so that no exponential underflows.
+            let largest = logs.iter().cloned().reduce(Tensor::max_pair)?;
+            let sum = logs
+                .into_iter()
+                .map(|log| (log - largest.clone()).exp())
+                .reduce(|sum, next| sum + next)?;
+            Some((sum.div_scalar(count).log() + largest).mul_scalar(temperature))
+        }
+    }
+}

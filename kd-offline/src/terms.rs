@@ -1,0 +1,248 @@
+//! The losses of a recipe, bound to taps and regressors.
+
+use burn::tensor::{Device, Int, Tensor};
+use kd_core::{Draws, Error, ImageClassifier, Result, Trace};
+use kd_losses::{MapSizes, Projection, Regressor, RegressorConfig};
+
+use crate::teacher::average;
+use crate::{Ensemble, LossConfig, Teacher, Widths};
+
+pub(crate) type Seen = Trace<Tensor<4>, Tensor<2>, Tensor<2>>;
+
+/// A loss that knows where to look.
+#[derive(Debug)]
+pub(crate) struct Term {
+    pub(crate) name: String,
+    pub(crate) weight: f64,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    CrossEntropy {
+        label_smoothing: f64,
+    },
+    Kd {
+        temperature: f64,
+        ensemble: Ensemble,
+    },
+    Hint {
+        student: usize,
+        teacher: usize,
+        map: usize,
+        regressor: Option<usize>,
+    },
+    Attention {
+        pairs: Vec<[usize; 2]>,
+        teacher: usize,
+        distance: kd_losses::AttentionDistance,
+    },
+}
+
+/// The terms and the regressors that are trained beside the student.
+#[derive(Debug)]
+pub(crate) struct Terms {
+    pub(crate) terms: Vec<Term>,
+    pub(crate) regressors: Vec<Regressor>,
+}
+
+impl Terms {
+    /// Binds the losses of a recipe, having looked once at what student and teachers give.
+    pub(crate) fn bind<S: ImageClassifier>(
+        losses: &[LossConfig],
+        ensemble: Ensemble,
+        student: (&S, &Seen),
+        teachers: &[(&dyn Teacher, Seen)],
+        seed: u64,
+        device: &Device,
+    ) -> Result<Self> {
+        let mut bound = Self {
+            terms: Vec::new(),
+            regressors: Vec::new(),
+        };
+        for (index, loss) in losses.iter().enumerate() {
+            loss.check(index, teachers.len())?;
+            let kind = match loss {
+                LossConfig::CrossEntropy {
+                    label_smoothing, ..
+                } => Kind::CrossEntropy {
+                    label_smoothing: *label_smoothing,
+                },
+                LossConfig::Kd { temperature, .. } => Kind::Kd {
+                    temperature: *temperature,
+                    ensemble,
+                },
+                LossConfig::Hint {
+                    student_tap,
+                    teacher_tap,
+                    teacher,
+                    regressor,
+                    map_sizes,
+                    ..
+                } => {
+                    let (asked, seen) = &teachers[*teacher];
+                    let map = asked.tap(teacher_tap.as_ref().unwrap_or(student_tap))?;
+                    let at = student.0.tap(student_tap)?;
+                    let widths = [student.1.maps[at].dims()[1], seen.maps[map].dims()[1]];
+                    let seed = Draws::new(seed, "regressor", index as u64, 0).bits();
+                    let made = regressor_for(*regressor, *map_sizes, widths, seed, device)?;
+                    let made = made.map(|made| {
+                        bound.regressors.push(made);
+                        bound.regressors.len() - 1
+                    });
+                    Kind::Hint {
+                        student: at,
+                        teacher: *teacher,
+                        map,
+                        regressor: made,
+                    }
+                }
+                LossConfig::AttentionTransfer {
+                    student_taps,
+                    teacher_taps,
+                    teacher,
+                    distance,
+                    ..
+                } => {
+                    let theirs = teacher_taps.as_ref().unwrap_or(student_taps);
+                    let pairs = student_taps
+                        .iter()
+                        .zip(theirs)
+                        .map(|(ours, theirs)| {
+                            Ok([student.0.tap(ours)?, teachers[*teacher].0.tap(theirs)?])
+                        })
+                        .collect::<Result<_>>()?;
+                    Kind::Attention {
+                        pairs,
+                        teacher: *teacher,
+                        distance: (*distance).into(),
+                    }
+                }
+            };
+            let name = unique(loss.name(), &bound.terms);
+            bound.terms.push(Term {
+                name,
+                weight: loss.weight(),
+                kind,
+            });
+        }
+        Ok(bound)
+    }
+
+    /// The unweighted value of each term, in order.
+    pub(crate) fn values(
+        &self,
+        student: &Seen,
+        teachers: &[Seen],
+        targets: &Tensor<1, Int>,
+    ) -> Result<Vec<Tensor<1>>> {
+        self.terms
+            .iter()
+            .map(|term| {
+                self.value(&term.kind, student, teachers, targets)
+                    .map_err(|error| Error::method(format!("loss `{}`", term.name), error))
+            })
+            .collect()
+    }
+
+    fn value(
+        &self,
+        kind: &Kind,
+        student: &Seen,
+        teachers: &[Seen],
+        targets: &Tensor<1, Int>,
+    ) -> kd_losses::Result<Tensor<1>> {
+        match kind {
+            Kind::CrossEntropy { label_smoothing } => {
+                kd_losses::cross_entropy(student.output.clone(), targets.clone(), *label_smoothing)
+            }
+            Kind::Kd {
+                temperature,
+                ensemble,
+            } => {
+                let logits: Vec<Tensor<2>> = teachers
+                    .iter()
+                    .map(|teacher| teacher.output.clone())
+                    .collect();
+                // `check` has seen to it that there is one; without, the student is its own and the loss is 0.
+                let teacher = average(&logits, *ensemble, *temperature)
+                    .unwrap_or_else(|| student.output.clone().inner());
+                kd_losses::soft_target(student.output.clone(), teacher, *temperature)
+            }
+            Kind::Hint {
+                student: at,
+                teacher,
+                map,
+                regressor,
+            } => {
+                let (ours, theirs) = (
+                    student.maps[*at].clone(),
+                    teachers[*teacher].maps[*map].clone(),
+                );
+                match regressor {
+                    Some(index) => self.regressors[*index].hint(ours, theirs),
+                    None => kd_losses::hint(ours, theirs),
+                }
+            }
+            Kind::Attention {
+                pairs,
+                teacher,
+                distance,
+            } => {
+                let epsilon = kd_losses::AttentionTransferLossConfig::new().epsilon;
+                let mut sum: Option<Tensor<1>> = None;
+                for [at, map] in pairs {
+                    let ours = student.maps[*at].clone();
+                    let theirs = teachers[*teacher].maps[*map].clone();
+                    let value = kd_losses::attention_transfer(ours, theirs, *distance, epsilon)?;
+                    sum = Some(match sum {
+                        Some(sum) => sum + value,
+                        None => value,
+                    });
+                }
+                Ok(sum.unwrap_or_else(|| Tensor::zeros([1], &student.output.device())))
+            }
+        }
+    }
+}
+
+/// `name`, or `name_2`, `name_3`, ... if it is taken.
+fn unique(name: String, taken: &[Term]) -> String {
+    let is_taken = |name: &str| taken.iter().any(|term| term.name == name);
+    if !is_taken(&name) {
+        return name;
+    }
+    (2..)
+        .map(|n| format!("{name}_{n}"))
+        .find(|name| !is_taken(name))
+        .unwrap_or(name)
+}
+
+/// The regressor for maps of these widths, student first, if one is wanted.
+fn regressor_for(
+    wanted: Widths,
+    sizes: MapSizes,
+    [ours, theirs]: [usize; 2],
+    seed: u64,
+    device: &Device,
+) -> Result<Option<Regressor>> {
+    let projection = match wanted {
+        Widths::None if sizes == MapSizes::MustMatch => return Ok(None),
+        Widths::None | Widths::WhenWidthsDiffer => Projection::WhenWidthsDiffer,
+        Widths::Always => Projection::Always,
+    };
+    if wanted == Widths::None && ours != theirs {
+        return Err(Error::Shape {
+            what: "hint".into(),
+            expected: format!("maps of equal width, the teacher's has {theirs} channels"),
+            found: format!("{ours} of the student"),
+            remedy: "set `regressor = \"when-widths-differ\"`".into(),
+        });
+    }
+    RegressorConfig::new(ours, theirs)
+        .with_projection(projection)
+        .with_map_sizes(sizes)
+        .init(seed, device)
+        .map(Some)
+        .map_err(|error| Error::method("regressor", error))
+}
