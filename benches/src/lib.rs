@@ -1,1 +1,15 @@
-//! x
+//! What the benches and the comparison with PyTorch share: pairs of networks, made-up data, and the step in its parts.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `pair` | [`Pair`]: a teacher, a student and their images; [`Setup`]: all that a step needs |
+//! | `parts` | [`StepInParts`]: the step of kd-offline written out, so that each part can be timed |
+//!
+//! Nothing here draws on a clock or on the machine: the same pair gives the same weights, batches and losses.
+
+mod pair;
+mod parts;
+
+pub use pair::{CE_WEIGHT, KD_WEIGHT, TEMPERATURE};
+pub use pair::{CLASSES, LR, MOMENTUM, PAIRS, Pair, Setup, WEIGHT_DECAY, noise_images, step_at};
+pub use parts::{PARTS, StepInParts, StepTimes};

@@ -103,7 +103,7 @@ pub(crate) enum DataCommand {
 /// Where data is.
 #[derive(Clone, Debug, Default, Group)]
 pub(crate) struct DataOptions {
-    /// Folder with data sets; searched before $KD_DATA and the user's cache folder
+    /// Folder with data sets; searched before `KD_DATA` and the user's cache folder
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
 }

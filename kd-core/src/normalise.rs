@@ -90,8 +90,8 @@ impl Normalisation {
         }
         let device = pixels.device();
         let row = |values: Vec<f64>| {
-            let values: Vec<f32> = values.into_iter().map(|x| x as f32).collect();
-            Tensor::<4>::from_data(TensorData::new(values, [1, channels, 1, 1]), &device)
+            let data = TensorData::new(values, [1, channels, 1, 1]).convert::<f32>();
+            Tensor::<4>::from_data(data, &device)
         };
         let scale = row(self.std.iter().map(|s| 1.0 / s).collect());
         let shift = row(self

@@ -63,9 +63,8 @@ impl Draws {
         let threshold = n.wrapping_neg() % n;
         loop {
             let wide = u128::from(self.bits()) * u128::from(n);
-            let (high, low) = ((wide >> 64) as u64, (wide & u128::from(u64::MAX)) as u64);
-            if low >= threshold {
-                return high;
+            if wide & u128::from(u64::MAX) >= u128::from(threshold) {
+                return u64::try_from(wide >> 64).unwrap_or(u64::MAX);
             }
         }
     }

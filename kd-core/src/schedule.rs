@@ -227,7 +227,7 @@ mod tests {
         }
     }
 
-    /// Values of torch.optim.lr_scheduler.OneCycleLR(max_lr=0.1, total_steps=100), PyTorch 2.15.
+    /// Values of `torch.optim.lr_scheduler.OneCycleLR(max_lr=0.1, total_steps=100)`, PyTorch 2.15.
     #[test]
     fn one_cycle_is_that_of_pytorch() {
         let lr = rate(Schedule::one_cycle(), 0);
@@ -241,11 +241,11 @@ mod tests {
     }
 
     const ONE_CYCLE: [(usize, f64); 6] = [
-        (0, 0.0040000000000000036),
-        (7, 0.017152216387689725),
+        (0, 0.004),
+        (7, 0.017_152_216_388),
         (29, 0.1),
-        (30, 0.09994965352845243),
-        (64, 0.0500002),
+        (30, 0.099_949_653_528),
+        (64, 0.050_000_2),
         (99, 4e-07),
     ];
 }

@@ -135,6 +135,11 @@ impl Training {
     /// # Errors
     ///
     /// As [`Training::check`].
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "checked to be finite and not negative, and a float that is too large saturates"
+    )]
     pub fn plan(&self, steps_per_epoch: usize, selection: Option<Selection>) -> Result<Plan> {
         self.check()?;
         let steps_per_epoch = steps_per_epoch.max(1);

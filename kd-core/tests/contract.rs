@@ -13,7 +13,7 @@ fn the_whole_pass_is_the_stages_and_the_head_one_after_the_other() {
     let net = Small::new(&device).valid();
     let (pixels, _) = batch(0, 0, &device);
     let stem = net.forward_stage(0, &pixels, &[]);
-    let dense = net.forward_dense(&pixels, &[stem.clone()]);
+    let dense = net.forward_dense(&pixels, std::slice::from_ref(&stem));
     let by_hand = net.forward_head(dense).into_data();
     let trace = net.forward_traced(&pixels);
     assert_eq!(by_hand, net.forward(&pixels).into_data());

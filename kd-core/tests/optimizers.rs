@@ -1,4 +1,5 @@
 //! The optimizers against PyTorch's, step by step from the same gradients.
+#![expect(clippy::unwrap_used, reason = "the helpers of a test may fail it")]
 
 use std::path::Path;
 
@@ -36,8 +37,8 @@ fn gradients(fixture: &Tensors, two: &Two, step: usize, training: &Training) -> 
     let device = Device::flex().autodiff();
     let g = Tensor::<3>::from_data(fixture["gradients.weight"].clone(), &device);
     let h = Tensor::<2>::from_data(fixture["gradients.bias"].clone(), &device);
-    let g = g.slice([step..step + 1]).squeeze_dim::<2>(0);
-    let h = h.slice([step..step + 1]).squeeze_dim::<1>(0);
+    let g = g.narrow(0, step, 1).squeeze_dim::<2>(0);
+    let h = h.narrow(0, step, 1).squeeze_dim::<1>(0);
     let loss = (two.weight.val() * g).sum() + (two.bias.val() * h).sum();
     let mut raw = loss.backward();
     let mut named = NamedGradients::new();

@@ -1,4 +1,5 @@
 //! The runner: resume, interruption, divergence, selection, what a run folder holds.
+#![expect(clippy::unwrap_used, reason = "the helpers of a test may fail it")]
 
 mod support;
 

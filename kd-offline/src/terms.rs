@@ -212,7 +212,7 @@ fn unique(name: String, taken: &[Term]) -> String {
     if !is_taken(&name) {
         return name;
     }
-    (2..)
+    (2..=taken.len() + 1)
         .map(|n| format!("{name}_{n}"))
         .find(|name| !is_taken(name))
         .unwrap_or(name)

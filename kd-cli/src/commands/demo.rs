@@ -70,7 +70,8 @@ struct Part {
 fn all_three(folder: &Path, machine: &MachineOptions, seed: u64) -> Result<()> {
     let stop = stop_on_interrupt()?;
     output::remark(
-        "data: fashion-mnist-mini, 5,000 training and 2,000 test images of Fashion-MNIST, 10 classes",
+        "Fashion-MNIST, the part that kd brings along. The teacher learns from 5,000 images, both \
+         students from 100 a class\nfor 100 epochs; all are measured on 2,000 test images.",
     );
     let teacher_model = format!("teachers.0.model={}", folder.join("teacher").display());
     let parts = [

@@ -75,7 +75,7 @@ pub(super) fn new_folder(name: &str, seed: u64) -> PathBuf {
     if !first.exists() {
         return first;
     }
-    (2_u32..)
+    (2..u32::MAX)
         .map(|n| Path::new("runs").join(format!("{base}-{n}")))
         .find(|path| !path.exists())
         .unwrap_or(first)

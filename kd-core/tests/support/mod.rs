@@ -1,5 +1,7 @@
 //! A network of a person's own and a phase that trains it, for the tests of the runner.
 #![allow(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
     dead_code,
     unreachable_pub,
     clippy::allow_attributes,

@@ -1,0 +1,199 @@
+//! What is refused, and in which words.
+
+mod support;
+
+use burn::tensor::Device;
+use kd_core::{Error, ErrorKind, Normalisation, Training};
+use kd_offline::{Ensemble, LossConfig, Offline, Teacher};
+use support::{Shared, Small, losses, noise, offline, run, steps, teacher};
+
+/// A student of three classes with one teacher, and these losses.
+fn with(toml: &str) -> Offline<Small> {
+    let student = Small::new([3, 4], 3, 1);
+    let teachers = vec![teacher(&Small::new([5, 6], 3, 2))];
+    offline(&student, noise(), steps(1), teachers, losses(toml))
+}
+
+/// That `method` is refused as bad usage, before anything is trained, in these words.
+fn refused(method: &Offline<Small>, text: &str) {
+    let error = method.check().unwrap_err();
+    assert_eq!(error.to_string(), text);
+    assert_eq!(error.kind(), ErrorKind::Usage, "{text}");
+}
+
+#[test]
+fn kd_without_a_teacher() {
+    let student = Small::new([3, 4], 3, 1);
+    let method = offline(
+        &student,
+        noise(),
+        steps(1),
+        Vec::new(),
+        losses("[[losses]]\nkind = \"cross-entropy\"\n[[losses]]\nkind = \"kd\"\n"),
+    );
+    refused(
+        &method,
+        "`losses.1.teacher` needs a teacher; add one under `[[teachers]]`",
+    );
+}
+
+#[test]
+fn no_losses_at_all() {
+    let student = Small::new([3, 4], 3, 1);
+    let method = offline(&student, noise(), steps(1), Vec::new(), Vec::new());
+    refused(
+        &method,
+        "`losses` is empty; name at least one, for example `kind = \"cross-entropy\"`",
+    );
+}
+
+#[test]
+fn taps_that_there_are_not() {
+    refused(
+        &with("[[losses]]\nkind = \"hint\"\nstudent_tap = \"bodi\"\n"),
+        "unknown tap `bodi`; did you mean `body`?; known: stem, body",
+    );
+    refused(
+        &with("[[losses]]\nkind = \"hint\"\nstudent_tap = \"body\"\nteacher_tap = \"sten\"\n"),
+        "unknown tap `sten`; did you mean `stem`?; known: stem, body",
+    );
+    refused(
+        &with("[[losses]]\nkind = \"attention-transfer\"\nstudent_taps = [\"stem\", \"layer3\"]\n"),
+        "unknown tap `layer3`; known: stem, body",
+    );
+}
+
+#[test]
+fn class_counts_that_do_not_fit() {
+    let (three, five) = (Small::new([3, 4], 3, 1), Small::new([3, 4], 5, 1));
+    let cross_entropy = || vec![LossConfig::cross_entropy(1.0)];
+    refused(
+        &offline(&five, noise(), steps(1), Vec::new(), cross_entropy()),
+        "student: expected 3 classes, as data set `tiny` has, got 5; use a network and a data set of the same number of \
+         classes",
+    );
+    let teachers = vec![teacher(&three), teacher(&five)];
+    refused(
+        &offline(&three, noise(), steps(1), teachers, cross_entropy()),
+        "teacher 1: expected 3 classes, as data set `tiny` has, got 5; use a network and a data set of the same number of \
+         classes",
+    );
+}
+
+#[test]
+fn channels_that_do_not_fit_the_normalisation() {
+    let student = Small::new([3, 4], 3, 1);
+    let three = Normalisation::identity(3);
+    let method = Offline::new(&student, three, noise(), steps(1), &Device::flex());
+    refused(
+        &method,
+        "normalisation: expected 3 channels, got 1; give one mean and one std for each channel of the data",
+    );
+}
+
+#[test]
+fn widths_that_differ_without_a_regressor() {
+    refused(
+        &with("[[losses]]\nkind = \"hint\"\nstudent_tap = \"body\"\nregressor = \"none\"\n"),
+        "loss `hint_body`: expected maps of equal width, the teacher's has 6 channels, got 4 of the student; set \
+         `regressor = \"when-widths-differ\"`",
+    );
+}
+
+#[test]
+fn maps_of_different_size() {
+    refused(
+        &with("[[losses]]\nkind = \"hint\"\nstudent_tap = \"body\"\nteacher_tap = \"stem\"\n"),
+        "",
+    );
+    refused(
+        &with(
+            "[[losses]]\nkind = \"cross-entropy\"\n[[losses]]\nkind = \"attention-transfer\"\nstudent_taps = \
+             [\"stem\"]\nteacher_taps = [\"body\"]\n",
+        ),
+        "",
+    );
+}
+
+#[test]
+fn numbers_out_of_range() {
+    for (toml, text) in [
+        (
+            "kind = \"kd\"\nweight = -0.5",
+            "`losses.0.weight` must be finite and not negative, got -0.5",
+        ),
+        (
+            "kind = \"cross-entropy\"\nweight = nan",
+            "`losses.0.weight` must be finite and not negative, got NaN",
+        ),
+        (
+            "kind = \"kd\"\ntemperature = 0.0",
+            "`losses.0.temperature` must be finite and above 0, got 0; the papers use 1 to 20",
+        ),
+        (
+            "kind = \"cross-entropy\"\nlabel_smoothing = 1.0",
+            "`losses.0.label_smoothing` must be at least 0 and below 1, got 1",
+        ),
+        (
+            "kind = \"hint\"\nstudent_tap = \"stem\"\nteacher = 1",
+            "`losses.0.teacher` is 1, but there is only 1 teacher, counted from 0",
+        ),
+        (
+            "kind = \"attention-transfer\"\nstudent_taps = [\"stem\", \"body\"]\nteacher_taps = [\"body\"]",
+            "`losses.0.teacher_taps` needs as many teacher taps as student taps, at least one, got 1 and 2",
+        ),
+        (
+            "kind = \"attention-transfer\"\nstudent_taps = []",
+            "`losses.0.teacher_taps` needs as many teacher taps as student taps, at least one, got 0 and 0",
+        ),
+    ] {
+        refused(&with(&format!("[[losses]]\n{toml}\n")), text);
+    }
+}
+
+#[test]
+fn a_teacher_that_is_not_among_three() {
+    let student = Small::new([3, 4], 3, 1);
+    let teachers = (0..3)
+        .map(|_| teacher(&Small::new([5, 6], 3, 2)))
+        .collect::<Vec<Box<dyn Teacher>>>();
+    let losses = losses("[[losses]]\nkind = \"hint\"\nstudent_tap = \"stem\"\nteacher = 7\n");
+    refused(
+        &offline(&student, noise(), steps(1), teachers, losses),
+        "`losses.0.teacher` is 7, but there are only 3 teachers, counted from 0",
+    );
+}
+
+#[test]
+fn training_that_cannot_be() {
+    let student = Small::new([3, 4], 3, 1);
+    let losses = vec![LossConfig::cross_entropy(1.0)];
+    let method = offline(&student, noise(), Training::default(), Vec::new(), losses);
+    refused(
+        &method,
+        "`train.epochs` is missing; say how long to train with `epochs` or `steps`",
+    );
+}
+
+#[test]
+fn a_learning_rate_that_is_far_too_high_diverges_in_words() {
+    let student = Small::new([3, 4], 3, 1);
+    let mut training = steps(30);
+    training.lr = 1e20;
+    let teacher = Shared::new(&Small::new([5, 6], 3, 2), Normalisation::identity(1));
+    let losses = losses("[[losses]]\nkind = \"kd\"\n");
+    let method = offline(&student, noise(), training, vec![teacher.boxed()], losses)
+        .with_teachers(vec![teacher.boxed()], Ensemble::Probabilities);
+    let path = tempfile::tempdir().unwrap();
+    let error = run(&method, path.path()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Diverged, "{error}");
+    let text = error.to_string();
+    assert!(
+        text.starts_with("phase `distill`: ") && text.contains("a lower `train.lr`"),
+        "{text}"
+    );
+    assert!(
+        matches!(error, Error::NonFinite { step: 0..3, .. }),
+        "{text}"
+    );
+}
