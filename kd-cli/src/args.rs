@@ -61,8 +61,10 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: DataCommand,
     },
-    /// List the networks, with parameters and multiply-accumulates
+    /// List the networks, with parameters and multiply-accumulates, or count one by stage
     Models {
+        /// The network to count by stage and kind of layer; all are listed without it
+        name: Option<String>,
         /// The data set whose image size and classes they are counted for
         #[arg(long, default_value = "cifar10")]
         data: String,

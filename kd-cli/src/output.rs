@@ -48,32 +48,39 @@ pub(crate) fn error(error: &kd_core::Error) {
     eprintln!("error: {text}");
 }
 
-/// A table with aligned columns; the first is on the left, the others on the right.
-pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) {
+/// On which side the cells of a column are aligned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// Words.
+    Left,
+    /// Numbers.
+    Right,
+}
+
+/// A table with aligned columns.
+pub(crate) fn table(head: &[(&str, Side)], rows: &[Vec<String>]) {
+    let titles: Vec<String> = head.iter().map(|(title, _)| (*title).to_owned()).collect();
     let width = |column: usize| {
-        let cells = rows
-            .iter()
-            .filter_map(|row| row.get(column))
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        let widths = cells
+            .chain(titles.get(column))
             .map(|cell| cell.chars().count());
-        cells
-            .chain([head[column].chars().count()])
-            .max()
-            .unwrap_or(0)
+        widths.max().unwrap_or(0)
     };
     let widths: Vec<usize> = (0..head.len()).map(width).collect();
     let show = |cells: &[String]| {
         let cells: Vec<String> = cells
             .iter()
+            .zip(head)
             .zip(&widths)
-            .enumerate()
-            .map(|(column, (cell, &width))| match column {
-                0 => format!("{cell:<width$}"),
-                _ => format!("{cell:>width$}"),
+            .map(|((cell, (_, side)), &width)| match side {
+                Side::Left => format!("{cell:<width$}"),
+                Side::Right => format!("{cell:>width$}"),
             })
             .collect();
         line(format!("  {}", cells.join("  ")).trim_end());
     };
-    show(&head.iter().map(ToString::to_string).collect::<Vec<_>>());
+    show(&titles);
     show(
         &widths
             .iter()

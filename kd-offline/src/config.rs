@@ -208,6 +208,7 @@ impl LossConfig {
         if let Some(teacher) = self.asks().filter(|&teacher| teacher >= teachers) {
             let problem = match teachers {
                 0 => "needs a teacher; add one under `[[teachers]]`".into(),
+                1 => format!("is {teacher}, but there is only 1 teacher, counted from 0"),
                 _ => {
                     format!("is {teacher}, but there are only {teachers} teachers, counted from 0")
                 }

@@ -145,14 +145,22 @@ impl<S: ImageClassifier> Offline<S> {
         // A first look, to learn the shapes of maps and logits.
         let shape = self.data.train.dataset().shape();
         let pixels = Tensor::zeros([1, shape.channels, shape.height, shape.width], &plain);
-        let student = self.student.valid();
-        let seen = student.forward_traced(&self.normalisation.apply(pixels.clone())?);
-        let asked = self
+        // The copy is in training form as in a step; what its batch norms make of zeros goes away with it.
+        let student = detached_copy(&self.student);
+        let input = Tensor::from_inner(self.normalisation.apply(pixels.clone())?);
+        let seen = student.forward_traced(&input);
+        let looks = self
             .teachers
             .iter()
-            .map(|teacher| Ok((teacher.as_ref(), teacher.look(pixels.clone())?)))
-            .collect::<Result<Vec<(&dyn Teacher, Seen)>>>()?;
-        self.check_classes(&seen, &asked)?;
+            .map(|teacher| teacher.look(pixels.clone()))
+            .collect::<Result<Vec<Seen>>>()?;
+        self.check_classes(&seen, &looks)?;
+        let asked: Vec<(&dyn Teacher, &Seen)> = self
+            .teachers
+            .iter()
+            .map(AsRef::as_ref)
+            .zip(&looks)
+            .collect();
         let terms = Terms::bind(
             &self.losses,
             self.ensemble,
@@ -161,6 +169,7 @@ impl<S: ImageClassifier> Offline<S> {
             self.seed,
             &self.device,
         )?;
+        terms.try_on(&seen, &looks, &Tensor::zeros([1], &self.device))?;
         let plan = self.training.plan(
             train.steps_per_epoch(),
             Some(Selection::highest("accuracy")),
@@ -181,7 +190,7 @@ impl<S: ImageClassifier> Offline<S> {
         })
     }
 
-    fn check_classes(&self, student: &Seen, teachers: &[(&dyn Teacher, Seen)]) -> Result<()> {
+    fn check_classes(&self, student: &Seen, teachers: &[Seen]) -> Result<()> {
         let data = self.data.train.dataset();
         let wrong = |who: String, found: usize| Error::Shape {
             what: who,
@@ -197,7 +206,7 @@ impl<S: ImageClassifier> Offline<S> {
         if classes != data.classes() {
             return Err(wrong("student".into(), classes));
         }
-        for (index, (_, seen)) in teachers.iter().enumerate() {
+        for (index, seen) in teachers.iter().enumerate() {
             let classes = seen.output.dims()[1];
             if classes != data.classes() {
                 return Err(wrong(format!("teacher {index}"), classes));

@@ -52,7 +52,7 @@ impl Terms {
         losses: &[LossConfig],
         ensemble: Ensemble,
         student: (&S, &Seen),
-        teachers: &[(&dyn Teacher, Seen)],
+        teachers: &[(&dyn Teacher, &Seen)],
         seed: u64,
         device: &Device,
     ) -> Result<Self> {
@@ -127,6 +127,23 @@ impl Terms {
             });
         }
         Ok(bound)
+    }
+
+    /// Computes each term once for maps and logits that were seen, so that what does not fit is known before a run begins.
+    pub(crate) fn try_on(
+        &self,
+        student: &Seen,
+        teachers: &[Seen],
+        targets: &Tensor<1, Int>,
+    ) -> Result<()> {
+        for (index, term) in self.terms.iter().enumerate() {
+            self.value(&term.kind, student, teachers, targets)
+                .map_err(|error| {
+                    let problem = format!("cannot be computed: {error}");
+                    Error::config(format!("losses.{index}"), problem)
+                })?;
+        }
+        Ok(())
     }
 
     /// The unweighted value of each term, in order.
@@ -226,11 +243,6 @@ fn regressor_for(
     seed: u64,
     device: &Device,
 ) -> Result<Option<Regressor>> {
-    let projection = match wanted {
-        Widths::None if sizes == MapSizes::MustMatch => return Ok(None),
-        Widths::None | Widths::WhenWidthsDiffer => Projection::WhenWidthsDiffer,
-        Widths::Always => Projection::Always,
-    };
     if wanted == Widths::None && ours != theirs {
         return Err(Error::Shape {
             what: "hint".into(),
@@ -239,6 +251,11 @@ fn regressor_for(
             remedy: "set `regressor = \"when-widths-differ\"`".into(),
         });
     }
+    let projection = match wanted {
+        Widths::None if sizes == MapSizes::MustMatch => return Ok(None),
+        Widths::None | Widths::WhenWidthsDiffer => Projection::WhenWidthsDiffer,
+        Widths::Always => Projection::Always,
+    };
     RegressorConfig::new(ours, theirs)
         .with_projection(projection)
         .with_map_sizes(sizes)

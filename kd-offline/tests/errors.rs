@@ -95,7 +95,7 @@ fn channels_that_do_not_fit_the_normalisation() {
 fn widths_that_differ_without_a_regressor() {
     refused(
         &with("[[losses]]\nkind = \"hint\"\nstudent_tap = \"body\"\nregressor = \"none\"\n"),
-        "loss `hint_body`: expected maps of equal width, the teacher's has 6 channels, got 4 of the student; set \
+        "hint: expected maps of equal width, the teacher's has 6 channels, got 4 of the student; set \
          `regressor = \"when-widths-differ\"`",
     );
 }
@@ -104,14 +104,16 @@ fn widths_that_differ_without_a_regressor() {
 fn maps_of_different_size() {
     refused(
         &with("[[losses]]\nkind = \"hint\"\nstudent_tap = \"body\"\nteacher_tap = \"stem\"\n"),
-        "",
+        "`losses.0` cannot be computed: `regressor`: `student_features` [1, 4, 4, 4] and `teacher_features` [1, 5, 6, 6] \
+         differ in height or width; tap layers of one map size, or pool the larger map first",
     );
     refused(
         &with(
             "[[losses]]\nkind = \"cross-entropy\"\n[[losses]]\nkind = \"attention-transfer\"\nstudent_taps = \
              [\"stem\"]\nteacher_taps = [\"body\"]\n",
         ),
-        "",
+        "`losses.1` cannot be computed: `attention_transfer`: `student_features` [1, 3, 6, 6] and `teacher_features` [1, 6, \
+         4, 4] differ in height or width; tap layers of one map size, or pool the larger map first",
     );
 }
 

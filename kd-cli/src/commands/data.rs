@@ -4,6 +4,7 @@ use kd_core::{DataRoots, DatasetInfo, Result, Split, Subset};
 use serde_json::json;
 
 use crate::args::DataCommand;
+use crate::output::Side::{Left, Right};
 use crate::output::{self, count};
 
 pub(super) fn run(what: &DataCommand) -> Result<()> {
@@ -58,10 +59,15 @@ fn list(roots: &DataRoots, as_json: bool) {
             ]
         })
         .collect();
-    output::table(
-        &["data set", "classes", "images", "train", "test", "here"],
-        &rows,
-    );
+    let head = [
+        ("data set", Left),
+        ("classes", Right),
+        ("images", Left),
+        ("train", Right),
+        ("test", Right),
+        ("here", Left),
+    ];
+    output::table(&head, &rows);
 }
 
 fn info(name: &str, roots: &DataRoots, as_json: bool) -> Result<()> {

@@ -12,6 +12,7 @@ use super::recipe::new_folder;
 use super::{set_threads, stop_on_interrupt};
 use crate::args::{MachineOptions, RunOptions};
 use crate::job::{Job, Outcome, outcome};
+use crate::output::Side::{Left, Right};
 use crate::output::{self, count, percent};
 use crate::progress::Progress;
 use crate::recipe::Recipe;
@@ -181,13 +182,13 @@ fn report(folder: &Path, parts: &[Part], as_json: bool) {
         })
         .collect();
     let head = [
-        "",
-        "network",
-        "parameters",
-        "MACs",
-        "accuracy",
-        "agrees with teacher",
-        "seconds",
+        ("", Left),
+        ("network", Left),
+        ("parameters", Right),
+        ("MACs", Right),
+        ("accuracy", Right),
+        ("agrees with teacher", Right),
+        ("seconds", Right),
     ];
     output::table(&head, &rows);
     output::line("");

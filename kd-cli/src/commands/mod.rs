@@ -31,7 +31,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
             machine,
         } => eval::run(&model, &data, split, batch_size, &machine),
         Command::Data { what } => data::run(&what),
-        Command::Models { data, json } => models::run(&data, json),
+        Command::Models { name, data, json } => models::run(name.as_deref(), &data, json),
         Command::Completions { shell } => {
             let mut command = Args::command();
             clap_complete::generate(shell, &mut command, "kd", &mut std::io::stdout());

@@ -1,29 +1,41 @@
 //! `kd models`.
 
 use burn::tensor::Device;
-use kd_core::{CountCosts, DatasetInfo, DeviceName, Result};
+use kd_core::{Costs, CountCosts, DatasetInfo, DeviceName, LayerKind, Result};
 use kd_models::{Network, NetworkSpec, known_networks};
 use serde_json::json;
 
+use crate::output::Side::{Left, Right};
 use crate::output::{self, count};
 
-pub(super) fn run(data: &str, as_json: bool) -> Result<()> {
+pub(super) fn run(name: Option<&str>, data: &str, as_json: bool) -> Result<()> {
     let info = DatasetInfo::find(data)?;
+    match name {
+        Some(name) => one(name, info, as_json),
+        None => all(info, as_json),
+    }
+}
+
+fn costs(name: &str, info: &DatasetInfo) -> Result<Costs> {
     let input = [info.shape.channels, info.shape.height, info.shape.width];
+    let spec = NetworkSpec::new(name, info.classes, input);
+    spec.check()?;
     let device: Device = DeviceName::Cpu
         .open()
         .or_else(|_| DeviceName::Auto.open())?;
+    Network::build(&spec, 0, &device)?.costs(input)
+}
+
+fn all(info: &DatasetInfo, as_json: bool) -> Result<()> {
     let mut rows = Vec::new();
     let mut objects = Vec::new();
     for known in known_networks() {
-        let spec = NetworkSpec::new(known.name, info.classes, input);
-        let costs = Network::build(&spec, 0, &device)?.costs(input)?;
-        let description = known.description.to_owned();
+        let costs = costs(known.name, info)?;
         rows.push(vec![
             known.name.to_owned(),
             count(costs.params()),
             count(costs.macs()),
-            description,
+            known.description.to_owned(),
         ]);
         objects.push(json!({
             "name": known.name, "params": costs.params(), "macs": costs.macs(), "description": known.description,
@@ -37,6 +49,57 @@ pub(super) fn run(data: &str, as_json: bool) -> Result<()> {
         "for {} ({}, {} classes)",
         info.name, info.shape, info.classes
     ));
-    output::table(&["network", "parameters", "MACs", "what it is"], &rows);
+    let head = [
+        ("network", Left),
+        ("parameters", Right),
+        ("MACs", Right),
+        ("what it is", Left),
+    ];
+    output::table(&head, &rows);
+    Ok(())
+}
+
+/// One network, by stage and by kind of layer.
+fn one(name: &str, info: &DatasetInfo, as_json: bool) -> Result<()> {
+    let costs = costs(name, info)?;
+    if as_json {
+        output::json(&json!({
+            "name": name, "data": info.name, "params": costs.params(), "macs": costs.macs(), "layers": costs,
+        }));
+        return Ok(());
+    }
+    output::line(&format!(
+        "{name} for {} ({}, {} classes)",
+        info.name, info.shape, info.classes
+    ));
+    let row = |name: String, params: u64, macs: u64| vec![name, count(params), count(macs)];
+    let mut rows: Vec<Vec<String>> = costs
+        .by_stage()
+        .into_iter()
+        .map(|(stage, cost)| row(stage, cost.params, cost.macs))
+        .collect();
+    rows.push(row("total".into(), costs.params(), costs.macs()));
+    output::table(
+        &[("stage", Left), ("parameters", Right), ("MACs", Right)],
+        &rows,
+    );
+    output::line("");
+    let rows: Vec<Vec<String>> = LayerKind::ALL
+        .into_iter()
+        .map(|kind| {
+            let cost = costs.of_kind(kind);
+            let name = match kind {
+                LayerKind::Conv => "convolutions",
+                LayerKind::DepthwiseConv => "depthwise convolutions",
+                LayerKind::Linear => "linear layers",
+                LayerKind::Norm => "norms (not in the total of MACs)",
+            };
+            row(name.into(), cost.params, cost.macs)
+        })
+        .collect();
+    output::table(
+        &[("kind", Left), ("parameters", Right), ("MACs", Right)],
+        &rows,
+    );
     Ok(())
 }

@@ -1,0 +1,432 @@
+"""One step of distillation in kd and in PyTorch: the same numbers first, then time and peak memory side by side.
+
+    python3 benches/pytorch/distill_step.py             (PyTorch 2.15, numpy, safetensors; Linux)
+
+It builds kd's side, the example `distill_step`, in cargo's dev profile: in this workspace all dependencies, Burn and its
+kernels among them, are at opt-level 3 there, and kd's own crates at 2. The build selects the whole workspace, so that Burn
+is compiled with the features that the tests use and not once more. `CARGO_TARGET_DIR` is respected.
+
+For each pair of networks:
+
+1. kd writes the initial weights under PyTorch's names, the data, the order of the samples, and the losses and the student
+   after a few steps. PyTorch, with networks written out here and in no other way connected, does the same steps, and both
+   results are compared (see TOLERANCES). Nothing is timed if they differ.
+2. Each side runs the step many times, in processes of its own that alternate (kd, PyTorch, kd, PyTorch, ...), so that a
+   disturbance hits both. The median of all steps counts, and the largest peak memory (VmHWM) of the processes.
+3. Each side once more with a clock between the parts of the step.
+
+A step, in both: take 64 samples out of the data that lies in memory as bytes, make floats of them, normalise them for the
+teacher and again for the student; teacher in evaluation mode without gradients; student; 0.1 cross-entropy + 0.9
+KL divergence at temperature 4 times 16; backward; SGD with momentum 0.9 and weight decay 5e-4.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = pathlib.Path(__file__).resolve()
+ROOT = HERE.parents[2]
+PAIRS = ["lenet5_to_lenet5_half", "lenet5_to_lenet5_half_rgb", "resnet20_to_resnet8"]
+PARTS = ["loader", "teacher forward", "student forward", "losses", "backward", "optimizer"]
+# The largest difference allowed, as a share of the largest value of the tensor (or of the loss itself).
+TOLERANCES = {
+    "losses": 1e-4,  # each term of each step
+    "weights": 1e-4,  # after the last step
+    "changes": 1e-3,  # of the weights, from the initial ones: sees a wrong momentum or weight decay, which are small beside a weight
+    "statistics": 1e-4,  # running means and variances of the norms
+}
+
+
+# --- PyTorch's side, in a process of its own ---------------------------------------------------------------------------
+
+
+def child(folder, mode, threads, warm_up, steps):
+    import numpy as np
+    import torch
+    import torch.nn.functional as F
+    from safetensors.torch import load_file
+    from torch import nn
+
+    torch.set_num_threads(threads)
+    resting = memory("VmRSS")
+
+    class LeNet(nn.Module):
+        def __init__(self, widths, channels, classes, size):
+            super().__init__()
+            a, b, c, d = widths
+            self.conv1 = nn.Conv2d(channels, a, 5, padding=2 if size < 32 else 0)
+            self.conv2 = nn.Conv2d(a, b, 5)
+            self.conv3 = nn.Conv2d(b, c, 5)
+            self.fc1 = nn.Linear(c, d)
+            self.fc2 = nn.Linear(d, classes)
+
+        def forward(self, x):
+            x = F.max_pool2d(F.relu(self.conv1(x)), 2)
+            x = F.max_pool2d(F.relu(self.conv2(x)), 2)
+            x = F.relu(self.conv3(x)).flatten(1)
+            return self.fc2(F.relu(self.fc1(x)))
+
+    class Block(nn.Module):
+        def __init__(self, before, width, stride):
+            super().__init__()
+            self.conv1 = nn.Conv2d(before, width, 3, stride, 1, bias=False)
+            self.bn1 = nn.BatchNorm2d(width)
+            self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
+            self.bn2 = nn.BatchNorm2d(width)
+            self.stride = stride
+            self.new = width - before
+
+        def forward(self, x):
+            y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+            if self.stride != 1 or self.new:
+                x = x[:, :, :: self.stride, :: self.stride]
+                x = F.pad(x, (0, 0, 0, 0, self.new // 2, self.new - self.new // 2))
+            return F.relu(y + x)
+
+    class ResNet(nn.Module):
+        def __init__(self, depth, channels, classes):
+            super().__init__()
+            blocks = (depth - 2) // 6
+            self.conv1 = nn.Conv2d(channels, 16, 3, 1, 1, bias=False)
+            self.bn1 = nn.BatchNorm2d(16)
+            for group, (before, width) in enumerate([(16, 16), (16, 32), (32, 64)]):
+                first = Block(before, width, 1 if group == 0 else 2)
+                rest = [Block(width, width, 1) for _ in range(blocks - 1)]
+                setattr(self, f"layer{group + 1}", nn.Sequential(first, *rest))
+            self.linear = nn.Linear(64, classes)
+
+        def forward(self, x):
+            x = F.relu(self.bn1(self.conv1(x)))
+            x = self.layer3(self.layer2(self.layer1(x)))
+            return self.linear(x.mean((2, 3)))
+
+    setup = json.loads((folder / "setup.json").read_text())
+
+    def network(role):
+        name, (channels, height, _) = setup[role], setup["input"]
+        if name.startswith("lenet5"):
+            widths = [3, 8, 60, 42] if name.endswith("half") else [6, 16, 120, 84]
+            made = LeNet(widths, channels, setup["classes"], height)
+        else:
+            made = ResNet(int(name.removeprefix("resnet")), channels, setup["classes"])
+        missing, unexpected = made.load_state_dict(load_file(folder / f"{role}.safetensors"), strict=False)
+        missing = [name for name in missing if not name.endswith("num_batches_tracked")]
+        if missing or unexpected:
+            sys.exit(f"{role}: kd's file lacks {missing} and has {unexpected} too many")
+        return made
+
+    def normalise(role):
+        values = setup[f"{role}_normalisation"]
+        scale = torch.tensor([1 / s for s in values["std"]]).view(1, -1, 1, 1)
+        shift = torch.tensor([-m / s for m, s in zip(values["mean"], values["std"])]).view(1, -1, 1, 1)
+        return lambda pixels: pixels * scale + shift
+
+    data = load_file(folder / "data.safetensors")
+    images, labels, order = data["images"], data["labels"], data["order"]
+    teacher, student = network("teacher").eval(), network("student").train()
+    for_teacher, for_student = normalise("teacher"), normalise("student")
+    optimizer = torch.optim.SGD(
+        student.parameters(), lr=setup["lr"], momentum=setup["momentum"], weight_decay=setup["weight_decay"]
+    )
+    t = setup["temperature"]
+
+    def step(at, lap=lambda: None):
+        rows = order[at % len(order)]
+        pixels = images[rows].float().div_(255)
+        targets = labels[rows]
+        lap()
+        with torch.no_grad():
+            soft = teacher(for_teacher(pixels))
+        lap()
+        logits = student(for_student(pixels))
+        lap()
+        hard = F.cross_entropy(logits, targets)
+        kd = F.kl_div(F.log_softmax(logits / t, 1), F.softmax(soft / t, 1), reduction="batchmean") * t * t
+        total = setup["ce_weight"] * hard + setup["kd_weight"] * kd
+        lap()
+        optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        lap()
+        optimizer.step()
+        lap()
+        return {"cross_entropy": hard, "kd": kd, "total": total}
+
+    def check():
+        """The largest differences from kd, each as a share of what it is measured by."""
+        # How many values each norm sees in a channel: PyTorch keeps the variance times n / (n - 1), Burn without.
+        counts = {}
+        for name, module in student.named_modules():
+            if isinstance(module, nn.BatchNorm2d):
+                hook = lambda _, inputs, __, name=name: counts.update({name: inputs[0].numel() // inputs[0].shape[1]})
+                module.register_forward_hook(hook)
+        before = {name: value.clone() for name, value in student.state_dict().items()}
+        worst = dict.fromkeys(TOLERANCES, 0.0)
+
+        def compare(what, kd, ours, scale):
+            if not np.isfinite(float(scale)):
+                worst[what] = float("inf")
+            worst[what] = max(worst[what], float((kd - ours).abs().max()) / max(float(scale), 1e-12))
+
+        for at, expected in enumerate(setup["losses"]):
+            for name, value in step(at).items():
+                value = value.detach().double()
+                compare("losses", torch.tensor(expected[name]).double(), value, value.abs())
+        done = len(setup["losses"])
+        after = load_file(folder / "after.safetensors")
+        for name, ours in student.state_dict().items():
+            if name.endswith("num_batches_tracked"):
+                continue
+            layer, field = name.rsplit(".", 1)
+            kd, ours, old = after[name].double(), ours.double(), before[name].double()
+            if field == "running_var":
+                n, kept = counts[layer], 0.9**done * old
+                ours = kept + (ours - kept) * (n - 1) / n
+            if field.startswith("running"):
+                compare("statistics", kd, ours, ours.abs().max())
+            else:
+                compare("weights", kd, ours, ours.abs().max())
+                compare("changes", kd - old, ours - old, (ours - old).abs().max())
+        return {"steps": done, "worst": worst}
+
+    def times():
+        milliseconds = []
+        last = time.perf_counter()
+        for at in range(warm_up + steps):
+            step(at)
+            now = time.perf_counter()
+            milliseconds.append((now - last) * 1e3)
+            last = now
+        return {"step_ms": milliseconds[warm_up:]}
+
+    def breakdown():
+        parts = {part: [] for part in PARTS}
+        for at in range(warm_up + steps):
+            laps = [time.perf_counter()]
+            step(at, lambda: laps.append(time.perf_counter()))
+            if at >= warm_up:
+                for part, start, end in zip(PARTS, laps, laps[1:]):
+                    parts[part].append((end - start) * 1e3)
+        return {"parts_ms": parts}
+
+    answer = {"check": check, "time": times, "breakdown": breakdown}[mode]()
+    answer.update(resting_kib=resting, peak_kib=memory("VmHWM"), torch=torch.__version__)
+    print(json.dumps(answer))
+
+
+def memory(field):
+    """Kibibytes that the system counts for this process."""
+    for line in pathlib.Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(field):
+            return int(line.split()[1])
+    return None
+
+
+# --- The comparison ------------------------------------------------------------------------------------------------------
+
+
+def build():
+    """Builds kd's side and gives its path."""
+    command = ["cargo", "build", "--workspace", "--example", "distill_step", "--message-format=json-render-diagnostics"]
+    lines = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
+    built = [message["executable"] for message in map(json.loads, lines) if message.get("executable")]
+    return pathlib.Path(built[-1])
+
+
+def run(command, threads):
+    """Runs one side in a process of its own and gives what it printed."""
+    number = str(threads)
+    environment = {**os.environ, "RAYON_NUM_THREADS": number, "OMP_NUM_THREADS": number, "MKL_NUM_THREADS": number}
+    done = subprocess.run([str(word) for word in command], env=environment, stdout=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        sys.exit(f"`{command[0]}` failed with {done.returncode}")
+    return json.loads(done.stdout) if done.stdout else None
+
+
+def measure(pair, kd, options, folder):
+    """Everything about one pair."""
+    run([kd, "--pair", pair, "--write", folder, "--steps", options.check_steps], options.threads)
+
+    def torch_side(mode, steps=0):
+        command = [sys.executable, HERE, "--child", folder, "--mode", mode]
+        return command + ["--threads", options.threads, "--warm-up", options.warm_up, "--steps", steps]
+
+    def kd_side(steps, *more):
+        return [kd, "--pair", pair, "--warm-up", options.warm_up, "--steps", steps, *more]
+
+    checked = run(torch_side("check"), options.threads)
+    print(f"{pair}: after {checked['steps']} steps", json.dumps(checked["worst"]), flush=True)
+    beyond = [what for what, worst in checked["worst"].items() if not worst <= TOLERANCES[what]]
+    if beyond:
+        sys.exit(f"{pair}: kd and PyTorch differ in {', '.join(beyond)} by more than {TOLERANCES}; nothing was timed")
+    result = {"pair": pair, "check": checked, "kd": [], "torch": []}
+    for _ in range(options.rounds):
+        result["kd"].append(run(kd_side(options.steps), options.threads))
+        result["torch"].append(run(torch_side("time", options.steps), options.threads))
+    result["parts"] = {
+        "kd": run(kd_side(options.steps, "--breakdown"), options.threads)["parts_ms"],
+        "torch": run(torch_side("breakdown", options.steps), options.threads)["parts_ms"],
+    }
+    summary = summarise(result)
+    print(f"{pair}: kd {summary['kd_ms']:.1f} ms, PyTorch {summary['torch_ms']:.1f} ms, ratio {summary['time']:.2f}", flush=True)
+    return result, summary
+
+
+def summarise(result):
+    def middle(side):
+        return statistics.median(step for process in result[side] for step in process["step_ms"])
+
+    def spread(side):
+        medians = [statistics.median(process["step_ms"]) for process in result[side]]
+        return min(medians), max(medians)
+
+    def mib(side, field):
+        return max(process[field] for process in result[side]) / 1024
+
+    summary = {f"{side}_ms": middle(side) for side in ("kd", "torch")}
+    summary.update({f"{side}_spread": spread(side) for side in ("kd", "torch")})
+    for side in ("kd", "torch"):
+        summary[f"{side}_peak"] = mib(side, "peak_kib")
+        summary[f"{side}_resting"] = mib(side, "resting_kib")
+    summary["time"] = summary["kd_ms"] / summary["torch_ms"]
+    summary["memory"] = summary["kd_peak"] / summary["torch_peak"]
+    own = [summary[f"{side}_peak"] - summary[f"{side}_resting"] for side in ("kd", "torch")]
+    summary["own_memory"] = own[0] / own[1]
+    return summary
+
+
+def machine():
+    model = "unknown processor"
+    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            model = line.split(":", 1)[1].strip()
+            break
+    kib = int(pathlib.Path("/proc/meminfo").read_text().split()[1])
+    return f"{model}, {os.cpu_count()} cores, {kib / 2**20:.0f} GiB of memory, {platform.system()} {platform.machine()}"
+
+
+def versions(torch_version):
+    rustc = subprocess.run(["rustc", "--version"], cwd=ROOT, stdout=subprocess.PIPE, text=True).stdout.split()[1]
+    lock = (ROOT / "Cargo.lock").read_text()
+    burn = lock.split('name = "burn"\nversion = "', 1)[1].split('"', 1)[0]
+    kd = lock.split('name = "kd-core"\nversion = "', 1)[1].split('"', 1)[0]
+    return f"kd {kd}, Burn {burn} (flex, rayon, simd), rustc {rustc}; PyTorch {torch_version}, Python {platform.python_version()}"
+
+
+def report(measured, options, load):
+    words = " ".join(["python3 benches/pytorch/distill_step.py", *sys.argv[1:]])
+    torch_version = measured[0][0]["check"]["torch"]
+    lines = [
+        "# One distillation step: kd and PyTorch on a CPU",
+        "",
+        f"- date: {datetime.date.today()}",
+        f"- machine: {machine()}",
+        f"- versions: {versions(torch_version)}",
+        f"- threads: {options.threads} on each side (`RAYON_NUM_THREADS`, `torch.set_num_threads`)",
+        "- build: cargo's dev profile (dependencies at opt-level 3, kd's crates at 2)",
+        f"- command: `{words}`",
+        f"- load average of the machine over a minute: {load:.1f} before, {os.getloadavg()[0]:.1f} after"
+        " (the runs themselves make up to 2)",
+        "",
+        "Batch 64, 10 classes, teacher live, 0.1 cross-entropy + 0.9 KD at temperature 4, SGD with momentum 0.9 and weight",
+        f"decay 5e-4, data resident and not augmented. {options.rounds} processes a side, in turn, each {options.warm_up} steps of",
+        f"warm-up and {options.steps} timed ones.",
+        "",
+        "## Both compute the same",
+        "",
+        "The largest difference after the same steps from the same weights, as a share of the largest value in the tensor (for",
+        "losses: of the loss); *changes* are those of the weights from the initial ones. Burn's running variance is the biased",
+        "one; PyTorch's is brought to that before the comparison.",
+        "",
+        "| pair | steps | losses | weights | changes | statistics |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for result, _ in measured:
+        worst = result["check"]["worst"]
+        shares = " | ".join(f"{worst[what]:.1e}" if worst[what] else "none" for what in TOLERANCES)
+        lines.append(f"| `{result['pair']}` | {result['check']['steps']} | {shares} |")
+    allowed = " | ".join(f"{value:.0e}" for value in TOLERANCES.values())
+    lines += [
+        f"| allowed | | {allowed} |",
+        "",
+        "## Time of a step",
+        "",
+        "Median of all timed steps, in milliseconds; in brackets the lowest and the highest median of a process.",
+        "",
+        "| pair | kd | PyTorch | kd / PyTorch |",
+        "|---|---:|---:|---:|",
+    ]
+    for result, s in measured:
+        sides = " | ".join(
+            "{:.1f} ({:.1f} to {:.1f})".format(s[f"{side}_ms"], *s[f"{side}_spread"]) for side in ("kd", "torch")
+        )
+        lines.append(f"| `{result['pair']}` | {sides} | **{s['time']:.2f}** |")
+    lines += [
+        "",
+        "## Peak memory",
+        "",
+        "VmHWM of the process in MiB; in brackets what it held before it made a network or read data (for PyTorch: after its",
+        "imports). The last column compares what came on top of that.",
+        "",
+        "| pair | kd | PyTorch | kd / PyTorch | without what it began with |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for result, s in measured:
+        sides = " | ".join("{:.0f} ({:.0f})".format(s[f"{side}_peak"], s[f"{side}_resting"]) for side in ("kd", "torch"))
+        lines.append(f"| `{result['pair']}` | {sides} | **{s['memory']:.2f}** | {s['own_memory']:.2f} |")
+    lines += [
+        "",
+        "## Where the time goes",
+        "",
+        "Median of each part in milliseconds, from one more process a side with a clock between the parts.",
+        "",
+        "| pair | side | " + " | ".join(PARTS) + " |",
+        "|---|---|" + "---:|" * len(PARTS),
+    ]
+    for result, _ in measured:
+        for side, name in (("kd", "kd"), ("torch", "PyTorch")):
+            parts = result["parts"][side]
+            cells = " | ".join(f"{statistics.median(parts[part]):.2f}" for part in PARTS)
+            lines.append(f"| `{result['pair']}` | {name} | {cells} |")
+    return "\n".join(lines) + "\n"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", nargs="+", default=PAIRS, choices=PAIRS)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--check-steps", type=int, default=3, help="steps after which both must agree")
+    parser.add_argument("--warm-up", type=int, default=5, help="steps of each process that are not timed")
+    parser.add_argument("--steps", type=int, default=30, help="timed steps of each process")
+    parser.add_argument("--rounds", type=int, default=3, help="processes of each side")
+    parser.add_argument("--check-only", action="store_true", help="compare the numbers and time nothing")
+    parser.add_argument("--out", type=pathlib.Path, help="where the table goes (benches/results/DATE-cpu-distill-step.md)")
+    parser.add_argument("--child", type=pathlib.Path, help=argparse.SUPPRESS)
+    parser.add_argument("--mode", choices=["check", "time", "breakdown"], help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        return child(options.child, options.mode, options.threads, options.warm_up, options.steps)
+    if options.check_only:
+        options.rounds = 0
+
+    load = os.getloadavg()[0]
+    kd = build()
+    measured = []
+    for pair in options.pairs:
+        with tempfile.TemporaryDirectory() as folder:
+            measured.append(measure(pair, kd, options, pathlib.Path(folder)))
+    out = options.out or ROOT / "benches/results" / f"{datetime.date.today()}-cpu-distill-step.md"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(report(measured, options, load))
+    print(f"written to {out}")
+
+
+if __name__ == "__main__":
+    main()
