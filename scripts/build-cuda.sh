@@ -10,8 +10,8 @@
 # headers (CUDA_PATH, or /usr/local/cuda).
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
-output=${1:-$root/target-cuda/kd}
-work=${KD_CUDA_WORK:-$root/target-cuda}
+output=$(realpath -m "${1:-$root/target-cuda/kd}")
+work=$(realpath -m "${KD_CUDA_WORK:-$root/target-cuda}")
 mkdir -p "$work/copy" "$(dirname "$output")"
 
 # A fresh copy of the sources; the target folder of earlier builds is kept.
@@ -19,7 +19,7 @@ cd "$root"
 rm -rf "$work/copy"
 mkdir -p "$work/copy"
 git ls-files -z --cached --others --exclude-standard | while IFS= read -r -d '' file; do
-    [ -e "$file" ] && printf '%s\0' "$file"
+    if [ -e "$file" ]; then printf '%s\0' "$file"; fi
 done | tar --null --files-from=- -cf - | tar -xf - -C "$work/copy"
 
 cd "$work/copy"

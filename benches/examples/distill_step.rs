@@ -111,15 +111,22 @@ fn run(
 fn time(setup: &Setup, arguments: &Arguments) -> Result<Value> {
     let mut milliseconds = Vec::new();
     let mut last = Instant::now();
-    run(setup, arguments.warm_up + arguments.steps, |step, _| {
-        let now = Instant::now();
-        if step >= arguments.warm_up {
-            milliseconds.push((now - last).as_secs_f64() * 1e3);
-        }
-        last = now;
-        Ok(())
-    })?;
-    Ok(json!({ "step_ms": milliseconds }))
+    let mut last_loss = None;
+    run(
+        setup,
+        arguments.warm_up + arguments.steps,
+        |step, losses| {
+            let now = Instant::now();
+            if step >= arguments.warm_up {
+                milliseconds.push((now - last).as_secs_f64() * 1e3);
+            }
+            last = now;
+            last_loss = losses.last().map(|(_, total)| total.clone());
+            Ok(())
+        },
+    )?;
+    let last_loss = last_loss.and_then(|total| total.into_data().iter::<f64>().next());
+    Ok(json!({ "step_ms": milliseconds, "last_loss": last_loss }))
 }
 
 fn breakdown(setup: &Setup, arguments: &Arguments) -> Result<Value> {

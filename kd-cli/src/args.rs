@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use kd_core::{DeviceName, Split};
 
@@ -25,8 +26,11 @@ pub(crate) enum Command {
         #[command(flatten)]
         run: RunOptions,
         /// Seed of initial weights, order and views
-        #[arg(long, default_value_t = 0)]
+        #[arg(long, default_value_t = 0, value_parser = seed())]
         seed: u64,
+        /// Epochs of each of the three parts, in place of those of their recipes: for tests
+        #[arg(long, value_name = "N", hide = true, value_parser = clap::value_parser!(u16).range(1..))]
+        epochs: Option<u16>,
     },
     /// Train a network from scratch, for example a teacher
     Train(RecipeOptions),
@@ -145,13 +149,18 @@ pub(crate) struct RecipeOptions {
     #[arg(long = "set", value_name = "PATH=VALUE")]
     pub(crate) overrides: Vec<String>,
     /// Seed of initial weights, order and views; the same as `--set seed=N`
-    #[arg(long)]
+    #[arg(long, value_parser = seed())]
     pub(crate) seed: Option<u64>,
     /// Check the recipe and everything it names, print it resolved, and train nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
     #[command(flatten)]
     pub(crate) run: RunOptions,
+}
+
+/// A seed that a recipe can hold, whose integers have a sign.
+fn seed() -> RangedU64ValueParser {
+    clap::value_parser!(u64).range(..=i64::MAX.unsigned_abs())
 }
 
 fn device(name: &str) -> Result<DeviceName, String> {

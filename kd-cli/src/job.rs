@@ -6,10 +6,10 @@ use std::sync::atomic::AtomicBool;
 
 use burn::tensor::Device;
 use kd_core::{
-    DataRoots, DatasetInfo, DeviceName, Error, Kept, Names, Observer, Result, RunFolder, Runner,
-    Split, Subset, import,
+    DataRoots, DatasetInfo, DeviceName, Error, ImageShape, Kept, Names, Observer, Result,
+    RunFolder, Runner, Split, Subset, import,
 };
-use kd_models::{ModelConfig, Network, NetworkSpec, load_model, save_model};
+use kd_models::{CONFIG_FILE, ModelConfig, Network, NetworkSpec, load_model, save_model};
 use kd_offline::{FrozenTeacher, Offline, OfflineData, RESULT_PHASE, Teacher};
 use serde::{Deserialize, Serialize};
 
@@ -63,7 +63,7 @@ pub(crate) struct Job {
 impl Job {
     /// Reads the data and the teachers, makes the student, and checks that all of it fits.
     pub(crate) fn prepare(
-        recipe: Recipe,
+        mut recipe: Recipe,
         device: Option<DeviceName>,
         data_dir: Option<&Path>,
     ) -> Result<Self> {
@@ -71,15 +71,20 @@ impl Job {
             Some(name) => name,
             None => recipe.device().parse()?,
         };
+        // What `auto` means here is stored, so that the run goes on where it was begun.
+        let name = name.resolve()?;
+        recipe.set_device(name);
         recipe.training().check()?;
         let info = DatasetInfo::find(&recipe.data().name)?;
         let shape = info.shape;
         let input = [shape.channels, shape.height, shape.width];
         let spec = NetworkSpec::new(&recipe.network().name, info.classes, input);
         spec.check()?;
+        check_views(recipe.data(), shape)?;
         let device = name.open()?;
         let roots = DataRoots::from_env().with_explicit(data_dir.map(Path::to_owned));
-        let (train, held_out) = load(info, recipe.data(), &roots)?;
+        let loaded = load(info, recipe.data(), &roots);
+        let (train, held_out) = loaded.map_err(|error| error.within("data"))?;
 
         let normalisation = recipe
             .network()
@@ -87,6 +92,7 @@ impl Job {
             .clone()
             .unwrap_or_else(|| info.normalisation());
         normalisation.check()?;
+        recipe.set_normalisation(normalisation.clone());
         let mut config = ModelConfig::new(spec.clone(), normalisation.clone());
         config.class_names = train.dataset().class_names().map(<[String]>::to_vec);
         config.provenance.data = Some(info.name.to_owned());
@@ -96,7 +102,12 @@ impl Job {
             .teachers()
             .iter()
             .map(|teacher| {
-                let (network, config) = load_model(&model_folder(&teacher.model), &device)?;
+                let (network, config) = load_model(&model_folder(&teacher.model)?, &device)?;
+                check_fits(
+                    &format!("teacher `{}`", teacher.model.display()),
+                    &config,
+                    info,
+                )?;
                 let teacher = FrozenTeacher::new(&network, config.normalisation, &device);
                 Ok(Box::new(teacher) as Box<dyn Teacher>)
             })
@@ -106,6 +117,7 @@ impl Job {
             held_out: held_out.hash().to_owned(),
             teachers: teachers.iter().map(|teacher| teacher.hash()).collect(),
             data_dir: data_dir
+                .or(roots.env.as_deref())
                 .map(std::path::absolute)
                 .transpose()
                 .map_err(Error::io("read", "."))?,
@@ -140,6 +152,7 @@ impl Job {
 
     /// Begins the run in a new folder.
     pub(crate) fn begin(&self, path: &Path) -> Result<RunFolder> {
+        check_utf8(&std::path::absolute(path).map_err(Error::io("read", path))?)?;
         let folder = RunFolder::create(path)?;
         let inputs = serde_json::to_vec_pretty(&self.inputs)
             .map_err(|error| Error::method("inputs.json", error))?;
@@ -265,20 +278,80 @@ pub(crate) fn outcome(folder: &Path) -> Result<Option<Outcome>> {
 }
 
 /// The model folder that a person means: itself, or the one in a run folder.
-pub(crate) fn model_folder(path: &Path) -> PathBuf {
+pub(crate) fn model_folder(path: &Path) -> Result<PathBuf> {
     let inside = path.join(MODEL);
     if inside.is_dir() {
-        inside
-    } else {
-        path.to_owned()
+        return Ok(inside);
     }
+    if path.join("recipe.toml").is_file() {
+        return Err(Error::Input {
+            path: path.to_owned(),
+            problem: "is a run that is not finished; finish it with `kd resume`".into(),
+        });
+    }
+    if !path.join(CONFIG_FILE).is_file() {
+        return Err(Error::Input {
+            path: path.to_owned(),
+            problem: format!(
+                "is no model folder, `{CONFIG_FILE}` is not in it; give the folder of a finished run, or its `{MODEL}`"
+            ),
+        });
+    }
+    Ok(path.to_owned())
+}
+
+/// Checks that a trained network takes the images of a data set and knows its classes.
+pub(crate) fn check_fits(who: &str, config: &ModelConfig, info: &DatasetInfo) -> Result<()> {
+    if config.network.classes != info.classes {
+        return Err(Error::Shape {
+            what: who.to_owned(),
+            expected: format!("{} classes, as data set `{}` has", info.classes, info.name),
+            found: config.network.classes.to_string(),
+            remedy: "use a data set of its classes".into(),
+        });
+    }
+    let shape = info.shape;
+    let [channels, height, width] = config.network.input;
+    if [channels, height, width] != [shape.channels, shape.height, shape.width] {
+        return Err(Error::Shape {
+            what: who.to_owned(),
+            expected: format!("images of {shape}, as data set `{}` has", info.name),
+            found: format!("{channels}x{height}x{width}"),
+            remedy: "use a data set with images of its size".into(),
+        });
+    }
+    Ok(())
+}
+
+/// Paths are stored in TOML and JSON, which know no other text than UTF-8.
+pub(crate) fn check_utf8(path: &Path) -> Result<()> {
+    match path.to_str() {
+        Some(_) => Ok(()),
+        None => Err(Error::Input {
+            path: path.to_owned(),
+            problem: "is not UTF-8, so that it cannot be stored with the run; use another name"
+                .into(),
+        }),
+    }
+}
+
+/// Augmentation that would have no effect is a mistake.
+fn check_views(data: &DataRecipe, shape: ImageShape) -> Result<()> {
+    if !data.views.augments() && !data.augment.is_none() {
+        let problem = "has no effect with one view; set `data.views` to \"unlimited\" or to the size of a bank";
+        return Err(Error::config("data.augment", problem));
+    }
+    data.views
+        .check()
+        .and_then(|()| data.augment.check_for(shape))
+        .map_err(|error| error.within("data"))
 }
 
 /// The samples to train on and those to measure on.
 fn load(info: &DatasetInfo, recipe: &DataRecipe, roots: &DataRoots) -> Result<(Subset, Subset)> {
     if recipe.fraction.is_some() && recipe.per_class.is_some() {
         let problem = "and `data.fraction` exclude each other; keep one of them";
-        return Err(Error::config("data.per_class", problem));
+        return Err(Error::config("per_class", problem));
     }
     let whole = Subset::all(&info.load(Split::Train, roots)?);
     let (train, held_out) = match recipe.held_out {

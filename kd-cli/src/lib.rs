@@ -29,11 +29,19 @@ pub use recipe::{DataRecipe, DistillRecipe, NetworkRecipe, Recipe, TeacherRecipe
 /// missing or cannot be read, 4 when a loss diverged, 130 when the run was interrupted and can be resumed.
 pub fn main() -> ExitCode {
     let args = args::Args::parse();
-    match commands::run(args) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
+    // A backend panics where memory runs out, for one; the table of exit codes has no 101.
+    match std::panic::catch_unwind(|| commands::run(args)) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) => {
             output::error(&error);
             ExitCode::from(error.kind().exit_code())
+        }
+        Err(_) => {
+            output::notice(
+                "error: kd stopped where it should not have; the message above says where. If it is about memory, a \
+                 smaller `train.batch_size` helps. A run that was under way can go on with `kd resume`",
+            );
+            ExitCode::FAILURE
         }
     }
 }

@@ -1,37 +1,32 @@
 //! What a person reads: results on standard output, everything else on standard error.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "this is the one place that prints"
-)]
-
 use std::error::Error as _;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 
 use serde::Serialize;
 
 /// A line of the result.
 pub(crate) fn line(text: &str) {
-    println!("{text}");
+    // Whoever reads may have heard enough and gone, as `head` does; that is no failure.
+    drop(writeln!(std::io::stdout(), "{text}"));
 }
 
 /// The result as one object on the last line.
 pub(crate) fn json(value: &impl Serialize) {
     if let Ok(text) = serde_json::to_string(value) {
-        println!("{text}");
+        line(&text);
     }
 }
 
 /// A remark beside the result, shown to a person and not to a pipe.
 pub(crate) fn remark(text: &str) {
     if std::io::stderr().is_terminal() {
-        eprintln!("{text}");
+        notice(text);
     }
 }
 
 /// What a person must see wherever standard error goes.
 pub(crate) fn notice(text: &str) {
-    eprintln!("{text}");
+    drop(writeln!(std::io::stderr(), "{text}"));
 }
 
 /// An error, with its causes where the text does not hold them yet.
@@ -45,7 +40,7 @@ pub(crate) fn error(error: &kd_core::Error) {
         }
         cause = inner.source();
     }
-    eprintln!("error: {text}");
+    notice(&format!("error: {text}"));
 }
 
 /// On which side the cells of a column are aligned.

@@ -1,6 +1,8 @@
 //! Progress on a terminal: rate, time left, losses, the last evaluation. Nothing where there is no terminal.
 
-use indicatif::{ProgressBar, ProgressStyle};
+use std::fmt::Write;
+
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use kd_core::{Metrics, Observer, PhaseOutcome, Plan, StepContext};
 
 /// A bar for each phase on standard error.
@@ -28,9 +30,13 @@ impl Observer for Progress {
     fn phase_started(&mut self, _phase: &str, plan: &Plan, step: usize) {
         // indicatif draws on standard error, and only if that is a terminal.
         self.bar = ProgressBar::new(plan.total_steps as u64);
-        let style = "{prefix} {wide_bar} {pos}/{len} steps, {per_sec}, {eta} left, {msg}";
+        let style = "{prefix} {bar:20} {pos}/{len} steps, {rate}, {eta} left, {msg}";
         if let Ok(style) = ProgressStyle::with_template(style) {
-            self.bar.set_style(style);
+            let rate = |state: &ProgressState, text: &mut dyn Write| {
+                // A bar that cannot be written is no reason to stop.
+                let _ = write!(text, "{:.1}/s", state.per_sec());
+            };
+            self.bar.set_style(style.with_key("rate", rate));
         }
         self.bar.set_prefix(self.title.clone());
         self.bar.set_position(step as u64);

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use kd_core::{Augment, Error, Normalisation, Result, Training, ViewPolicy, read_recipe};
+use kd_core::{
+    Augment, DeviceName, Error, Normalisation, Result, Training, ViewPolicy, read_recipe,
+};
 use kd_offline::{Ensemble, LossConfig};
 use serde::{Deserialize, Serialize};
 
@@ -179,6 +181,23 @@ impl Recipe {
         text.map_err(|error| Error::method("the resolved recipe", error))
     }
 
+    /// Writes the normalisation out that the network will have.
+    pub(crate) fn set_normalisation(&mut self, normalisation: Normalisation) {
+        match self {
+            Self::Train(recipe) => recipe.network.normalisation = Some(normalisation),
+            Self::Distill(recipe) => recipe.student.normalisation = Some(normalisation),
+        }
+    }
+
+    /// Learns from the network in this folder in place of the first teacher's.
+    pub(crate) fn set_teacher(&mut self, model: PathBuf) {
+        if let Self::Distill(recipe) = self
+            && let Some(teacher) = recipe.teachers.first_mut()
+        {
+            teacher.model = model;
+        }
+    }
+
     /// The seed.
     pub fn seed(&self) -> u64 {
         match self {
@@ -193,6 +212,15 @@ impl Recipe {
             Self::Train(recipe) => &recipe.device,
             Self::Distill(recipe) => &recipe.device,
         }
+    }
+
+    /// Puts another device in its place.
+    pub(crate) fn set_device(&mut self, name: DeviceName) {
+        let device = match self {
+            Self::Train(recipe) => &mut recipe.device,
+            Self::Distill(recipe) => &mut recipe.device,
+        };
+        *device = name.to_string();
     }
 
     /// The data.

@@ -57,6 +57,21 @@ impl FromStr for DeviceName {
 }
 
 impl DeviceName {
+    /// What `auto` is on this machine; every other name is itself.
+    ///
+    /// # Errors
+    ///
+    /// As [`DeviceName::open`].
+    pub fn resolve(self) -> Result<Self> {
+        if self != Self::Auto {
+            return Ok(self);
+        }
+        [Self::Cuda(0), Self::Wgpu, Self::Cpu]
+            .into_iter()
+            .find(|name| name.open().is_ok())
+            .ok_or_else(no_backend)
+    }
+
     /// Opens the device, in its plain form; call `.autodiff()` on it to train there.
     ///
     /// # Errors
@@ -68,14 +83,16 @@ impl DeviceName {
             Self::Cpu => open_cpu(),
             Self::Cuda(index) => open_cuda(index),
             Self::Wgpu => open_wgpu(),
-            Self::Auto => open_cuda(0).or_else(|_| open_wgpu()).or_else(|_| open_cpu()).map_err(|_| {
-                Error::Device {
-                    name: "auto".into(),
-                    problem: "this build has no backend; build with one of the features `flex`, `cuda`, `wgpu`"
-                        .into(),
-                }
-            }),
+            Self::Auto => self.resolve()?.open(),
         }
+    }
+}
+
+fn no_backend() -> Error {
+    Error::Device {
+        name: "auto".into(),
+        problem: "this build has no backend; build with one of the features `flex`, `cuda`, `wgpu`"
+            .into(),
     }
 }
 

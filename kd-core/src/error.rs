@@ -164,6 +164,20 @@ pub enum Error {
         /// The next step to be done.
         step: usize,
     },
+    /// A file or folder that was named cannot be used for what it was named for.
+    #[error("`{}` {problem}", path.display())]
+    Input {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why, and what to do.
+        problem: String,
+    },
+    /// A folder that should be a run's is none.
+    #[error("`{}` is no run folder, `recipe.toml` is not in it; give the folder that was named with `--out`, or one below `runs`", path.display())]
+    NoRun {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A run folder cannot be used as asked.
     #[error("run folder `{}`: {problem}", path.display())]
     Run {
@@ -192,9 +206,11 @@ impl Error {
             | Self::UnknownName { .. }
             | Self::Device { .. }
             | Self::Shape { .. } => ErrorKind::Usage,
-            Self::BadFile { .. } | Self::DataMissing { .. } | Self::Mismatch { .. } => {
-                ErrorKind::Input
-            }
+            Self::BadFile { .. }
+            | Self::DataMissing { .. }
+            | Self::Mismatch { .. }
+            | Self::Input { .. }
+            | Self::NoRun { .. } => ErrorKind::Input,
             Self::Io { action, .. } if *action == "read" => ErrorKind::Input,
             Self::NonFinite { .. } => ErrorKind::Diverged,
             Self::Interrupted { .. } => ErrorKind::Interrupted,
@@ -220,6 +236,18 @@ impl Error {
         Self::Config {
             field: field.into(),
             problem: problem.into(),
+        }
+    }
+
+    /// The same error with the field of an [`Error::Config`] put below `table`, as a recipe has it.
+    #[must_use]
+    pub fn within(self, table: &str) -> Self {
+        match self {
+            Self::Config { field, problem } => Self::Config {
+                field: format!("{table}.{field}"),
+                problem,
+            },
+            other => other,
         }
     }
 

@@ -11,8 +11,7 @@ use sha2::{Digest, Sha256};
 /// epoch and a sample, a step and a layer, ...). So a run can be stopped at any step and taken up again, and a view
 /// of a sample can be made again by anyone, in any order, in any thread.
 ///
-/// The numbers come from `ChaCha8`, keyed by the four values; the key holds them whole, so that two places never share
-/// a stream.
+/// The numbers come from `ChaCha8`, keyed by the seed, 64 bits of a hash of the purpose, and the two counters.
 ///
 /// ```
 /// use kd_core::Draws;

@@ -39,10 +39,17 @@ pub fn read_recipe<T: DeserializeOwned>(
         put_over(&mut table, entry)?;
     }
     if overrides.is_empty() {
-        toml::from_str(text).map_err(|error| explain(origin, text, &error))
-    } else {
-        T::deserialize(table).map_err(|error| explain(origin, text, &error))
+        return toml::from_str(text).map_err(|error| explain(origin, text, &error));
     }
+    // Written out and read again, so that an error in an override has a line to show, too.
+    let merged = toml::to_string(&table).map_err(|error| Error::method("--set", error))?;
+    toml::from_str(&merged).map_err(|error| match toml::from_str::<T>(text) {
+        Err(own) if own.message() == error.message() => explain(origin, text, &own),
+        _ => Error::Recipe {
+            origin: format!("{origin} with --set"),
+            problem: locate(&merged, &error).1,
+        },
+    })
 }
 
 /// Puts one `path=value` into `table`.
@@ -95,6 +102,16 @@ fn put_over(table: &mut Table, entry: &str) -> Result<()> {
 
 /// An error of the TOML reader in our words, with the line shown.
 fn explain(origin: &str, text: &str, error: &toml::de::Error) -> Error {
+    let (line, problem) = locate(text, error);
+    let place = line.map(|line| format!(", line {}", line + 1));
+    Error::Recipe {
+        origin: format!("{origin}{}", place.unwrap_or_default()),
+        problem,
+    }
+}
+
+/// The line of an error, from 0, where it is known, and the error in our words with that line shown.
+fn locate(text: &str, error: &toml::de::Error) -> (Option<usize>, String) {
     let message = error.message();
     let unknown = message.strip_prefix("unknown field `").and_then(|rest| {
         let (key, rest) = rest.split_once('`')?;
@@ -105,12 +122,16 @@ fn explain(origin: &str, text: &str, error: &toml::de::Error) -> Error {
         .span()
         .map(|span| text[..span.start.min(text.len())].matches('\n').count())
         .filter(|_| !text.is_empty());
-    // Values that serde buffers lose their place; the key itself tells where it is then.
+    // Values that serde buffers have the place of what they are in; the key itself tells where it is then.
     let line = match &unknown {
-        Some((key, _)) => text
-            .lines()
-            .position(|line| begins_with_key(line, key))
-            .or(line),
+        Some((key, _)) => {
+            let from = |first: usize| {
+                let rest = text.lines().skip(first);
+                let at = rest.into_iter().position(|line| begins_with_key(line, key));
+                at.map(|line| first + line)
+            };
+            line.and_then(from).or_else(|| from(0)).or(line)
+        }
         None => line,
     };
     let problem = match unknown {
@@ -122,14 +143,8 @@ fn explain(origin: &str, text: &str, error: &toml::de::Error) -> Error {
         None => message.trim().replace('\n', " "),
     };
     match line.and_then(|line| Some((line, text.lines().nth(line)?))) {
-        Some((line, shown)) => Error::Recipe {
-            origin: format!("{origin}, line {}", line + 1),
-            problem: format!("`{}`: {problem}", shown.trim()),
-        },
-        None => Error::Recipe {
-            origin: origin.to_owned(),
-            problem,
-        },
+        Some((line, shown)) => (Some(line), format!("`{}`: {problem}", shown.trim())),
+        None => (None, problem),
     }
 }
 
@@ -227,6 +242,25 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_is_right_elsewhere_is_not_mistaken_for_the_wrong_one() {
+        let text = TEXT.replace("[train]", "[train]\nseed = 3");
+        let error = read(&text, &[]).unwrap_err();
+        assert!(
+            error.starts_with("r.toml, line 3: `seed = 3`: unknown key `seed`"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn an_error_of_the_file_keeps_its_line_beside_an_override() {
+        let error = read(&TEXT.replace("epochs", "epcohs"), &["seed=2"]).unwrap_err();
+        assert!(
+            error.starts_with("r.toml, line 3: `epcohs = 2`: unknown key `epcohs`"),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn wrong_overrides_are_refused_in_words() {
         for (entry, expected) in [
             ("train.epochs", "there is no `=`"),
@@ -235,7 +269,11 @@ mod tests {
             ("seed.x=1", "what is before `x` is a integer"),
             (
                 "train.epcohs=1",
-                "unknown key `epcohs`; did you mean `epochs`?",
+                "r.toml with --set: `epcohs = 1`: unknown key `epcohs`; did you mean `epochs`?",
+            ),
+            (
+                "train.epochs=three",
+                "r.toml with --set: `epochs = \"three\"`: invalid type: string \"three\", expected usize",
             ),
         ] {
             let error = read(TEXT, &[entry]).unwrap_err();

@@ -10,8 +10,8 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -108,7 +108,7 @@ pub(crate) struct Checkpoint {
 pub(crate) const CHECKPOINT_FORMAT: u32 = 1;
 
 impl RunFolder {
-    /// Makes a new run folder.
+    /// Makes a new run folder. One whose process was killed before it wrote `recipe.toml` counts as new.
     ///
     /// # Errors
     ///
@@ -116,7 +116,13 @@ impl RunFolder {
     pub fn create(path: &Path) -> Result<Self> {
         std::fs::create_dir_all(path).map_err(Error::io("create", path))?;
         let mut entries = std::fs::read_dir(path).map_err(Error::io("read", path))?;
-        if entries.next().is_some() {
+        let is_left_over = |name: &str| {
+            matches!(name, "run.lock" | "inputs.json") || name.starts_with(".writing-")
+        };
+        let is_in_use = |entry: std::io::Result<std::fs::DirEntry>| {
+            entry.is_ok_and(|entry| !entry.file_name().to_str().is_some_and(is_left_over))
+        };
+        if entries.any(is_in_use) {
             return Err(Error::Run {
                 path: path.to_owned(),
                 problem:
@@ -131,13 +137,11 @@ impl RunFolder {
     ///
     /// # Errors
     ///
-    /// [`Error::Run`] if it is no run folder or another process works in it.
+    /// [`Error::NoRun`] if it is no run folder, [`Error::Run`] if another process works in it.
     pub fn open(path: &Path) -> Result<Self> {
         if !path.join("recipe.toml").is_file() {
-            return Err(Error::Run {
+            return Err(Error::NoRun {
                 path: path.to_owned(),
-                problem: "is no run folder, `recipe.toml` is not in it; give the folder that `kd` printed"
-                    .into(),
             });
         }
         Self::locked(path)
@@ -152,9 +156,12 @@ impl RunFolder {
             .open(&file)
             .map_err(Error::io("create", &file))?;
         // The system lets go of the lock when the process ends, however it ends.
-        lock.try_lock().map_err(|_| Error::Run {
-            path: path.to_owned(),
-            problem: "is in use by another process; wait for it or stop it first".into(),
+        lock.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => Error::Run {
+                path: path.to_owned(),
+                problem: "is in use by another process; wait for it or stop it first".into(),
+            },
+            TryLockError::Error(source) => Error::io("lock", &file)(source),
         })?;
         Ok(Self {
             path: path.to_owned(),
@@ -310,19 +317,29 @@ pub(crate) struct MetricsLog {
 impl MetricsLog {
     /// Opens the log and cuts what was written after the checkpoint that the run goes on from.
     pub(crate) fn open(path: PathBuf, keep_bytes: u64) -> Result<Self> {
-        let mut options = OpenOptions::new();
-        let file = options
-            .create(true)
-            .append(true)
-            .open(&path)
-            .map_err(Error::io("write", &path))?;
-        file.set_len(keep_bytes)
-            .map_err(Error::io("write", &path))?;
-        Ok(Self {
-            file,
-            path,
-            bytes: keep_bytes,
-        })
+        let open = || {
+            let mut options = OpenOptions::new();
+            let mut file = options
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .open(&path)?;
+            // A log that was cut or removed meanwhile goes on from what is left of it.
+            let bytes = file.metadata()?.len().min(keep_bytes);
+            file.set_len(bytes)?;
+            file.seek(SeekFrom::End(0))?;
+            Ok((file, bytes))
+        };
+        let (file, bytes) = open().map_err(Error::io("write", &path))?;
+        Ok(Self { file, path, bytes })
+    }
+
+    /// Brings the log to the disk and gives its length.
+    pub(crate) fn sync(&self) -> Result<u64> {
+        self.file
+            .sync_data()
+            .map_err(Error::io("write", &self.path))?;
+        Ok(self.bytes)
     }
 
     pub(crate) fn append(&mut self, line: &Value) -> Result<()> {
@@ -332,9 +349,5 @@ impl MetricsLog {
             .map_err(Error::io("write", &self.path))?;
         self.bytes += line.len() as u64;
         Ok(())
-    }
-
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
     }
 }

@@ -179,7 +179,7 @@ impl UnderWay<'_> {
         let saved = self.folder.path().join("checkpoint.json");
         let saved = if saved.exists() {
             format!(
-                "the last good checkpoint is in `{}`",
+                "the last checkpoint in `{}` is from before that",
                 self.folder.path().display()
             )
         } else {
@@ -191,7 +191,9 @@ impl UnderWay<'_> {
             value,
             step: at.step,
             epoch: at.epoch,
-            remedy: format!("{saved}; a lower `train.lr` or `train.clip_norm` usually helps"),
+            remedy: format!(
+                "{saved}; start a new run with a lower `train.lr` or with `train.clip_norm`"
+            ),
         }
     }
 
@@ -270,7 +272,7 @@ impl UnderWay<'_> {
     fn write_checkpoint(&mut self, phase: &dyn Phase) -> Result<()> {
         self.checkpoint.seconds += self.since.elapsed().as_secs_f64();
         self.since = Instant::now();
-        self.checkpoint.metrics_bytes = self.log.bytes();
+        self.checkpoint.metrics_bytes = self.log.sync()?;
         self.folder
             .write_checkpoint(self.checkpoint.clone(), Some(phase.state()))
     }
@@ -291,7 +293,7 @@ impl UnderWay<'_> {
         finished.push(outcome.clone());
         *here = Checkpoint {
             phase_index: here.phase_index + 1,
-            metrics_bytes: self.log.bytes(),
+            metrics_bytes: self.log.sync()?,
             finished,
             ..Checkpoint::default()
         };

@@ -5,13 +5,13 @@ use serde::{Deserialize, Serialize};
 use crate::{Error, Result};
 
 /// How the learning rate goes over a phase. Each is a pure function of the step, so that it needs no state.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Schedule {
     /// Always the base rate.
-    #[default]
-    Constant,
+    // With braces: serde would let any key pass beside a variant without.
+    Constant {},
     /// Multiplied by `gamma` at the start of each epoch in `milestones`.
     MultiStep {
         /// Epochs, counted from 0, in any order.
@@ -56,6 +56,12 @@ fn final_divisor() -> f64 {
     1e4
 }
 
+impl Default for Schedule {
+    fn default() -> Self {
+        Self::Constant {}
+    }
+}
+
 impl Schedule {
     /// One-cycle with PyTorch's defaults.
     pub fn one_cycle() -> Self {
@@ -81,7 +87,7 @@ impl Schedule {
             }
         };
         match *self {
-            Self::Constant => Ok(()),
+            Self::Constant {} => Ok(()),
             Self::MultiStep { gamma, .. } => positive("gamma", gamma),
             Self::Cosine { final_lr } if final_lr.is_finite() && final_lr >= 0.0 => Ok(()),
             Self::Cosine { final_lr } => Err(Error::config(
@@ -133,7 +139,7 @@ impl LearningRate {
 
     fn scheduled(&self, step: usize) -> f64 {
         match &self.schedule {
-            Schedule::Constant => self.base,
+            Schedule::Constant {} => self.base,
             Schedule::MultiStep { milestones, gamma } => {
                 let epoch = step / self.steps_per_epoch.max(1);
                 let passed = milestones
@@ -191,6 +197,18 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_a_schedule_does_not_have_is_refused() {
+        for text in [
+            "kind = \"constant\"\ngama = 1.0",
+            "kind = \"cosine\"\ngamma = 1.0",
+        ] {
+            assert!(toml::from_str::<Schedule>(text).is_err(), "{text}");
+        }
+        let constant = toml::from_str::<Schedule>("kind = \"constant\"").ok();
+        assert_eq!(constant, Some(Schedule::Constant {}));
+    }
+
+    #[test]
     fn milestones_count_epochs_from_zero() {
         let lr = rate(
             Schedule::MultiStep {
@@ -221,7 +239,7 @@ mod tests {
 
     #[test]
     fn warm_up_rises_linearly_to_the_schedule() {
-        let lr = rate(Schedule::Constant, 5);
+        let lr = rate(Schedule::Constant {}, 5);
         for (step, expected) in [(0, 0.02), (3, 0.08), (4, 0.1), (5, 0.1)] {
             close(lr.at(step), expected);
         }

@@ -193,6 +193,11 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     }
     file.persist(path)
         .map_err(|error| Error::io("write", path)(error.error))?;
+    // The rename itself must be on the disk before anything is done that relies on it.
+    #[cfg(unix)]
+    std::fs::File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(Error::io("write", folder))?;
     Ok(())
 }
 

@@ -126,8 +126,10 @@ impl Training {
             );
             return Err(Error::config("train.warmup_epochs", problem));
         }
-        self.optimizer.check()?;
-        self.schedule.check()
+        self.optimizer
+            .check()
+            .map_err(|error| error.within("train"))?;
+        self.schedule.check().map_err(|error| error.within("train"))
     }
 
     /// The plan of a phase whose epochs have `steps_per_epoch` steps.
@@ -144,7 +146,10 @@ impl Training {
         self.check()?;
         let steps_per_epoch = steps_per_epoch.max(1);
         let total_steps = match (self.epochs, self.steps) {
-            (Some(epochs), _) => epochs * steps_per_epoch,
+            (Some(epochs), _) => epochs.checked_mul(steps_per_epoch).ok_or_else(|| {
+                let problem = format!("is too large, got {epochs} of {steps_per_epoch} steps each");
+                Error::config("train.epochs", problem)
+            })?,
             (None, steps) => steps.unwrap_or(1),
         };
         Ok(Plan {

@@ -190,8 +190,8 @@ fn a_loss_that_is_not_finite_names_its_term_its_step_and_the_checkpoint() {
         .replace(&path.path().display().to_string(), "RUN");
     assert_eq!(
         text,
-        "phase `second`: loss term `cross_entropy` became NaN at step 13 (epoch 2); the last good checkpoint is in \
-         `RUN`; a lower `train.lr` or `train.clip_norm` usually helps"
+        "phase `second`: loss term `cross_entropy` became NaN at step 13 (epoch 2); the last checkpoint in \
+         `RUN` is from before that; start a new run with a lower `train.lr` or with `train.clip_norm`"
     );
     // The checkpoint is the one before the poison, and the run can go on from it once the cause is gone.
     drop(folder);
@@ -242,11 +242,17 @@ fn patience_stops_a_phase_early() {
 #[test]
 fn folders_that_cannot_be_used_are_refused_in_words() {
     let path = tempfile::tempdir().unwrap();
-    let error = RunFolder::open(path.path()).unwrap_err().to_string();
+    let error = RunFolder::open(path.path()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Input);
+    let error = error.to_string();
     assert!(
         error.contains("is no run folder, `recipe.toml` is not in it"),
         "{error}"
     );
+    // What a process leaves that is killed before it has written the recipe.
+    drop(RunFolder::create(path.path()).unwrap());
+    std::fs::write(path.path().join("inputs.json"), b"{}").unwrap();
+    std::fs::write(path.path().join(".writing-half"), b"seed").unwrap();
     let held = open(path.path());
     let error = RunFolder::open(path.path()).unwrap_err().to_string();
     assert!(error.contains("is in use by another process"), "{error}");

@@ -45,6 +45,7 @@ impl NetworkSpec {
     pub fn check(&self) -> Result<()> {
         let architecture = self.architecture()?;
         check_classes(self.classes)?;
+        check_sides(self.input)?;
         match architecture {
             Architecture::LeNet(_) => crate::lenet::check_input(self.input),
             Architecture::He(_) | Architecture::Crd(_) => crate::resnet::check_input(self.input),
@@ -93,7 +94,22 @@ pub(crate) fn check_classes(classes: usize) -> Result<()> {
             "classes",
             format!("must be 2 or more, got {classes}"),
         )),
+        1_000_001.. => Err(Error::config(
+            "classes",
+            format!("must be at most 1,000,000, got {classes}"),
+        )),
         _ => Ok(()),
+    }
+}
+
+/// Bounds what a damaged file can ask to be allocated.
+fn check_sides(input: [usize; 3]) -> Result<()> {
+    match input.into_iter().find(|&size| size > 4096) {
+        Some(size) => Err(Error::config(
+            "input",
+            format!("must have at most 4096 channels and sides of at most 4096, got {size}"),
+        )),
+        None => Ok(()),
     }
 }
 

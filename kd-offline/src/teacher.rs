@@ -3,7 +3,7 @@
 use std::fmt;
 
 use burn::tensor::activation::log_softmax;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, TensorData};
 use kd_core::{Frozen, ImageClassifier, Names, Normalisation, Result, Trace, export, hash_tensors};
 
 use crate::Ensemble;
@@ -31,7 +31,7 @@ pub trait Teacher: fmt::Debug {
     /// For a name that the teacher does not have.
     fn tap(&self, name: &str) -> Result<usize>;
 
-    /// The SHA-256 of its weights and running statistics.
+    /// The SHA-256 of what it is: weights, running statistics, normalisation.
     fn hash(&self) -> String;
 }
 
@@ -69,7 +69,15 @@ impl<N: ImageClassifier> Teacher for FrozenTeacher<N> {
     }
 
     fn hash(&self) -> String {
-        hash_tensors(&export(self.network.network(), Names::PyTorch))
+        let mut tensors = export(self.network.network(), Names::PyTorch);
+        for (name, values) in [
+            ("mean", &self.normalisation.mean),
+            ("std", &self.normalisation.std),
+        ] {
+            let data = TensorData::new(values.clone(), [values.len()]);
+            tensors.insert(format!("normalisation/{name}"), data);
+        }
+        hash_tensors(&tensors)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Several teachers averaged, against the same in plain float64 arithmetic; teachers and students with a normalisation
 //! of their own, against doing it by hand.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! What is refused, and in which words.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod support;
 

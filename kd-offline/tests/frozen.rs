@@ -1,4 +1,5 @@
 //! Frozen means frozen: nothing of a teacher changes in any kind of run, and the initial student stays as it was given.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod support;
 

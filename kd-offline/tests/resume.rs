@@ -1,4 +1,5 @@
 //! Interrupted and resumed is as undisturbed, byte for byte; the seed decides all.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod support;
 

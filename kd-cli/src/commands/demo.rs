@@ -11,7 +11,7 @@ use serde_json::json;
 use super::recipe::new_folder;
 use super::{set_threads, stop_on_interrupt};
 use crate::args::{MachineOptions, RunOptions};
-use crate::job::{Job, Outcome, outcome};
+use crate::job::{Job, Outcome, check_utf8, outcome};
 use crate::output::Side::{Left, Right};
 use crate::output::{self, count, percent};
 use crate::progress::Progress;
@@ -28,19 +28,31 @@ const MARK: &str = "demo.json";
 #[serde(deny_unknown_fields)]
 struct Demo {
     seed: u64,
+    /// Where all three are trained.
+    device: String,
+    /// In place of the epochs of the recipes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    epochs: Option<u16>,
 }
 
-pub(super) fn run(options: &RunOptions, seed: u64) -> Result<()> {
+pub(super) fn run(options: &RunOptions, seed: u64, epochs: Option<u16>) -> Result<()> {
     set_threads(&options.machine)?;
     let out = options
         .out
         .clone()
         .unwrap_or_else(|| new_folder("demo", seed));
+    check_utf8(&std::path::absolute(&out).map_err(Error::io("read", &out))?)?;
     // Says no to a folder with something in it; the lock is let go at once, the parts have their own.
     drop(RunFolder::create(&out)?);
-    let mark = serde_json::to_vec(&Demo { seed }).map_err(|error| Error::method(MARK, error))?;
+    let device = options.machine.device.unwrap_or_default().resolve()?;
+    let demo = Demo {
+        seed,
+        device: device.to_string(),
+        epochs,
+    };
+    let mark = serde_json::to_vec(&demo).map_err(|error| Error::method(MARK, error))?;
     kd_core::write_atomically(&out.join(MARK), &mark)?;
-    all_three(&out, &options.machine, seed)
+    all_three(&out, &options.machine, &demo)
 }
 
 pub(super) fn is_demo(folder: &Path) -> bool {
@@ -56,7 +68,7 @@ pub(super) fn resume(folder: &Path, machine: &MachineOptions) -> Result<()> {
         problem: error.to_string(),
         remedy: "start the demo again in a new folder".into(),
     })?;
-    all_three(folder, machine, demo.seed)
+    all_three(folder, machine, &demo)
 }
 
 /// One of the three networks.
@@ -68,29 +80,27 @@ struct Part {
     outcome: Outcome,
 }
 
-fn all_three(folder: &Path, machine: &MachineOptions, seed: u64) -> Result<()> {
+fn all_three(folder: &Path, machine: &MachineOptions, demo: &Demo) -> Result<()> {
     let stop = stop_on_interrupt()?;
     output::remark(
         "Fashion-MNIST, the part that kd brings along. The teacher learns from 5,000 images, both \
          students from 100 a class\nfor 100 epochs; all are measured on 2,000 test images.",
     );
-    let teacher_model = format!("teachers.0.model={}", folder.join("teacher").display());
     let parts = [
-        ("teacher", "teacher", TEACHER, None),
-        ("student alone", "student-alone", STUDENT, None),
-        (
-            "student distilled",
-            "student-distilled",
-            DISTILLED,
-            Some(teacher_model),
-        ),
+        ("teacher", "teacher", TEACHER),
+        ("student alone", "student-alone", STUDENT),
+        ("student distilled", "student-distilled", DISTILLED),
     ];
     let parts = parts
         .into_iter()
-        .map(|(title, name, text, extra)| {
-            let mut overrides = vec![format!("seed={seed}")];
-            overrides.extend(extra);
-            let recipe = Recipe::read(name, text, &overrides, None)?;
+        .map(|(title, name, text)| {
+            let mut overrides = vec![
+                format!("seed={}", demo.seed),
+                format!("device=\"{}\"", demo.device),
+            ];
+            overrides.extend(demo.epochs.map(|epochs| format!("train.epochs={epochs}")));
+            let mut recipe = Recipe::read(name, text, &overrides, None)?;
+            recipe.set_teacher(folder.join("teacher"));
             one(title, &folder.join(name), recipe, machine, &stop)
         })
         .collect::<Result<Vec<Part>>>()
@@ -113,10 +123,6 @@ fn one(
         let folder = RunFolder::open(path)?;
         (Job::reopen(&folder, machine.device, place)?, folder)
     } else {
-        // A kill between the making of the folder and its recipe leaves nothing worth keeping.
-        if path.exists() {
-            std::fs::remove_dir_all(path).map_err(Error::io("remove", path))?;
-        }
         let job = Job::prepare(recipe, machine.device, place)?;
         let folder = job.begin(path)?;
         (job, folder)

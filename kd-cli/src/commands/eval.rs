@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use kd_core::{
-    ClassificationMetrics, ClassificationSummary, DataRoots, DatasetInfo, DeviceName, Error,
-    Frozen, Loader, LoaderConfig, Result, Split, StagedNetwork,
+    ClassificationMetrics, ClassificationSummary, DataRoots, DatasetInfo, DeviceName, Frozen,
+    Loader, LoaderConfig, Result, Split, StagedNetwork,
 };
 use kd_models::load_model;
 
 use super::set_threads;
 use crate::args::MachineOptions;
-use crate::job::model_folder;
+use crate::job::{check_fits, model_folder};
 use crate::output::{self, percent};
 
 pub(super) fn run(
@@ -23,25 +23,8 @@ pub(super) fn run(
     set_threads(machine)?;
     let info = DatasetInfo::find(data)?;
     let device = machine.device.unwrap_or(DeviceName::Auto).open()?;
-    let (network, config) = load_model(&model_folder(model), &device)?;
-    if config.network.classes != info.classes {
-        return Err(Error::Shape {
-            what: format!("model `{}`", model.display()),
-            expected: format!("{} classes, as data set `{}` has", info.classes, info.name),
-            found: config.network.classes.to_string(),
-            remedy: "measure it on a data set of its classes".into(),
-        });
-    }
-    let shape = info.shape;
-    let [channels, height, width] = config.network.input;
-    if [channels, height, width] != [shape.channels, shape.height, shape.width] {
-        return Err(Error::Shape {
-            what: format!("model `{}`", model.display()),
-            expected: format!("images of {shape}, as data set `{}` has", info.name),
-            found: format!("{channels}x{height}x{width}"),
-            remedy: "measure it on images of its size".into(),
-        });
-    }
+    let (network, config) = load_model(&model_folder(model)?, &device)?;
+    check_fits(&format!("model `{}`", model.display()), &config, info)?;
     let roots = DataRoots::from_env().with_explicit(machine.place.data_dir.clone());
     let loader = Loader::new(
         info.load(split, &roots)?,

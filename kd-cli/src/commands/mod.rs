@@ -19,7 +19,7 @@ use crate::output;
 /// Runs what was typed.
 pub(crate) fn run(args: Args) -> Result<()> {
     match args.command {
-        Command::Demo { run, seed } => demo::run(&run, seed),
+        Command::Demo { run, seed, epochs } => demo::run(&run, seed, epochs),
         Command::Train(options) => recipe::run(&options, "train"),
         Command::Distill(options) => recipe::run(&options, "offline"),
         Command::Resume { folder, machine } => resume::run(&folder, &machine),
@@ -34,7 +34,9 @@ pub(crate) fn run(args: Args) -> Result<()> {
         Command::Models { name, data, json } => models::run(name.as_deref(), &data, json),
         Command::Completions { shell } => {
             let mut command = Args::command();
-            clap_complete::generate(shell, &mut command, "kd", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut command, "kd", &mut script);
+            output::line(String::from_utf8_lossy(&script).trim_end());
             Ok(())
         }
     }

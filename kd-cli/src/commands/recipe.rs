@@ -21,7 +21,14 @@ pub(super) fn run(options: &RecipeOptions, method: &'static str) -> Result<()> {
     let recipe = Recipe::read(&path.display().to_string(), &text, &overrides, Some(method))?;
     let job = Job::prepare(recipe, machine.device, machine.place.data_dir.as_deref())?;
     if options.dry_run {
-        output::line(job.recipe().resolved()?.trim_end());
+        let resolved = job.recipe().resolved()?;
+        if machine.json {
+            output::json(
+                &serde_json::json!({ "recipe": resolved, "extra_parameters": job.extra_parameters()? }),
+            );
+            return Ok(());
+        }
+        output::line(resolved.trim_end());
         let extra = job.extra_parameters()?;
         if extra > 0 {
             output::remark(&format!(

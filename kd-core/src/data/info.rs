@@ -120,6 +120,18 @@ impl DatasetInfo {
             (Layout::Cifar100(labels), files) => read_cifar100(name, split, labels, files)?,
             (_, files) => read_cifar10(name, split, files)?,
         };
+        if read.shape() != self.shape {
+            return Err(Error::BadFile {
+                path: files.into_iter().next().unwrap_or_default(),
+                offset: 0,
+                problem: format!(
+                    "its images are {}, those of {name} are {}",
+                    read.shape(),
+                    self.shape
+                ),
+                remedy: format!("give the files of {}", self.source),
+            });
+        }
         match self.class_names {
             [] => match files.first().and_then(|file| self.read_class_names(file)) {
                 Some(names) => read.with_class_names(names),

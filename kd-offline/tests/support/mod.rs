@@ -4,6 +4,7 @@
     unreachable_pub,
     clippy::allow_attributes,
     clippy::unwrap_used,
+    clippy::cast_possible_truncation,
     reason = "each test file uses its part, and a test that cannot be set up has failed"
 )]
 
