@@ -68,7 +68,7 @@ fn a_run_killed_at_three_moments_ends_in_the_same_bytes() {
     let place = Place::new();
     let mut args = train("run", &[]);
     // In the first epoch, around the end of the second, and near the end of all.
-    for (step, milliseconds) in [(8, 3), (96, 11), (132, 7)] {
+    for (step, milliseconds) in [(8, 3), (96, 11), (124, 7)] {
         let mut running = place.spawn(&args);
         running.wait_for_step(&place.path("run"), step);
         std::thread::sleep(std::time::Duration::from_millis(milliseconds));

@@ -4,6 +4,7 @@ mod cost;
 mod data;
 mod device;
 mod error;
+mod evaluate;
 mod loader;
 mod metrics;
 mod network;
@@ -23,6 +24,7 @@ mod views;
 pub use cost::{Cost, Costs, CountCosts, LayerCost, LayerKind, count_parameters};
 pub use device::DeviceName;
 pub use error::{Error, ErrorKind, Result};
+pub use evaluate::evaluate;
 pub use metrics::{
     ClassificationMetrics, ClassificationSummary, ConfusionMatrix, TeacherComparison,
 };

@@ -233,3 +233,28 @@ fn what_is_missing_is_said_with_files_folders_and_source() {
          them below one folder, and name it with `--data-dir` or `KD_DATA`"
     );
 }
+
+#[test]
+fn files_with_images_of_another_size_are_refused() {
+    let root = tempfile::tempdir().unwrap();
+    fill(root.path(), 1);
+    let images = root.path().join("mnist/train-images-idx3-ubyte");
+    let header: Vec<u8> = [2051_u32, 1, 32, 32]
+        .iter()
+        .flat_map(|n| n.to_be_bytes())
+        .collect();
+    fs::write(&images, [header, vec![0; 1024]].concat()).unwrap();
+    let roots = DataRoots {
+        explicit: Some(root.path().to_owned()),
+        ..DataRoots::default()
+    };
+    let error = info("mnist").load(Split::Train, &roots).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Input);
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "`{}`, byte 0: its images are 1x32x32, those of mnist are 1x28x28; give the files of http://yann.lecun.com/exdb/mnist/",
+            images.display()
+        )
+    );
+}

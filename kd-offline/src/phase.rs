@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor};
 use kd_core::{
-    ClassificationMetrics, Error, ImageClassifier, Loader, LossTerms, Metrics, NamedGradients,
-    Names, Normalisation, Optimizer, Phase, PhaseState, Plan, Result, StepContext, Tensors,
-    Training, export, import,
+    Error, ImageClassifier, Loader, LossTerms, Metrics, NamedGradients, Names, Normalisation,
+    Optimizer, Phase, PhaseState, Plan, Result, StepContext, Tensors, Training, evaluate, export,
+    import,
 };
 
 use crate::teacher::average;
@@ -101,27 +101,11 @@ impl<S: ImageClassifier> Phase for Distill<'_, S> {
     fn evaluate(&mut self) -> Result<Metrics> {
         self.ask_on_held_out()?;
         let student = self.student.valid();
-        let classes = self.held_out.subset().dataset().classes();
-        let mut metrics = ClassificationMetrics::new(classes)?;
-        let mut done = 0;
-        for batch in self.held_out.epoch(0) {
-            let batch = batch?;
-            let logits = student
-                .forward(&self.normalisation.apply(batch.pixels)?)
-                .into_data();
-            let logits: Vec<f32> = logits.iter::<f32>().collect();
-            let labels = self.held_out.subset().dataset().labels();
-            let targets: Vec<usize> = batch
-                .ids
-                .iter()
-                .map(|&id| usize::from(labels[id as usize]))
-                .collect();
-            let here = done * classes..(done + targets.len()) * classes;
-            let teacher = self.teacher_logits.as_ref().map(|all| &all[here]);
-            metrics.add(&logits, &targets, teacher)?;
-            done += targets.len();
-        }
-        let summary = metrics.summary()?;
+        let teacher = self.teacher_logits.as_deref();
+        let summary = evaluate(&self.held_out, teacher, |pixels| {
+            Ok(student.forward(&self.normalisation.apply(pixels)?))
+        })?
+        .summary()?;
         let mut named = Metrics::from([
             ("accuracy".to_owned(), summary.accuracy),
             (

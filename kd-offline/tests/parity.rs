@@ -1,7 +1,6 @@
 //! Three steps of distillation against PyTorch in float64: losses, weights, running statistics, the regressor.
 //!
 //! `fixtures/generate.py` makes the file and says what is in it.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod support;
 

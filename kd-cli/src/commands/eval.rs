@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use kd_core::{
-    ClassificationMetrics, ClassificationSummary, DataRoots, DatasetInfo, DeviceName, Frozen,
-    Loader, LoaderConfig, Result, Split, StagedNetwork,
+    ClassificationSummary, DataRoots, DatasetInfo, DeviceName, Frozen, Loader, LoaderConfig,
+    Result, Split, StagedNetwork, evaluate,
 };
 use kd_models::load_model;
 
@@ -32,20 +32,11 @@ pub(super) fn run(
         &device,
     )?;
     let network = Frozen::new(&network);
-    let labels = loader.subset().dataset().labels().to_vec();
-    let mut metrics = ClassificationMetrics::new(info.classes)?;
-    for batch in loader.epoch(0) {
-        let batch = batch?;
-        let input = config.normalisation.apply(batch.pixels)?;
-        let logits = network.network().forward(&input).into_data();
-        let logits: Vec<f32> = logits.iter::<f32>().collect();
-        let targets: Vec<usize> = batch
-            .ids
-            .iter()
-            .map(|&id| usize::from(labels[id as usize]))
-            .collect();
-        metrics.add(&logits, &targets, None)?;
-    }
+    let metrics = evaluate(&loader, None, |pixels| {
+        Ok(network
+            .network()
+            .forward(&config.normalisation.apply(pixels)?))
+    })?;
     let summary = metrics.summary()?;
     if machine.json {
         output::json(&summary);
