@@ -12,7 +12,8 @@ For each pair of networks:
    after a few steps. PyTorch, with networks written out here and in no other way connected, does the same steps, and both
    results are compared (see TOLERANCES). Nothing is timed if they differ.
 2. Each side runs the step many times, in processes of its own that alternate (kd, PyTorch, kd, PyTorch, ...), so that a
-   disturbance hits both. The median of all steps counts, and the largest peak memory (VmHWM) of the processes.
+   disturbance hits both. The median of all steps counts, and the largest peak memory (VmHWM) of the processes. A process
+   during which others kept more than a tenth of a core busy is done again, whatever it measured, up to `--attempts` times.
 3. Each side once more with a clock between the parts of the step.
 
 A step, in both: take 64 samples out of the data that lies in memory as bytes, make floats of them, normalise them for the
@@ -27,6 +28,7 @@ import math
 import os
 import pathlib
 import platform
+import resource
 import statistics
 import subprocess
 import sys
@@ -47,6 +49,8 @@ TOLERANCES = {
     "one layer": 1e-2,
     "statistics": 1e-4,  # the running means or variances of one norm
 }
+# Cores kept busy by others during a timed process, above which it is done again.
+DISTURBED = 0.1
 # Mistakes that the check must see, each made on purpose on PyTorch's side.
 FAULTS = {
     "no weight decay": {"weight_decay": 0.0},
@@ -271,6 +275,32 @@ def run(command, threads):
     return json.loads(done.stdout) if done.stdout else None
 
 
+def busy():
+    """Seconds that all cores together have been busy or taken away, since the machine started."""
+    user, nice, system, _, _, irq, softirq, steal = map(int, pathlib.Path("/proc/stat").read_text().split()[1:9])
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+
+def children():
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def run_quietly(command, options):
+    """As `run`, but again if others disturbed it; adds how many cores the others kept busy."""
+    for attempt in range(options.attempts):
+        start, all_before, own_before = time.perf_counter(), busy(), children()
+        answer = run(command, options.threads)
+        others = busy() - all_before - (children() - own_before)
+        answer["others"] = max(0.0, others / (time.perf_counter() - start))
+        if answer["others"] <= DISTURBED:
+            break
+        if attempt + 1 < options.attempts:
+            print(f"others kept {answer['others']:.1f} cores busy; once more", flush=True)
+            time.sleep(5)
+    return answer
+
+
 def measure(pair, kd, options, folder):
     """Everything about one pair."""
     run([kd, "--pair", pair, "--write", folder, "--steps", options.check_steps], options.threads)
@@ -297,17 +327,16 @@ def measure(pair, kd, options, folder):
         print(f"{pair}: the check sees {fault}: {', '.join(seen)}", flush=True)
     if options.check_only:
         return None
-    result = {"pair": pair, "check": checked, "kd": [], "torch": [], "load": []}
+    result = {"pair": pair, "check": checked, "kd": [], "torch": []}
     for _ in range(options.rounds):
-        result["load"].append(os.getloadavg()[0])
-        result["kd"].append(run(kd_side(options.steps), options.threads))
-        result["torch"].append(run(torch_side("time", options.steps), options.threads))
+        result["kd"].append(run_quietly(kd_side(options.steps), options))
+        result["torch"].append(run_quietly(torch_side("time", options.steps), options))
     for process in result["kd"] + result["torch"]:
         if not math.isfinite(process["last_loss"]):
             sys.exit(f"{pair}: the loss is {process['last_loss']} at the end; such a step is not what should be timed")
     result["parts"] = {
-        "kd": run(kd_side(options.steps, "--breakdown"), options.threads)["parts_ms"],
-        "torch": run(torch_side("breakdown", options.steps), options.threads)["parts_ms"],
+        "kd": run_quietly(kd_side(options.steps, "--breakdown"), options),
+        "torch": run_quietly(torch_side("breakdown", options.steps), options),
     }
     summary = summarise(result)
     print(f"{pair}: kd {summary['kd_ms']:.1f} ms, PyTorch {summary['torch_ms']:.1f} ms, ratio {summary['time']:.2f}", flush=True)
@@ -355,7 +384,10 @@ def versions(torch_version):
     return f"kd {kd}, Burn {burn} (flex, rayon, simd), rustc {rustc}; PyTorch {torch_version}, Python {platform.python_version()}"
 
 
-def report(measured, options, load):
+def report(measured, options):
+    others = [
+        process["others"] for result, _ in measured for process in [*result["kd"], *result["torch"], *result["parts"].values()]
+    ]
     words = " ".join(["python3 benches/pytorch/distill_step.py", *sys.argv[1:]])
     torch_version = measured[0][0]["check"]["torch"]
     lines = [
@@ -367,9 +399,8 @@ def report(measured, options, load):
         f"- threads: {options.threads} on each side (`RAYON_NUM_THREADS`, `torch.set_num_threads`)",
         "- build: cargo's dev profile (dependencies at opt-level 3, kd's crates at 2)",
         f"- command: `{words}`",
-        f"- load average over a minute: {load:.1f} before; before each round "
-        + ", ".join(f"{load:.1f}" for result, _ in measured for load in result["load"])
-        + " (the runs themselves make up to 2)",
+        f"- others on the machine kept {statistics.median(others):.2f} cores busy during the median process, {max(others):.2f} during"
+        f" the worst (a process with more than {DISTURBED} was done again, at most {options.attempts} times in all)",
         "",
         "Batch 64, 10 classes, teacher live, 0.1 cross-entropy + 0.9 KD at temperature 4, SGD with momentum 0.9 and weight",
         f"decay 5e-4, data resident and not augmented. {options.rounds} processes a side, in turn, each {options.warm_up} steps of",
@@ -430,7 +461,7 @@ def report(measured, options, load):
     ]
     for result, _ in measured:
         for side, name in (("kd", "kd"), ("torch", "PyTorch")):
-            parts = result["parts"][side]
+            parts = result["parts"][side]["parts_ms"]
             cells = " | ".join(f"{statistics.median(parts[part]):.2f}" for part in PARTS)
             lines.append(f"| `{result['pair']}` | {name} | {cells} |")
     return "\n".join(lines) + "\n"
@@ -444,6 +475,7 @@ def main():
     parser.add_argument("--warm-up", type=int, default=5, help="steps of each process that are not timed")
     parser.add_argument("--steps", type=int, default=30, help="timed steps of each process")
     parser.add_argument("--rounds", type=int, default=3, help="processes of each side")
+    parser.add_argument("--attempts", type=int, default=10, help="how often a disturbed process is run in all")
     parser.add_argument("--check-only", action="store_true", help="compare the numbers and time nothing")
     parser.add_argument("--out", type=pathlib.Path, help="where the table goes (benches/results/DATE-cpu-distill-step.md)")
     parser.add_argument("--child", type=pathlib.Path, help=argparse.SUPPRESS)
@@ -452,7 +484,6 @@ def main():
     options = parser.parse_args()
     if options.child:
         return child(options.child, options.mode, options.threads, options.warm_up, options.steps, options.fault)
-    load = os.getloadavg()[0]
     kd = build()
     measured = []
     for pair in options.pairs:
@@ -462,7 +493,7 @@ def main():
         return None
     out = options.out or ROOT / "benches/results" / f"{datetime.date.today()}-cpu-distill-step.md"
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(report(measured, options, load))
+    out.write_text(report(measured, options))
     print(f"written to {out}")
 
 

@@ -11,7 +11,7 @@ use burn::tensor::Tensor;
 /// Per sample `d` has `height * width` elements. The three differ by more than a factor: a weight
 /// tuned for one is meaningless for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(crate = "burn::serde", rename_all = "snake_case")]
+#[serde(crate = "burn::serde", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum AttentionDistance {
     /// Mean of `d^2` over samples *and* positions: the authors' published code.

@@ -16,7 +16,7 @@ const NAME: &str = "regressor";
 
 /// What to do with maps of different height or width.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(crate = "burn::serde", rename_all = "snake_case")]
+#[serde(crate = "burn::serde", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum MapSizes {
     /// They must be equal; anything else is an error.
@@ -27,7 +27,7 @@ pub enum MapSizes {
 
 /// Whether there is a convolution where the widths are equal already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(crate = "burn::serde", rename_all = "snake_case")]
+#[serde(crate = "burn::serde", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Projection {
     /// There always is one.

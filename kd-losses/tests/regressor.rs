@@ -80,7 +80,7 @@ fn both_maps_come_back_in_the_smaller_size() -> Result<()> {
 fn a_config_survives_its_file() -> std::result::Result<(), serde_json::Error> {
     let config = RegressorConfig::new(3, 4).with_map_sizes(MapSizes::PoolLarger);
     let text = serde_json::to_string(&config)?;
-    assert!(text.contains("pool_larger"), "{text}");
+    assert!(text.contains("pool-larger"), "{text}");
     assert_eq!(serde_json::from_str::<RegressorConfig>(&text)?, config);
     Ok(())
 }

@@ -60,8 +60,8 @@ pub enum LossConfig {
         #[serde(default)]
         teacher: usize,
         /// How the difference of two maps becomes a number.
-        #[serde(default)]
-        distance: Distance,
+        #[serde(default = "distance")]
+        distance: kd_losses::AttentionDistance,
     },
 }
 
@@ -77,30 +77,6 @@ pub enum Widths {
     WhenWidthsDiffer,
     /// Always.
     Always,
-}
-
-/// How attention transfer measures the difference of two maps; see [`kd_losses::AttentionDistance`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Distance {
-    /// Mean of squares, as the authors' code does.
-    #[default]
-    MeanSquare,
-    /// Squared norm.
-    SquaredNorm,
-    /// Norm, as the paper prints it.
-    Norm,
-}
-
-impl From<Distance> for kd_losses::AttentionDistance {
-    fn from(distance: Distance) -> Self {
-        match distance {
-            Distance::MeanSquare => Self::MeanSquare,
-            Distance::SquaredNorm => Self::SquaredNorm,
-            Distance::Norm => Self::Norm,
-        }
-    }
 }
 
 /// In which space several teachers are averaged.
@@ -124,6 +100,10 @@ fn temperature() -> f64 {
 
 fn attention_weight() -> f64 {
     kd_losses::AttentionTransferLoss::USUAL_WEIGHT
+}
+
+fn distance() -> kd_losses::AttentionDistance {
+    kd_losses::AttentionTransferLossConfig::new().distance
 }
 
 fn sizes() -> kd_losses::MapSizes {

@@ -16,7 +16,7 @@ mod phase;
 mod teacher;
 mod terms;
 
-pub use config::{Distance, Ensemble, LossConfig, Widths};
+pub use config::{Ensemble, LossConfig, Widths};
 pub use method::{Offline, OfflineData};
 pub use phase::RESULT_PHASE;
 pub use teacher::{FrozenTeacher, Teacher};

@@ -115,7 +115,7 @@ impl Terms {
                     Kind::Attention {
                         pairs,
                         teacher: *teacher,
-                        distance: (*distance).into(),
+                        distance: *distance,
                     }
                 }
             };
