@@ -286,18 +286,26 @@ def children():
     return usage.ru_utime + usage.ru_stime
 
 
+def wait_until_idle():
+    """Waits until the machine has been idle for a second, for a minute at most."""
+    for _ in range(60):
+        before = busy()
+        time.sleep(1)
+        if busy() - before <= DISTURBED:
+            return
+
+
 def run_quietly(command, options):
     """As `run`, but again if others disturbed it; adds how many cores the others kept busy."""
-    for attempt in range(options.attempts):
+    for _ in range(options.attempts):
+        wait_until_idle()
         start, all_before, own_before = time.perf_counter(), busy(), children()
         answer = run(command, options.threads)
         others = busy() - all_before - (children() - own_before)
         answer["others"] = max(0.0, others / (time.perf_counter() - start))
         if answer["others"] <= DISTURBED:
             break
-        if attempt + 1 < options.attempts:
-            print(f"others kept {answer['others']:.1f} cores busy; once more", flush=True)
-            time.sleep(5)
+        print(f"others kept {answer['others']:.1f} cores busy during a process", flush=True)
     return answer
 
 
