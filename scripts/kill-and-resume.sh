@@ -12,8 +12,8 @@ kills=${1:-20}
 RANDOM=${2:-0}
 
 if [ -z "${KD:-}" ]; then
-    (cd "$root" && cargo build --locked --release --bin kd)
-    KD=${CARGO_TARGET_DIR:-$root/target}/release/kd
+    (cd "$root" && cargo build --locked -p kd-cli)
+    KD=${CARGO_TARGET_DIR:-$root/target}/debug/kd
 fi
 kd=$(realpath "$KD")
 work=$(mktemp -d)

@@ -169,7 +169,7 @@ fn probe(
         let sum = Tensor::<1>::ones([8], &device)
             .sum()
             .into_data()
-            .to_vec::<f32>();
+            .try_to_vec::<f32>();
         (device, sum.is_ok_and(|sum| sum == [8.0]))
     })
     .join();
