@@ -41,10 +41,11 @@ pub(super) fn run(options: &RunOptions, seed: u64, epochs: Option<u16>) -> Resul
         .out
         .clone()
         .unwrap_or_else(|| new_folder("demo", seed));
+    let device = options.machine.device.unwrap_or_default().resolve()?;
+    device.open()?;
     check_utf8(&std::path::absolute(&out).map_err(Error::io("read", &out))?)?;
     // Says no to a folder with something in it; the lock is let go at once, the parts have their own.
     drop(RunFolder::create(&out)?);
-    let device = options.machine.device.unwrap_or_default().resolve()?;
     let demo = Demo {
         seed,
         device: device.to_string(),
