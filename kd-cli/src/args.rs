@@ -65,6 +65,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: DataCommand,
     },
+    /// List the methods that a recipe can name
+    Methods {
+        /// Print one JSON object as the last line
+        #[arg(long)]
+        json: bool,
+    },
     /// List the networks, with parameters and multiply-accumulates, or count one by stage
     Models {
         /// The network to count by stage and kind of layer; all are listed without it

@@ -6,19 +6,16 @@ use std::sync::atomic::AtomicBool;
 
 use burn::tensor::Device;
 use kd_core::{
-    DataRoots, DatasetInfo, DeviceName, Error, ImageShape, Kept, Names, Observer, Result,
-    RunFolder, Runner, Split, Subset, import,
+    DataRoots, DeviceName, Error, Kept, Names, Observer, Result, RunFolder, Runner, import,
 };
-use kd_models::{CONFIG_FILE, ModelConfig, Network, NetworkSpec, load_model, save_model};
-use kd_offline::{FrozenTeacher, Offline, OfflineData, RESULT_PHASE, Teacher};
+use kd_models::{Network, NetworkSpec, save_model};
 use serde::{Deserialize, Serialize};
 
-use crate::recipe::{DataRecipe, Recipe};
+use crate::memory::peak_memory_bytes;
+use crate::method::{AnyRecipe, Context, MadeModel, Methods, Prepared};
 
 /// The folder of a run that holds the network after the last epoch.
-const MODEL: &str = "model";
-/// The folder of a run that holds the network of the best evaluation.
-const BEST_MODEL: &str = "model-best";
+pub(crate) const MODEL: &str = "model";
 
 /// What a run came to.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -26,36 +23,41 @@ const BEST_MODEL: &str = "model-best";
 pub(crate) struct Outcome {
     /// The folder of the run.
     pub(crate) run: PathBuf,
-    /// Accuracy after the last epoch, 0 to 1.
-    pub(crate) accuracy: f64,
+    /// Accuracy after the last epoch, 0 to 1, if the last phase measures it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) accuracy: Option<f64>,
     /// The best accuracy of all evaluations, 0 to 1.
-    pub(crate) best_accuracy: f64,
-    /// The epoch of the best accuracy, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) best_accuracy: Option<f64>,
+    /// The epoch of the best evaluation, from 1.
     pub(crate) best_epoch: usize,
-    /// Epochs done.
+    /// Epochs done in the last phase.
     pub(crate) epochs: usize,
-    /// Seconds of work, those of interrupted sessions included.
+    /// Seconds of work in all phases, those of interrupted sessions included.
     pub(crate) seconds: f64,
     /// The metrics of the last evaluation.
     pub(crate) metrics: BTreeMap<String, f64>,
+    /// Parameters that were trained beside the student and thrown away.
+    #[serde(default)]
+    pub(crate) extra_parameters: usize,
+    /// The most memory that the process of the last session has held, where the system says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) peak_memory_bytes: Option<u64>,
 }
 
 /// What a run was made from, by hash: it must be the same when the run goes on.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Inputs {
-    train: String,
-    held_out: String,
-    teachers: Vec<String>,
+    sha256: BTreeMap<String, String>,
     data_dir: Option<PathBuf>,
 }
 
 /// A recipe with everything it names, read and checked.
+#[derive(Debug)]
 pub(crate) struct Job {
-    recipe: Recipe,
-    spec: NetworkSpec,
-    config: ModelConfig,
-    offline: Offline<Network>,
+    recipe: Box<dyn AnyRecipe>,
+    prepared: Prepared,
     inputs: Inputs,
     device: Device,
 }
@@ -63,90 +65,25 @@ pub(crate) struct Job {
 impl Job {
     /// Reads the data and the teachers, makes the student, and checks that all of it fits.
     pub(crate) fn prepare(
-        mut recipe: Recipe,
+        mut recipe: Box<dyn AnyRecipe>,
         device: Option<DeviceName>,
         data_dir: Option<&Path>,
     ) -> Result<Self> {
-        let name = match device {
-            Some(name) => name,
-            None => recipe.device().parse()?,
-        };
-        // What `auto` means here is stored, so that the run goes on where it was begun.
-        let name = name.resolve()?;
-        recipe.set_device(name);
-        recipe.training().check()?;
-        let info = DatasetInfo::find(&recipe.data().name)?;
-        let shape = info.shape;
-        let input = [shape.channels, shape.height, shape.width];
-        let spec = NetworkSpec::new(&recipe.network().name, info.classes, input);
-        spec.check()?;
-        check_views(recipe.data(), shape)?;
-        let device = name.open()?;
-        let roots = DataRoots::from_env().with_explicit(data_dir.map(Path::to_owned));
-        let loaded = load(info, recipe.data(), &roots);
-        let (train, held_out) = loaded.map_err(|error| error.within("data"))?;
-
-        let normalisation = recipe
-            .network()
-            .normalisation
-            .clone()
-            .unwrap_or_else(|| info.normalisation());
-        normalisation.check()?;
-        recipe.set_normalisation(normalisation.clone());
-        let mut config = ModelConfig::new(spec.clone(), normalisation.clone());
-        config.class_names = train.dataset().class_names().map(<[String]>::to_vec);
-        config.provenance.data = Some(info.name.to_owned());
-
-        let student = Network::build(&spec, recipe.seed(), &device)?;
-        let teachers = recipe
-            .teachers()
-            .iter()
-            .map(|teacher| {
-                let (network, config) = load_model(&model_folder(&teacher.model)?, &device)?;
-                check_fits(
-                    &format!("teacher `{}`", teacher.model.display()),
-                    &config,
-                    info,
-                )?;
-                let teacher = FrozenTeacher::new(&network, config.normalisation, &device);
-                Ok(Box::new(teacher) as Box<dyn Teacher>)
-            })
-            .collect::<Result<Vec<_>>>()?;
+        let context = context(recipe.as_mut(), device, data_dir)?;
+        let prepared = recipe.prepare(&context)?;
         let inputs = Inputs {
-            train: train.hash().to_owned(),
-            held_out: held_out.hash().to_owned(),
-            teachers: teachers.iter().map(|teacher| teacher.hash()).collect(),
+            sha256: context.inputs(),
             data_dir: data_dir
-                .or(roots.env.as_deref())
+                .or(context.roots().env.as_deref())
                 .map(std::path::absolute)
                 .transpose()
                 .map_err(Error::io("read", "."))?,
         };
-        let data = &recipe.data();
-        let data = OfflineData {
-            train,
-            held_out,
-            views: data.views,
-            augment: data.augment.clone(),
-        };
-        let offline = Offline::new(
-            &student,
-            normalisation,
-            data,
-            recipe.training().clone(),
-            &device,
-        )
-        .with_teachers(teachers, recipe.ensemble())
-        .with_losses(recipe.losses())
-        .with_seed(recipe.seed());
-        offline.check()?;
         Ok(Self {
             recipe,
-            spec,
-            config,
-            offline,
+            prepared,
             inputs,
-            device,
+            device: context.device().clone(),
         })
     }
 
@@ -163,12 +100,13 @@ impl Job {
 
     /// Reads the job of a run folder again and checks that what it was made from is still the same.
     pub(crate) fn reopen(
+        methods: &Methods,
         folder: &RunFolder,
         device: Option<DeviceName>,
         data_dir: Option<&Path>,
     ) -> Result<Self> {
         let path = folder.path().join("recipe.toml");
-        let recipe = Recipe::read(&path.display().to_string(), &folder.recipe()?, &[], None)?;
+        let recipe = methods.read(&path.display().to_string(), &folder.recipe()?, &[], None)?;
         let path = folder.path().join("inputs.json");
         let text = std::fs::read(&path).map_err(Error::io("read", &path))?;
         let begun: Inputs = serde_json::from_slice(&text).map_err(|error| Error::BadFile {
@@ -178,13 +116,11 @@ impl Job {
             remedy: "start the run again in a new folder".into(),
         })?;
         let job = Self::prepare(recipe, device, data_dir.or(begun.data_dir.as_deref()))?;
-        let changed = [
-            ("the training data", begun.train != job.inputs.train),
-            ("the held-out data", begun.held_out != job.inputs.held_out),
-            ("a teacher", begun.teachers != job.inputs.teachers),
-        ];
-        match changed.into_iter().find(|(_, changed)| *changed) {
-            Some((what, _)) => Err(Error::Run {
+        let now = &job.inputs.sha256;
+        let names = begun.sha256.keys().chain(now.keys());
+        let mut changed = names.filter(|name| begun.sha256.get(*name) != now.get(*name));
+        match changed.next() {
+            Some(what) => Err(Error::Run {
                 path: folder.path().to_owned(),
                 problem: format!(
                     "{what} has changed since the run was begun; restore it, or start a new run"
@@ -194,14 +130,25 @@ impl Job {
         }
     }
 
-    /// The resolved recipe.
-    pub(crate) fn recipe(&self) -> &Recipe {
-        &self.recipe
+    /// The recipe, with everything that preparing it has made definite.
+    pub(crate) fn recipe(&self) -> &dyn AnyRecipe {
+        self.recipe.as_ref()
     }
 
-    /// The name and size of the network that is trained.
-    pub(crate) fn spec(&self) -> &NetworkSpec {
-        &self.spec
+    /// The name and size of the student, if the method makes one.
+    pub(crate) fn spec(&self) -> Option<&NetworkSpec> {
+        self.prepared
+            .models
+            .first()
+            .map(|model| &model.config.network)
+    }
+
+    /// What its progress goes by.
+    pub(crate) fn title(&self) -> String {
+        match self.spec() {
+            Some(spec) => spec.name.clone(),
+            None => self.recipe.method().to_owned(),
+        }
     }
 
     /// The device that the job computes on.
@@ -210,8 +157,8 @@ impl Job {
     }
 
     /// Trained parameters beside the student's.
-    pub(crate) fn extra_parameters(&self) -> Result<usize> {
-        self.offline.extra_parameters()
+    pub(crate) fn extra_parameters(&self) -> usize {
+        self.prepared.extra_parameters
     }
 
     /// Runs to the end and keeps the networks.
@@ -221,26 +168,37 @@ impl Job {
         stop: &AtomicBool,
         observer: &mut dyn Observer,
     ) -> Result<Outcome> {
-        let outcomes = Runner::new(folder, stop).run(&self.offline, observer)?;
-        let Some(phase) = outcomes.last() else {
+        let outcomes = Runner::new(folder, stop).run(self.prepared.method.as_ref(), observer)?;
+        let Some(last) = outcomes.last() else {
             return Err(Error::Run {
                 path: folder.path().into(),
                 problem: "has no phase".into(),
             });
         };
-        let accuracy = phase.last.get("accuracy").copied().unwrap_or_default();
-        let best = phase.best.as_ref();
-        self.save(folder, Kept::Last, MODEL, accuracy)?;
-        let best_accuracy = best.map_or(accuracy, |best| best.value);
-        self.save(folder, Kept::Best, BEST_MODEL, best_accuracy)?;
+        for model in &self.prepared.models {
+            let phase = outcomes.iter().find(|phase| phase.phase == model.phase);
+            let accuracy = phase.and_then(|phase| phase.last.get("accuracy").copied());
+            self.save(folder, model, Kept::Last, accuracy)?;
+            if let Some(best) = phase.and_then(|phase| phase.best.as_ref()) {
+                let accuracy = best.metrics.get("accuracy").copied();
+                self.save(folder, model, Kept::Best, accuracy)?;
+            }
+        }
+        let accuracy = last.last.get("accuracy").copied();
+        let best = last.best.as_ref();
+        let seconds: f64 = outcomes.iter().map(|phase| phase.seconds).sum();
         let outcome = Outcome {
             run: folder.path().to_owned(),
             accuracy,
-            best_accuracy,
-            best_epoch: best.map_or(phase.epochs, |best| best.epoch + 1),
-            epochs: phase.epochs,
-            seconds: (phase.seconds * 1e3).round() / 1e3,
-            metrics: phase.last.clone(),
+            best_accuracy: best
+                .and_then(|best| best.metrics.get("accuracy").copied())
+                .or(accuracy),
+            best_epoch: best.map_or(last.epochs, |best| best.epoch + 1),
+            epochs: last.epochs,
+            seconds: (seconds * 1e3).round() / 1e3,
+            metrics: last.last.clone(),
+            extra_parameters: self.prepared.extra_parameters,
+            peak_memory_bytes: peak_memory_bytes(),
         };
         let json = serde_json::to_vec_pretty(&outcome)
             .map_err(|error| Error::method("outcome.json", error))?;
@@ -248,15 +206,43 @@ impl Job {
         Ok(outcome)
     }
 
-    fn save(&self, folder: &RunFolder, kept: Kept, name: &str, accuracy: f64) -> Result<()> {
-        let tensors = folder.result(RESULT_PHASE, kept)?;
+    /// Writes a network that the run has made as a model folder.
+    fn save(
+        &self,
+        folder: &RunFolder,
+        model: &MadeModel,
+        kept: Kept,
+        accuracy: Option<f64>,
+    ) -> Result<()> {
+        let tensors = folder.result(&model.phase, kept)?;
         // The seed does not matter here: every tensor is replaced.
-        let blank = Network::build(&self.spec, 0, &self.device)?;
+        let blank = Network::build(&model.config.network, 0, &self.device)?;
         let network = import(&blank, &tensors, Names::PyTorch, "the run's result")?;
-        let mut config = self.config.clone();
-        config.provenance.accuracy = Some(accuracy);
+        let mut config = model.config.clone();
+        config.provenance.accuracy = accuracy;
+        let name = match kept {
+            Kept::Last => model.folder.clone(),
+            Kept::Best => format!("{}-best", model.folder),
+        };
         save_model(&folder.path().join(name), &network, &config)
     }
+}
+
+/// What a recipe is prepared with. What `auto` means here is written into the recipe, so that a run goes on where it was
+/// begun.
+pub(crate) fn context(
+    recipe: &mut dyn AnyRecipe,
+    device: Option<DeviceName>,
+    data_dir: Option<&Path>,
+) -> Result<Context> {
+    let name = match device {
+        Some(name) => name,
+        None => recipe.device().parse()?,
+    };
+    let name = name.resolve()?;
+    recipe.set_device(name.to_string());
+    let roots = DataRoots::from_env().with_explicit(data_dir.map(Path::to_owned));
+    Ok(Context::new(name.open()?, roots))
 }
 
 /// The outcome of a run that is done, if it is.
@@ -277,52 +263,6 @@ pub(crate) fn outcome(folder: &Path) -> Result<Option<Outcome>> {
     Ok(Some(outcome))
 }
 
-/// The model folder that a person means: itself, or the one in a run folder.
-pub(crate) fn model_folder(path: &Path) -> Result<PathBuf> {
-    let inside = path.join(MODEL);
-    if inside.is_dir() {
-        return Ok(inside);
-    }
-    if path.join("recipe.toml").is_file() {
-        return Err(Error::Input {
-            path: path.to_owned(),
-            problem: "is a run that is not finished; finish it with `kd resume`".into(),
-        });
-    }
-    if !path.join(CONFIG_FILE).is_file() {
-        return Err(Error::Input {
-            path: path.to_owned(),
-            problem: format!(
-                "is no model folder, `{CONFIG_FILE}` is not in it; give the folder of a finished run, or its `{MODEL}`"
-            ),
-        });
-    }
-    Ok(path.to_owned())
-}
-
-/// Checks that a trained network takes the images of a data set and knows its classes.
-pub(crate) fn check_fits(who: &str, config: &ModelConfig, info: &DatasetInfo) -> Result<()> {
-    if config.network.classes != info.classes {
-        return Err(Error::Shape {
-            what: who.to_owned(),
-            expected: format!("{} classes, as data set `{}` has", info.classes, info.name),
-            found: config.network.classes.to_string(),
-            remedy: "use a data set of its classes".into(),
-        });
-    }
-    let shape = info.shape;
-    let [channels, height, width] = config.network.input;
-    if [channels, height, width] != [shape.channels, shape.height, shape.width] {
-        return Err(Error::Shape {
-            what: who.to_owned(),
-            expected: format!("images of {shape}, as data set `{}` has", info.name),
-            found: format!("{channels}x{height}x{width}"),
-            remedy: "use a data set with images of its size".into(),
-        });
-    }
-    Ok(())
-}
-
 /// Paths are stored in TOML and JSON, which know no other text than UTF-8.
 pub(crate) fn check_utf8(path: &Path) -> Result<()> {
     match path.to_str() {
@@ -333,35 +273,4 @@ pub(crate) fn check_utf8(path: &Path) -> Result<()> {
                 .into(),
         }),
     }
-}
-
-/// Augmentation that would have no effect is a mistake.
-fn check_views(data: &DataRecipe, shape: ImageShape) -> Result<()> {
-    if !data.views.augments() && !data.augment.is_none() {
-        let problem = "has no effect with one view; set `data.views` to \"unlimited\" or to the size of a bank";
-        return Err(Error::config("data.augment", problem));
-    }
-    data.views
-        .check()
-        .and_then(|()| data.augment.check_for(shape))
-        .map_err(|error| error.within("data"))
-}
-
-/// The samples to train on and those to measure on.
-fn load(info: &DatasetInfo, recipe: &DataRecipe, roots: &DataRoots) -> Result<(Subset, Subset)> {
-    if recipe.fraction.is_some() && recipe.per_class.is_some() {
-        let problem = "and `data.fraction` exclude each other; keep one of them";
-        return Err(Error::config("per_class", problem));
-    }
-    let whole = Subset::all(&info.load(Split::Train, roots)?);
-    let (train, held_out) = match recipe.held_out {
-        Some(share) => whole.split(share, recipe.subset_seed)?,
-        None => (whole, Subset::all(&info.load(Split::Test, roots)?)),
-    };
-    let train = match (recipe.fraction, recipe.per_class) {
-        (Some(fraction), _) => train.fraction(fraction, recipe.subset_seed)?,
-        (_, Some(count)) => train.per_class(count, recipe.subset_seed)?,
-        _ => train,
-    };
-    Ok((train, held_out))
 }

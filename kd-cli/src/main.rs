@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    kd_cli::main()
+    kd_cli::Kd::new().main()
 }

@@ -201,7 +201,7 @@ fn a_run_does_not_go_on_with_another_teacher() {
         (said.code, said.stderr.as_str()),
         (
             Some(1),
-            "error: run folder `run`: a teacher has changed since the run was begun; restore it, or start a new run\n"
+            "error: run folder `run`: teacher 0 has changed since the run was begun; restore it, or start a new run\n"
         )
     );
     // Restored, it goes on.

@@ -12,14 +12,17 @@ use super::recipe::new_folder;
 use super::{set_threads, stop_on_interrupt};
 use crate::args::{MachineOptions, RunOptions};
 use crate::job::{Job, Outcome, check_utf8, outcome};
+use crate::method::{AnyRecipe, Methods};
 use crate::output::Side::{Left, Right};
 use crate::output::{self, count, percent};
 use crate::progress::Progress;
-use crate::recipe::Recipe;
 
 const TEACHER: &str = include_str!("demo/teacher.toml");
 const STUDENT: &str = include_str!("demo/student.toml");
 const DISTILLED: &str = include_str!("demo/distilled.toml");
+
+/// The part that learns from the first.
+const DISTILLED_TITLE: &str = "student distilled";
 
 /// The file that makes a folder a demo's.
 const MARK: &str = "demo.json";
@@ -35,7 +38,12 @@ struct Demo {
     epochs: Option<u16>,
 }
 
-pub(super) fn run(options: &RunOptions, seed: u64, epochs: Option<u16>) -> Result<()> {
+pub(super) fn run(
+    methods: &Methods,
+    options: &RunOptions,
+    seed: u64,
+    epochs: Option<u16>,
+) -> Result<()> {
     set_threads(&options.machine)?;
     let out = options
         .out
@@ -53,14 +61,14 @@ pub(super) fn run(options: &RunOptions, seed: u64, epochs: Option<u16>) -> Resul
     };
     let mark = serde_json::to_vec(&demo).map_err(|error| Error::method(MARK, error))?;
     kd_core::write_atomically(&out.join(MARK), &mark)?;
-    all_three(&out, &options.machine, &demo)
+    all_three(methods, &out, &options.machine, &demo)
 }
 
 pub(super) fn is_demo(folder: &Path) -> bool {
     folder.join(MARK).is_file()
 }
 
-pub(super) fn resume(folder: &Path, machine: &MachineOptions) -> Result<()> {
+pub(super) fn resume(methods: &Methods, folder: &Path, machine: &MachineOptions) -> Result<()> {
     let path = folder.join(MARK);
     let text = std::fs::read(&path).map_err(Error::io("read", &path))?;
     let demo: Demo = serde_json::from_slice(&text).map_err(|error| Error::BadFile {
@@ -69,7 +77,7 @@ pub(super) fn resume(folder: &Path, machine: &MachineOptions) -> Result<()> {
         problem: error.to_string(),
         remedy: "start the demo again in a new folder".into(),
     })?;
-    all_three(folder, machine, &demo)
+    all_three(methods, folder, machine, &demo)
 }
 
 /// One of the three networks.
@@ -81,7 +89,12 @@ struct Part {
     outcome: Outcome,
 }
 
-fn all_three(folder: &Path, machine: &MachineOptions, demo: &Demo) -> Result<()> {
+fn all_three(
+    methods: &Methods,
+    folder: &Path,
+    machine: &MachineOptions,
+    demo: &Demo,
+) -> Result<()> {
     let stop = stop_on_interrupt()?;
     output::remark(
         "Fashion-MNIST, the part that kd brings along. The teacher learns from 5,000 images, both \
@@ -90,7 +103,7 @@ fn all_three(folder: &Path, machine: &MachineOptions, demo: &Demo) -> Result<()>
     let parts = [
         ("teacher", "teacher", TEACHER),
         ("student alone", "student-alone", STUDENT),
-        ("student distilled", "student-distilled", DISTILLED),
+        (DISTILLED_TITLE, "student-distilled", DISTILLED),
     ];
     let parts = parts
         .into_iter()
@@ -100,9 +113,12 @@ fn all_three(folder: &Path, machine: &MachineOptions, demo: &Demo) -> Result<()>
                 format!("device=\"{}\"", demo.device),
             ];
             overrides.extend(demo.epochs.map(|epochs| format!("train.epochs={epochs}")));
-            let mut recipe = Recipe::read(name, text, &overrides, None)?;
-            recipe.set_teacher(folder.join("teacher"));
-            one(title, &folder.join(name), recipe, machine, &stop)
+            if title == DISTILLED_TITLE {
+                let teacher = toml::Value::String(folder.join("teacher").display().to_string());
+                overrides.push(format!("teachers.0.model={teacher}"));
+            }
+            let recipe = methods.read(name, text, &overrides, None)?;
+            one(methods, title, &folder.join(name), recipe, machine, &stop)
         })
         .collect::<Result<Vec<Part>>>()
         .map_err(|error| whole_demo(error, folder))?;
@@ -112,9 +128,10 @@ fn all_three(folder: &Path, machine: &MachineOptions, demo: &Demo) -> Result<()>
 
 /// Trains one of the three, goes on with it, or takes what is done already.
 fn one(
+    methods: &Methods,
     title: &'static str,
     path: &Path,
-    recipe: Recipe,
+    recipe: Box<dyn AnyRecipe>,
     machine: &MachineOptions,
     stop: &AtomicBool,
 ) -> Result<Part> {
@@ -122,7 +139,10 @@ fn one(
     let begun = path.join("recipe.toml").is_file();
     let (job, folder) = if begun {
         let folder = RunFolder::open(path)?;
-        (Job::reopen(&folder, machine.device, place)?, folder)
+        (
+            Job::reopen(methods, &folder, machine.device, place)?,
+            folder,
+        )
     } else {
         let job = Job::prepare(recipe, machine.device, place)?;
         let folder = job.begin(path)?;
@@ -132,7 +152,12 @@ fn one(
         Some(done) => done,
         None => job.run(&folder, stop, &mut Progress::new(format!("{title:<17}")))?,
     };
-    let spec = job.spec().clone();
+    let Some(spec) = job.spec().cloned() else {
+        return Err(Error::Run {
+            path: path.to_owned(),
+            problem: "makes no network".into(),
+        });
+    };
     let costs = Network::build(&spec, 0, job.device())?.costs(spec.input)?;
     Ok(Part {
         title,
@@ -182,7 +207,7 @@ fn report(folder: &Path, parts: &[Part], as_json: bool) {
                 part.network.clone(),
                 count(part.params),
                 count(part.macs),
-                percent(part.outcome.accuracy),
+                part.outcome.accuracy.map_or_else(|| "-".into(), percent),
                 agreement.map_or_else(|| "-".into(), |&share| percent(share)),
                 format!("{:.1}", part.outcome.seconds),
             ]

@@ -10,8 +10,9 @@ use kd_models::load_model;
 
 use super::set_threads;
 use crate::args::MachineOptions;
-use crate::job::{check_fits, model_folder};
+
 use crate::output::{self, percent};
+use crate::parts::{check_fits, model_folder};
 
 pub(super) fn run(
     model: &Path,
@@ -24,7 +25,11 @@ pub(super) fn run(
     let info = DatasetInfo::find(data)?;
     let device = machine.device.unwrap_or(DeviceName::Auto).open()?;
     let (network, config) = load_model(&model_folder(model)?, &device)?;
-    check_fits(&format!("model `{}`", model.display()), &config, info)?;
+    check_fits(
+        &format!("model `{}`", model.display()),
+        &config,
+        &info.into(),
+    )?;
     let roots = DataRoots::from_env().with_explicit(machine.place.data_dir.clone());
     let loader = Loader::new(
         info.load(split, &roots)?,

@@ -3,6 +3,7 @@
 mod data;
 mod demo;
 mod eval;
+mod methods;
 mod models;
 mod recipe;
 mod resume;
@@ -14,15 +15,16 @@ use clap::CommandFactory;
 use kd_core::{Error, Result};
 
 use crate::args::{Args, Command, MachineOptions};
+use crate::method::{Methods, Verb};
 use crate::output;
 
 /// Runs what was typed.
-pub(crate) fn run(args: Args) -> Result<()> {
+pub(crate) fn run(args: Args, methods: &Methods) -> Result<()> {
     match args.command {
-        Command::Demo { run, seed, epochs } => demo::run(&run, seed, epochs),
-        Command::Train(options) => recipe::run(&options, "train"),
-        Command::Distill(options) => recipe::run(&options, "offline"),
-        Command::Resume { folder, machine } => resume::run(&folder, &machine),
+        Command::Demo { run, seed, epochs } => demo::run(methods, &run, seed, epochs),
+        Command::Train(options) => recipe::run(methods, &options, Verb::Train),
+        Command::Distill(options) => recipe::run(methods, &options, Verb::Distill),
+        Command::Resume { folder, machine } => resume::run(methods, &folder, &machine),
         Command::Eval {
             model,
             data,
@@ -31,6 +33,10 @@ pub(crate) fn run(args: Args) -> Result<()> {
             machine,
         } => eval::run(&model, &data, split, batch_size, &machine),
         Command::Data { what } => data::run(&what),
+        Command::Methods { json } => {
+            methods::run(methods, json);
+            Ok(())
+        }
         Command::Models { name, data, json } => models::run(name.as_deref(), &data, json),
         Command::Completions { shell } => {
             let mut command = Args::command();

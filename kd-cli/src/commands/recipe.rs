@@ -7,29 +7,29 @@ use kd_core::{Error, Result};
 use super::{set_threads, stop_on_interrupt};
 use crate::args::RecipeOptions;
 use crate::job::{Job, Outcome};
+use crate::method::{Methods, Verb};
 use crate::output::{self, percent};
 use crate::progress::Progress;
-use crate::recipe::Recipe;
 
-pub(super) fn run(options: &RecipeOptions, method: &'static str) -> Result<()> {
+pub(super) fn run(methods: &Methods, options: &RecipeOptions, verb: Verb) -> Result<()> {
     let machine = &options.run.machine;
     set_threads(machine)?;
     let path = &options.recipe;
     let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
     let mut overrides = options.overrides.clone();
     overrides.extend(options.seed.map(|seed| format!("seed={seed}")));
-    let recipe = Recipe::read(&path.display().to_string(), &text, &overrides, Some(method))?;
+    let recipe = methods.read(&path.display().to_string(), &text, &overrides, Some(verb))?;
     let job = Job::prepare(recipe, machine.device, machine.place.data_dir.as_deref())?;
     if options.dry_run {
         let resolved = job.recipe().resolved()?;
         if machine.json {
             output::json(
-                &serde_json::json!({ "recipe": resolved, "extra_parameters": job.extra_parameters()? }),
+                &serde_json::json!({ "recipe": resolved, "extra_parameters": job.extra_parameters() }),
             );
             return Ok(());
         }
         output::line(resolved.trim_end());
-        let extra = job.extra_parameters()?;
+        let extra = job.extra_parameters();
         if extra > 0 {
             output::remark(&format!(
                 "{} parameters are trained beside the student",
@@ -50,7 +50,7 @@ pub(super) fn run(options: &RecipeOptions, method: &'static str) -> Result<()> {
     };
     let stop = stop_on_interrupt()?;
     let folder = job.begin(&out)?;
-    let outcome = job.run(&folder, &stop, &mut Progress::new(job.spec().name.clone()))?;
+    let outcome = job.run(&folder, &stop, &mut Progress::new(job.title()))?;
     report(&outcome, machine.json);
     Ok(())
 }
@@ -61,17 +61,16 @@ pub(super) fn report(outcome: &Outcome, json: bool) {
         output::json(outcome);
         return;
     }
-    let best = format!(
-        "best {} after epoch {}",
-        percent(outcome.best_accuracy),
-        outcome.best_epoch
-    );
-    output::line(&format!(
-        "accuracy {} after epoch {} ({best}), {:.1} s",
-        percent(outcome.accuracy),
-        outcome.epochs,
-        outcome.seconds
-    ));
+    let (epochs, seconds) = (outcome.epochs, outcome.seconds);
+    match (outcome.accuracy, outcome.best_accuracy) {
+        (Some(accuracy), Some(best)) => output::line(&format!(
+            "accuracy {} after epoch {epochs} (best {} after epoch {}), {seconds:.1} s",
+            percent(accuracy),
+            percent(best),
+            outcome.best_epoch
+        )),
+        _ => output::line(&format!("done after epoch {epochs}, {seconds:.1} s")),
+    }
     output::line(&format!("model in {}", outcome.run.join("model").display()));
 }
 

@@ -7,13 +7,14 @@ use kd_core::{Result, RunFolder};
 use super::{demo, recipe, set_threads, stop_on_interrupt};
 use crate::args::MachineOptions;
 use crate::job::{Job, outcome};
+use crate::method::Methods;
 use crate::output;
 use crate::progress::Progress;
 
-pub(super) fn run(path: &Path, machine: &MachineOptions) -> Result<()> {
+pub(super) fn run(methods: &Methods, path: &Path, machine: &MachineOptions) -> Result<()> {
     set_threads(machine)?;
     if demo::is_demo(path) {
-        return demo::resume(path, machine);
+        return demo::resume(methods, path, machine);
     }
     let folder = RunFolder::open(path)?;
     if let Some(done) = outcome(path)? {
@@ -21,9 +22,14 @@ pub(super) fn run(path: &Path, machine: &MachineOptions) -> Result<()> {
         recipe::report(&done, machine.json);
         return Ok(());
     }
-    let job = Job::reopen(&folder, machine.device, machine.place.data_dir.as_deref())?;
+    let job = Job::reopen(
+        methods,
+        &folder,
+        machine.device,
+        machine.place.data_dir.as_deref(),
+    )?;
     let stop = stop_on_interrupt()?;
-    let outcome = job.run(&folder, &stop, &mut Progress::new(job.spec().name.clone()))?;
+    let outcome = job.run(&folder, &stop, &mut Progress::new(job.title()))?;
     recipe::report(&outcome, machine.json);
     Ok(())
 }

@@ -1,0 +1,105 @@
+//! `method = "offline"`: one student, frozen teachers, a weighted sum of losses.
+
+use kd_core::{Result, Training};
+use kd_models::{ModelConfig, Network};
+use kd_offline::{Ensemble, LossConfig, Offline, OfflineData, RESULT_PHASE};
+use serde::{Deserialize, Serialize};
+
+use super::auto;
+use crate::method::{Context, MadeModel, MethodRecipe, Prepared};
+use crate::parts::{DataRecipe, LoadedData, NetworkRecipe, TeacherRecipe};
+
+/// A recipe of `kd distill`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DistillRecipe {
+    /// Always `offline`.
+    #[serde(default = "method")]
+    pub method: String,
+    /// Seed of initial weights, order and views.
+    #[serde(default)]
+    pub seed: u64,
+    /// Where to compute.
+    #[serde(default = "auto")]
+    pub device: String,
+    /// How several teachers are averaged.
+    #[serde(default)]
+    pub ensemble: Ensemble,
+    /// The data.
+    pub data: DataRecipe,
+    /// The student.
+    pub student: NetworkRecipe,
+    /// The teachers.
+    #[serde(default)]
+    pub teachers: Vec<TeacherRecipe>,
+    /// The losses.
+    pub losses: Vec<LossConfig>,
+    /// How to train the student.
+    pub train: Training,
+}
+
+fn method() -> String {
+    DistillRecipe::METHOD.into()
+}
+
+impl MethodRecipe for DistillRecipe {
+    const METHOD: &'static str = "offline";
+    const ABOUT: &'static str = "one student, frozen teachers, any weighted sum of losses";
+
+    fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    fn device(&self) -> &str {
+        &self.device
+    }
+
+    fn set_device(&mut self, name: String) {
+        self.device = name;
+    }
+
+    fn prepare(&mut self, at: &Context) -> Result<Prepared> {
+        let (offline, config) = self.offline(at)?;
+        Ok(Prepared {
+            extra_parameters: offline.extra_parameters()?,
+            method: Box::new(offline),
+            models: vec![MadeModel::student(RESULT_PHASE, config)],
+        })
+    }
+}
+
+impl DistillRecipe {
+    /// The method with everything that it needs, and what the student's model folder will say.
+    pub(crate) fn offline(&mut self, at: &Context) -> Result<(Offline<Network>, ModelConfig)> {
+        self.train.check()?;
+        self.student.spec(&self.data.facts()?)?;
+        let data = at.data(&self.data)?;
+        let made = self.student.build(&data, self.seed, at.device())?;
+        let teachers = at.teachers(&self.teachers, &data.facts)?;
+        let offline = Offline::new(
+            &made.network,
+            made.config.normalisation.clone(),
+            seen(&self.data, data),
+            self.train.clone(),
+            at.device(),
+        )
+        .with_teachers(teachers, self.ensemble)
+        .with_losses(self.losses.clone())
+        .with_seed(self.seed);
+        offline.check()?;
+        for teacher in &mut self.teachers {
+            teacher.make_absolute()?;
+        }
+        Ok((offline, made.config))
+    }
+}
+
+/// The data as the student sees it.
+pub(super) fn seen(recipe: &DataRecipe, data: LoadedData) -> OfflineData {
+    OfflineData {
+        train: data.train,
+        held_out: data.held_out,
+        views: recipe.views,
+        augment: recipe.augment.clone(),
+    }
+}
