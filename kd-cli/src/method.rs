@@ -212,13 +212,16 @@ impl<R: MethodRecipe> AnyRecipe for R {
     }
 }
 
+/// Reads a recipe of one method: where it is from, its text, what is put over it.
+type ReadRecipe = fn(&str, &str, &[String]) -> Result<Box<dyn AnyRecipe>>;
+
 /// A method as the table has it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KnownMethod {
     pub(crate) name: &'static str,
     pub(crate) about: &'static str,
     pub(crate) verb: Verb,
-    read: fn(&str, &str, &[String]) -> Result<Box<dyn AnyRecipe>>,
+    read: ReadRecipe,
 }
 
 /// The methods that the command knows.
