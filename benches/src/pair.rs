@@ -40,7 +40,7 @@ pub struct Pair {
 }
 
 /// The pairs that are measured.
-pub const PAIRS: [Pair; 3] = [
+pub const PAIRS: [Pair; 4] = [
     Pair {
         name: "lenet5_to_lenet5_half",
         teacher: "lenet5",
@@ -57,6 +57,12 @@ pub const PAIRS: [Pair; 3] = [
         name: "resnet20_to_resnet8",
         teacher: "resnet20",
         student: "resnet8",
+        input: [3, 32, 32],
+    },
+    Pair {
+        name: "resnet32x4_to_resnet8x4",
+        teacher: "resnet32x4",
+        student: "resnet8x4",
         input: [3, 32, 32],
     },
 ];
