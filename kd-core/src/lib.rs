@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod batch_norm;
 mod cost;
 mod data;
 mod device;
@@ -21,6 +22,7 @@ mod suggest;
 mod training;
 mod views;
 
+pub use batch_norm::batch_norm;
 pub use cost::{Cost, Costs, CountCosts, LayerCost, LayerKind, count_parameters};
 pub use device::DeviceName;
 pub use error::{Error, ErrorKind, Result};
