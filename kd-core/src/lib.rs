@@ -6,6 +6,7 @@ mod data;
 mod device;
 mod error;
 mod evaluate;
+mod fold;
 mod loader;
 mod metrics;
 mod network;
@@ -27,6 +28,7 @@ pub use cost::{Cost, Costs, CountCosts, LayerCost, LayerKind, count_parameters};
 pub use device::DeviceName;
 pub use error::{Error, ErrorKind, Result};
 pub use evaluate::evaluate;
+pub use fold::fold_batch_norm;
 pub use metrics::{
     ClassificationMetrics, ClassificationSummary, ConfusionMatrix, TeacherComparison,
 };

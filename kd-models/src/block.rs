@@ -1,69 +1,150 @@
-//! The basic residual block: two 3x3 convolutions and a shortcut.
+//! Residual blocks: two 3x3 convolutions, or three with a narrow middle, and a shortcut.
 
 use burn::module::Module;
-use burn::nn::conv::{Conv2d, Conv2dConfig};
-use burn::nn::{BatchNorm, BatchNormConfig, Initializer, PaddingConfig2d};
+use burn::nn::BatchNorm;
+use burn::nn::conv::Conv2d;
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor, s};
 use kd_core::{Costs, Result};
+
+use crate::layers::{Counter, conv, fold, norm, normed};
 
 /// How a block's input reaches its output where their shapes differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shortcut {
     /// Every second pixel, new channels filled with zeros: option A of He et al.
     ZeroPadded,
-    /// A strided 1x1 convolution and a batch norm: option B.
-    Projection,
+    /// A strided 1x1 convolution and a batch norm (option B), called `downsample` in files.
+    Downsample,
+    /// The same, called `shortcut` in files.
+    Named,
+}
+
+/// A 1x1 convolution and its norm: `.0` and `.1` in files.
+type Projection = (Conv2d, Option<BatchNorm>);
+
+/// Which blocks a ResNet is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BlockKind {
+    /// Two 3x3 convolutions.
+    Basic,
+    /// A 1x1 convolution to the block's width, a 3x3 one that has the stride, and a 1x1 one to four times the width.
+    Bottleneck,
+}
+
+impl BlockKind {
+    /// How many times its width a block's output has channels.
+    pub const fn expansion(self) -> usize {
+        match self {
+            Self::Basic => 1,
+            Self::Bottleneck => 4,
+        }
+    }
+}
+
+/// A block of either kind. The kind is no part of the names in files.
+#[derive(Module, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a network has blocks of one kind, in a vector"
+)]
+pub(crate) enum Block {
+    Basic(BasicBlock),
+    Bottleneck(Bottleneck),
 }
 
 /// `relu(bn2(conv2(relu(bn1(conv1(x))))) + shortcut(x))`.
 #[derive(Module, Debug)]
 pub(crate) struct BasicBlock {
     conv1: Conv2d,
-    bn1: BatchNorm,
+    bn1: Option<BatchNorm>,
     conv2: Conv2d,
-    bn2: BatchNorm,
-    /// The projection of option B where shapes differ; PyTorch's `downsample.0` and `downsample.1`.
-    downsample: Option<(Conv2d, BatchNorm)>,
+    bn2: Option<BatchNorm>,
+    downsample: Option<Projection>,
+    shortcut: Option<Projection>,
 }
 
-impl BasicBlock {
-    /// A block with blank weights.
+/// `relu(bn3(conv3(relu(bn2(conv2(relu(bn1(conv1(x)))))))) + shortcut(x))`.
+#[derive(Module, Debug)]
+pub(crate) struct Bottleneck {
+    conv1: Conv2d,
+    bn1: Option<BatchNorm>,
+    conv2: Conv2d,
+    bn2: Option<BatchNorm>,
+    conv3: Conv2d,
+    bn3: Option<BatchNorm>,
+    downsample: Option<Projection>,
+    shortcut: Option<Projection>,
+}
+
+impl Block {
+    /// A block from `channels` to `width * kind.expansion()` channels, its weights blank.
+    ///
+    /// A bottleneck has no shortcut without parameters; [`Shortcut::ZeroPadded`] is a projection there.
     pub(crate) fn new(
-        channels: [usize; 2],
+        kind: BlockKind,
+        [channels, width]: [usize; 2],
         stride: usize,
         shortcut: Shortcut,
         device: &Device,
     ) -> Self {
-        let [channels_in, channels_out] = channels;
-        let changes = stride != 1 || channels_in != channels_out;
-        let project = changes && shortcut == Shortcut::Projection;
-        Self {
-            conv1: conv(channels, 3, stride, device),
-            bn1: BatchNormConfig::new(channels_out).init(device),
-            conv2: conv([channels_out, channels_out], 3, 1, device),
-            bn2: BatchNormConfig::new(channels_out).init(device),
-            downsample: project.then(|| {
-                (
-                    conv(channels, 1, stride, device),
-                    BatchNormConfig::new(channels_out).init(device),
-                )
+        let channels_out = width * kind.expansion();
+        let changes = stride != 1 || channels != channels_out;
+        let projection = |wanted: bool| {
+            (changes && wanted).then(|| {
+                let conv = conv([channels, channels_out], 1, stride, device);
+                (conv, norm(channels_out, device))
+            })
+        };
+        let named = projection(shortcut == Shortcut::Named);
+        match kind {
+            BlockKind::Basic => Self::Basic(BasicBlock {
+                conv1: conv([channels, width], 3, stride, device),
+                bn1: norm(width, device),
+                conv2: conv([width, width], 3, 1, device),
+                bn2: norm(width, device),
+                downsample: projection(shortcut == Shortcut::Downsample),
+                shortcut: named,
+            }),
+            BlockKind::Bottleneck => Self::Bottleneck(Bottleneck {
+                conv1: conv([channels, width], 1, 1, device),
+                bn1: norm(width, device),
+                conv2: conv([width, width], 3, stride, device),
+                bn2: norm(width, device),
+                conv3: conv([width, channels_out], 1, 1, device),
+                bn3: norm(channels_out, device),
+                downsample: projection(shortcut != Shortcut::Named),
+                shortcut: named,
             }),
         }
     }
 
     pub(crate) fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let hidden = relu(self.bn1.forward(self.conv1.forward(input.clone())));
-        let output = self.bn2.forward(self.conv2.forward(hidden));
-        relu(output + self.shortcut(input))
+        match self {
+            Self::Basic(block) => block.forward(input),
+            Self::Bottleneck(block) => block.forward(input),
+        }
     }
 
-    fn shortcut(&self, input: Tensor<4>) -> Tensor<4> {
-        if let Some((conv, norm)) = &self.downsample {
-            return norm.forward(conv.forward(input));
+    /// Folds the norms into the convolutions.
+    pub(crate) fn fold(&mut self) {
+        let projections = match self {
+            Self::Basic(block) => {
+                fold(&mut block.conv1, &mut block.bn1);
+                fold(&mut block.conv2, &mut block.bn2);
+                [&mut block.downsample, &mut block.shortcut]
+            }
+            Self::Bottleneck(block) => {
+                fold(&mut block.conv1, &mut block.bn1);
+                fold(&mut block.conv2, &mut block.bn2);
+                fold(&mut block.conv3, &mut block.bn3);
+                [&mut block.downsample, &mut block.shortcut]
+            }
+        };
+        for (conv, norm) in projections.into_iter().flatten() {
+            fold(conv, norm);
         }
-        let [channels, _, _, _] = self.conv1.weight.dims();
-        zero_padded(input, self.conv1.stride[0], channels)
     }
 
     /// Counts the block's layers and gives the shape of its output.
@@ -74,31 +155,57 @@ impl BasicBlock {
         path: &str,
         input: [usize; 3],
     ) -> Result<[usize; 3]> {
-        let map = costs.conv2d(stage, &format!("{path}.conv1"), &self.conv1, input)?;
-        costs.batch_norm(stage, &format!("{path}.bn1"), &self.bn1, map);
-        let map = costs.conv2d(stage, &format!("{path}.conv2"), &self.conv2, map)?;
-        costs.batch_norm(stage, &format!("{path}.bn2"), &self.bn2, map);
-        if let Some((conv, norm)) = &self.downsample {
-            costs.conv2d(stage, &format!("{path}.downsample.0"), conv, input)?;
-            costs.batch_norm(stage, &format!("{path}.downsample.1"), norm, map);
+        let mut at = Counter::inside(costs, stage, path);
+        let (map, downsample, shortcut) = match self {
+            Self::Basic(block) => {
+                let map = at.normed(["conv1", "bn1"], &block.conv1, block.bn1.as_ref(), input)?;
+                let map = at.normed(["conv2", "bn2"], &block.conv2, block.bn2.as_ref(), map)?;
+                (map, &block.downsample, &block.shortcut)
+            }
+            Self::Bottleneck(block) => {
+                let map = at.normed(["conv1", "bn1"], &block.conv1, block.bn1.as_ref(), input)?;
+                let map = at.normed(["conv2", "bn2"], &block.conv2, block.bn2.as_ref(), map)?;
+                let map = at.normed(["conv3", "bn3"], &block.conv3, block.bn3.as_ref(), map)?;
+                (map, &block.downsample, &block.shortcut)
+            }
+        };
+        if let Some((conv, norm)) = downsample {
+            at.normed(["downsample.0", "downsample.1"], conv, norm.as_ref(), input)?;
+        }
+        if let Some((conv, norm)) = shortcut {
+            at.normed(["shortcut.0", "shortcut.1"], conv, norm.as_ref(), input)?;
         }
         Ok(map)
     }
 }
 
-/// A square convolution without bias that keeps the size at stride 1, its weights blank.
-pub(crate) fn conv(channels: [usize; 2], kernel: usize, stride: usize, device: &Device) -> Conv2d {
-    let padding = kernel / 2;
-    Conv2dConfig::new(channels, [kernel, kernel])
-        .with_stride([stride, stride])
-        .with_padding(PaddingConfig2d::Explicit(
-            padding, padding, padding, padding,
-        ))
-        .with_bias(false)
-        .with_initializer(Initializer::Zeros)
-        .init(device)
+impl BasicBlock {
+    fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+        let hidden = relu(normed(&self.conv1, self.bn1.as_ref(), input.clone()));
+        let output = normed(&self.conv2, self.bn2.as_ref(), hidden);
+        let projection = self.downsample.as_ref().or(self.shortcut.as_ref());
+        let shortcut = if let Some((conv, norm)) = projection {
+            normed(conv, norm.as_ref(), input)
+        } else {
+            let [channels, _, _, _] = self.conv1.weight.dims();
+            zero_padded(input, self.conv1.stride[0], channels)
+        };
+        relu(output + shortcut)
+    }
 }
 
+impl Bottleneck {
+    fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+        let hidden = relu(normed(&self.conv1, self.bn1.as_ref(), input.clone()));
+        let hidden = relu(normed(&self.conv2, self.bn2.as_ref(), hidden));
+        let output = normed(&self.conv3, self.bn3.as_ref(), hidden);
+        let shortcut = match self.downsample.as_ref().or(self.shortcut.as_ref()) {
+            Some((conv, norm)) => normed(conv, norm.as_ref(), input),
+            None => input,
+        };
+        relu(output + shortcut)
+    }
+}
 /// Every `stride`-th pixel of `input`, with channels of zeros before and after until there are `channels`.
 ///
 /// Half of the new channels come before and half after, an odd one after.

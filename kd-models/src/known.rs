@@ -48,7 +48,9 @@ impl NetworkSpec {
         check_sides(self.input)?;
         match architecture {
             Architecture::LeNet(_) => crate::lenet::check_input(self.input),
-            Architecture::He(_) | Architecture::Crd(_) => crate::resnet::check_input(self.input),
+            Architecture::He(_) | Architecture::Crd(_) => {
+                crate::layers::check_input("a ResNet", self.input, 1)
+            }
         }
     }
 

@@ -1,16 +1,20 @@
 #![doc = include_str!("../README.md")]
 
 mod block;
+mod chain;
 mod initialise;
 mod known;
+mod layers;
 mod lenet;
 mod model;
 mod network;
 mod resnet;
+mod resnet_body;
 
 pub use known::{KnownNetwork, NetworkSpec, known_networks};
 pub use network::Network;
 
+pub use block::BlockKind;
 pub use lenet::{LeNet, LeNetConfig};
 pub use resnet::{CrdResNet, HeResNet, ResNetConfig};
 

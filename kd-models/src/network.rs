@@ -4,6 +4,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use kd_core::{Costs, CountCosts, Result, StagedNetwork};
 
+use crate::chain::Chain;
 use crate::initialise::{Scheme, initialise};
 use crate::known::{Architecture, NetworkSpec};
 use crate::lenet::LeNet;
@@ -53,8 +54,8 @@ impl Network {
         let blank = Self::blank(spec, device)?;
         let scheme = match &blank {
             Self::LeNet(_) => Scheme::PyTorch,
-            Self::HeResNet(_) => Scheme::KaimingFanIn,
-            Self::CrdResNet(_) => Scheme::KaimingFanOut,
+            Self::HeResNet(_) => HeResNet::SCHEME,
+            Self::CrdResNet(_) => CrdResNet::SCHEME,
         };
         initialise(&blank, scheme, seed)
     }
@@ -111,6 +112,14 @@ impl StagedNetwork for Network {
 
     fn stage_parameters(&self, stage: usize) -> Vec<String> {
         forward!(self, network => network.stage_parameters(stage))
+    }
+
+    fn fold_norms(&self) -> Self {
+        match self {
+            Self::LeNet(network) => Self::LeNet(network.fold_norms()),
+            Self::HeResNet(network) => Self::HeResNet(network.fold_norms()),
+            Self::CrdResNet(network) => Self::CrdResNet(network.fold_norms()),
+        }
     }
 }
 

@@ -2,14 +2,16 @@
 
 use burn::module::Module;
 use burn::nn::conv::Conv2d;
-use burn::nn::{BatchNorm, BatchNormConfig, Initializer, Linear, LinearConfig};
-use burn::tensor::activation::relu;
-use burn::tensor::{Device, Tensor};
-use kd_core::{Costs, CountCosts, Error, Result, StagedNetwork};
+use burn::nn::{BatchNorm, Linear};
+use burn::tensor::Device;
+use kd_core::{Error, Result};
 
-use crate::block::{BasicBlock, Shortcut, conv};
+use crate::block::{Block, BlockKind, Shortcut};
+use crate::chain::Chain;
 use crate::initialise::{Scheme, initialise};
 use crate::known::check_classes;
+use crate::layers::{check_blocks, check_input, check_widths, conv, linear, norm};
+use crate::resnet_body::{Body, group, resnet};
 
 /// Depth and widths of a ResNet with three groups of basic blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,10 +43,10 @@ pub struct ResNetConfig {
 #[derive(Module, Debug)]
 pub struct HeResNet {
     conv1: Conv2d,
-    bn1: BatchNorm,
-    layer1: Vec<BasicBlock>,
-    layer2: Vec<BasicBlock>,
-    layer3: Vec<BasicBlock>,
+    bn1: Option<BatchNorm>,
+    layer1: Vec<Block>,
+    layer2: Vec<Block>,
+    layer3: Vec<Block>,
     linear: Linear,
 }
 
@@ -66,10 +68,10 @@ pub struct HeResNet {
 #[derive(Module, Debug)]
 pub struct CrdResNet {
     conv1: Conv2d,
-    bn1: BatchNorm,
-    layer1: Vec<BasicBlock>,
-    layer2: Vec<BasicBlock>,
-    layer3: Vec<BasicBlock>,
+    bn1: Option<BatchNorm>,
+    layer1: Vec<Block>,
+    layer2: Vec<Block>,
+    layer3: Vec<Block>,
     fc: Linear,
 }
 
@@ -86,11 +88,8 @@ impl HeResNet {
         seed: u64,
         device: &Device,
     ) -> Result<Self> {
-        initialise(
-            &Self::blank(config, input, classes, device)?,
-            Scheme::KaimingFanIn,
-            seed,
-        )
+        let blank = Self::blank(config, input, classes, device)?;
+        initialise(&blank, Self::SCHEME, seed)
     }
 
     pub(crate) fn blank(
@@ -110,19 +109,20 @@ impl HeResNet {
         let [layer1, layer2, layer3] = config.groups(Shortcut::ZeroPadded, device);
         Ok(Self {
             conv1: conv([input[0], config.widths[0]], 3, 1, device),
-            bn1: BatchNormConfig::new(config.widths[0]).init(device),
+            bn1: norm(config.widths[0], device),
             layer1,
             layer2,
             layer3,
-            linear: config.last_layer(classes, device),
+            linear: linear(config.widths[3], classes, device),
         })
     }
 
     fn body(&self) -> Body<'_> {
         Body {
             conv1: &self.conv1,
-            bn1: &self.bn1,
-            groups: [&self.layer1, &self.layer2, &self.layer3],
+            bn1: self.bn1.as_ref(),
+            pool: None,
+            groups: vec![&self.layer1, &self.layer2, &self.layer3],
             last: ("linear", &self.linear),
         }
     }
@@ -141,11 +141,8 @@ impl CrdResNet {
         seed: u64,
         device: &Device,
     ) -> Result<Self> {
-        initialise(
-            &Self::blank(config, input, classes, device)?,
-            Scheme::KaimingFanOut,
-            seed,
-        )
+        let blank = Self::blank(config, input, classes, device)?;
+        initialise(&blank, Self::SCHEME, seed)
     }
 
     pub(crate) fn blank(
@@ -155,167 +152,55 @@ impl CrdResNet {
         device: &Device,
     ) -> Result<Self> {
         config.check(input, classes)?;
-        let [layer1, layer2, layer3] = config.groups(Shortcut::Projection, device);
+        let [layer1, layer2, layer3] = config.groups(Shortcut::Downsample, device);
         Ok(Self {
             conv1: conv([input[0], config.widths[0]], 3, 1, device),
-            bn1: BatchNormConfig::new(config.widths[0]).init(device),
+            bn1: norm(config.widths[0], device),
             layer1,
             layer2,
             layer3,
-            fc: config.last_layer(classes, device),
+            fc: linear(config.widths[3], classes, device),
         })
     }
 
     fn body(&self) -> Body<'_> {
         Body {
             conv1: &self.conv1,
-            bn1: &self.bn1,
-            groups: [&self.layer1, &self.layer2, &self.layer3],
+            bn1: self.bn1.as_ref(),
+            pool: None,
+            groups: vec![&self.layer1, &self.layer2, &self.layer3],
             last: ("fc", &self.fc),
         }
     }
 }
 
-/// Any image of at least one pixel can be taken.
-pub(crate) fn check_input(input: [usize; 3]) -> Result<()> {
-    if input.contains(&0) {
-        let problem = format!("must have channels, height and width above 0, got {input:?}");
-        return Err(Error::config("input", problem));
-    }
-    Ok(())
-}
-
 impl ResNetConfig {
-    fn check(&self, input: [usize; 3], classes: usize) -> Result<()> {
-        check_input(input)?;
+    pub(crate) fn check(&self, input: [usize; 3], classes: usize) -> Result<()> {
+        check_input("a ResNet", input, 1)?;
         check_classes(classes)?;
-        if self.blocks == 0 {
-            return Err(Error::config("blocks", "must be 1 or more, got 0"));
-        }
-        if self.widths.contains(&0) {
-            return Err(Error::config(
-                "widths",
-                format!("must be above 0, got {:?}", self.widths),
-            ));
-        }
-        Ok(())
+        check_blocks(&[self.blocks])?;
+        check_widths(&self.widths)
     }
 
-    fn groups(&self, shortcut: Shortcut, device: &Device) -> [Vec<BasicBlock>; 3] {
-        [0, 1, 2].map(|group| {
-            let (before, width) = (self.widths[group], self.widths[group + 1]);
-            let stride = if group == 0 { 1 } else { 2 };
-            let first = BasicBlock::new([before, width], stride, shortcut, device);
-            let rest =
-                (1..self.blocks).map(|_| BasicBlock::new([width, width], 1, shortcut, device));
-            std::iter::once(first).chain(rest).collect()
+    fn groups(&self, shortcut: Shortcut, device: &Device) -> [Vec<Block>; 3] {
+        [0, 1, 2].map(|index| {
+            let channels = [self.widths[index], self.widths[index + 1]];
+            let stride = if index == 0 { 1 } else { 2 };
+            let kind = BlockKind::Basic;
+            group(kind, self.blocks, channels, stride, shortcut, device)
         })
     }
-
-    fn last_layer(&self, classes: usize, device: &Device) -> Linear {
-        LinearConfig::new(self.widths[3], classes)
-            .with_initializer(Initializer::Zeros)
-            .init(device)
-    }
 }
 
-/// What both kinds of ResNet do alike, seen through references.
-struct Body<'a> {
-    conv1: &'a Conv2d,
-    bn1: &'a BatchNorm,
-    groups: [&'a [BasicBlock]; 3],
-    last: (&'static str, &'a Linear),
-}
-
-const STAGES: [&str; 4] = ["stem", "layer1", "layer2", "layer3"];
-
-impl Body<'_> {
-    fn forward_stage(&self, stage: usize, input: &Tensor<4>, earlier: &[Tensor<4>]) -> Tensor<4> {
-        match stage {
-            0 => relu(self.bn1.forward(self.conv1.forward(input.clone()))),
-            _ => self.groups[stage - 1]
-                .iter()
-                .fold(earlier[stage - 1].clone(), |map, block| block.forward(map)),
-        }
-    }
-
-    fn costs(&self, input: [usize; 3]) -> Result<Costs> {
-        check_input(input)?;
-        let mut costs = Costs::new();
-        let mut map = costs.conv2d(STAGES[0], "conv1", self.conv1, input)?;
-        costs.batch_norm(STAGES[0], "bn1", self.bn1, map);
-        for (stage, blocks) in STAGES[1..].iter().zip(self.groups) {
-            for (index, block) in blocks.iter().enumerate() {
-                map = block.count(&mut costs, stage, &format!("{stage}.{index}"), map)?;
-            }
-        }
-        costs.linear("head", self.last.0, self.last.1, 1);
-        Ok(costs)
-    }
-}
-
-/// Global average pooling: `[batch_size, channels, height, width]` to `[batch_size, channels]`.
-fn pool(map: &Tensor<4>) -> Tensor<2> {
-    let [batch_size, channels, height, width] = map.dims();
-    map.clone()
-        .reshape([batch_size, channels, height * width])
-        .mean_dim(2)
-        .reshape([batch_size, channels])
-}
-
-fn stage_parameters(stage: usize) -> Vec<String> {
-    match stage {
-        0 => vec!["conv1".into(), "bn1".into()],
-        _ => STAGES
-            .iter()
-            .skip(stage)
-            .take(1)
-            .map(ToString::to_string)
-            .collect(),
-    }
-}
-
-macro_rules! staged {
-    ($network:ty) => {
-        impl StagedNetwork for $network {
-            type Input = Tensor<4>;
-            type Map = Tensor<4>;
-            type Dense = Tensor<2>;
-            type Output = Tensor<2>;
-
-            fn stage_names(&self) -> Vec<String> {
-                STAGES.map(str::to_owned).to_vec()
-            }
-
-            fn forward_stage(
-                &self,
-                stage: usize,
-                input: &Tensor<4>,
-                earlier: &[Tensor<4>],
-            ) -> Tensor<4> {
-                self.body().forward_stage(stage, input, earlier)
-            }
-
-            fn forward_dense(&self, _input: &Tensor<4>, maps: &[Tensor<4>]) -> Tensor<2> {
-                pool(&maps[STAGES.len() - 1])
-            }
-
-            fn forward_head(&self, dense: Tensor<2>) -> Tensor<2> {
-                self.body().last.1.forward(dense)
-            }
-
-            fn stage_parameters(&self, stage: usize) -> Vec<String> {
-                stage_parameters(stage)
-            }
-        }
-
-        impl CountCosts for $network {
-            fn costs(&self, input: [usize; 3]) -> Result<Costs> {
-                self.body().costs(input)
-            }
-        }
-    };
-}
-
-staged!(HeResNet);
-staged!(CrdResNet);
+resnet!(
+    HeResNet,
+    [layer1, layer2, layer3],
+    linear,
+    Scheme::KaimingFanIn
+);
+resnet!(
+    CrdResNet,
+    [layer1, layer2, layer3],
+    fc,
+    Scheme::KaimingFanOut
+);

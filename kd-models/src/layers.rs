@@ -1,0 +1,172 @@
+//! Layers as all networks of this crate have them: convolutions with blank weights, their norms, pooling, shuffling.
+
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::{BatchNorm, BatchNormConfig, Initializer, Linear, LinearConfig, PaddingConfig2d};
+use burn::tensor::{Device, Tensor};
+use kd_core::{Costs, Error, Result, fold_batch_norm};
+
+/// A square convolution without bias that keeps the size at stride 1, its weights blank.
+pub(crate) fn conv(channels: [usize; 2], kernel: usize, stride: usize, device: &Device) -> Conv2d {
+    blank_conv(channels, kernel, stride).init(device)
+}
+
+/// As [`conv`], still to be changed.
+pub(crate) fn blank_conv(channels: [usize; 2], kernel: usize, stride: usize) -> Conv2dConfig {
+    let padding = kernel / 2;
+    Conv2dConfig::new(channels, [kernel, kernel])
+        .with_stride([stride, stride])
+        .with_padding(PaddingConfig2d::Explicit(
+            padding, padding, padding, padding,
+        ))
+        .with_bias(false)
+        .with_initializer(Initializer::Zeros)
+}
+
+/// A norm of `features` channels that follows a convolution, and so can be folded into it.
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "the field is empty once the norm is folded"
+)]
+pub(crate) fn norm(features: usize, device: &Device) -> Option<BatchNorm> {
+    Some(BatchNormConfig::new(features).init(device))
+}
+
+/// A linear layer, its weights blank.
+pub(crate) fn linear(features_in: usize, features_out: usize, device: &Device) -> Linear {
+    LinearConfig::new(features_in, features_out)
+        .with_initializer(Initializer::Zeros)
+        .init(device)
+}
+
+/// `norm(conv(input))`, or the convolution alone where the norm is folded into it.
+pub(crate) fn normed(conv: &Conv2d, norm: Option<&BatchNorm>, input: Tensor<4>) -> Tensor<4> {
+    let map = conv.forward(input);
+    match norm {
+        Some(norm) => norm.forward(map),
+        None => map,
+    }
+}
+
+/// Moves the norm into the convolution before it.
+pub(crate) fn fold(conv: &mut Conv2d, norm: &mut Option<BatchNorm>) {
+    if let Some(norm) = norm.take() {
+        *conv = fold_batch_norm(conv, &norm);
+    }
+}
+
+/// Global average pooling: `[batch_size, channels, height, width]` to `[batch_size, channels]`.
+pub(crate) fn average(map: Tensor<4>) -> Tensor<2> {
+    let [batch_size, channels, height, width] = map.dims();
+    map.reshape([batch_size, channels, height * width])
+        .mean_dim(2)
+        .reshape([batch_size, channels])
+}
+
+/// Where in a network layers are counted.
+pub(crate) struct Counter<'a> {
+    costs: &'a mut Costs,
+    stage: &'a str,
+    /// The path of the module that holds the layers, with a dot behind it; empty for the network itself.
+    path: String,
+}
+
+impl<'a> Counter<'a> {
+    /// Counts layers of the network itself.
+    pub(crate) fn new(costs: &'a mut Costs, stage: &'a str) -> Self {
+        let path = String::new();
+        Self { costs, stage, path }
+    }
+
+    /// Counts layers of the module at `path`.
+    pub(crate) fn inside(costs: &'a mut Costs, stage: &'a str, path: impl AsRef<str>) -> Self {
+        let path = format!("{}.", path.as_ref());
+        Self { costs, stage, path }
+    }
+
+    /// Counts a convolution and gives the shape of its output.
+    pub(crate) fn conv(
+        &mut self,
+        name: &str,
+        conv: &Conv2d,
+        input: [usize; 3],
+    ) -> Result<[usize; 3]> {
+        let path = format!("{}{name}", self.path);
+        self.costs.conv2d(self.stage, &path, conv, input)
+    }
+
+    /// Counts a norm, if it is there, of a map `[channels, height, width]`.
+    pub(crate) fn norm(&mut self, name: &str, norm: Option<&BatchNorm>, map: [usize; 3]) {
+        if let Some(norm) = norm {
+            let path = format!("{}{name}", self.path);
+            self.costs.batch_norm(self.stage, &path, norm, map);
+        }
+    }
+
+    /// Counts a convolution and the norm behind it and gives the shape of the output.
+    pub(crate) fn normed(
+        &mut self,
+        names: [&str; 2],
+        conv: &Conv2d,
+        norm: Option<&BatchNorm>,
+        input: [usize; 3],
+    ) -> Result<[usize; 3]> {
+        let map = self.conv(names[0], conv, input)?;
+        self.norm(names[1], norm, map);
+        Ok(map)
+    }
+}
+
+/// The shape of a map `[channels, height, width]` after every second row and column was left out, an odd one kept.
+pub(crate) fn halved([channels, height, width]: [usize; 3]) -> [usize; 3] {
+    [channels, height.div_ceil(2), width.div_ceil(2)]
+}
+
+/// Images need channels, and `smallest` or more pixels a side.
+pub(crate) fn check_input(network: &str, input: [usize; 3], smallest: usize) -> Result<()> {
+    let [channels, height, width] = input;
+    if input.contains(&0) {
+        let problem = format!("must have channels, height and width above 0, got {input:?}");
+        return Err(Error::config("input", problem));
+    }
+    if height < smallest || width < smallest {
+        let problem = format!(
+            "of {network} must have {smallest} pixels or more a side, got [{channels}, {height}, {width}]; give larger images or a network with less downsampling"
+        );
+        return Err(Error::config("input", problem));
+    }
+    Ok(())
+}
+
+/// Every width must be above 0.
+pub(crate) fn check_widths(widths: &[usize]) -> Result<()> {
+    if widths.contains(&0) {
+        let problem = format!("must be above 0, got {widths:?}");
+        return Err(Error::config("widths", problem));
+    }
+    Ok(())
+}
+
+/// Every count of blocks must be above 0.
+pub(crate) fn check_blocks(blocks: &[usize]) -> Result<()> {
+    if blocks.contains(&0) {
+        let problem = format!("must be 1 or more, got {blocks:?}");
+        return Err(Error::config("blocks", problem));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Int;
+
+    use super::*;
+
+    #[test]
+    fn the_average_is_over_pixels() {
+        let map = Tensor::<1, Int>::arange(0..12, &Device::flex())
+            .float()
+            .reshape([1, 2, 2, 3]);
+        let values = average(map).into_data().try_to_vec::<f32>().unwrap();
+        assert_eq!(values, [2.5, 8.5]);
+    }
+}

@@ -1,0 +1,144 @@
+//! A network whose norms are folded into its convolutions says what it said before, with fewer operations.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use burn::module::Module;
+use burn::tensor::{Device, Distribution, Tensor, TensorData};
+use kd_core::{
+    CountCosts, Draws, Frozen, LayerKind, Names, StagedNetwork, Tensors, export, import,
+};
+use kd_models::{Network, NetworkSpec};
+
+/// One small network of each family with a norm, and how many norms follow no convolution.
+const FAMILIES: [(&str, [usize; 3], usize); 2] =
+    [("resnet8", [3, 16, 16], 0), ("resnet8x4", [3, 12, 9], 0)];
+
+/// A network whose norms have learnt something: scales of either sign, shifts, means and variances of all sizes.
+fn network(name: &str, input: [usize; 3], device: &Device) -> Network {
+    let fresh = Network::build(&NetworkSpec::new(name, 7, input), 1, device).unwrap();
+    let tensors: Tensors = export(&fresh, Names::PyTorch)
+        .into_iter()
+        .map(|(name, data)| {
+            let shape = data.shape().clone();
+            let field = name.rsplit('.').next().unwrap();
+            let mut draws = Draws::new(2, &name, 0, 0);
+            let range = match (field, shape.num_dims()) {
+                ("running_var", _) => (0.3, 3.0),
+                ("running_mean" | "bias", _) => (-0.5, 0.5),
+                ("weight", 1) if draws.below(8) == 0 => (-1.2, -0.4),
+                ("weight", 1) => (0.4, 1.2),
+                _ => return (name, data),
+            };
+            let values = (0..shape.num_elements()).map(|_| draws.between(range.0, range.1));
+            let values: Vec<f64> = values.collect();
+            (name, TensorData::new(values, shape))
+        })
+        .collect();
+    import(&fresh, &tensors, Names::PyTorch, "the test").unwrap()
+}
+
+fn near<const D: usize>(what: &str, found: Tensor<D>, expected: Tensor<D>) {
+    assert_eq!(found.dims(), expected.dims(), "{what}");
+    let scale = expected.clone().abs().max().into_scalar::<f32>();
+    let worst = (found - expected).abs().max().into_scalar::<f32>();
+    assert!(
+        scale > 1e-2 && worst <= 1e-5 * scale,
+        "{what}: {worst} of {scale}"
+    );
+}
+
+#[test]
+fn a_folded_network_says_what_the_plain_one_says_at_every_stage() {
+    let device = Device::flex();
+    for (name, input, _) in FAMILIES {
+        let network = network(name, input, &device);
+        let [channels, height, width] = input;
+        let images = Tensor::<4>::random(
+            [3, channels, height, width],
+            Distribution::Normal(0.0, 1.0),
+            &device,
+        );
+        let plain = network.forward_traced(&images);
+        let folded = network.fold_norms().forward_traced(&images);
+        let stages = network.stage_names();
+        assert_eq!(network.fold_norms().stage_names(), stages);
+        for (stage, (found, expected)) in stages.iter().zip(folded.maps.into_iter().zip(plain.maps))
+        {
+            near(&format!("{name} {stage}"), found, expected);
+        }
+        near(&format!("{name} dense"), folded.dense, plain.dense);
+        near(&format!("{name} output"), folded.output, plain.output);
+    }
+}
+
+#[test]
+fn no_norm_is_left_that_follows_a_convolution() {
+    for (name, input, left) in FAMILIES {
+        let network = network(name, input, &Device::flex());
+        let norms = |network: &Network| {
+            let tensors = export(network, Names::PyTorch);
+            tensors
+                .keys()
+                .filter(|name| name.ends_with("running_var"))
+                .count()
+        };
+        let folded = network.fold_norms();
+        assert!(norms(&network) > left, "{name}");
+        assert_eq!(norms(&folded), left, "{name}");
+        let (before, after) = (network.costs(input).unwrap(), folded.costs(input).unwrap());
+        assert_eq!(before.macs(), after.macs(), "{name}");
+        assert!(
+            before.of_kind(LayerKind::Norm).macs > after.of_kind(LayerKind::Norm).macs,
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn folding_leaves_the_network_as_it_is_even_in_the_midst_of_training() {
+    let device = Device::flex().autodiff();
+    for (name, input, _) in FAMILIES {
+        let network = network(name, input, &device);
+        let [channels, height, width] = input;
+        let images = Tensor::<4>::random(
+            [3, channels, height, width],
+            Distribution::Normal(0.5, 2.0),
+            &device,
+        );
+        // One pass in training mode, whose update of the statistics Burn holds back.
+        let _ = network.forward(&images);
+        let before = export(&network, Names::PyTorch);
+        let frozen = Frozen::folded(&network);
+        assert_eq!(export(&network, Names::PyTorch), before, "{name}");
+
+        let images = images.inner();
+        let expected = Frozen::new(&network).network().forward(&images);
+        let said = frozen.network().forward(&images);
+        near(name, said.clone(), expected);
+        // What is trained afterwards does not reach the folded network, nor can it be changed by running it.
+        let _ = network.forward(&Tensor::from_inner(images.clone().mul_scalar(3.0)));
+        let _ = network.forward(&Tensor::from_inner(images.clone().mul_scalar(3.0)));
+        assert_eq!(
+            frozen.network().forward(&images).into_data(),
+            said.into_data(),
+            "{name}"
+        );
+        assert!(
+            frozen
+                .network()
+                .devices()
+                .iter()
+                .all(|device| !device.is_autodiff())
+        );
+    }
+}
+
+#[test]
+fn a_network_without_norms_folds_to_a_copy() {
+    let device = Device::flex();
+    let spec = NetworkSpec::new("lenet5-half", 10, [1, 28, 28]);
+    let network = Network::build(&spec, 1, &device).unwrap();
+    assert_eq!(
+        export(&network.fold_norms(), Names::PyTorch),
+        export(&network, Names::PyTorch)
+    );
+}
