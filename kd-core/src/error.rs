@@ -122,9 +122,10 @@ pub enum Error {
     },
     /// Stored tensors do not fit a module.
     #[error(
-        "{}: tensors do not fit the network: {}",
+        "{}: tensors do not fit the network: {}{}{hint}",
         origin,
-        list_mismatch(missing, unexpected, unequal)
+        list_mismatch(missing, unexpected, unequal),
+        if hint.is_empty() { "" } else { "; " }
     )]
     Mismatch {
         /// The file or checkpoint.
@@ -135,6 +136,8 @@ pub enum Error {
         unexpected: Vec<String>,
         /// Tensors whose shapes or types differ, each with both.
         unequal: Vec<String>,
+        /// What the differences may mean, as a clause, or empty.
+        hint: String,
     },
     /// A loss stopped being finite.
     #[error(

@@ -74,6 +74,7 @@ pub fn import<M: Module>(module: &M, tensors: &Tensors, names: Names, origin: &s
             missing: writer.missing,
             unexpected,
             unequal: writer.unequal,
+            hint: String::new(),
         })
     }
 }

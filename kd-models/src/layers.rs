@@ -3,7 +3,7 @@
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Initializer, Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::{Device, Tensor};
-use kd_core::{Costs, Error, Result, fold_batch_norm};
+use kd_core::{Costs, Error, Result, batch_norm, fold_batch_norm};
 
 /// A square convolution without bias that keeps the size at stride 1, its weights blank.
 pub(crate) fn conv(channels: [usize; 2], kernel: usize, stride: usize, device: &Device) -> Conv2d {
@@ -42,7 +42,7 @@ pub(crate) fn linear(features_in: usize, features_out: usize, device: &Device) -
 pub(crate) fn normed(conv: &Conv2d, norm: Option<&BatchNorm>, input: Tensor<4>) -> Tensor<4> {
     let map = conv.forward(input);
     match norm {
-        Some(norm) => norm.forward(map),
+        Some(norm) => batch_norm(norm, map),
         None => map,
     }
 }

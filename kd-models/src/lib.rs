@@ -10,6 +10,7 @@ mod model;
 mod network;
 mod resnet;
 mod resnet_body;
+mod weights;
 
 pub use known::{KnownNetwork, NetworkSpec, known_networks};
 pub use network::Network;
@@ -19,3 +20,4 @@ pub use lenet::{LeNet, LeNetConfig};
 pub use resnet::{CrdResNet, HeResNet, ResNetConfig};
 
 pub use model::{CONFIG_FILE, ModelConfig, Provenance, WEIGHTS_FILE, load_model, save_model};
+pub use weights::{LoadReport, ShapeDifference, WeightChoice, WeightFit, WeightFormat, Weights};

@@ -6,21 +6,18 @@ use std::path::Path;
 use burn::module::Module;
 use burn::tensor::{Device, TensorData};
 use kd_core::{
-    Error, Names, Normalisation, Result, export, import, read_tensors, write_atomically,
-    write_tensors,
+    Error, Names, Normalisation, Result, export, import, write_atomically, write_tensors,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::known::NetworkSpec;
 use crate::network::Network;
+use crate::weights::{BATCH_COUNTER, WeightFit, Weights};
 
 /// The weights of a model folder.
 pub const WEIGHTS_FILE: &str = "model.safetensors";
 /// The description in a model folder.
 pub const CONFIG_FILE: &str = "config.json";
-
-/// The counter that PyTorch's batch norms keep and nothing of ours needs.
-const BATCH_COUNTER: &str = "num_batches_tracked";
 
 /// What one must know to use the weights of a model folder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -153,28 +150,18 @@ pub fn save_model(folder: &Path, network: &Network, config: &ModelConfig) -> Res
 pub fn load_model(folder: &Path, device: &Device) -> Result<(Network, ModelConfig)> {
     let path = folder.join(CONFIG_FILE);
     let config = read_config(&path)?;
-    let blank = config
-        .check()
-        .and_then(|()| Network::blank(&config.network, device));
-    let blank = blank.map_err(|error| Error::BadFile {
+    config.check().map_err(|error| Error::BadFile {
         path,
         offset: 0,
         problem: error.to_string(),
         remedy: "correct the file, or read it with the version of kd that wrote it".into(),
     })?;
-    let path = folder.join(WEIGHTS_FILE);
-    let mut tensors = read_tensors(&path)?;
-    tensors.retain(|name, _| name.rsplit('.').next() != Some(BATCH_COUNTER));
-    let network = import(
-        &blank,
-        &tensors,
-        Names::PyTorch,
-        &path.display().to_string(),
-    )?;
+    let weights = Weights::read(&folder.join(WEIGHTS_FILE))?;
+    let (network, _) = weights.load_network(&config.network, WeightFit::Exact, device)?;
     Ok((network, config))
 }
 
-fn read_config(path: &Path) -> Result<ModelConfig> {
+pub(crate) fn read_config(path: &Path) -> Result<ModelConfig> {
     let text = std::fs::read(path).map_err(Error::io("read", path))?;
     serde_json::from_slice(&text).map_err(|error| Error::BadFile {
         path: path.to_owned(),

@@ -1,0 +1,161 @@
+//! The present format of `torch.save`: a zip archive with one pickle and one stored member for each storage.
+
+use std::fs::File;
+use std::io::{BufReader, Cursor, Read};
+use std::path::Path;
+
+use kd_core::{Error, Result, Tensors};
+use zip::ZipArchive;
+use zip::result::ZipError;
+
+use super::choice::{Chosen, WeightChoice, choose};
+use super::gather::{Wanted, bad_storage};
+use super::source::{DAMAGED, Source};
+use super::unpickle::{SAVE_STATE_DICT, unpickle};
+use super::value::Heap;
+
+/// Reads the chosen tensors of the archive at `path`.
+///
+/// Every member that is read is compared with its CRC-32, and its two headers with each other.
+pub(super) fn read(path: &Path, length: u64, choice: &WeightChoice) -> Result<(Tensors, Chosen)> {
+    let file = File::open(path).map_err(Error::io("read", path))?;
+    let mut archive = Archive::open(path, BufReader::new(file))?;
+    let pickle = archive.member("data.pkl", length)?;
+    let pickle_length = pickle.len() as u64;
+    let mut source = Source::new(Cursor::new(pickle), path, "in `data.pkl`: ", pickle_length);
+    let mut heap = Heap::default();
+    let top = unpickle(&mut source, &mut heap)?;
+    drop(source);
+
+    let chosen = choose(&heap, top, choice, path)?;
+    let wanted = Wanted::new(chosen.tensors(&heap), &heap, path, length)?;
+    let mut tensors = Tensors::new();
+    for (key, bytes) in wanted.keys() {
+        let data = archive.member(&format!("data/{key}"), bytes)?;
+        if (data.len() as u64) < bytes {
+            let problem = format!(
+                "storage `{key}` should have {bytes} bytes, it has {}",
+                data.len()
+            );
+            return Err(bad_storage(path, 0, problem));
+        }
+        wanted
+            .fill(key, data, &mut tensors)
+            .map_err(|problem| bad_storage(path, 0, problem))?;
+    }
+    Ok((tensors, chosen))
+}
+
+struct Archive<'a> {
+    path: &'a Path,
+    zip: ZipArchive<BufReader<File>>,
+    /// What comes before the name of each member: `archive/`.
+    root: String,
+}
+
+impl<'a> Archive<'a> {
+    fn open(path: &'a Path, file: BufReader<File>) -> Result<Self> {
+        let mut zip = ZipArchive::new(file).map_err(|error| broken(path, "the archive", &error))?;
+        let names: Vec<String> = zip
+            .file_names()
+            .filter_map(|name| name.ok().map(std::borrow::Cow::into_owned))
+            .collect();
+        let pickle = names.iter().find(|name| {
+            *name == "data.pkl" || (name.ends_with("/data.pkl") && name.matches('/').count() == 1)
+        });
+        let Some(root) = pickle.and_then(|name| name.strip_suffix("data.pkl")) else {
+            let shown: Vec<&str> = names.iter().take(3).map(String::as_str).collect();
+            let problem = format!(
+                "is a zip archive without `data.pkl`, and so none of `torch.save`; it holds {}",
+                if shown.is_empty() {
+                    "nothing".into()
+                } else {
+                    shown.join(", ")
+                }
+            );
+            return Err(Error::Input {
+                path: path.to_owned(),
+                problem: format!("{problem}; {SAVE_STATE_DICT}"),
+            });
+        };
+        let root = root.to_owned();
+        let script = |name: &String| {
+            name.strip_prefix(&root)
+                .is_some_and(|name| name == "constants.pkl" || name.starts_with("code/"))
+        };
+        if names.iter().any(script) {
+            return Err(Error::Input {
+                path: path.to_owned(),
+                problem: format!(
+                    "is a TorchScript archive (`torch.jit.save`), which holds code; load it in PyTorch with \
+                     `torch.jit.load` and {SAVE_STATE_DICT}"
+                ),
+            });
+        }
+        zip.validate_header_consistency()
+            .map_err(|error| broken(path, "the archive", &error))?;
+        let mut archive = Self { path, zip, root };
+        if archive
+            .zip
+            .index_for_name(&format!("{}byteorder", archive.root))
+            .is_some()
+            && archive.member("byteorder", 16)? != b"little"
+        {
+            return Err(Error::Input {
+                path: path.to_owned(),
+                problem:
+                    "was written on a big-endian machine; save it again on a little-endian one"
+                        .into(),
+            });
+        }
+        Ok(archive)
+    }
+
+    /// The bytes of a member that has at most `limit`, its CRC-32 checked.
+    fn member(&mut self, name: &str, limit: u64) -> Result<Vec<u8>> {
+        let path = self.path;
+        let what = format!("member `{name}`");
+        let mut member = self
+            .zip
+            .by_name(&format!("{}{name}", self.root))
+            .map_err(|error| broken(path, &what, &error))?;
+        let size = member.size();
+        if size > limit || size != member.compressed_size() {
+            let problem = format!(
+                "{what} should have at most {limit} bytes, stored without compression; it has {size}"
+            );
+            return Err(bad_storage(path, member.header_start(), problem));
+        }
+        let start = member.header_start();
+        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
+        // Reading to the end is what compares the checksum.
+        member.read_to_end(&mut bytes).map_err(|error| {
+            let problem = match error.kind() {
+                std::io::ErrorKind::InvalidData => {
+                    format!("{what} does not fit its checksum (CRC-32)")
+                }
+                _ => format!("{what}: {error}"),
+            };
+            bad_storage(path, start, problem)
+        })?;
+        if bytes.len() as u64 != size {
+            let problem = format!("{what} should have {size} bytes, it has {}", bytes.len());
+            return Err(bad_storage(path, start, problem));
+        }
+        Ok(bytes)
+    }
+}
+
+fn broken(path: &Path, what: &str, error: &ZipError) -> Error {
+    let problem = match error {
+        ZipError::FileNotFound => format!("{what} is missing"),
+        ZipError::UnsupportedArchive(problem) => format!("{what}: {problem}"),
+        other => format!("{what}: {other}"),
+    };
+    Error::BadFile {
+        path: path.to_owned(),
+        offset: 0,
+        problem,
+        remedy: DAMAGED.into(),
+    }
+}
