@@ -8,7 +8,7 @@ use kd_core::{
 
 use crate::phase::{Distill, RESULT_PHASE};
 use crate::terms::{Seen, Terms};
-use crate::{Ensemble, LossConfig, Teacher};
+use crate::{Ensemble, LossConfig, Taps, Teacher};
 
 /// What the student sees.
 #[derive(Clone, Debug)]
@@ -122,6 +122,15 @@ impl<S: ImageClassifier> Offline<S> {
             .sum())
     }
 
+    /// What each teacher is asked for in every step, beside its logits.
+    ///
+    /// # Errors
+    ///
+    /// As [`Offline::check`].
+    pub fn asked(&self) -> Result<Vec<Taps>> {
+        Ok(self.make()?.terms.asked)
+    }
+
     fn make(&self) -> Result<Distill<'_, S>> {
         if self.losses.is_empty() {
             let problem = "is empty; name at least one, for example `kind = \"cross-entropy\"`";
@@ -169,7 +178,13 @@ impl<S: ImageClassifier> Offline<S> {
             self.seed,
             &self.device,
         )?;
-        terms.try_on(&seen, &looks, &Tensor::zeros([1], &self.device))?;
+        let answers = self
+            .teachers
+            .iter()
+            .zip(&terms.asked)
+            .map(|(teacher, taps)| teacher.answer(pixels.clone(), taps))
+            .collect::<Result<Vec<_>>>()?;
+        terms.try_on(&seen, &answers, &Tensor::zeros([1], &self.device))?;
         let plan = self.training.plan(
             train.steps_per_epoch(),
             Some(Selection::highest("accuracy")),

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor};
 use kd_core::{
-    Error, ImageClassifier, Loader, LossTerms, Metrics, NamedGradients, Names, Normalisation,
-    Optimizer, Phase, PhaseState, Plan, Result, StepContext, Tensors, Training, evaluate, export,
-    import,
+    Batch, Error, ImageClassifier, Loader, LossTerms, Metrics, NamedGradients, Names,
+    Normalisation, Optimizer, Phase, PhaseState, Plan, Result, StepContext, Tensors, Training,
+    evaluate, export, import,
 };
 
 use crate::teacher::average;
-use crate::terms::{Seen, Terms};
-use crate::{Ensemble, Teacher};
+use crate::terms::Terms;
+use crate::{Answer, Ensemble, Teacher};
 
 /// The name of the one phase of offline distillation; its result is the student.
 pub const RESULT_PHASE: &str = "distill";
@@ -33,10 +33,12 @@ pub(crate) struct Distill<'a, S> {
 }
 
 impl<S: ImageClassifier> Distill<'_, S> {
-    fn ask(&self, pixels: &Tensor<4>) -> Result<Vec<Seen>> {
+    /// What the teachers say of a batch of the training data.
+    fn ask(&self, batch: &Batch) -> Result<Vec<Answer>> {
         self.teachers
             .iter()
-            .map(|teacher| teacher.look(pixels.clone()))
+            .zip(&self.terms.asked)
+            .map(|(teacher, taps)| teacher.answer(batch.pixels.clone(), taps))
             .collect()
     }
 
@@ -47,8 +49,12 @@ impl<S: ImageClassifier> Distill<'_, S> {
         }
         let mut all = Vec::new();
         for batch in self.held_out.epoch(0) {
-            let seen = self.ask(&batch?.pixels)?;
-            let logits: Vec<Tensor<2>> = seen.into_iter().map(|seen| seen.output).collect();
+            let pixels = batch?.pixels;
+            let logits = self
+                .teachers
+                .iter()
+                .map(|teacher| Ok(teacher.answer(pixels.clone(), &[])?.logits))
+                .collect::<Result<Vec<_>>>()?;
             if let Some(logits) = average(&logits, self.ensemble, 1.0) {
                 all.extend(logits.into_data().iter::<f32>());
             }
@@ -65,7 +71,7 @@ impl<S: ImageClassifier> Phase for Distill<'_, S> {
 
     fn step(&mut self, at: StepContext) -> Result<LossTerms> {
         let batch = self.train.batch(at.epoch, at.step_in_epoch)?;
-        let teachers = self.ask(&batch.pixels)?;
+        let teachers = self.ask(&batch)?;
         let input = Tensor::from_inner(self.normalisation.apply(batch.pixels)?);
         let targets = Tensor::from_inner(batch.targets);
         let student = self.student.forward_traced(&input);

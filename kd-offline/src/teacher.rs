@@ -8,12 +8,30 @@ use kd_core::{Frozen, ImageClassifier, Names, Normalisation, Result, Trace, expo
 
 use crate::Ensemble;
 
+/// What a teacher is asked for in every step: its logits, and the maps at the taps that the losses read.
+///
+/// The losses say it once, before the first step; see [`Offline::asked`](crate::Offline::asked). So a teacher keeps no
+/// map that nobody reads, and it is known beforehand what a cache of its answers must hold.
+pub type Taps = Vec<String>;
+
+/// What a teacher says of a batch.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// `[batch_size, num_classes]`.
+    pub logits: Tensor<2>,
+    /// The maps at the taps that were asked for, in that order, each `[batch_size, channels, height, width]`.
+    pub maps: Vec<Tensor<4>>,
+}
+
 /// A teacher: something that never changes and says of pixels what its taps and its head give.
 ///
 /// Its own trait, and object-safe, so that teachers of different architectures, with different normalisation, stand
 /// side by side. [`FrozenTeacher`] makes one of any classifier.
+///
+/// What it says of a sample must be a function of that sample alone, not of the batch that it stands in: answers are stored
+/// and read back in other batches.
 pub trait Teacher: fmt::Debug {
-    /// What the teacher says.
+    /// Everything there is to see on the way through the teacher.
     ///
     /// # Shapes
     ///
@@ -33,6 +51,27 @@ pub trait Teacher: fmt::Debug {
 
     /// The SHA-256 of what it is: weights, running statistics, normalisation.
     fn hash(&self) -> String;
+
+    /// The logits and the maps at `taps`.
+    ///
+    /// # Shapes
+    ///
+    /// `pixels`: `[batch_size, channels, height, width]` in `[0, 1]`, on the plain device.
+    ///
+    /// # Errors
+    ///
+    /// If the pixels do not fit the teacher, or it has no such tap.
+    fn answer(&self, pixels: Tensor<4>, taps: &[String]) -> Result<Answer> {
+        let seen = self.look(pixels)?;
+        let maps = taps
+            .iter()
+            .map(|tap| Ok(seen.maps[self.tap(tap)?].clone()))
+            .collect::<Result<_>>()?;
+        Ok(Answer {
+            logits: seen.output,
+            maps,
+        })
+    }
 }
 
 /// A frozen classifier with its own normalisation.

@@ -5,11 +5,11 @@ use kd_core::{Draws, Error, ImageClassifier, Result, Trace};
 use kd_losses::{MapSizes, Projection, Regressor, RegressorConfig};
 
 use crate::teacher::average;
-use crate::{Ensemble, LossConfig, Teacher, Widths};
+use crate::{Answer, Ensemble, LossConfig, Taps, Teacher, Widths};
 
 pub(crate) type Seen = Trace<Tensor<4>, Tensor<2>, Tensor<2>>;
 
-/// A loss that knows where to look.
+/// A loss that knows where to look: at stages of the student, and at places in what a teacher was asked for.
 #[derive(Debug)]
 pub(crate) struct Term {
     pub(crate) name: String,
@@ -44,6 +44,8 @@ enum Kind {
 pub(crate) struct Terms {
     pub(crate) terms: Vec<Term>,
     pub(crate) regressors: Vec<Regressor>,
+    /// What each teacher is asked for.
+    pub(crate) asked: Vec<Taps>,
 }
 
 impl Terms {
@@ -59,6 +61,7 @@ impl Terms {
         let mut bound = Self {
             terms: Vec::new(),
             regressors: Vec::new(),
+            asked: vec![Taps::new(); teachers.len()],
         };
         for (index, loss) in losses.iter().enumerate() {
             loss.check(index, teachers.len())?;
@@ -80,10 +83,12 @@ impl Terms {
                     map_sizes,
                     ..
                 } => {
-                    let (asked, seen) = &teachers[*teacher];
-                    let map = asked.tap(teacher_tap.as_ref().unwrap_or(student_tap))?;
+                    let (of, seen) = &teachers[*teacher];
+                    let tap = teacher_tap.as_ref().unwrap_or(student_tap);
+                    let theirs = of.tap(tap)?;
                     let at = student.0.tap(student_tap)?;
-                    let widths = [student.1.maps[at].dims()[1], seen.maps[map].dims()[1]];
+                    let widths = [student.1.maps[at].dims()[1], seen.maps[theirs].dims()[1]];
+                    let map = ask(&mut bound.asked[*teacher], tap);
                     let seed = Draws::new(seed, "regressor", index as u64, 0).bits();
                     let made = regressor_for(*regressor, *map_sizes, widths, seed, device)?;
                     let made = made.map(|made| {
@@ -109,7 +114,9 @@ impl Terms {
                         .iter()
                         .zip(theirs)
                         .map(|(ours, theirs)| {
-                            Ok([student.0.tap(ours)?, teachers[*teacher].0.tap(theirs)?])
+                            teachers[*teacher].0.tap(theirs)?;
+                            let map = ask(&mut bound.asked[*teacher], theirs);
+                            Ok([student.0.tap(ours)?, map])
                         })
                         .collect::<Result<_>>()?;
                     Kind::Attention {
@@ -133,7 +140,7 @@ impl Terms {
     pub(crate) fn try_on(
         &self,
         student: &Seen,
-        teachers: &[Seen],
+        teachers: &[Answer],
         targets: &Tensor<1, Int>,
     ) -> Result<()> {
         for (index, term) in self.terms.iter().enumerate() {
@@ -150,7 +157,7 @@ impl Terms {
     pub(crate) fn values(
         &self,
         student: &Seen,
-        teachers: &[Seen],
+        teachers: &[Answer],
         targets: &Tensor<1, Int>,
     ) -> Result<Vec<Tensor<1>>> {
         self.terms
@@ -166,7 +173,7 @@ impl Terms {
         &self,
         kind: &Kind,
         student: &Seen,
-        teachers: &[Seen],
+        teachers: &[Answer],
         targets: &Tensor<1, Int>,
     ) -> kd_losses::Result<Tensor<1>> {
         match kind {
@@ -179,7 +186,7 @@ impl Terms {
             } => {
                 let logits: Vec<Tensor<2>> = teachers
                     .iter()
-                    .map(|teacher| teacher.output.clone())
+                    .map(|teacher| teacher.logits.clone())
                     .collect();
                 // `check` has seen to it that there is one; without, the student is its own and the loss is 0.
                 let teacher = average(&logits, *ensemble, *temperature)
@@ -221,6 +228,17 @@ impl Terms {
             }
         }
     }
+}
+
+/// Where the map at `tap` will be in the answer.
+fn ask(asked: &mut Taps, tap: &str) -> usize {
+    asked
+        .iter()
+        .position(|known| known == tap)
+        .unwrap_or_else(|| {
+            asked.push(tap.to_owned());
+            asked.len() - 1
+        })
 }
 
 /// `name`, or `name_2`, `name_3`, ... if it is taken.
