@@ -175,6 +175,34 @@ pub enum Error {
         /// Why, and what to do.
         problem: String,
     },
+    /// A teacher cache is of something else than what is asked for.
+    #[error(
+        "`{}` is stale: {what} is {found}, wanted is {wanted}; remove the file to have it built again, or name another",
+        path.display()
+    )]
+    StaleCache {
+        /// The file.
+        path: PathBuf,
+        /// The first thing that differs.
+        what: &'static str,
+        /// What it is in the file.
+        found: String,
+        /// What it should be.
+        wanted: String,
+    },
+    /// Building or checking a teacher cache was interrupted; what is built stays.
+    #[error(
+        "interrupted at row {done} of {rows} of the teacher cache `{}`; what is done is kept, and building goes on from there",
+        path.display()
+    )]
+    CacheInterrupted {
+        /// The file.
+        path: PathBuf,
+        /// Rows that are done.
+        done: u64,
+        /// Rows in all.
+        rows: u64,
+    },
     /// A folder that should be a run's is none.
     #[error("`{}` is no run folder, `recipe.toml` is not in it; give the folder that was named with `--out`, or one below `runs`", path.display())]
     NoRun {
@@ -213,10 +241,11 @@ impl Error {
             | Self::DataMissing { .. }
             | Self::Mismatch { .. }
             | Self::Input { .. }
+            | Self::StaleCache { .. }
             | Self::NoRun { .. } => ErrorKind::Input,
             Self::Io { action, .. } if *action == "read" => ErrorKind::Input,
             Self::NonFinite { .. } => ErrorKind::Diverged,
-            Self::Interrupted { .. } => ErrorKind::Interrupted,
+            Self::Interrupted { .. } | Self::CacheInterrupted { .. } => ErrorKind::Interrupted,
             Self::Io { .. } | Self::Run { .. } | Self::Method { .. } => ErrorKind::Failed,
         }
     }

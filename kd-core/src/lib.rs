@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod batch_norm;
+mod cache;
 mod cost;
 mod data;
 mod device;
@@ -24,6 +25,10 @@ mod training;
 mod views;
 
 pub use batch_norm::batch_norm;
+pub use cache::{
+    Cache, CacheDescription, CacheDtype, CacheField, CacheObserver, CacheReader, CacheWriter,
+    CachedData, build_cache, partial_path,
+};
 pub use cost::{Cost, Costs, CountCosts, LayerCost, LayerKind, count_parameters};
 pub use device::DeviceName;
 pub use error::{Error, ErrorKind, Result};

@@ -114,9 +114,9 @@ impl Terms {
                         .iter()
                         .zip(theirs)
                         .map(|(ours, theirs)| {
+                            let at = student.0.tap(ours)?;
                             teachers[*teacher].0.tap(theirs)?;
-                            let map = ask(&mut bound.asked[*teacher], theirs);
-                            Ok([student.0.tap(ours)?, map])
+                            Ok([at, ask(&mut bound.asked[*teacher], theirs)])
                         })
                         .collect::<Result<_>>()?;
                     Kind::Attention {

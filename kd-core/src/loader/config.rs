@@ -13,8 +13,11 @@ use crate::{Augment, Error, ImageShape, Result, ViewPolicy};
 pub struct LoaderConfig {
     /// Samples in a batch, at least 1; the last batch of an epoch may have fewer.
     pub batch_size: usize,
-    /// The seed of the order and of the views.
+    /// The seed of the order, and of views that never come again.
     pub seed: u64,
+    /// The seed of the views of a bank. It has its own, so that runs of different seeds see the same bank: recorded views are
+    /// part of the data, and what a frozen network says of them serves all those runs.
+    pub bank_seed: u64,
     /// Whether each epoch has an order of its own, a function of seed and epoch; otherwise it is that of the ids.
     pub shuffle: bool,
     /// Whether a last batch that is not full is left out.
@@ -30,12 +33,13 @@ pub struct LoaderConfig {
 }
 
 impl LoaderConfig {
-    /// Shuffled batches of `batch_size` without augmentation: seed 0, the last batch kept, up to 1 GiB on the device, two
+    /// Shuffled batches of `batch_size` without augmentation: seeds 0, the last batch kept, up to 1 GiB on the device, two
     /// threads.
     pub fn new(batch_size: usize) -> Self {
         Self {
             batch_size,
             seed: 0,
+            bank_seed: 0,
             shuffle: true,
             drop_last: false,
             views: ViewPolicy::Fixed,
@@ -53,8 +57,18 @@ impl LoaderConfig {
         }
     }
 
+    /// The seed that decides the views: that of the order for views without limit, that of the bank for a bank, and 0 where a
+    /// sample has one view.
+    pub fn view_seed(&self) -> u64 {
+        match self.views {
+            ViewPolicy::Fixed => 0,
+            ViewPolicy::Bank(_) => self.bank_seed,
+            ViewPolicy::Unlimited => self.seed,
+        }
+    }
+
     /// What is done to the samples under this view policy.
-    pub(super) fn applied(&self) -> Augment {
+    pub(crate) fn applied(&self) -> Augment {
         if self.views.augments() {
             self.augment.clone()
         } else {

@@ -53,7 +53,7 @@ impl Plan {
             .collect();
         let params = ids
             .iter()
-            .map(|id| self.augment.params(self.config.seed, view, *id))
+            .map(|id| self.augment.params(self.config.view_seed(), view, *id))
             .collect();
         let rows = self.rows.map(|rows| rows.copy(self.subset.dataset(), &ids));
         HostBatch {

@@ -1,0 +1,71 @@
+//! Asking for every view of every sample, once.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use burn::tensor::TensorData;
+
+use super::{Cache, CacheDescription, CacheWriter};
+use crate::{Batch, Error, Loader, Result};
+
+/// What building or checking a cache tells whoever watches it; each method does nothing by default.
+pub trait CacheObserver {
+    /// A cache is built at `path`, of `bytes` in all; `done` of its `rows` were there already.
+    fn begun(&mut self, _path: &Path, _bytes: u64, _done: u64, _rows: u64) {}
+
+    /// `done` of `rows` are written.
+    fn built(&mut self, _done: u64, _rows: u64) {}
+
+    /// `done` of `rows` have been read and found whole.
+    fn verified(&mut self, _done: u64, _rows: u64) {}
+}
+
+impl CacheObserver for () {}
+
+/// Builds the cache that `description` describes at `path`, going on with what was begun there before; if there is a cache, it is
+/// opened.
+///
+/// `answer` is asked about batches of at most `batch_size` samples of one view, which `loader` makes, and gives for each field
+/// of the description `[batch_size, ...]`. What it says of a sample must not depend on the batch that the sample stands in.
+///
+/// When it returns, every row has been brought to the disk, read back and compared with its checksum. If `stop` turns true,
+/// it ends after the batch that is under way; what is done stays, and the next call goes on from there. So it does after a
+/// kill.
+///
+/// # Errors
+///
+/// [`Error::CacheInterrupted`], those of [`CacheWriter`], of the loader and of `answer`.
+pub fn build_cache(
+    path: &Path,
+    description: CacheDescription,
+    loader: &Loader,
+    batch_size: usize,
+    mut answer: impl FnMut(&Batch) -> Result<Vec<TensorData>>,
+    observer: &mut dyn CacheObserver,
+    stop: &AtomicBool,
+) -> Result<Cache> {
+    if path.exists() {
+        return Cache::open_for(path, &description);
+    }
+    let bytes = description.file_bytes()?;
+    let mut writer = CacheWriter::open(path, description, &mut (), stop)?;
+    observer.begun(path, bytes, writer.done(), writer.rows());
+    let ids = loader.subset().ids();
+    let samples = ids.len() as u64;
+    while writer.done() < writer.rows() {
+        if stop.load(Ordering::Relaxed) {
+            return Err(Error::CacheInterrupted {
+                path: path.to_owned(),
+                done: writer.done(),
+                rows: writer.rows(),
+            });
+        }
+        let view = writer.done() / samples;
+        let first = usize::try_from(writer.done() % samples).unwrap_or(ids.len());
+        let last = (first + batch_size.max(1)).min(ids.len());
+        let batch = loader.view(view, &ids[first..last])?;
+        writer.append(&answer(&batch)?)?;
+        observer.built(writer.done(), writer.rows());
+    }
+    writer.finish(observer, stop)
+}
