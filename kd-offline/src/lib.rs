@@ -6,16 +6,19 @@
 //! |---|---|
 //! | `config` | [`LossConfig`], [`Ensemble`]: what a recipe says |
 //! | `teacher` | [`Teacher`], [`FrozenTeacher`], [`Answer`]: who is asked, and what they say |
+//! | `cached` | [`CacheConfig`]: answers that are read from a file |
 //! | `terms` | the losses bound to taps and regressors |
 //! | `phase` | one step, one evaluation, the whole state |
 //! | `method` | [`Offline`]: the method as kd-core's runner takes it |
 
+mod cached;
 mod config;
 mod method;
 mod phase;
 mod teacher;
 mod terms;
 
+pub use cached::CacheConfig;
 pub use config::{Ensemble, LossConfig, Widths};
 pub use method::{Offline, OfflineData};
 pub use phase::RESULT_PHASE;

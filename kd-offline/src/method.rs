@@ -1,14 +1,19 @@
 //! Offline distillation as kd-core's runner takes it.
 
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
 use burn::tensor::{Device, Tensor};
 use kd_core::{
-    Augment, Error, ImageClassifier, Loader, LoaderConfig, Method, Normalisation, Optimizer, Phase,
-    Result, RunFolder, Selection, Subset, Training, ViewPolicy, detached_copy,
+    Augment, Cache, CacheDescription, CacheDtype, CacheObserver, Error, ImageClassifier, Loader,
+    LoaderConfig, Method, Normalisation, Optimizer, Phase, Result, RunFolder, Selection, Subset,
+    Training, ViewPolicy, detached_copy,
 };
 
+use crate::cached::{CachedAnswers, TeacherCaches, Wanted};
 use crate::phase::{Distill, RESULT_PHASE};
 use crate::terms::{Seen, Terms};
-use crate::{Ensemble, LossConfig, Taps, Teacher};
+use crate::{CacheConfig, Ensemble, LossConfig, Taps, Teacher};
 
 /// What the student sees.
 #[derive(Clone, Debug)]
@@ -32,7 +37,8 @@ pub struct OfflineData {
 /// ```
 ///
 /// The student that is given is the initial one; it is not changed. The seed decides the order of the samples, their views
-/// and the initial regressors.
+/// where they are unlimited, and the initial regressors. The views of a bank have a seed of their own, so that runs of
+/// different seeds see the same bank and share caches of what the teachers say of it.
 #[derive(Debug)]
 pub struct Offline<S> {
     student: S,
@@ -43,7 +49,9 @@ pub struct Offline<S> {
     training: Training,
     data: OfflineData,
     seed: u64,
+    bank_seed: u64,
     device: Device,
+    caches: Vec<TeacherCaches>,
 }
 
 impl<S: ImageClassifier> Offline<S> {
@@ -67,7 +75,9 @@ impl<S: ImageClassifier> Offline<S> {
             training,
             data,
             seed: 0,
+            bank_seed: 0,
             device,
+            caches: Vec::new(),
         }
     }
 
@@ -91,6 +101,120 @@ impl<S: ImageClassifier> Offline<S> {
     pub fn with_seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
+    }
+
+    /// With this seed of the views of a bank; 0 where none is given.
+    #[must_use]
+    pub fn with_bank_seed(mut self, seed: u64) -> Self {
+        self.bank_seed = seed;
+        self
+    }
+
+    /// Reads what the teachers say from caches at the place that `config` says, and builds those that are missing, going on
+    /// where a build was interrupted.
+    ///
+    /// It is the last thing to be set: caches hold what the losses read of the data that the method has now.
+    ///
+    /// # Errors
+    ///
+    /// As [`Offline::check`]; [`Error::Config`] if the views are unlimited or `config` does not fit,
+    /// [`Error::StaleCache`] if a file is of something else, [`Error::CacheInterrupted`] if `stop` turns true, and those of
+    /// [`kd_core::build_cache`].
+    pub fn use_caches(
+        &mut self,
+        config: &CacheConfig,
+        observer: &mut dyn CacheObserver,
+        stop: &AtomicBool,
+    ) -> Result<()> {
+        config.check(self.teachers.len())?;
+        let made = self.make()?;
+        let mut caches = Vec::new();
+        for index in 0..self.teachers.len() {
+            let hash = self.teachers[index].hash();
+            let train = self.wanted(&made, index, &hash, config.dtype)?;
+            let train = train.open(config, observer, stop)?;
+            let held_out = if config.dir.is_some() {
+                let none = Taps::new();
+                let wanted = Wanted::new(
+                    (self.teachers[index].as_ref(), &hash),
+                    (&none, &made.answers[index]),
+                    &made.held_out,
+                    self.training.batch_size,
+                    config.dtype,
+                )?;
+                Some(wanted.open(config, observer, stop)?)
+            } else {
+                None
+            };
+            caches.push(TeacherCaches { train, held_out });
+        }
+        drop(made);
+        self.caches = caches;
+        Ok(())
+    }
+
+    /// The caches that are read, those of the training data first for each teacher.
+    pub fn caches(&self) -> impl Iterator<Item = &Cache> {
+        self.caches
+            .iter()
+            .flat_map(|caches| std::iter::once(&caches.train).chain(&caches.held_out))
+            .map(CachedAnswers::cache)
+    }
+
+    /// What a cache of teacher `index` and the training data must hold.
+    ///
+    /// # Errors
+    ///
+    /// As [`Offline::use_caches`].
+    pub fn cache_description(&self, index: usize, dtype: CacheDtype) -> Result<CacheDescription> {
+        let made = self.make()?;
+        let hash = self.teacher(index)?.hash();
+        Ok(self.wanted(&made, index, &hash, dtype)?.description)
+    }
+
+    /// Builds the cache of teacher `index` and the training data at `path`, or opens the one that is there.
+    ///
+    /// # Errors
+    ///
+    /// As [`Offline::use_caches`].
+    pub fn build_cache(
+        &self,
+        index: usize,
+        path: &Path,
+        dtype: CacheDtype,
+        observer: &mut dyn CacheObserver,
+        stop: &AtomicBool,
+    ) -> Result<Cache> {
+        let made = self.make()?;
+        let hash = self.teacher(index)?.hash();
+        let wanted = self.wanted(&made, index, &hash, dtype)?;
+        wanted.build(path, observer, stop)
+    }
+
+    fn teacher(&self, index: usize) -> Result<&dyn Teacher> {
+        self.teachers.get(index).map(AsRef::as_ref).ok_or_else(|| {
+            let problem = format!(
+                "must be below {} (the number of teachers), got {index}",
+                self.teachers.len()
+            );
+            Error::config("teacher", problem)
+        })
+    }
+
+    fn wanted<'a>(
+        &'a self,
+        made: &'a Distill<'_, S>,
+        index: usize,
+        hash: &str,
+        dtype: CacheDtype,
+    ) -> Result<Wanted<'a>> {
+        Wanted::new(
+            (self.teacher(index)?, hash),
+            (&made.terms.asked[index], &made.answers[index]),
+            &made.train,
+            self.training.batch_size,
+            dtype,
+        )
     }
 
     /// The teachers, in order.
@@ -142,6 +266,7 @@ impl<S: ImageClassifier> Offline<S> {
             self.data.train.clone(),
             LoaderConfig {
                 seed: self.seed,
+                bank_seed: self.bank_seed,
                 views: self.data.views,
                 augment: self.data.augment.clone(),
                 ..LoaderConfig::new(self.training.batch_size)
@@ -196,6 +321,8 @@ impl<S: ImageClassifier> Offline<S> {
             plan,
             normalisation: &self.normalisation,
             teachers: &self.teachers,
+            caches: &self.caches,
+            answers,
             ensemble: self.ensemble,
             training: &self.training,
             train,

@@ -9,9 +9,10 @@ use kd_core::{
     evaluate, export, import,
 };
 
+use crate::cached::TeacherCaches;
 use crate::teacher::average;
 use crate::terms::Terms;
-use crate::{Answer, Ensemble, Teacher};
+use crate::{Answer, Ensemble, Taps, Teacher};
 
 /// The name of the one phase of offline distillation; its result is the student.
 pub const RESULT_PHASE: &str = "distill";
@@ -23,6 +24,10 @@ pub(crate) struct Distill<'a, S> {
     pub(crate) plan: Plan,
     pub(crate) normalisation: &'a Normalisation,
     pub(crate) teachers: &'a [Box<dyn Teacher>],
+    /// Where the answers are read from; none where the teachers are asked themselves.
+    pub(crate) caches: &'a [TeacherCaches],
+    /// What the teachers say of one black image: the shapes of their answers.
+    pub(crate) answers: Vec<Answer>,
     pub(crate) ensemble: Ensemble,
     pub(crate) training: &'a Training,
     pub(crate) train: Loader,
@@ -35,11 +40,37 @@ pub(crate) struct Distill<'a, S> {
 impl<S: ImageClassifier> Distill<'_, S> {
     /// What the teachers say of a batch of the training data.
     fn ask(&self, batch: &Batch) -> Result<Vec<Answer>> {
+        let device = batch.pixels.device();
+        let ask = |(index, (teacher, taps)): (usize, (&Box<dyn Teacher>, &Taps))| match self
+            .caches
+            .get(index)
+        {
+            Some(caches) => caches.train.answer(batch, &device),
+            None => teacher.answer(batch.pixels.clone(), taps),
+        };
         self.teachers
             .iter()
             .zip(&self.terms.asked)
-            .map(|(teacher, taps)| teacher.answer(batch.pixels.clone(), taps))
+            .enumerate()
+            .map(ask)
             .collect()
+    }
+
+    /// The logits of the teachers for a batch of the held-out data.
+    fn ask_logits(&self, batch: &Batch) -> Result<Vec<Tensor<2>>> {
+        let device = batch.pixels.device();
+        let ask = |(index, teacher): (usize, &Box<dyn Teacher>)| {
+            let answer = match self
+                .caches
+                .get(index)
+                .and_then(|caches| caches.held_out.as_ref())
+            {
+                Some(cache) => cache.answer(batch, &device),
+                None => teacher.answer(batch.pixels.clone(), &[]),
+            };
+            Ok(answer?.logits)
+        };
+        self.teachers.iter().enumerate().map(ask).collect()
     }
 
     /// The teachers' averaged logits for the held-out data, `[samples, num_classes]` row by row.
@@ -49,12 +80,7 @@ impl<S: ImageClassifier> Distill<'_, S> {
         }
         let mut all = Vec::new();
         for batch in self.held_out.epoch(0) {
-            let pixels = batch?.pixels;
-            let logits = self
-                .teachers
-                .iter()
-                .map(|teacher| Ok(teacher.answer(pixels.clone(), &[])?.logits))
-                .collect::<Result<Vec<_>>>()?;
+            let logits = self.ask_logits(&batch?)?;
             if let Some(logits) = average(&logits, self.ensemble, 1.0) {
                 all.extend(logits.into_data().iter::<f32>());
             }

@@ -4,7 +4,9 @@ use std::fmt;
 
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Tensor, TensorData};
-use kd_core::{Frozen, ImageClassifier, Names, Normalisation, Result, Trace, export, hash_tensors};
+use kd_core::{
+    Error, Frozen, ImageClassifier, Names, Normalisation, Result, Trace, export, hash_tensors,
+};
 
 use crate::Ensemble;
 
@@ -65,7 +67,10 @@ pub trait Teacher: fmt::Debug {
         let seen = self.look(pixels)?;
         let maps = taps
             .iter()
-            .map(|tap| Ok(seen.maps[self.tap(tap)?].clone()))
+            .map(|tap| {
+                let map = seen.maps.get(self.tap(tap)?).cloned();
+                map.ok_or_else(|| Error::unknown_name("tap", tap, []))
+            })
             .collect::<Result<_>>()?;
         Ok(Answer {
             logits: seen.output,
@@ -73,6 +78,9 @@ pub trait Teacher: fmt::Debug {
         })
     }
 }
+
+/// Samples that go through a teacher's head together.
+const HEAD_BLOCK: usize = 16;
 
 /// A frozen classifier with its own normalisation.
 #[derive(Debug)]
@@ -100,7 +108,7 @@ impl<N: ImageClassifier> FrozenTeacher<N> {
 impl<N: ImageClassifier> Teacher for FrozenTeacher<N> {
     fn look(&self, pixels: Tensor<4>) -> Result<Trace<Tensor<4>, Tensor<2>, Tensor<2>>> {
         let input = self.normalisation.apply(pixels)?;
-        Ok(self.network.network().forward_traced(&input))
+        forward_in_blocks(self.network.network(), &input)
     }
 
     fn tap(&self, name: &str) -> Result<usize> {
@@ -118,6 +126,48 @@ impl<N: ImageClassifier> Teacher for FrozenTeacher<N> {
         }
         hash_tensors(&tensors)
     }
+}
+
+/// The forward pass with the dense representation and the head computed in blocks of one size, the last one filled up with
+/// copies of its last sample.
+///
+/// A product of matrices sums in another order for another number of rows: on the CPU that begins at more than 512 features.
+/// Always the same number of rows gives a sample the same bits in every batch. Convolutions go sample by sample anyway.
+fn forward_in_blocks<N: ImageClassifier>(
+    network: &N,
+    input: &Tensor<4>,
+) -> Result<Trace<Tensor<4>, Tensor<2>, Tensor<2>>> {
+    let samples = input.dims()[0];
+    if samples == 0 {
+        return Err(Error::Shape {
+            what: "batch for a teacher".into(),
+            expected: "at least one sample".into(),
+            found: "none".into(),
+            remedy: "leave empty batches out".into(),
+        });
+    }
+    let maps = network.forward_maps(input, network.stage_names().len());
+    let (mut dense, mut output) = (Vec::new(), Vec::new());
+    for first in (0..samples).step_by(HEAD_BLOCK) {
+        let here = HEAD_BLOCK.min(samples - first);
+        let block = |all: &Tensor<4>| {
+            if here == HEAD_BLOCK {
+                return all.clone().narrow(0, first, HEAD_BLOCK);
+            }
+            let last = all.clone().narrow(0, samples - 1, 1);
+            let filling = last.repeat_dim(0, HEAD_BLOCK - here);
+            Tensor::cat(vec![all.clone().narrow(0, first, here), filling], 0)
+        };
+        let maps: Vec<Tensor<4>> = maps.iter().map(block).collect();
+        let wide = network.forward_dense(&block(input), &maps);
+        output.push(network.forward_head(wide.clone()).narrow(0, 0, here));
+        dense.push(wide.narrow(0, 0, here));
+    }
+    Ok(Trace {
+        maps,
+        dense: Tensor::cat(dense, 0),
+        output: Tensor::cat(output, 0),
+    })
 }
 
 /// One `[batch_size, num_classes]` of logits for several teachers.

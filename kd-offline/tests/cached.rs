@@ -1,0 +1,395 @@
+//! A run with cached teachers is the run with the teachers themselves, byte for byte.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use burn::tensor::{Device, Tensor};
+use kd_core::{
+    Augment, CacheDtype, CacheObserver, ErrorKind, Names, Normalisation, Result, Runner, Trace,
+    ViewPolicy, export, import,
+};
+use kd_offline::{CacheConfig, Ensemble, FrozenTeacher, LossConfig, Offline, OfflineData, Teacher};
+use support::{Small, losses, normalisation, open, real_data, run, steps};
+
+const LOSSES: &str = r#"
+    [[losses]]
+    kind = "cross-entropy"
+
+    [[losses]]
+    kind = "kd"
+
+    [[losses]]
+    kind = "hint"
+    student_tap = "body"
+    teacher_tap = "stem"
+    teacher = 1
+    map_sizes = "pool-larger"
+
+    [[losses]]
+    kind = "attention-transfer"
+    weight = 50.0
+    student_taps = ["stem", "body"]
+"#;
+
+/// A teacher that counts the samples that it is asked about.
+#[derive(Debug)]
+struct Counting {
+    teacher: FrozenTeacher<Small>,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Teacher for Counting {
+    fn look(&self, pixels: Tensor<4>) -> Result<Trace<Tensor<4>, Tensor<2>, Tensor<2>>> {
+        self.asked.fetch_add(pixels.dims()[0], Ordering::Relaxed);
+        self.teacher.look(pixels)
+    }
+
+    fn tap(&self, name: &str) -> Result<usize> {
+        self.teacher.tap(name)
+    }
+
+    fn hash(&self) -> String {
+        self.teacher.hash()
+    }
+}
+
+fn bank() -> OfflineData {
+    OfflineData {
+        views: ViewPolicy::Bank(2),
+        augment: Augment {
+            crop_padding: 2,
+            flip: 0.5,
+            rotate_degrees: 10.0,
+            ..Augment::none()
+        },
+        ..real_data()
+    }
+}
+
+/// Two teachers with batch norms, different normalisation, all losses; batches of 16 of 80 samples.
+fn method(data: OfflineData, seed: u64) -> (Offline<Small>, Arc<AtomicUsize>) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let teacher = |seed, moments: (f64, f64)| {
+        let network = Small::with_norms([5, 6], 10, seed);
+        let seen = normalisation(moments.0, moments.1);
+        Box::new(Counting {
+            teacher: FrozenTeacher::new(&network, seen, &Device::flex()),
+            asked: Arc::clone(&asked),
+        }) as Box<dyn Teacher>
+    };
+    let teachers = vec![teacher(2, (0.3, 0.4)), teacher(3, (0.5, 0.2))];
+    let student = Small::with_norms([3, 4], 10, 1);
+    let mut training = steps(12);
+    training.batch_size = 16;
+    training.eval_batch_size = 7;
+    let plain = Normalisation::identity(1);
+    let method = Offline::new(&student, plain, data, training, &Device::flex())
+        .with_teachers(teachers, Ensemble::Logits)
+        .with_losses(losses(LOSSES))
+        .with_seed(seed);
+    (method, asked)
+}
+
+fn use_caches(method: &mut Offline<Small>, config: &CacheConfig) -> Result<()> {
+    method.use_caches(config, &mut (), &AtomicBool::new(false))
+}
+
+/// Everything that a run leaves, but for seconds.
+fn results(path: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for folder in [path.to_owned(), path.join("phases/distill")] {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_owned();
+            if path
+                .extension()
+                .is_some_and(|ending| ending == "safetensors")
+            {
+                files.insert(name.clone().into(), std::fs::read(&path).unwrap());
+            }
+            if name == "metrics.jsonl" {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let lines = text.lines().map(|line| {
+                    let mut line: serde_json::Value = serde_json::from_str(line).unwrap();
+                    line.as_object_mut().unwrap().remove("seconds").unwrap();
+                    line.to_string()
+                });
+                files.insert(name.into(), lines.collect::<Vec<_>>().join("\n").into());
+            }
+        }
+    }
+    files
+}
+
+fn result_of(method: &Offline<Small>) -> BTreeMap<PathBuf, Vec<u8>> {
+    let path = tempfile::tempdir().unwrap();
+    run(method, path.path()).unwrap();
+    let results = results(path.path());
+    assert_eq!(results.len(), 3, "last, best and metrics.jsonl");
+    results
+}
+
+#[test]
+fn a_cached_run_is_the_live_run_byte_for_byte_with_one_view_and_with_a_bank() {
+    for data in [real_data(), bank()] {
+        let live = result_of(&method(data.clone(), 5).0);
+        let caches = tempfile::tempdir().unwrap();
+        let (mut cached, asked) = method(data, 5);
+        use_caches(&mut cached, &CacheConfig::dir(caches.path())).unwrap();
+        assert_eq!(cached.caches().count(), 4);
+        let before = asked.load(Ordering::Relaxed);
+        assert_eq!(result_of(&cached), live);
+        // A few black images, to learn the shapes; no sample any more.
+        assert!(asked.load(Ordering::Relaxed) - before <= 8);
+    }
+}
+
+/// The same, interrupted and taken up again, with caches that are opened anew.
+#[test]
+fn a_cached_run_that_was_interrupted_ends_in_the_same_bytes() {
+    let live = result_of(&method(bank(), 5).0);
+    let caches = tempfile::tempdir().unwrap();
+    let path = tempfile::tempdir().unwrap();
+    for steps in [3, 4] {
+        let (mut method, _) = method(bank(), 5);
+        use_caches(&mut method, &CacheConfig::dir(caches.path())).unwrap();
+        let flag = AtomicBool::new(false);
+        let mut stop = support::StopAfter { steps, flag: &flag };
+        let error = Runner::new(&open(path.path()), &flag).run(&method, &mut stop);
+        assert_eq!(error.unwrap_err().kind(), ErrorKind::Interrupted);
+    }
+    let (mut method, _) = method(bank(), 5);
+    use_caches(&mut method, &CacheConfig::dir(caches.path())).unwrap();
+    run(&method, path.path()).unwrap();
+    assert_eq!(results(path.path()), live);
+}
+
+#[test]
+fn one_set_of_caches_serves_every_seed_and_fewer_taps() {
+    let caches = tempfile::tempdir().unwrap();
+    let config = CacheConfig::dir(caches.path());
+    let (mut first, asked) = method(bank(), 0);
+    use_caches(&mut first, &config).unwrap();
+    let built = asked.load(Ordering::Relaxed);
+    assert!(built >= 2 * (2 * 80 + 40), "{built}");
+    for seed in 1..3 {
+        let (mut other, asked) = method(bank(), seed);
+        let live = result_of(&method(bank(), seed).0);
+        use_caches(&mut other, &config).unwrap();
+        assert!(asked.load(Ordering::Relaxed) <= 8);
+        assert_eq!(result_of(&other), live);
+    }
+    // Logits alone are in there, too.
+    let (fewer, asked) = method(bank(), 0);
+    let mut fewer = fewer.with_losses(vec![support::kd(2.0)]);
+    use_caches(&mut fewer, &config).unwrap();
+    assert!(asked.load(Ordering::Relaxed) <= 8);
+    assert_eq!(std::fs::read_dir(caches.path()).unwrap().count(), 4);
+}
+
+#[test]
+fn one_file_serves_one_teacher() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = CacheConfig::file(folder.path().join("teacher.kdcache"));
+    let of = |losses: Vec<LossConfig>| {
+        let teachers = vec![support::teacher(&Small::with_norms([5, 6], 10, 2))];
+        support::offline(
+            &Small::with_norms([3, 4], 10, 1),
+            real_data(),
+            steps(6),
+            teachers,
+            losses,
+        )
+    };
+    let mut cached = of(vec![support::kd(4.0)]);
+    use_caches(&mut cached, &config).unwrap();
+    assert_eq!(result_of(&cached), result_of(&of(vec![support::kd(4.0)])));
+    // A loss that reads what is not in it.
+    let mut more = of(losses(
+        "[[losses]]\nkind = \"hint\"\nstudent_tap = \"stem\"\n",
+    ));
+    let error = use_caches(&mut more, &config).unwrap_err();
+    assert!(
+        error.to_string().ends_with(
+            "is stale: what is kept is logits [10], wanted is stem [5, 26, 26]; remove the file to have it built again, \
+             or name another"
+        ),
+        "{error}"
+    );
+}
+
+/// Half precision is off by at most 2^-11 of a value, which the losses of a few steps show and no more.
+#[test]
+fn a_run_with_half_precision_is_near_the_live_one() {
+    let caches = tempfile::tempdir().unwrap();
+    let (mut half, _) = method(real_data(), 5);
+    use_caches(
+        &mut half,
+        &CacheConfig::dir(caches.path()).with_dtype(CacheDtype::F16),
+    )
+    .unwrap();
+    let (live, _) = method(real_data(), 5);
+    let (live, half) = (support::first_step(&live), support::first_step(&half));
+    let mut equal = true;
+    for (name, _) in &live {
+        let (exact, near) = (support::term(&live, name), support::term(&half, name));
+        assert!(
+            (exact - near).abs() <= 2e-3 * exact.abs(),
+            "{name}: {exact}, {near}"
+        );
+        equal &= exact.to_bits() == near.to_bits();
+    }
+    assert!(!equal, "nothing was rounded");
+}
+
+/// Turns the flag on when so many rows are built.
+struct StopAt<'a>(u64, &'a AtomicBool, Vec<u64>);
+
+impl CacheObserver for StopAt<'_> {
+    fn begun(&mut self, _path: &Path, _bytes: u64, done: u64, _rows: u64) {
+        self.2.push(done);
+    }
+
+    fn built(&mut self, done: u64, _rows: u64) {
+        if done >= self.0 {
+            self.1.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+#[test]
+fn a_build_that_was_interrupted_goes_on_and_gives_the_same_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = folder.path().join("whole");
+    let parts = folder.path().join("parts");
+    let (method, asked) = method(bank(), 0);
+    let stop = AtomicBool::new(false);
+    method
+        .build_cache(1, &whole, CacheDtype::F32, &mut (), &stop)
+        .unwrap();
+    let at_once = asked.swap(0, Ordering::Relaxed);
+    let mut begun = Vec::new();
+    for rows in [30, 100, 1000] {
+        let stop = AtomicBool::new(false);
+        let mut observer = StopAt(rows, &stop, Vec::new());
+        let built = method.build_cache(1, &parts, CacheDtype::F32, &mut observer, &stop);
+        assert_eq!(built.is_ok(), rows == 1000);
+        if let Err(error) = built {
+            assert_eq!(error.kind(), ErrorKind::Interrupted);
+            assert!(!parts.exists());
+        }
+        begun.extend(observer.2);
+    }
+    assert_eq!(begun, [0, 32, 112]);
+    assert_eq!(
+        std::fs::read(&whole).unwrap(),
+        std::fs::read(&parts).unwrap()
+    );
+    // Nothing was asked twice, but for the looks at a black image.
+    assert!(asked.load(Ordering::Relaxed) <= at_once + 16);
+}
+
+#[test]
+fn another_teacher_another_normalisation_and_other_data_make_a_file_stale() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("teacher.kdcache");
+    let config = CacheConfig::file(&path);
+    let network = Small::with_norms([5, 6], 10, 2);
+    let of = |network: &Small, seen: Normalisation, data: OfflineData| {
+        let teacher = FrozenTeacher::new(network, seen, &Device::flex());
+        let student = Small::with_norms([3, 4], 10, 1);
+        support::offline(
+            &student,
+            data,
+            steps(1),
+            vec![Box::new(teacher)],
+            vec![support::kd(4.0)],
+        )
+    };
+    let plain = || Normalisation::identity(1);
+    use_caches(&mut of(&network, plain(), real_data()), &config).unwrap();
+    use_caches(&mut of(&network, plain(), real_data()), &config).unwrap();
+
+    // One weight of one running variance.
+    let mut tensors = export(&network, Names::PyTorch);
+    let variance = tensors.get_mut("stem_norm.running_var").unwrap();
+    let mut values: Vec<f32> = variance.iter::<f32>().collect();
+    values[0] += 1e-6;
+    *variance = burn::tensor::TensorData::new(values, variance.shape().clone());
+    let other = import(&network, &tensors, Names::PyTorch, "other").unwrap();
+
+    let mut fewer = real_data();
+    fewer.train = fewer.train.per_class(7, 0).unwrap();
+    for (what, mut method) in [
+        ("the teacher is ", of(&other, plain(), real_data())),
+        (
+            "the teacher is ",
+            of(&network, normalisation(0.5, 1.0), real_data()),
+        ),
+        ("the data is ", of(&network, plain(), fewer)),
+        (
+            "the number of views is 1, wanted is 2",
+            of(&network, plain(), bank()),
+        ),
+    ] {
+        let error = use_caches(&mut method, &config).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Input, "{error}");
+        let text = error.to_string();
+        assert!(text.contains(&format!("is stale: {what}")), "{text}");
+        assert!(
+            text.ends_with("; remove the file to have it built again, or name another"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn what_cannot_be_cached_is_refused_in_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = CacheConfig::dir(folder.path());
+    let file = CacheConfig::file(folder.path().join("x"));
+    let refused = |method: &mut Offline<Small>, config: &CacheConfig, text: &str| {
+        let error = use_caches(method, config).unwrap_err();
+        assert_eq!(error.to_string(), text);
+        assert_eq!(error.kind(), ErrorKind::Usage);
+    };
+    let mut unlimited = bank();
+    unlimited.views = ViewPolicy::Unlimited;
+    refused(
+        &mut method(unlimited, 0).0,
+        &dir,
+        "`data.views` is \"unlimited\", and nothing that never comes again can be cached; set it to 1, or to the size of a \
+         bank",
+    );
+    let two = || method(real_data(), 0).0;
+    refused(
+        &mut two(),
+        &file,
+        "`cache.file` is one file, and there are several teachers; set `cache.dir` in its place",
+    );
+    refused(
+        &mut two(),
+        &CacheConfig::default(),
+        "`cache` needs `dir`, a folder of caches that recipes share, or `file`",
+    );
+    let mut both = dir.clone();
+    both.file.clone_from(&file.file);
+    refused(
+        &mut two(),
+        &both,
+        "`cache.file` and `cache.dir` exclude each other; keep one of them",
+    );
+    let student = Small::with_norms([3, 4], 10, 1);
+    let alone = vec![LossConfig::cross_entropy(1.0)];
+    refused(
+        &mut support::offline(&student, real_data(), steps(1), Vec::new(), alone),
+        &dir,
+        "`cache` needs a teacher; add one under `[[teachers]]`, or leave the table out",
+    );
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
