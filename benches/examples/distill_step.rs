@@ -3,15 +3,17 @@
 //! ```text
 //! distill_step --pair NAME --write FOLDER [--steps 3]                  initial weights, data, order, and what came of the steps
 //! distill_step --pair NAME [--warm-up 5] [--steps 30]                  the time of each step, peak memory
+//! distill_step --pair NAME --cache FOLDER ...                          the same, what the teacher says read from a cache there
 //! distill_step --pair NAME --breakdown [--warm-up 5] [--steps 30]      the time of each part of each step
 //! ```
 //!
-//! The last two print one JSON object. `RAYON_NUM_THREADS` sets the number of threads.
+//! All but the first print one JSON object. `RAYON_NUM_THREADS` sets the number of threads.
 
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use burn::tensor::{Device, TensorData};
@@ -23,6 +25,8 @@ use kd_core::{
     LossTerms, Method, Names, Normalisation, RunFolder, Tensors, export, write_atomically,
     write_tensors,
 };
+use kd_models::Network;
+use kd_offline::{CacheConfig, Offline};
 use serde_json::{Value, json};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -32,6 +36,7 @@ const BATCH_SIZE: usize = 64;
 struct Arguments {
     pair: Pair,
     write: Option<PathBuf>,
+    cache: Option<PathBuf>,
     steps: usize,
     warm_up: usize,
     breakdown: bool,
@@ -39,7 +44,7 @@ struct Arguments {
 
 impl Arguments {
     fn read() -> Result<Self> {
-        let (mut pair, mut write, mut steps, mut warm_up) = (None, None, None, 5);
+        let (mut pair, mut write, mut cache, mut steps, mut warm_up) = (None, None, None, None, 5);
         let mut breakdown = false;
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
@@ -47,6 +52,7 @@ impl Arguments {
             match word.as_str() {
                 "--pair" => pair = Some(Pair::find(&value()?)?),
                 "--write" => write = Some(PathBuf::from(value()?)),
+                "--cache" => cache = Some(PathBuf::from(value()?)),
                 "--steps" => steps = Some(value()?.parse()?),
                 "--warm-up" => warm_up = value()?.parse()?,
                 "--breakdown" => breakdown = true,
@@ -60,6 +66,7 @@ impl Arguments {
         Ok(Self {
             pair: pair.ok_or("`--pair` is missing")?,
             write,
+            cache,
             steps,
             warm_up,
             breakdown,
@@ -93,12 +100,12 @@ fn memory(field: &str) -> Option<u64> {
 /// student.
 fn run(
     setup: &Setup,
+    method: &Offline<Network>,
     steps: usize,
     mut each: impl FnMut(usize, LossTerms) -> Result<()>,
 ) -> Result<Tensors> {
     let folder = tempfile::tempdir()?;
     let folder = RunFolder::create(folder.path())?;
-    let method = setup.method();
     let mut phase = method.start(0, &folder)?;
     for step in 0..steps {
         let losses = phase.step(step_at(step, setup.steps_per_epoch()))?;
@@ -109,11 +116,18 @@ fn run(
 }
 
 fn time(setup: &Setup, arguments: &Arguments) -> Result<Value> {
+    let mut method = setup.method();
+    let started = Instant::now();
+    if let Some(folder) = &arguments.cache {
+        method.use_caches(&CacheConfig::dir(folder), &mut (), &AtomicBool::new(false))?;
+    }
+    let build_seconds = started.elapsed().as_secs_f64();
     let mut milliseconds = Vec::new();
     let mut last = Instant::now();
     let mut last_loss = None;
     run(
         setup,
+        &method,
         arguments.warm_up + arguments.steps,
         |step, losses| {
             let now = Instant::now();
@@ -126,7 +140,7 @@ fn time(setup: &Setup, arguments: &Arguments) -> Result<Value> {
         },
     )?;
     let last_loss = last_loss.and_then(|total| total.into_data().iter::<f64>().next());
-    Ok(json!({ "step_ms": milliseconds, "last_loss": last_loss }))
+    Ok(json!({ "step_ms": milliseconds, "last_loss": last_loss, "build_seconds": build_seconds }))
 }
 
 fn breakdown(setup: &Setup, arguments: &Arguments) -> Result<Value> {
@@ -176,7 +190,7 @@ fn write(setup: &Setup, folder: &Path, steps: usize) -> Result<()> {
     }
 
     let mut losses = Vec::new();
-    let after = run(setup, steps, |_, terms| {
+    let after = run(setup, &setup.method(), steps, |_, terms| {
         let terms = terms.into_iter().map(|(name, value)| {
             let value = value.into_data().iter::<f64>().next().unwrap_or(f64::NAN);
             (name, value)

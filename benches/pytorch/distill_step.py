@@ -11,12 +11,12 @@ For each pair of networks:
 1. kd writes the initial weights under PyTorch's names, the data, the order of the samples, and the losses and the student
    after a few steps. PyTorch, with networks written out here and in no other way connected, does the same steps, and both
    results are compared (see TOLERANCES). Nothing is timed if they differ.
-2. Each side runs the step many times, in processes of its own that alternate (kd, PyTorch, kd, PyTorch, ...), so that a
-   disturbance hits both. The median of all steps counts, and the largest peak memory (VmHWM) of the processes. A process
+2. Each side runs the step many times, in processes of its own that alternate (kd, kd with a teacher cache, PyTorch, kd,
+   ...), so that a disturbance hits all. The median of all steps counts, and the largest peak memory (VmHWM) of the processes. A process
    during which others kept more than a tenth of a core busy is done again, whatever it measured, up to `--attempts` times.
 3. Each side once more with a clock between the parts of the step.
 
-A step, in both: take 64 samples out of the data that lies in memory as bytes, make floats of them, normalise them for the
+A step, in all: take 64 samples out of the data that lies in memory as bytes, make floats of them, normalise them for the
 teacher and again for the student; teacher in evaluation mode without gradients; student; 0.1 cross-entropy + 0.9
 KL divergence at temperature 4 times 16; backward; SGD with momentum 0.9 and weight decay 5e-4.
 """
@@ -37,7 +37,11 @@ import time
 
 HERE = pathlib.Path(__file__).resolve()
 ROOT = HERE.parents[2]
-PAIRS = ["lenet5_to_lenet5_half", "lenet5_to_lenet5_half_rgb", "resnet20_to_resnet8"]
+PAIRS = ["lenet5_to_lenet5_half", "lenet5_to_lenet5_half_rgb", "resnet20_to_resnet8", "resnet32x4_to_resnet8x4"]
+# Who takes the step: kd with its teacher live, kd with what the teacher says read from a cache, PyTorch with its teacher live.
+SIDES = {"kd": "kd", "cached": "kd, cached", "torch": "PyTorch"}
+# Steps in an epoch of CIFAR's 50,000 images.
+EPOCH_STEPS = math.ceil(50_000 / 64)
 PARTS = ["loader", "teacher forward", "student forward", "losses", "backward", "optimizer"]
 # The largest difference allowed, as a share: for losses of the total loss, for tensors of the Euclidean norm.
 TOLERANCES = {
@@ -106,6 +110,42 @@ def child(folder, mode, threads, warm_up, steps, fault):
                 x = F.pad(x, (0, 0, 0, 0, self.new // 2, self.new - self.new // 2))
             return F.relu(y + x)
 
+    class ProjectedBlock(nn.Module):
+        def __init__(self, before, width, stride):
+            super().__init__()
+            self.conv1 = nn.Conv2d(before, width, 3, stride, 1, bias=False)
+            self.bn1 = nn.BatchNorm2d(width)
+            self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
+            self.bn2 = nn.BatchNorm2d(width)
+            if stride != 1 or before != width:
+                project = nn.Conv2d(before, width, 1, stride, bias=False)
+                self.downsample = nn.Sequential(project, nn.BatchNorm2d(width))
+            else:
+                self.downsample = nn.Identity()
+
+        def forward(self, x):
+            y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+            return F.relu(y + self.downsample(x))
+
+    class WideResNet(nn.Module):
+        """The ResNets `x4` of the CRD benchmark."""
+
+        def __init__(self, depth, channels, classes):
+            super().__init__()
+            blocks = (depth - 2) // 6
+            self.conv1 = nn.Conv2d(channels, 32, 3, 1, 1, bias=False)
+            self.bn1 = nn.BatchNorm2d(32)
+            for group, (before, width) in enumerate([(32, 64), (64, 128), (128, 256)]):
+                first = ProjectedBlock(before, width, 1 if group == 0 else 2)
+                rest = [ProjectedBlock(width, width, 1) for _ in range(blocks - 1)]
+                setattr(self, f"layer{group + 1}", nn.Sequential(first, *rest))
+            self.fc = nn.Linear(256, classes)
+
+        def forward(self, x):
+            x = F.relu(self.bn1(self.conv1(x)))
+            x = self.layer3(self.layer2(self.layer1(x)))
+            return self.fc(x.mean((2, 3)))
+
     class ResNet(nn.Module):
         def __init__(self, depth, channels, classes):
             super().__init__()
@@ -131,6 +171,9 @@ def child(folder, mode, threads, warm_up, steps, fault):
         if name.startswith("lenet5"):
             widths = [3, 8, 60, 42] if name.endswith("half") else [6, 16, 120, 84]
             made = LeNet(widths, channels, setup["classes"], height)
+        elif name.endswith("x4"):
+            depth = int(name.removeprefix("resnet").removesuffix("x4"))
+            made = WideResNet(depth, channels, setup["classes"])
         else:
             made = ResNet(int(name.removeprefix("resnet")), channels, setup["classes"])
         missing, unexpected = made.load_state_dict(load_file(folder / f"{role}.safetensors"), strict=False)
@@ -335,11 +378,15 @@ def measure(pair, kd, options, folder):
         print(f"{pair}: the check sees {fault}: {', '.join(seen)}", flush=True)
     if options.check_only:
         return None
-    result = {"pair": pair, "check": checked, "kd": [], "torch": []}
+    cache = ("--cache", folder / "cache")
+    print(f"{pair}: building the cache", flush=True)
+    built = run_quietly(kd_side(1, *cache), options)
+    result = {"pair": pair, "check": checked, "build_seconds": built["build_seconds"], **{side: [] for side in SIDES}}
     for _ in range(options.rounds):
         result["kd"].append(run_quietly(kd_side(options.steps), options))
+        result["cached"].append(run_quietly(kd_side(options.steps, *cache), options))
         result["torch"].append(run_quietly(torch_side("time", options.steps), options))
-    for process in result["kd"] + result["torch"]:
+    for process in (process for side in SIDES for process in result[side]):
         if not math.isfinite(process["last_loss"]):
             sys.exit(f"{pair}: the loss is {process['last_loss']} at the end; such a step is not what should be timed")
     result["parts"] = {
@@ -347,7 +394,8 @@ def measure(pair, kd, options, folder):
         "torch": run_quietly(torch_side("breakdown", options.steps), options),
     }
     summary = summarise(result)
-    print(f"{pair}: kd {summary['kd_ms']:.1f} ms, PyTorch {summary['torch_ms']:.1f} ms, ratio {summary['time']:.2f}", flush=True)
+    times = ", ".join(f"{name} {summary[f'{side}_ms']:.1f} ms" for side, name in SIDES.items())
+    print(f"{pair}: {times}; ratios {summary['time']:.2f} and {summary['cached_time']:.2f}", flush=True)
     return result, summary
 
 
@@ -362,15 +410,15 @@ def summarise(result):
     def mib(side, field):
         return max(process[field] for process in result[side]) / 1024
 
-    summary = {f"{side}_ms": middle(side) for side in ("kd", "torch")}
-    summary.update({f"{side}_spread": spread(side) for side in ("kd", "torch")})
-    for side in ("kd", "torch"):
+    summary = {f"{side}_ms": middle(side) for side in SIDES}
+    summary.update({f"{side}_spread": spread(side) for side in SIDES})
+    for side in SIDES:
         summary[f"{side}_peak"] = mib(side, "peak_kib")
         summary[f"{side}_resting"] = mib(side, "resting_kib")
     summary["time"] = summary["kd_ms"] / summary["torch_ms"]
     summary["memory"] = summary["kd_peak"] / summary["torch_peak"]
-    own = [summary[f"{side}_peak"] - summary[f"{side}_resting"] for side in ("kd", "torch")]
-    summary["own_memory"] = own[0] / own[1]
+    summary["cached_time"] = summary["cached_ms"] / summary["torch_ms"]
+    summary["cached_memory"] = summary["cached_peak"] / summary["torch_peak"]
     return summary
 
 
@@ -394,7 +442,9 @@ def versions(torch_version):
 
 def report(measured, options):
     others = [
-        process["others"] for result, _ in measured for process in [*result["kd"], *result["torch"], *result["parts"].values()]
+        process["others"]
+        for result, _ in measured
+        for process in [*(process for side in SIDES for process in result[side]), *result["parts"].values()]
     ]
     words = " ".join(["python3 benches/pytorch/distill_step.py", *sys.argv[1:]])
     torch_version = measured[0][0]["check"]["torch"]
@@ -410,7 +460,7 @@ def report(measured, options):
         f"- others on the machine kept {statistics.median(others):.2f} cores busy during the median process, {max(others):.2f} during"
         f" the worst (a process with more than {DISTURBED} was done again, at most {options.attempts} times in all)",
         "",
-        "Batch 64, 10 classes, teacher live, 0.1 cross-entropy + 0.9 KD at temperature 4, SGD with momentum 0.9 and weight",
+        "Batch 64, 10 classes, teacher live or (kd, cached) its logits read from a cache on disk, 0.1 cross-entropy + 0.9 KD at temperature 4, SGD with momentum 0.9 and weight",
         "decay 5e-4, data resident and not augmented.",
         f"{options.rounds} processes a side, in turn, each {options.warm_up} steps of warm-up and {options.steps} timed ones.",
         "",
@@ -435,29 +485,39 @@ def report(measured, options):
         "",
         "## Time of a step",
         "",
-        "Median of all timed steps, in milliseconds; in brackets the lowest and the highest median of a process.",
+        "Median of all timed steps, in milliseconds; in brackets the lowest and the highest median of a process. The last columns",
+        "are shares of PyTorch's time, its teacher live.",
         "",
-        "| pair | kd | PyTorch | kd / PyTorch |",
-        "|---|---:|---:|---:|",
+        "| pair | kd | kd, cached | PyTorch | kd / PyTorch | cached / PyTorch |",
+        "|---|---:|---:|---:|---:|---:|",
     ]
     for result, s in measured:
-        sides = " | ".join(
-            "{:.1f} ({:.1f} to {:.1f})".format(s[f"{side}_ms"], *s[f"{side}_spread"]) for side in ("kd", "torch")
-        )
-        lines.append(f"| `{result['pair']}` | {sides} | **{s['time']:.2f}** |")
+        sides = " | ".join("{:.1f} ({:.1f} to {:.1f})".format(s[f"{side}_ms"], *s[f"{side}_spread"]) for side in SIDES)
+        lines.append(f"| `{result['pair']}` | {sides} | **{s['time']:.2f}** | **{s['cached_time']:.2f}** |")
+    lines += [
+        "",
+        f"An epoch of 50,000 images has {EPOCH_STEPS} such steps. In seconds, and what it takes to build the cache once, as measured on",
+        "the data of the steps (2,048 images, one view) and scaled to 50,000:",
+        "",
+        "| pair | kd | kd, cached | PyTorch | building the cache |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for result, s in measured:
+        sides = " | ".join(f"{s[f'{side}_ms'] * EPOCH_STEPS / 1e3:.0f}" for side in SIDES)
+        lines.append(f"| `{result['pair']}` | {sides} | {result['build_seconds'] * 50_000 / 2048:.0f} |")
     lines += [
         "",
         "## Peak memory",
         "",
         "VmHWM of the process in MiB; in brackets what it held before it made a network or read data (for PyTorch: after its",
-        "imports). The last column compares what came on top of that.",
+        "imports).",
         "",
-        "| pair | kd | PyTorch | kd / PyTorch | without what it began with |",
-        "|---|---:|---:|---:|---:|",
+        "| pair | kd | kd, cached | PyTorch | kd / PyTorch | cached / PyTorch |",
+        "|---|---:|---:|---:|---:|---:|",
     ]
     for result, s in measured:
-        sides = " | ".join("{:.0f} ({:.0f})".format(s[f"{side}_peak"], s[f"{side}_resting"]) for side in ("kd", "torch"))
-        lines.append(f"| `{result['pair']}` | {sides} | **{s['memory']:.2f}** | {s['own_memory']:.2f} |")
+        sides = " | ".join("{:.0f} ({:.0f})".format(s[f"{side}_peak"], s[f"{side}_resting"]) for side in SIDES)
+        lines.append(f"| `{result['pair']}` | {sides} | **{s['memory']:.2f}** | **{s['cached_memory']:.2f}** |")
     lines += [
         "",
         "## Where the time goes",
