@@ -1,1 +1,19 @@
 #![doc = include_str!("../README.md")]
+//!
+//! # Map of the crate
+//!
+//! | module | holds |
+//! |---|---|
+//! | `stats` | mean and spread over seeds, paired differences with their interval |
+//! | `table` | Markdown tables with footnotes |
+//! | `plot` | SVG pictures: lines, dots with spread, confusion matrices |
+
+mod error;
+mod plot;
+mod stats;
+mod table;
+
+pub use error::{Error, Result};
+pub use plot::{ConfusionPlot, DotPlot, LinePlot, Scale, Series};
+pub use stats::{PairedDifference, Summary, student_t_quantile};
+pub use table::{Align, Table};
