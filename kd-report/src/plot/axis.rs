@@ -150,10 +150,10 @@ fn linear_ticks(low: f64, high: f64, step: f64) -> Vec<Tick> {
     (0..=count)
         .map(|index| {
             let value = (first + index as f64) * step;
-            let label = if largest >= 1e6 || largest < 1e-4 {
-                scientific(value)
-            } else {
+            let label = if (1e-4..1e6).contains(&largest) {
                 format!("{value:.decimals$}")
+            } else {
+                scientific(value)
             };
             Tick {
                 value,

@@ -58,7 +58,7 @@ fn within(angle: f64, freedom: usize) -> f64 {
     let (sin, cos) = angle.sin_cos();
     // The terms are cos^k times a product of fractions, for even k or for odd k below the degrees of freedom.
     let odd = freedom % 2 == 1;
-    let mut power = if odd { 1 } else { 0 };
+    let mut power = usize::from(odd);
     let mut term = if odd { cos } else { 1.0 };
     let mut sum = 0.0;
     while power + 2 <= freedom {
