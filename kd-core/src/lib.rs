@@ -5,6 +5,7 @@ mod cache;
 mod cost;
 mod data;
 mod device;
+mod epoch_log;
 mod error;
 mod evaluate;
 mod fold;
@@ -46,6 +47,7 @@ pub use state::{
 };
 pub use suggest::nearest;
 
+pub use epoch_log::EpochLog;
 pub use optim::{NamedGradients, Optimizer, OptimizerConfig};
 pub use phase::{LossTerms, Method, Metrics, Phase, PhaseState, Plan, Selection, StepContext};
 pub use recipe::read_recipe;

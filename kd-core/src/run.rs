@@ -19,7 +19,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::state::{hex, write_atomically};
-use crate::{Error, Metrics, PhaseState, Result, Tensors, read_tensors, write_tensors};
+use crate::{EpochLog, Error, Metrics, PhaseState, Result, Tensors, read_tensors, write_tensors};
 
 /// The folder of a run, held by one process at a time.
 #[derive(Debug)]
@@ -342,8 +342,10 @@ impl MetricsLog {
         Ok(self.bytes)
     }
 
-    pub(crate) fn append(&mut self, line: &Value) -> Result<()> {
-        let line = format!("{line}\n");
+    pub(crate) fn append(&mut self, epoch: &EpochLog) -> Result<()> {
+        let mut line =
+            serde_json::to_string(epoch).map_err(|error| Error::method("metrics.jsonl", error))?;
+        line.push('\n');
         self.file
             .write_all(line.as_bytes())
             .map_err(Error::io("write", &self.path))?;

@@ -4,11 +4,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use burn::tensor::Tensor;
-use serde_json::{Map, Value, json};
 
 use crate::phase::{LossTerms, Method, Metrics, Phase, Plan, StepContext};
 use crate::run::{Best, Checkpoint, Kept, MetricsLog, PhaseOutcome, RunFolder};
-use crate::{Error, Result};
+use crate::{EpochLog, Error, Result};
 
 /// A checkpoint is written at the latest after this many seconds of work.
 const CHECKPOINT_SECONDS: f64 = 60.0;
@@ -24,12 +23,43 @@ pub trait Observer {
     /// An evaluation is done.
     fn evaluated(&mut self, _phase: &str, _epoch: usize, _metrics: &Metrics, _is_best: bool) {}
 
+    /// An epoch is done and logged.
+    fn epoch_done(&mut self, _epoch: &EpochLog) {}
+
     /// A phase is done.
     fn phase_done(&mut self, _outcome: &PhaseOutcome) {}
 }
 
 /// An observer that looks at nothing.
 impl Observer for () {}
+
+/// Two observers, of whom the first is told first.
+impl<A: Observer + ?Sized, B: Observer + ?Sized> Observer for (&mut A, &mut B) {
+    fn phase_started(&mut self, phase: &str, plan: &Plan, step: usize) {
+        self.0.phase_started(phase, plan, step);
+        self.1.phase_started(phase, plan, step);
+    }
+
+    fn step_done(&mut self, at: StepContext, losses: Option<&Metrics>) {
+        self.0.step_done(at, losses);
+        self.1.step_done(at, losses);
+    }
+
+    fn evaluated(&mut self, phase: &str, epoch: usize, metrics: &Metrics, is_best: bool) {
+        self.0.evaluated(phase, epoch, metrics, is_best);
+        self.1.evaluated(phase, epoch, metrics, is_best);
+    }
+
+    fn epoch_done(&mut self, epoch: &EpochLog) {
+        self.0.epoch_done(epoch);
+        self.1.epoch_done(epoch);
+    }
+
+    fn phase_done(&mut self, outcome: &PhaseOutcome) {
+        self.0.phase_done(outcome);
+        self.1.phase_done(outcome);
+    }
+}
 
 /// Runs a method in a run folder, from its beginning or from its last checkpoint.
 #[derive(Debug)]
@@ -206,18 +236,13 @@ impl UnderWay<'_> {
     ) -> Result<()> {
         let due = (at.epoch + 1).is_multiple_of(plan.eval_every)
             || self.checkpoint.step == plan.total_steps;
-        let mut line = Map::new();
-        line.insert("phase".into(), json!(self.checkpoint.phase));
-        line.insert("epoch".into(), json!(at.epoch));
-        line.insert("step".into(), json!(self.checkpoint.step));
-        line.insert("lr".into(), json!(at.lr));
         let count = self.checkpoint.loss_count.max(1) as f64;
         let means: Metrics = std::mem::take(&mut self.checkpoint.loss_sums)
             .into_iter()
             .map(|(term, sum)| (term, sum / count))
             .collect();
         self.checkpoint.loss_count = 0;
-        line.insert("train".into(), json!(means));
+        let mut evaluation = None;
         if due {
             let metrics = phase.evaluate()?;
             if let Some((name, &value)) = metrics.iter().find(|(_, value)| !value.is_finite()) {
@@ -229,11 +254,21 @@ impl UnderWay<'_> {
                     .keep(&self.checkpoint.phase, Kept::Best, &phase.result())?;
             }
             observer.evaluated(&self.checkpoint.phase, at.epoch, &metrics, better);
-            line.insert("evaluation".into(), json!(metrics));
+            evaluation = Some(metrics);
         }
         let seconds = self.checkpoint.seconds + self.since.elapsed().as_secs_f64();
-        line.insert("seconds".into(), json!((seconds * 1e3).round() / 1e3));
-        self.log.append(&Value::Object(line))
+        let epoch = EpochLog {
+            phase: self.checkpoint.phase.clone(),
+            epoch: at.epoch,
+            step: self.checkpoint.step,
+            lr: at.lr,
+            train: means,
+            evaluation,
+            seconds: (seconds * 1e3).round() / 1e3,
+        };
+        self.log.append(&epoch)?;
+        observer.epoch_done(&epoch);
+        Ok(())
     }
 
     /// Notes an evaluation and says whether it is the best so far.

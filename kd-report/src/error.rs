@@ -65,6 +65,14 @@ pub enum Error {
         /// What the library says.
         problem: String,
     },
+    /// TensorBoard's event file cannot be written.
+    #[error("event file `{}`: {problem}; the run goes on without it", path.display())]
+    Events {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What went wrong.
+        problem: String,
+    },
     /// A file cannot be read or written, or does not hold what it should.
     #[error(transparent)]
     Core(#[from] kd_core::Error),
