@@ -7,16 +7,19 @@
 //! | `stats` | mean and spread over seeds, paired differences with their interval |
 //! | `table` | Markdown tables with footnotes |
 //! | `plot` | SVG pictures: lines, dots with spread, confusion matrices |
+//! | `report` | what a run came to, as a page with pictures |
 //! | `tensorboard` | an observer of a run that writes TensorBoard's event files |
 
 mod error;
 mod plot;
+mod report;
 mod stats;
 mod table;
 mod tensorboard;
 
 pub use error::{Error, Result};
 pub use plot::{ConfusionPlot, DotPlot, LinePlot, Scale, Series};
+pub use report::{Answer, Predictions, RunReport, Sample};
 pub use stats::{PairedDifference, Summary, student_t_quantile};
 pub use table::{Align, Table};
 pub use tensorboard::TensorBoard;

@@ -78,7 +78,7 @@ impl TensorBoard {
 
 impl Observer for TensorBoard {
     fn phase_started(&mut self, phase: &str, _plan: &Plan, step: usize) {
-        self.phase = phase.to_owned();
+        phase.clone_into(&mut self.phase);
         self.last = None;
         if self.log.is_none() && self.failure.is_none() {
             match Log::begin(&self.run, phase, step) {
@@ -265,7 +265,7 @@ fn read(files: &[PathBuf], phase: &str, step: usize) -> Vec<Event> {
     files
         .iter()
         .filter_map(|file| EventIter::open(file, config.clone()).ok())
-        .flat_map(|events| events.map_while(|event| event.ok()))
+        .flat_map(|events| events.map_while(std::result::Result::ok))
         .filter(is_kept)
         .collect()
 }

@@ -1,0 +1,166 @@
+//! What a run came to, as a page with pictures.
+
+mod calibration;
+mod classes;
+mod curves;
+mod page;
+mod predictions;
+mod teacher;
+
+use std::path::Path;
+
+use kd_core::EpochLog;
+
+use crate::{Align, Error, Result, Table};
+use page::{Page, plain};
+
+pub use predictions::{Answer, Predictions, Sample};
+
+/// The report of a run: `report.md` with its pictures in `report/`.
+///
+/// It is put together from what there is; a run that is not done, or of a method that makes no classifier, has fewer sections.
+///
+/// # Examples
+///
+/// ```no_run
+/// use std::path::Path;
+/// use kd_core::EpochLog;
+/// use kd_report::RunReport;
+///
+/// let run = Path::new("runs/student-seed0");
+/// RunReport::new("student-seed0")
+///     .with_fact("student", "resnet8x4")
+///     .with_epochs(EpochLog::read_all(run)?)
+///     .write(run)?;
+/// # Ok::<(), kd_report::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct RunReport {
+    title: String,
+    remarks: Vec<String>,
+    facts: Vec<(String, String)>,
+    costs: Vec<(String, String)>,
+    epochs: Vec<EpochLog>,
+    predictions: Option<(Predictions, Vec<String>)>,
+    recipe: Option<String>,
+}
+
+impl RunReport {
+    /// A report without content.
+    pub fn new(title: impl Into<String>) -> Self {
+        Self {
+            title: title.into(),
+            ..Self::default()
+        }
+    }
+
+    /// With a sentence below the title, such as that the run is not done.
+    #[must_use]
+    pub fn with_remark(mut self, text: impl Into<String>) -> Self {
+        self.remarks.push(text.into());
+        self
+    }
+
+    /// With a line of what was run: network, data, teacher, seed, device, ...
+    #[must_use]
+    pub fn with_fact(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.facts.push((name.into(), value.into()));
+        self
+    }
+
+    /// With a line of what it took: parameters, time, memory, ...
+    #[must_use]
+    pub fn with_cost(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.costs.push((name.into(), value.into()));
+        self
+    }
+
+    /// With what the epochs came to.
+    #[must_use]
+    pub fn with_epochs(mut self, epochs: Vec<EpochLog>) -> Self {
+        self.epochs = epochs;
+        self
+    }
+
+    /// With what the student, and its teacher if there is one, say of held-out samples. Classes without a name are shown by
+    /// number.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Length`] if there are names, but not one for each class.
+    pub fn with_predictions(
+        mut self,
+        predictions: Predictions,
+        class_names: Option<&[String]>,
+    ) -> Result<Self> {
+        let names = match class_names {
+            Some(names) if names.len() != predictions.classes => {
+                return Err(Error::Length {
+                    what: "names of classes".into(),
+                    expected: predictions.classes,
+                    found: names.len(),
+                    remedy: "give one for each class, or none".into(),
+                });
+            }
+            Some(names) => names.to_vec(),
+            None => (0..predictions.classes)
+                .map(|class| class.to_string())
+                .collect(),
+        };
+        self.predictions = Some((predictions, names));
+        Ok(self)
+    }
+
+    /// With the recipe at the end, as the run has it.
+    #[must_use]
+    pub fn with_recipe(mut self, text: impl Into<String>) -> Self {
+        self.recipe = Some(text.into());
+        self
+    }
+
+    /// Writes `report.md` and the pictures in `report/` into a folder, over those of an earlier report.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be written, or a metric is not a finite number.
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        let mut page = Page::default();
+        page.heading(1, &self.title);
+        for remark in &self.remarks {
+            page.paragraph(&plain(remark));
+        }
+        if !self.facts.is_empty() {
+            page.heading(2, "What was run");
+            page.table(&list(&self.facts)?);
+        }
+        if !self.epochs.is_empty() || !self.costs.is_empty() {
+            page.heading(2, "Results");
+            curves::results(&mut page, &self.epochs)?;
+            page.table(&list(&self.costs)?);
+        }
+        if !self.epochs.is_empty() {
+            page.heading(2, "Over the epochs");
+            curves::curves(&mut page, &self.epochs)?;
+        }
+        let said = self.predictions.as_ref();
+        if let Some((said, names)) = said.filter(|(said, _)| !said.samples.is_empty()) {
+            classes::classes(&mut page, said, names)?;
+            teacher::teacher(&mut page, said, names)?;
+            calibration::calibration(&mut page, said)?;
+        }
+        if let Some(recipe) = &self.recipe {
+            page.heading(2, "Recipe");
+            page.verbatim("toml", recipe);
+        }
+        page.write(folder)
+    }
+}
+
+/// A table of names and values.
+fn list(entries: &[(String, String)]) -> Result<Table> {
+    let mut table = Table::new([("", Align::Left), ("", Align::Left)]);
+    for (name, value) in entries {
+        table.row([name, value])?;
+    }
+    Ok(table)
+}

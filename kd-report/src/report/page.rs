@@ -1,0 +1,162 @@
+//! A Markdown page and its pictures.
+
+use std::path::Path;
+
+use kd_core::write_atomically;
+
+use crate::{Error, Result, Table};
+
+/// The folder of the pictures beside the page.
+const PICTURES: &str = "report";
+
+/// A page that is being put together.
+#[derive(Debug, Default)]
+pub(super) struct Page {
+    text: String,
+    pictures: Vec<(String, String)>,
+}
+
+impl Page {
+    pub(super) fn heading(&mut self, level: usize, text: &str) {
+        self.paragraph(&format!("{} {}", "#".repeat(level), plain(text)));
+    }
+
+    /// Adds Markdown with an empty line after it.
+    pub(super) fn paragraph(&mut self, text: &str) {
+        self.text.push_str(text.trim_end());
+        self.text.push_str("\n\n");
+    }
+
+    pub(super) fn table(&mut self, table: &Table) {
+        if !table.is_empty() {
+            self.paragraph(&table.to_string());
+        }
+    }
+
+    /// Adds a picture as a file `name.svg`.
+    pub(super) fn picture(&mut self, name: &str, about: &str, svg: String) {
+        let file = format!("{name}.svg");
+        let about = plain(&about.replace(['[', ']'], ""));
+        self.paragraph(&format!("![{about}]({PICTURES}/{file})"));
+        self.pictures.push((file, svg));
+    }
+
+    /// Adds text as it is.
+    pub(super) fn verbatim(&mut self, language: &str, text: &str) {
+        // A fence is longer than any that the text holds.
+        let longest = text.split(|character| character != '`').map(str::len).max();
+        let fence = "`".repeat(longest.unwrap_or(0).max(2) + 1);
+        self.paragraph(&format!("{fence}{language}\n{}\n{fence}", text.trim_end()));
+    }
+
+    /// Writes the pictures into `report/` and then `report.md`; pictures of an earlier report that this one does not have are
+    /// removed.
+    pub(super) fn write(&self, folder: &Path) -> Result<()> {
+        let place = folder.join(PICTURES);
+        std::fs::create_dir_all(&place).map_err(kd_core::Error::io("create", &place))?;
+        for (file, svg) in &self.pictures {
+            write_atomically(&place.join(file), svg.as_bytes())?;
+        }
+        let page = format!("{}\n", self.text.trim_end());
+        write_atomically(&folder.join("report.md"), page.as_bytes())?;
+        self.remove_old(&place).map_err(Error::from)
+    }
+
+    fn remove_old(&self, place: &Path) -> kd_core::Result<()> {
+        let entries = std::fs::read_dir(place).map_err(kd_core::Error::io("read", place))?;
+        for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+            let is_picture = path.extension().is_some_and(|extension| extension == "svg");
+            let name = path.file_name().and_then(|name| name.to_str());
+            let is_ours =
+                name.is_some_and(|name| self.pictures.iter().any(|(file, _)| file == name));
+            if is_picture && !is_ours {
+                std::fs::remove_file(&path).map_err(kd_core::Error::io("remove", &path))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Text that Markdown takes as text.
+pub(super) fn plain(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '#' | '|' => out.extend(['\\', character]),
+            control if control.is_control() => out.push(' '),
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+/// A name that can be a file's.
+pub(super) fn slug(name: &str) -> String {
+    let safe = |character: char| {
+        if character.is_ascii_alphanumeric() || matches!(character, '-' | '_') {
+            character
+        } else {
+            '-'
+        }
+    };
+    name.chars().map(safe).collect()
+}
+
+/// A share as a percentage.
+pub(super) fn percent(share: f64) -> String {
+    format!("{:.2} %", 100.0 * share)
+}
+
+/// A count with thousands set apart.
+pub(super) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fence_is_longer_than_those_inside() {
+        let mut page = Page::default();
+        page.verbatim("toml", "a = '''\n````\n'''\n");
+        assert_eq!(page.text, "`````toml\na = '''\n````\n'''\n`````\n\n");
+    }
+
+    #[test]
+    fn only_pictures_of_an_earlier_report_are_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("report");
+        std::fs::create_dir(&place).unwrap();
+        std::fs::write(place.join("old.svg"), "").unwrap();
+        std::fs::write(place.join("notes.txt"), "").unwrap();
+        let mut page = Page::default();
+        page.picture("new", "a [b]", "<svg/>".into());
+        page.write(folder.path()).unwrap();
+        assert!(!place.join("old.svg").exists() && place.join("notes.txt").exists());
+        assert!(place.join("new.svg").exists());
+        let text = std::fs::read_to_string(folder.path().join("report.md")).unwrap();
+        assert_eq!(text, "![a b](report/new.svg)\n");
+    }
+
+    #[test]
+    fn numbers_and_names() {
+        assert_eq!(
+            (count(1_234_567), count(12)),
+            ("1,234,567".into(), "12".into())
+        );
+        assert_eq!(
+            (percent(0.5), slug("a/b c")),
+            ("50.00 %".into(), "a-b-c".into())
+        );
+        assert_eq!(plain("a_b<c>\n"), "a\\_b\\<c> ");
+    }
+}

@@ -1,0 +1,120 @@
+//! The student beside its teacher.
+
+use super::page::{Page, count, percent};
+use super::predictions::{Predictions, Sample};
+use crate::{Align, Result, Table};
+
+const SAMPLES: usize = 10;
+/// Of more classes than this, those are listed where the two differ most.
+const CLASSES: usize = 20;
+
+/// Agreement, where each beats the other by class, and the clearest samples.
+pub(super) fn teacher(page: &mut Page, said: &Predictions, names: &[String]) -> Result<()> {
+    let (student, Some(teacher)) = (said.student()?, said.teacher()?) else {
+        return Ok(());
+    };
+    page.heading(2, "Student and teacher");
+    let (ahead, behind) = (said.student_beats_teacher(), said.teacher_beats_student());
+    if let Some(compared) = student.teacher {
+        page.paragraph(&format!(
+            "They give the same answer to {} of {} samples; the mean divergence KL(teacher || student) is {:.4} nats. \
+             The teacher's accuracy is {}. The student is right and the teacher wrong on {}, the reverse on {}.",
+            percent(compared.agreement),
+            count(student.count),
+            compared.kl,
+            percent(teacher.accuracy),
+            count(ahead.len() as u64),
+            count(behind.len() as u64),
+        ));
+    }
+    by_class(page, said, names, [&ahead, &behind])?;
+    list(
+        page,
+        "Where the student beats the teacher most clearly",
+        &ahead,
+        names,
+    )?;
+    list(
+        page,
+        "Where the teacher beats the student most clearly",
+        &behind,
+        names,
+    )
+}
+
+fn by_class(
+    page: &mut Page,
+    said: &Predictions,
+    names: &[String],
+    [ahead, behind]: [&[&Sample]; 2],
+) -> Result<()> {
+    let of_class = |samples: &[&Sample], class: usize| {
+        let samples = samples.iter().filter(|sample| sample.target == class);
+        samples.count() as u64
+    };
+    let mut rows: Vec<(usize, u64, u64, u64)> = (0..said.classes)
+        .map(|class| {
+            let total = said.samples.iter().filter(|sample| sample.target == class);
+            let total = total.count() as u64;
+            (
+                class,
+                total,
+                of_class(ahead, class),
+                of_class(behind, class),
+            )
+        })
+        .filter(|&(_, total, _, _)| total > 0)
+        .collect();
+    if rows.len() > CLASSES {
+        rows.sort_by_key(|&(class, _, ahead, behind)| {
+            (std::cmp::Reverse(ahead.abs_diff(behind)), class)
+        });
+        rows.truncate(CLASSES);
+        page.paragraph(&format!("The {CLASSES} classes where they differ most:"));
+    }
+    let mut table = Table::new([
+        ("class", Align::Left),
+        ("samples", Align::Right),
+        ("only the student is right", Align::Right),
+        ("only the teacher is right", Align::Right),
+    ]);
+    for (class, total, ahead, behind) in rows {
+        let numbers = [total, ahead, behind].map(count);
+        table.row(std::iter::once(names[class].clone()).chain(numbers))?;
+    }
+    page.table(&table);
+    Ok(())
+}
+
+fn list(page: &mut Page, heading: &str, samples: &[&Sample], names: &[String]) -> Result<()> {
+    if samples.is_empty() {
+        return Ok(());
+    }
+    page.heading(3, heading);
+    page.paragraph(
+        "The number of a sample is its place in the data set, from 0; the probability is that of its class.",
+    );
+    let mut table = Table::new([
+        ("sample", Align::Right),
+        ("class", Align::Left),
+        ("student says", Align::Left),
+        ("probability", Align::Right),
+        ("teacher says", Align::Left),
+        ("probability", Align::Right),
+    ]);
+    for sample in samples.iter().take(SAMPLES) {
+        let (Some(student), Some(teacher)) = (sample.student, sample.teacher) else {
+            continue;
+        };
+        table.row([
+            sample.id.to_string(),
+            names[sample.target].clone(),
+            names[student.class].clone(),
+            format!("{:.3}", student.of_target),
+            names[teacher.class].clone(),
+            format!("{:.3}", teacher.of_target),
+        ])?;
+    }
+    page.table(&table);
+    Ok(())
+}
