@@ -43,6 +43,13 @@ pub(crate) enum Command {
         #[command(flatten)]
         machine: MachineOptions,
     },
+    /// Write the report of a run again, also of one that is not done
+    Report {
+        /// The run folder
+        folder: PathBuf,
+        #[command(flatten)]
+        machine: MachineOptions,
+    },
     /// Measure a trained network on a data set
     Eval {
         /// The model folder, or the folder of a run

@@ -9,10 +9,13 @@ use kd_core::{
     DataRoots, DeviceName, Error, Kept, Names, Observer, Result, RunFolder, Runner, import,
 };
 use kd_models::{Network, NetworkSpec, save_model};
+use kd_report::TensorBoard;
 use serde::{Deserialize, Serialize};
 
 use crate::memory::peak_memory_bytes;
 use crate::method::{AnyRecipe, Context, MadeModel, Methods, Prepared};
+use crate::output;
+use crate::report::{self, Seen};
 
 /// The folder of a run that holds the network after the last epoch.
 pub(crate) const MODEL: &str = "model";
@@ -59,6 +62,7 @@ pub(crate) struct Job {
     recipe: Box<dyn AnyRecipe>,
     prepared: Prepared,
     inputs: Inputs,
+    seen: Seen,
     device: Device,
 }
 
@@ -83,6 +87,7 @@ impl Job {
             recipe,
             prepared,
             inputs,
+            seen: context.seen(),
             device: context.device().clone(),
         })
     }
@@ -156,6 +161,11 @@ impl Job {
         &self.device
     }
 
+    /// The data and the teachers.
+    pub(crate) fn seen(&self) -> &Seen {
+        &self.seen
+    }
+
     /// Trained parameters beside the student's.
     pub(crate) fn extra_parameters(&self) -> usize {
         self.prepared.extra_parameters
@@ -168,7 +178,13 @@ impl Job {
         stop: &AtomicBool,
         observer: &mut dyn Observer,
     ) -> Result<Outcome> {
-        let outcomes = Runner::new(folder, stop).run(self.prepared.method.as_ref(), observer)?;
+        let method = self.prepared.method.as_ref();
+        let mut tensorboard = TensorBoard::new(folder.path());
+        let outcomes = Runner::new(folder, stop).run(method, &mut (observer, &mut tensorboard));
+        if let Err(error) = tensorboard.finish() {
+            output::notice(&format!("TensorBoard's log has ended early: {error}"));
+        }
+        let outcomes = outcomes?;
         let Some(last) = outcomes.last() else {
             return Err(Error::Run {
                 path: folder.path().into(),
@@ -203,6 +219,13 @@ impl Job {
         let json = serde_json::to_vec_pretty(&outcome)
             .map_err(|error| Error::method("outcome.json", error))?;
         folder.write("outcome.json", &json)?;
+        // The run is done, whatever becomes of its report.
+        if let Err(error) = report::write(folder.path(), Ok(self)) {
+            let run = folder.path().display();
+            output::notice(&format!(
+                "the report was not written: {error}; `kd report {run}` makes it again"
+            ));
+        }
         Ok(outcome)
     }
 

@@ -9,6 +9,7 @@
 //! | `methods` | one file a method |
 //! | `parts` | the tables that recipes share: data, networks, teachers |
 //! | `job` | a recipe made into a run |
+//! | `report` | what a run came to, as a page |
 //! | `commands` | one file a command |
 //! | `output`, `progress`, `memory` | what a person sees |
 
@@ -21,6 +22,7 @@ mod methods;
 mod output;
 mod parts;
 mod progress;
+mod report;
 
 use std::process::ExitCode;
 

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::parts::{DataFacts, DataRecipe, LoadedData, LoadedTeacher, TeacherRecipe};
+use crate::report::Seen;
 
 /// A recipe that the command can run: one experiment of one method.
 ///
@@ -112,6 +113,7 @@ pub struct Context {
     device: Device,
     roots: DataRoots,
     inputs: RefCell<BTreeMap<String, String>>,
+    seen: RefCell<Seen>,
 }
 
 impl Context {
@@ -120,6 +122,7 @@ impl Context {
             device,
             roots,
             inputs: RefCell::default(),
+            seen: RefCell::default(),
         }
     }
 
@@ -147,6 +150,9 @@ impl Context {
         let data = recipe.load(&self.roots)?;
         self.note_input("the training data", data.train.hash());
         self.note_input("the held-out data", data.held_out.hash());
+        let mut seen = self.seen.borrow_mut();
+        seen.train = Some(data.train.clone());
+        seen.held_out = Some(data.held_out.clone());
         Ok(data)
     }
 
@@ -161,12 +167,20 @@ impl Context {
         data: &DataFacts,
     ) -> Result<Vec<Box<dyn Teacher>>> {
         let load = |(index, recipe): (usize, &TeacherRecipe)| {
-            let LoadedTeacher { network, config } = recipe.load(data, &self.device)?;
+            let loaded = recipe.load(data, &self.device)?;
+            let seen = (recipe.model.display().to_string(), loaded.clone());
+            self.seen.borrow_mut().teachers.push(seen);
+            let LoadedTeacher { network, config } = loaded;
             let teacher = FrozenTeacher::new(&network, config.normalisation, &self.device);
             self.note_input(format!("teacher {index}"), teacher.hash());
             Ok(Box::new(teacher) as Box<dyn Teacher>)
         };
         recipes.iter().enumerate().map(load).collect()
+    }
+
+    /// What was read so far, for the report.
+    pub(crate) fn seen(&self) -> Seen {
+        self.seen.borrow().clone()
     }
 
     /// What was read so far, by hash.

@@ -24,6 +24,9 @@ const DISTILLED: &str = include_str!("demo/distilled.toml");
 /// The part that learns from the first.
 const DISTILLED_TITLE: &str = "student distilled";
 
+/// The folders of the three parts.
+pub(super) const PARTS: [&str; 3] = ["teacher", "student-alone", "student-distilled"];
+
 /// The file that makes a folder a demo's.
 const MARK: &str = "demo.json";
 
@@ -101,9 +104,9 @@ fn all_three(
          students from 100 a class\nfor 100 epochs; all are measured on 2,000 test images.",
     );
     let parts = [
-        ("teacher", "teacher", TEACHER),
-        ("student alone", "student-alone", STUDENT),
-        (DISTILLED_TITLE, "student-distilled", DISTILLED),
+        ("teacher", PARTS[0], TEACHER),
+        ("student alone", PARTS[1], STUDENT),
+        (DISTILLED_TITLE, PARTS[2], DISTILLED),
     ];
     let parts = parts
         .into_iter()

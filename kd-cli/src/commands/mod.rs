@@ -6,6 +6,7 @@ mod eval;
 mod methods;
 mod models;
 mod recipe;
+mod report;
 mod resume;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub(crate) fn run(args: Args, methods: &Methods) -> Result<()> {
         Command::Demo { run, seed, epochs } => demo::run(methods, &run, seed, epochs),
         Command::Train(options) => recipe::run(methods, &options, Verb::Train),
         Command::Distill(options) => recipe::run(methods, &options, Verb::Distill),
+        Command::Report { folder, machine } => report::run(methods, &folder, &machine),
         Command::Resume { folder, machine } => resume::run(methods, &folder, &machine),
         Command::Eval {
             model,

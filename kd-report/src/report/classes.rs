@@ -12,7 +12,9 @@ const CONFUSIONS: usize = 10;
 pub(super) fn classes(page: &mut Page, said: &Predictions, names: &[String]) -> Result<()> {
     page.heading(2, "Classes");
     let own = said.confusion().recalls();
-    let teacher = said.teacher_confusion().map(kd_core::ConfusionMatrix::recalls);
+    let teacher = said
+        .teacher_confusion()
+        .map(kd_core::ConfusionMatrix::recalls);
     let mut shown: Vec<usize> = (0..said.classes)
         .filter(|&class| own[class].is_some())
         .collect();

@@ -227,9 +227,10 @@ mod tests {
     #[test]
     fn both_are_measured() {
         let said = said();
-        assert_eq!(said.student().unwrap().accuracy, 0.5);
-        assert_eq!(said.teacher().unwrap().unwrap().accuracy, 0.25);
-        assert_eq!(said.student().unwrap().teacher.unwrap().agreement, 0.25);
+        let (student, teacher) = (said.student().unwrap(), said.teacher().unwrap().unwrap());
+        let agreement = student.teacher.unwrap().agreement;
+        let shares = (student.accuracy, teacher.accuracy, agreement);
+        assert_eq!(shares, (0.5, 0.25, 0.25));
         assert_eq!(said.confusion().get(1, 0), 1);
         assert_eq!(said.teacher_confusion().unwrap().get(1, 0), 2);
     }

@@ -130,7 +130,7 @@ mod tests {
         assert!((low + 10.706_204_7).abs() < 1e-6 && (high - 14.706_204_7).abs() < 1e-6);
         assert!(!made.is_significant());
         let turned = made.times(-1.0);
-        assert_eq!(turned.interval.unwrap(), [-high, -low]);
+        assert_eq!(turned.interval, Some([-high, -low]));
     }
 
     #[test]

@@ -82,6 +82,7 @@ mod tests {
     use super::*;
 
     /// `scipy.stats.t.ppf(probability, freedom)` of scipy 1.17, printed with 12 digits by `tests/fixtures/student_t.py`.
+    #[expect(clippy::unreadable_literal, reason = "the lines are the script's")]
     const TABLE: &[(f64, usize, f64)] = &[
         (0.975, 1, 12.7062047362),
         (0.975, 2, 4.30265272975),

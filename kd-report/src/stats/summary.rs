@@ -105,7 +105,8 @@ mod tests {
         assert!((made.std.unwrap() - 7_f64.sqrt()).abs() < 1e-15);
         assert_eq!(made.to_string(), "3.00 ± 2.65");
         assert_eq!(format!("{:.1}", made.times(-10.0)), "-30.0 ± 26.5");
-        assert_eq!(made.times(-1.0).min, -6.0);
+        let turned = made.times(-1.0);
+        assert_eq!((turned.min, turned.max), (-6.0, -1.0));
     }
 
     #[test]
