@@ -72,6 +72,10 @@ pub(super) fn report(outcome: &Outcome, json: bool) {
         _ => output::line(&format!("done after epoch {epochs}, {seconds:.1} s")),
     }
     output::line(&format!("model in {}", outcome.run.join("model").display()));
+    let report = outcome.run.join("report.md");
+    if report.is_file() {
+        output::remark(&format!("report in {}", report.display()));
+    }
 }
 
 /// `runs/NAME-seedN`, or the first of `-2`, `-3`, ... that is not there yet.

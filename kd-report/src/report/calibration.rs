@@ -22,12 +22,12 @@ pub(super) fn calibration(page: &mut Page, said: &Predictions) -> Result<()> {
         student.ece
     ));
     let plot = LinePlot::new("Reliability", "confidence", "accuracy")
-        .with_series(Series::new("perfect", [(0.0, 0.0), (1.0, 1.0)]))
         .with_series(Series::new("student", bins(said, |sample| sample.student)));
     let plot = match teacher {
         Some(_) => plot.with_series(Series::new("teacher", bins(said, |sample| sample.teacher))),
         None => plot,
     };
+    let plot = plot.with_series(Series::new("as sure as right", [(0.0, 0.0), (1.0, 1.0)]));
     page.picture("calibration", "reliability diagram", plot.svg()?);
     Ok(())
 }

@@ -74,8 +74,8 @@ pub(super) fn best(epochs: &[&EpochLog], metric: &str) -> Option<(f64, usize)> {
     best
 }
 
-/// The pictures of each phase.
-pub(super) fn curves(page: &mut Page, epochs: &[EpochLog]) -> Result<()> {
+/// The pictures of each phase. `teacher` is the accuracy of the teacher, drawn where a phase compares itself with it.
+pub(super) fn curves(page: &mut Page, epochs: &[EpochLog], teacher: Option<f64>) -> Result<()> {
     let phases = by_phase(epochs);
     for (phase, epochs) in &phases {
         let ending = if phases.len() > 1 {
@@ -84,24 +84,17 @@ pub(super) fn curves(page: &mut Page, epochs: &[EpochLog]) -> Result<()> {
         } else {
             String::new()
         };
-        let shares = names(epochs, is_share);
-        if !shares.is_empty() {
-            let mut plot = LinePlot::new("Held-out metrics", "epoch", "share (%)");
-            for name in &shares {
-                let points = evaluated(epochs, name).map(|(x, y)| (x, 100.0 * y));
-                plot = plot.with_series(Series::new(name.replace('_', " "), points));
-            }
-            page.picture(
-                &format!("accuracy{ending}"),
-                "held-out metrics",
-                plot.svg()?,
-            );
+        if let Some(svg) = shares(epochs, teacher)? {
+            page.picture(&format!("accuracy{ending}"), "held-out metrics", svg);
         }
         if let Some(svg) = losses(epochs)? {
             page.picture(&format!("losses{ending}"), "losses", svg);
         }
         let others = names(epochs, |name| !is_share(name) && name != "loss");
-        for name in others.iter().take(MOST_OTHERS) {
+        let several = others
+            .iter()
+            .filter(|name| evaluated(epochs, name).count() > 1);
+        for name in several.take(MOST_OTHERS) {
             let svg = LinePlot::new(
                 format!("Held-out {}", name.replace('_', " ")),
                 "epoch",
@@ -117,8 +110,35 @@ pub(super) fn curves(page: &mut Page, epochs: &[EpochLog]) -> Result<()> {
     Ok(())
 }
 
-/// The training losses, and the held-out loss if there is one.
+/// Accuracy, and whatever else is a share; the top-k accuracy is so much higher that it would flatten the others.
+fn shares(epochs: &[&EpochLog], teacher: Option<f64>) -> Result<Option<String>> {
+    let shown = names(epochs, |name| is_share(name) && !name.starts_with("top"));
+    let mut plot = LinePlot::new("Held-out metrics", "epoch", "share (%)");
+    let mut drawn = false;
+    for name in &shown {
+        let points: Vec<_> = evaluated(epochs, name)
+            .map(|(x, y)| (x, 100.0 * y))
+            .collect();
+        let (Some(first), Some(last)) = (points.first(), points.last()) else {
+            continue;
+        };
+        drawn |= points.len() > 1;
+        let teacher = teacher.filter(|_| *name == "agreement");
+        let ends = [first.0, last.0];
+        plot = plot.with_series(Series::new(name.replace('_', " "), points));
+        if let Some(accuracy) = teacher {
+            let line = ends.map(|x| (x, 100.0 * accuracy));
+            plot = plot.with_series(Series::new("accuracy of the teacher", line));
+        }
+    }
+    drawn.then(|| plot.svg()).transpose()
+}
+
+/// The training losses, and the held-out loss if there is one; nothing of a single epoch.
 fn losses(epochs: &[&EpochLog]) -> Result<Option<String>> {
+    if epochs.len() < 2 {
+        return Ok(None);
+    }
     let terms: BTreeSet<&str> = epochs
         .iter()
         .flat_map(|epoch| epoch.train.keys().map(String::as_str))

@@ -12,7 +12,7 @@ use std::path::Path;
 use kd_core::EpochLog;
 
 use crate::{Align, Error, Result, Table};
-use page::{Page, plain};
+use page::Page;
 
 pub use predictions::{Answer, Predictions, Sample};
 
@@ -54,7 +54,7 @@ impl RunReport {
         }
     }
 
-    /// With a sentence below the title, such as that the run is not done.
+    /// With a sentence of Markdown below the title, such as that the run is not done.
     #[must_use]
     pub fn with_remark(mut self, text: impl Into<String>) -> Self {
         self.remarks.push(text.into());
@@ -127,7 +127,7 @@ impl RunReport {
         let mut page = Page::default();
         page.heading(1, &self.title);
         for remark in &self.remarks {
-            page.paragraph(&plain(remark));
+            page.paragraph(&remark.replace('<', "&lt;"));
         }
         if !self.facts.is_empty() {
             page.heading(2, "What was run");
@@ -138,12 +138,17 @@ impl RunReport {
             curves::results(&mut page, &self.epochs)?;
             page.table(&list(&self.costs)?);
         }
+        let said = self.predictions.as_ref();
+        let said = said.filter(|(said, _)| !said.samples.is_empty());
+        let teacher = match said {
+            Some((said, _)) => said.teacher()?.map(|teacher| teacher.accuracy),
+            None => None,
+        };
         if !self.epochs.is_empty() {
             page.heading(2, "Over the epochs");
-            curves::curves(&mut page, &self.epochs)?;
+            curves::curves(&mut page, &self.epochs, teacher)?;
         }
-        let said = self.predictions.as_ref();
-        if let Some((said, names)) = said.filter(|(said, _)| !said.samples.is_empty()) {
+        if let Some((said, names)) = said {
             classes::classes(&mut page, said, names)?;
             teacher::teacher(&mut page, said, names)?;
             calibration::calibration(&mut page, said)?;

@@ -33,9 +33,12 @@ impl Page {
         }
     }
 
-    /// Adds a picture as a file `name.svg`.
+    /// Adds a picture as a file `name.svg`, or `name-2.svg` and so on where there is one of that name.
     pub(super) fn picture(&mut self, name: &str, about: &str, svg: String) {
-        let file = format!("{name}.svg");
+        let is_free = |file: &String| self.pictures.iter().all(|(other, _)| other != file);
+        let numbered = (2_u32..).map(|number| format!("{name}-{number}.svg"));
+        let mut files = std::iter::once(format!("{name}.svg")).chain(numbered);
+        let file = files.find(is_free).unwrap_or_default();
         let about = plain(&about.replace(['[', ']'], ""));
         self.paragraph(&format!("![{about}]({PICTURES}/{file})"));
         self.pictures.push((file, svg));
@@ -145,6 +148,20 @@ mod tests {
         assert!(place.join("new.svg").exists());
         let text = std::fs::read_to_string(folder.path().join("report.md")).unwrap();
         assert_eq!(text, "![a b](report/new.svg)\n");
+    }
+
+    #[test]
+    fn no_picture_takes_the_place_of_another() {
+        let mut page = Page::default();
+        page.picture("loss", "", "1".into());
+        page.picture("loss", "", "2".into());
+        page.picture("loss", "", "3".into());
+        let files: Vec<&str> = page
+            .pictures
+            .iter()
+            .map(|(file, _)| file.as_str())
+            .collect();
+        assert_eq!(files, ["loss.svg", "loss-2.svg", "loss-3.svg"]);
     }
 
     #[test]

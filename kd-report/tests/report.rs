@@ -1,0 +1,190 @@
+//! The page of a run: what is in it with all there is to say, and with little.
+
+#![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
+
+use std::path::Path;
+
+use kd_core::{EpochLog, Metrics};
+use kd_report::{Predictions, RunReport};
+
+fn epoch(phase: &str, number: usize, metrics: &[(&str, f64)]) -> EpochLog {
+    let named = |values: &[(&str, f64)]| -> Metrics {
+        values
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), *value))
+            .collect()
+    };
+    let train = [
+        ("kd", 2.0 / (number + 1) as f64),
+        ("cross_entropy", 90.0),
+        ("total", 3.0),
+    ];
+    EpochLog {
+        phase: phase.into(),
+        epoch: number,
+        step: 10 * (number + 1),
+        lr: 0.1,
+        train: named(&train),
+        evaluation: (!metrics.is_empty()).then(|| named(metrics)),
+        seconds: 1.0,
+    }
+}
+
+fn epochs() -> Vec<EpochLog> {
+    let at = |number, accuracy| {
+        let metrics = [
+            ("accuracy", accuracy),
+            ("agreement", 0.5),
+            ("ece", 0.1),
+            ("loss", 1.5),
+        ];
+        epoch("distill", number, &metrics)
+    };
+    vec![at(0, 0.25), at(1, 0.75), at(2, 0.5)]
+}
+
+fn predictions() -> Predictions {
+    let mut said = Predictions::new(3).unwrap();
+    let student = [
+        3.0, 0.0, 0.0, /**/ 0.0, 2.0, 1.0, /**/ 0.0, 2.0, 1.0, /**/ 9.0, 0.0, 0.0,
+    ];
+    let teacher = [
+        3.0, 0.0, 0.0, /**/ 4.0, 0.0, 0.0, /**/ 0.0, 0.0, 5.0, /**/ 0.0, 0.0, 7.0,
+    ];
+    said.add(&[4, 7, 9, 12], &[0, 1, 2, 2], &student, Some(&teacher))
+        .unwrap();
+    said
+}
+
+fn page(report: &RunReport, folder: &Path) -> String {
+    report.write(folder).unwrap();
+    let page = std::fs::read_to_string(folder.join("report.md")).unwrap();
+    // Each picture that the page shows is there, and none besides.
+    let shown: Vec<&str> = page
+        .split("](")
+        .skip(1)
+        .map(|rest| rest.split(')').next().unwrap())
+        .collect();
+    for picture in &shown {
+        let svg = std::fs::read_to_string(folder.join(picture)).unwrap();
+        assert!(svg.starts_with("<svg "), "{picture}");
+    }
+    let files = std::fs::read_dir(folder.join("report")).unwrap().count();
+    assert_eq!(files, shown.len(), "{shown:?}");
+    page
+}
+
+fn holds(page: &str, texts: &[&str]) {
+    for text in texts {
+        assert!(page.contains(text), "`{text}` is missing in\n{page}");
+    }
+}
+
+#[test]
+fn a_finished_run_is_told_whole() {
+    let names = ["cat", "dog", "a|b"].map(str::to_owned);
+    let report = RunReport::new("student_seed0")
+        .with_fact("student", "resnet8x4")
+        .with_cost("seconds of work", "7.1")
+        .with_epochs(epochs())
+        .with_predictions(predictions(), Some(&names))
+        .unwrap()
+        .with_recipe("method = \"offline\"\n");
+    let folder = tempfile::tempdir().unwrap();
+    let page = page(&report, folder.path());
+    holds(
+        &page,
+        &[
+            "# student\\_seed0\n",
+            "| student | resnet8x4 |",
+            "| accuracy  |  50.00 % ¹ |",
+            "¹ best: 75.00 % after epoch 2\n",
+            "| seconds of work | 7.1 |",
+            "(report/accuracy.svg)",
+            "(report/losses.svg)",
+            "(report/ece.svg)",
+            "(report/confusion.svg)",
+            "| a\\|b       | cat       |     1 |      50.00 % |",
+            "They give the same answer to 25.00 % of 4 samples",
+            "The student is right and the teacher wrong on 1, the reverse on 2.",
+            "| dog   |       1 |                         1 |                         0 |",
+            "### Where the student beats the teacher most clearly",
+            "|      7 | dog   | dog          |       0.665 | cat          |       0.018 |",
+            "## Calibration",
+            "```toml\nmethod = \"offline\"\n```",
+        ],
+    );
+    let clearest = page.find("|     12 | a\\|b").unwrap();
+    assert!(clearest < page.find("|      9 | a\\|b").unwrap());
+    let accuracy = std::fs::read_to_string(folder.path().join("report/accuracy.svg")).unwrap();
+    assert!(accuracy.contains("accuracy of the teacher"));
+}
+
+#[test]
+fn the_same_run_gives_the_same_bytes() {
+    let report = RunReport::new("run")
+        .with_epochs(epochs())
+        .with_predictions(predictions(), None)
+        .unwrap();
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    assert_eq!(page(&report, one.path()), page(&report, other.path()));
+    for entry in std::fs::read_dir(one.path().join("report")).unwrap() {
+        let entry = entry.unwrap();
+        let twin = other.path().join("report").join(entry.file_name());
+        assert_eq!(
+            std::fs::read(entry.path()).unwrap(),
+            std::fs::read(twin).unwrap()
+        );
+    }
+}
+
+#[test]
+fn a_run_without_anything_yet_has_a_page() {
+    let report = RunReport::new("run").with_remark("The run is not done: no epoch is.");
+    let folder = tempfile::tempdir().unwrap();
+    let page = page(&report, folder.path());
+    assert_eq!(page, "# run\n\nThe run is not done: no epoch is.\n");
+}
+
+#[test]
+fn phases_stand_side_by_side() {
+    let mut epochs = vec![
+        epoch("stage 1/2", 0, &[("mse", 0.5)]),
+        epoch("stage 1/2", 1, &[("mse", 0.25)]),
+    ];
+    epochs.push(epoch("head", 0, &[]));
+    epochs.push(epoch("head", 1, &[("accuracy", 0.5)]));
+    let report = RunReport::new("run").with_epochs(epochs);
+    let folder = tempfile::tempdir().unwrap();
+    let page = page(&report, folder.path());
+    holds(
+        &page,
+        &[
+            "| stage 1/2 | mse      |     0.2500 |",
+            "| head      | accuracy |  50.00 % ¹ |",
+            "### Phase stage 1/2",
+            "(report/mse-stage-1-2.svg)",
+            "(report/losses-head.svg)",
+        ],
+    );
+    // One evaluation is no curve.
+    assert!(!page.contains("accuracy-head"));
+}
+
+#[test]
+fn a_report_that_has_become_shorter_leaves_no_picture_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    page(&RunReport::new("run").with_epochs(epochs()), folder.path());
+    page(&RunReport::new("run"), folder.path());
+}
+
+#[test]
+fn names_must_fit_the_classes() {
+    let error = RunReport::new("run")
+        .with_predictions(predictions(), Some(&["cat".to_owned()]))
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "names of classes: expected 3 entries, got 1; give one for each class, or none"
+    );
+}
