@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::RangedU64ValueParser;
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use kd_core::{DeviceName, Split};
+use kd_models::WeightFit;
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 the run failed, 2 bad arguments or recipe, 3 input missing or unreadable, \
                           4 diverged, 130 interrupted and resumable.";
@@ -52,12 +53,14 @@ pub(crate) enum Command {
     },
     /// Measure a trained network on a data set
     Eval {
-        /// The model folder, or the folder of a run
+        /// The model folder, the folder of a run, or a weight file: .safetensors, .pt, .pth
         #[arg(long)]
         model: PathBuf,
         /// The data set; `kd data list` names them
         #[arg(long)]
         data: String,
+        #[command(flatten)]
+        weights: WeightOptions,
         /// Which part of the data set
         #[arg(long, default_value = "test", value_parser = split)]
         split: Split,
@@ -67,6 +70,10 @@ pub(crate) enum Command {
         #[command(flatten)]
         machine: MachineOptions,
     },
+    /// Make a model folder of a weight file
+    Import(ImportOptions),
+    /// Write a model for other programs
+    Export(ExportOptions),
     /// List the data sets, or look into one
     Data {
         #[command(subcommand)]
@@ -169,6 +176,128 @@ pub(crate) struct RecipeOptions {
     pub(crate) dry_run: bool,
     #[command(flatten)]
     pub(crate) run: RunOptions,
+}
+
+/// What a weight file does not say itself.
+#[derive(Clone, Debug, Default, Group)]
+#[command(next_help_heading = "Weight files")]
+pub(crate) struct WeightOptions {
+    /// The network that the file is of; without it, the one that its tensors fit
+    #[arg(long, value_name = "NAME")]
+    pub(crate) network: Option<String>,
+    /// What is taken from each channel of pixels in 0 to 1; by default that of the data set
+    #[arg(
+        long,
+        value_name = "A,B,C",
+        value_delimiter = ',',
+        requires = "std",
+        allow_hyphen_values = true
+    )]
+    pub(crate) mean: Option<Vec<f64>>,
+    /// What each channel is divided by after that
+    #[arg(
+        long,
+        value_name = "A,B,C",
+        value_delimiter = ',',
+        requires = "mean",
+        allow_hyphen_values = true
+    )]
+    pub(crate) std: Option<Vec<f64>>,
+    /// The state dictionary in a PyTorch file that holds several, for example `ema`
+    #[arg(long)]
+    pub(crate) key: Option<String>,
+    /// Take the tensors whose names begin with this and remove it, for example `student.`
+    #[arg(long)]
+    pub(crate) prefix: Option<String>,
+    /// How exactly the file must fit: `exact`, or `superset` if it may hold more than the network
+    #[arg(long, value_name = "HOW", default_value = "exact", value_parser = fit)]
+    pub(crate) fit: WeightFit,
+}
+
+/// What `kd import` takes.
+#[derive(Clone, Debug, Group)]
+pub(crate) struct ImportOptions {
+    /// The weight file: .safetensors, .pt, .pth
+    pub(crate) file: PathBuf,
+    /// The model folder, new or empty
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// The data set that it was trained on, which gives image size, classes and normalisation
+    #[arg(long, value_name = "NAME")]
+    pub(crate) data: Option<String>,
+    /// Channels, height and width of the images
+    #[arg(long, value_name = "C,H,W", value_parser = input, required_unless_present = "data")]
+    pub(crate) input: Option<[usize; 3]>,
+    /// The number of classes; by default that of the file's last layer
+    #[arg(long, value_name = "N")]
+    pub(crate) classes: Option<usize>,
+    #[command(flatten)]
+    pub(crate) weights: WeightOptions,
+    /// Print one JSON object as the last line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What `kd export` takes.
+#[derive(Clone, Debug, Group)]
+pub(crate) struct ExportOptions {
+    /// The model folder, or the folder of a run
+    #[arg(long)]
+    pub(crate) model: PathBuf,
+    /// The kind of file
+    #[arg(long, value_enum)]
+    pub(crate) format: ExportFormat,
+    /// The file to write
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// Whether normalisation is part of an ONNX graph
+    #[arg(long, value_enum, default_value_t = GraphInput::Pixels)]
+    pub(crate) input: GraphInput,
+    /// The one size of batch that an ONNX graph takes; any without it, where the network allows
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) batch: Option<u16>,
+    /// Also write a safetensors file with `images` as the exported model takes them, and our `logits` for them
+    #[arg(long, value_name = "FILE")]
+    pub(crate) sample: Option<PathBuf>,
+    /// Print one JSON object as the last line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What a model can be written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// Weights in PyTorch's names and layouts
+    Safetensors,
+    /// The network with its weights, opset 18
+    Onnx,
+}
+
+/// What an ONNX graph takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GraphInput {
+    /// Pixels in 0 to 1; the graph normalises
+    Pixels,
+    /// Images that are normalised already
+    Normalised,
+}
+
+/// Weights that a network is measured with must at least be there.
+fn fit(name: &str) -> Result<WeightFit, String> {
+    match name {
+        "exact" => Ok(WeightFit::Exact),
+        "superset" => Ok(WeightFit::Superset),
+        _ => Err("known: exact, superset".into()),
+    }
+}
+
+/// Channels, height and width.
+fn input(text: &str) -> Result<[usize; 3], String> {
+    let sizes: Result<Vec<usize>, _> = text.split(',').map(|size| size.trim().parse()).collect();
+    sizes
+        .ok()
+        .and_then(|sizes| sizes.try_into().ok())
+        .ok_or_else(|| "three counts are needed, as in 3,32,32".into())
 }
 
 /// A seed that a recipe can hold, whose integers have a sign.

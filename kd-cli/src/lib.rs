@@ -11,6 +11,7 @@
 //! | `job` | a recipe made into a run |
 //! | `report` | what a run came to, as a page |
 //! | `commands` | one file a command |
+//! | `onnx` | a network as an ONNX graph |
 //! | `output`, `progress`, `memory` | what a person sees |
 
 mod args;
@@ -19,6 +20,8 @@ mod job;
 mod memory;
 mod method;
 mod methods;
+#[cfg(feature = "onnx")]
+mod onnx;
 mod output;
 mod parts;
 mod progress;

@@ -11,13 +11,15 @@ use kd_offline::{FrozenTeacher, Teacher};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::parts::{DataFacts, DataRecipe, LoadedData, LoadedTeacher, TeacherRecipe};
+use crate::parts::{
+    DataFacts, DataRecipe, LoadedData, LoadedTeacher, NetworkRecipe, NewNetwork, TeacherRecipe,
+};
 use crate::report::Seen;
 
 /// A recipe that the command can run: one experiment of one method.
 ///
 /// It is a plain struct of what the TOML file holds; unknown keys are refused with `#[serde(deny_unknown_fields)]`. Among
-/// its fields are `method`, `seed` and `device`; [`DataRecipe`], [`NetworkRecipe`](crate::NetworkRecipe),
+/// its fields are `method`, `seed` and `device`; [`DataRecipe`], [`NetworkRecipe`],
 /// [`TeacherRecipe`] and [`kd_core::Training`] are there to be used as further ones. [`Kd::with_method`](crate::Kd::with_method)
 /// makes it known to the command; `examples/own-method` of the repository is a whole one.
 pub trait MethodRecipe: Serialize + DeserializeOwned + Debug + 'static {
@@ -156,6 +158,24 @@ impl Context {
         Ok(data)
     }
 
+    /// Makes a network of a recipe, as [`NetworkRecipe::build`] does, on the context's device.
+    ///
+    /// # Errors
+    ///
+    /// As [`NetworkRecipe::build`].
+    pub fn network(
+        &self,
+        recipe: &mut NetworkRecipe,
+        data: &LoadedData,
+        seed: u64,
+    ) -> Result<NewNetwork> {
+        let made = recipe.build(data, seed, &self.device)?;
+        if let Some((hash, _)) = &made.weights {
+            self.note_input("the file of the first weights", hash);
+        }
+        Ok(made)
+    }
+
     /// Reads the teachers of a recipe and freezes them.
     ///
     /// # Errors
@@ -168,9 +188,11 @@ impl Context {
     ) -> Result<Vec<Box<dyn Teacher>>> {
         let load = |(index, recipe): (usize, &TeacherRecipe)| {
             let loaded = recipe.load(data, &self.device)?;
-            let seen = (recipe.model.display().to_string(), loaded.clone());
+            let seen = (recipe.path().display().to_string(), loaded.clone());
             self.seen.borrow_mut().teachers.push(seen);
-            let LoadedTeacher { network, config } = loaded;
+            let LoadedTeacher {
+                network, config, ..
+            } = loaded;
             let teacher = FrozenTeacher::new(&network, config.normalisation, &self.device);
             self.note_input(format!("teacher {index}"), teacher.hash());
             Ok(Box::new(teacher) as Box<dyn Teacher>)

@@ -174,7 +174,9 @@ pub fn read_tensors(path: &Path) -> Result<Tensors> {
 ///
 /// [`Error::Io`] if the folder or the file cannot be written.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
+    // The parent of a bare file name is the empty path, which names no folder.
+    let parent = path.parent().filter(|parent| *parent != Path::new(""));
+    let folder = parent.unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
     let mut file = tempfile::Builder::new()
         .prefix(".writing-")

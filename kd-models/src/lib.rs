@@ -19,5 +19,7 @@ pub use block::BlockKind;
 pub use lenet::{LeNet, LeNetConfig};
 pub use resnet::{CrdResNet, HeResNet, ResNetConfig};
 
-pub use model::{CONFIG_FILE, ModelConfig, Provenance, WEIGHTS_FILE, load_model, save_model};
+pub use model::{
+    CONFIG_FILE, ModelConfig, Provenance, WEIGHTS_FILE, load_model, save_model, state_dict,
+};
 pub use weights::{LoadReport, ShapeDifference, WeightChoice, WeightFit, WeightFormat, Weights};

@@ -6,7 +6,7 @@ use std::path::Path;
 use burn::module::Module;
 use burn::tensor::{Device, TensorData};
 use kd_core::{
-    Error, Names, Normalisation, Result, export, import, write_atomically, write_tensors,
+    Error, Names, Normalisation, Result, Tensors, export, import, write_atomically, write_tensors,
 };
 use serde::{Deserialize, Serialize};
 
@@ -118,6 +118,26 @@ pub fn save_model(folder: &Path, network: &Network, config: &ModelConfig) -> Res
         Names::PyTorch,
         "the network to be saved",
     )?;
+    add_batch_counters(&mut tensors);
+    write_tensors(&folder.join(WEIGHTS_FILE), &tensors)?;
+
+    let path = folder.join(CONFIG_FILE);
+    let mut text = serde_json::to_string_pretty(config)
+        .map_err(|error| Error::io("write", &path)(std::io::Error::other(error)))?;
+    text.push('\n');
+    write_atomically(&path, text.as_bytes())
+}
+
+/// The tensors of `network` as PyTorch's `state_dict()` has them, so that `load_state_dict(strict=True)` takes them.
+///
+/// These are weights and running statistics, and for each batch norm the `num_batches_tracked` (0) that PyTorch counts.
+pub fn state_dict(network: &Network) -> Tensors {
+    let mut tensors = export(network, Names::PyTorch);
+    add_batch_counters(&mut tensors);
+    tensors
+}
+
+fn add_batch_counters(tensors: &mut Tensors) {
     let norms: Vec<String> = tensors
         .keys()
         .filter_map(|name| {
@@ -130,13 +150,6 @@ pub fn save_model(folder: &Path, network: &Network, config: &ModelConfig) -> Res
             .into_iter()
             .map(|name| (name, TensorData::new(vec![0_i64], Vec::<usize>::new()))),
     );
-    write_tensors(&folder.join(WEIGHTS_FILE), &tensors)?;
-
-    let path = folder.join(CONFIG_FILE);
-    let mut text = serde_json::to_string_pretty(config)
-        .map_err(|error| Error::io("write", &path)(std::io::Error::other(error)))?;
-    text.push('\n');
-    write_atomically(&path, text.as_bytes())
 }
 
 /// Reads the network in `folder`, onto `device`.

@@ -57,7 +57,7 @@ impl MethodRecipe for LogitRegression {
     fn prepare(&mut self, at: &Context) -> Result<Prepared> {
         self.train.check()?;
         let data = at.data(&self.data)?;
-        let made = self.student.build(&data, self.seed, at.device())?;
+        let made = at.network(&mut self.student, &data, self.seed)?;
         let mut teachers = at.teachers(&self.teachers, &data.facts)?;
         let config = LoaderConfig {
             seed: self.seed,

@@ -3,6 +3,8 @@
 mod data;
 mod demo;
 mod eval;
+mod export;
+mod import;
 mod methods;
 mod models;
 mod recipe;
@@ -30,10 +32,13 @@ pub(crate) fn run(args: Args, methods: &Methods) -> Result<()> {
         Command::Eval {
             model,
             data,
+            weights,
             split,
             batch_size,
             machine,
-        } => eval::run(&model, &data, split, batch_size, &machine),
+        } => eval::run(&model, &data, &weights, split, batch_size, &machine),
+        Command::Import(options) => import::run(&options),
+        Command::Export(options) => export::run(&options),
         Command::Data { what } => data::run(&what),
         Command::Methods { json } => {
             methods::run(methods, json);

@@ -74,7 +74,7 @@ impl DistillRecipe {
         self.train.check()?;
         self.student.spec(&self.data.facts()?)?;
         let data = at.data(&self.data)?;
-        let made = self.student.build(&data, self.seed, at.device())?;
+        let made = at.network(&mut self.student, &data, self.seed)?;
         let teachers = at.teachers(&self.teachers, &data.facts)?;
         let offline = Offline::new(
             &made.network,

@@ -70,7 +70,7 @@ impl TrainRecipe {
         self.train.check()?;
         self.network.spec(&self.data.facts()?)?;
         let data = at.data(&self.data)?;
-        let made = self.network.build(&data, self.seed, at.device())?;
+        let made = at.network(&mut self.network, &data, self.seed)?;
         let offline = Offline::new(
             &made.network,
             made.config.normalisation.clone(),

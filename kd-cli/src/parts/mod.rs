@@ -3,9 +3,11 @@
 mod data;
 mod network;
 mod teacher;
+mod weights;
 
 pub use data::{DataFacts, DataRecipe, LoadedData};
 pub use network::{NetworkRecipe, NewNetwork};
 pub use teacher::{LoadedTeacher, TeacherRecipe};
 
 pub(crate) use teacher::{check_fits, model_folder};
+pub(crate) use weights::{FromFile, given_or_assumed, only_network};

@@ -1,11 +1,15 @@
 //! A network that is trained.
 
+use std::path::PathBuf;
+
 use burn::tensor::Device;
-use kd_core::{Normalisation, Result};
-use kd_models::{ModelConfig, Network, NetworkSpec};
+use kd_core::{Error, Normalisation, Result};
+use kd_models::{LoadReport, ModelConfig, Network, NetworkSpec, WeightFit, Weights};
 use serde::{Deserialize, Serialize};
 
+use super::teacher::{absolute, choice, model_folder};
 use super::{DataFacts, LoadedData};
+use crate::output;
 
 /// The table of a network to be trained: `[network]`, `[student]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,6 +20,18 @@ pub struct NetworkRecipe {
     /// Its normalisation; that of the data set where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub normalisation: Option<Normalisation>,
+    /// A file or model folder with the weights to begin with, in place of new ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<PathBuf>,
+    /// How exactly `weights` must fit the network; what does not fit begins anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights_fit: Option<WeightFit>,
+    /// The state dictionary in `weights`, where they hold several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights_key: Option<String>,
+    /// What is before the names of its tensors in `weights`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights_prefix: Option<String>,
 }
 
 /// A network as it is before the first step.
@@ -25,6 +41,8 @@ pub struct NewNetwork {
     pub network: Network,
     /// What its model folder will say of it.
     pub config: ModelConfig,
+    /// The hash of the weights that it begins with and how they fitted, if they came from a file.
+    pub weights: Option<(String, LoadReport)>,
 }
 
 impl NetworkRecipe {
@@ -39,21 +57,68 @@ impl NetworkRecipe {
         Ok(spec)
     }
 
-    /// Makes the network, its weights a function of `seed`, and writes into the recipe which normalisation it has.
+    /// Makes the network, its weights a function of `seed` or read from a file, and writes into the recipe which
+    /// normalisation it has.
+    ///
+    /// [`Context::network`](crate::Context::network) does this and notes the hash of such a file.
     ///
     /// # Errors
     ///
-    /// As [`NetworkRecipe::spec`], or for a normalisation that cannot be used.
+    /// As [`NetworkRecipe::spec`], for a normalisation that cannot be used, or for `weights` that cannot be read or do not
+    /// fit.
     pub fn build(&mut self, data: &LoadedData, seed: u64, device: &Device) -> Result<NewNetwork> {
         let spec = self.spec(&data.facts)?;
-        let normalisation = self
-            .normalisation
-            .get_or_insert_with(|| data.facts.normalisation.clone());
+        let weights = self
+            .read_weights()
+            .map_err(|error| error.within("student"))?;
+        let described = weights.as_ref().and_then(|weights| weights.config.as_ref());
+        let normalisation = self.normalisation.get_or_insert_with(|| {
+            described.map_or_else(
+                || data.facts.normalisation.clone(),
+                |config| config.normalisation.clone(),
+            )
+        });
         normalisation.check()?;
-        let network = Network::build(&spec, seed, device)?;
+        let mut network = Network::build(&spec, seed, device)?;
+        let mut loaded = None;
+        if let Some(weights) = weights {
+            let fit = self.weights_fit.unwrap_or_default();
+            let (begun, report) = weights.load_known(&spec, &network, fit)?;
+            if !report.is_exact() {
+                output::notice(&format!("note: {}: {report}", weights.path.display()));
+            }
+            network = begun;
+            loaded = Some((weights.hash(), report));
+        }
         let mut config = ModelConfig::new(spec, normalisation.clone());
         config.class_names = data.train.dataset().class_names().map(<[String]>::to_vec);
         config.provenance.data = Some(data.facts.name.clone());
-        Ok(NewNetwork { network, config })
+        Ok(NewNetwork {
+            network,
+            config,
+            weights: loaded,
+        })
+    }
+
+    /// The weights to begin with, if the recipe names any.
+    fn read_weights(&mut self) -> Result<Option<Weights>> {
+        let Some(file) = &mut self.weights else {
+            let extra = [
+                ("weights_fit", self.weights_fit.is_some()),
+                ("weights_key", self.weights_key.is_some()),
+                ("weights_prefix", self.weights_prefix.is_some()),
+            ];
+            return match extra.into_iter().find(|(_, given)| *given) {
+                Some((field, _)) => Err(Error::config(field, "has no effect without `weights`")),
+                None => Ok(None),
+            };
+        };
+        *file = absolute(file)?;
+        let choice = choice(self.weights_key.as_ref(), self.weights_prefix.as_ref());
+        let place = match file.is_dir() {
+            true => model_folder(file)?,
+            false => file.clone(),
+        };
+        Weights::read_chosen(&place, &choice).map(Some)
     }
 }

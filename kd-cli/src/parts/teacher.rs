@@ -3,19 +3,48 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use kd_core::{Error, Result};
-use kd_models::{CONFIG_FILE, ModelConfig, Network, load_model};
+use kd_core::{Error, Normalisation, Result};
+use kd_models::{
+    CONFIG_FILE, LoadReport, ModelConfig, Network, WeightChoice, WeightFit, load_model,
+};
 use serde::{Deserialize, Serialize};
 
-use super::DataFacts;
-use crate::job::MODEL;
+use super::{DataFacts, FromFile, given_or_assumed};
+use crate::job::{MODEL, check_utf8};
 
-/// An entry of `[[teachers]]`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// An entry of `[[teachers]]`: a model folder, or a plain weight file with what it does not say itself.
+///
+/// ```toml
+/// [[teachers]]
+/// model = "runs/teacher-seed0"
+///
+/// [[teachers]]
+/// weights = "resnet20.pth"
+/// network = "resnet20"
+/// normalisation = { mean = [0.485, 0.456, 0.406], std = [0.229, 0.224, 0.225] }
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TeacherRecipe {
     /// Its model folder, or the folder of the run that made it; relative to where `kd` is started.
-    pub model: PathBuf,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<PathBuf>,
+    /// In place of `model`: a file with its weights alone, safetensors or of PyTorch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<PathBuf>,
+    /// The network that `weights` are of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<String>,
+    /// The state dictionary in `weights`, where they hold several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights_key: Option<String>,
+    /// What is before the names of its tensors in `weights`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights_prefix: Option<String>,
+    /// What the input of `weights` is normalised with; that of the data where nothing is said, as a model folder says it
+    /// itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub normalisation: Option<Normalisation>,
 }
 
 /// A trained network.
@@ -25,30 +54,124 @@ pub struct LoadedTeacher {
     pub network: Network,
     /// What is known of it.
     pub config: ModelConfig,
+    /// How its weights fitted, if they came from a plain weight file.
+    pub report: Option<LoadReport>,
+}
+
+/// Where a teacher comes from.
+enum Origin<'a> {
+    Model(&'a Path),
+    Weights { file: &'a Path, network: &'a str },
 }
 
 impl TeacherRecipe {
+    /// The teacher in a model folder, or in the folder of a run.
+    pub fn in_folder(model: impl Into<PathBuf>) -> Self {
+        Self {
+            model: Some(model.into()),
+            ..Self::default()
+        }
+    }
+
+    /// The folder or file that it comes from, as the recipe has it.
+    pub fn path(&self) -> &Path {
+        let path = self.model.as_deref().or(self.weights.as_deref());
+        path.unwrap_or(Path::new(""))
+    }
+
     /// Reads the network and checks that it knows the classes and takes the images of the data.
     ///
     /// # Errors
     ///
-    /// If it cannot be read, or does not fit.
+    /// If it cannot be read, or does not fit; [`Error::Config`] if the recipe does not say where it comes from.
     pub fn load(&self, data: &DataFacts, device: &Device) -> Result<LoadedTeacher> {
-        let (network, config) = load_model(&model_folder(&self.model)?, device)?;
-        let who = format!("teacher `{}`", self.model.display());
-        check_fits(&who, &config, data)?;
-        Ok(LoadedTeacher { network, config })
+        match self.origin().map_err(|error| error.within("teachers"))? {
+            Origin::Model(model) => {
+                let (network, config) = load_model(&model_folder(model)?, device)?;
+                check_fits(&format!("teacher `{}`", model.display()), &config, data)?;
+                Ok(LoadedTeacher {
+                    network,
+                    config,
+                    report: None,
+                })
+            }
+            Origin::Weights { file, network } => {
+                let choice = choice(self.weights_key.as_ref(), self.weights_prefix.as_ref());
+                let loaded =
+                    FromFile::load(file, &choice, Some(network), data, WeightFit::Exact, device)?;
+                let who = format!("teacher `{}`", file.display());
+                let remedy = "give `normalisation` in `[[teachers]]`";
+                let normalisation =
+                    given_or_assumed(self.normalisation.as_ref(), data, &who, remedy)
+                        .map_err(|error| error.within("teachers"))?;
+                Ok(LoadedTeacher {
+                    network: loaded.network,
+                    config: ModelConfig::new(loaded.spec, normalisation),
+                    report: Some(loaded.report),
+                })
+            }
+        }
+    }
+
+    fn origin(&self) -> Result<Origin<'_>> {
+        match (&self.model, &self.weights, &self.network) {
+            (Some(_), Some(_), _) => Err(Error::config(
+                "weights",
+                "and `teachers.model` exclude each other; keep one of them",
+            )),
+            (None, None, _) => Err(Error::config(
+                "model",
+                "is missing; give the folder of a model or of a run, or a weight file as `weights` with its `network`",
+            )),
+            (None, Some(_), None) => Err(Error::config(
+                "network",
+                "is missing; `weights` do not say which network they are of, `kd models` lists the names",
+            )),
+            (None, Some(file), Some(network)) => Ok(Origin::Weights { file, network }),
+            (Some(model), None, _) => {
+                let extra = [
+                    ("network", self.network.is_some()),
+                    ("weights_key", self.weights_key.is_some()),
+                    ("weights_prefix", self.weights_prefix.is_some()),
+                    ("normalisation", self.normalisation.is_some()),
+                ];
+                match extra.into_iter().find(|(_, given)| *given) {
+                    Some((field, _)) => Err(Error::config(
+                        field,
+                        "is for `weights`; a model folder says it itself",
+                    )),
+                    None => Ok(Origin::Model(model)),
+                }
+            }
+        }
     }
 
     /// Makes its paths absolute, so that the recipe can be run again from elsewhere.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if there is no working folder.
+    /// [`Error::Io`] if there is no working folder, [`Error::Input`] if a path is not UTF-8.
     pub fn make_absolute(&mut self) -> Result<()> {
-        self.model = std::path::absolute(&self.model).map_err(Error::io("read", &self.model))?;
+        for path in [&mut self.model, &mut self.weights].into_iter().flatten() {
+            *path = absolute(path)?;
+        }
         Ok(())
     }
+}
+
+/// An absolute path that a recipe can hold.
+pub(super) fn absolute(path: &Path) -> Result<PathBuf> {
+    let path = std::path::absolute(path).map_err(Error::io("read", path))?;
+    check_utf8(&path)?;
+    Ok(path)
+}
+
+/// The choice that a recipe makes.
+pub(super) fn choice(key: Option<&String>, prefix: Option<&String>) -> WeightChoice {
+    let mut choice = WeightChoice::default();
+    choice.key = key.cloned();
+    choice.prefix = prefix.cloned();
+    choice
 }
 
 /// The model folder that a person means: itself, or the one in a run folder.

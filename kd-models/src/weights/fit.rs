@@ -20,8 +20,21 @@ pub enum WeightFit {
     /// Every tensor of the network is in the file with its shape, and nothing else is.
     #[default]
     Exact,
+    /// Every tensor of the network is in the file with its shape; the file may have more, which are not used.
+    Superset,
     /// What fits is taken; the rest of the network stays as it is.
     Partial,
+}
+
+impl WeightFit {
+    /// Whether what was found is enough.
+    fn accepts(self, report: &LoadReport) -> bool {
+        match self {
+            Self::Exact => report.is_exact(),
+            Self::Superset => report.missing.is_empty() && report.unequal.is_empty(),
+            Self::Partial => !report.matched.is_empty(),
+        }
+    }
 }
 
 impl Weights {
@@ -54,25 +67,39 @@ impl Weights {
 
     /// The network of `spec` with the weights of the file, on `device`, and what fitted.
     ///
-    /// What the file lacks of a network that it fits in part is 0; [`Weights::load_into`] keeps what the network has.
+    /// What the file lacks of a network that it fits in part is 0; [`Weights::load_known`] keeps what a network has.
     ///
     /// # Errors
     ///
-    /// As [`Weights::load_into`] and [`NetworkSpec::check`]. The text says for how many classes the file is, or which network
-    /// it is for, where that is the difference.
+    /// As [`Weights::load_known`] and [`NetworkSpec::check`].
     pub fn load_network(
         &self,
         spec: &NetworkSpec,
         fit: WeightFit,
         device: &Device,
     ) -> Result<(Network, LoadReport)> {
-        let blank = Network::blank(spec, device)?;
-        let mut own = export(&blank, Names::PyTorch);
+        self.load_known(spec, &Network::blank(spec, device)?, fit)
+    }
+
+    /// As [`Weights::load_into`], of the network of `spec`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Weights::load_into`]. The text says for how many classes the file is, or which network it is for, where that is
+    /// the difference.
+    pub fn load_known(
+        &self,
+        spec: &NetworkSpec,
+        network: &Network,
+        fit: WeightFit,
+    ) -> Result<(Network, LoadReport)> {
+        let mut own = export(network, Names::PyTorch);
         let mut report = self.compare_tensors(&own);
         if !report.is_exact() {
-            report.remarks.extend(self.explain(spec, device));
+            let device = network.devices().into_iter().next().unwrap_or_default();
+            report.remarks.extend(self.explain(spec, &device.inner()));
         }
-        let network = self.import_as(&blank, &mut own, fit, &report)?;
+        let network = self.import_as(network, &mut own, fit, &report)?;
         Ok((network, report))
     }
 
@@ -83,8 +110,10 @@ impl Weights {
         fit: WeightFit,
         report: &LoadReport,
     ) -> Result<M> {
-        if fit == WeightFit::Exact || report.matched.is_empty() {
+        if !fit.accepts(report) {
             report.check()?;
+        }
+        if report.is_exact() {
             return import(network, &self.tensors, Names::PyTorch, &report.origin);
         }
         for name in &report.matched {

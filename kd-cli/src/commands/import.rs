@@ -1,0 +1,97 @@
+//! `kd import`.
+
+use std::path::Path;
+
+use burn::tensor::Device;
+use kd_core::{DatasetInfo, DeviceName, Error, Normalisation, Result};
+use kd_models::{ModelConfig, NetworkSpec, Weights, save_model};
+use serde_json::json;
+
+use crate::args::ImportOptions;
+use crate::output;
+use crate::parts::only_network;
+
+pub(super) fn run(options: &ImportOptions) -> Result<()> {
+    let data = options.data.as_deref().map(DatasetInfo::find).transpose()?;
+    let normalisation = match (options.weights.normalisation(), data) {
+        (Some(given), _) => given,
+        (None, Some(data)) => data.normalisation(),
+        (None, None) => {
+            let problem = "and `--std` are missing; give them, or the data set whose they are as `--data`; \
+                           `--mean 0,0,0 --std 1,1,1` if the network takes pixels in 0 to 1 as they are";
+            return Err(Error::config("--mean", problem));
+        }
+    };
+    check_empty(&options.out)?;
+    let device = DeviceName::Cpu
+        .open()
+        .or_else(|_| DeviceName::Auto.open())?;
+    let weights = Weights::read_chosen(&options.file, &options.weights.choice())?;
+    let spec = spec(options, data, &weights, &device)?;
+    let (network, report) = weights.load_network(&spec, options.weights.fit, &device)?;
+
+    let mut config = ModelConfig::new(spec, normalisation);
+    config.provenance.data = data.map(|data| data.name.to_owned());
+    let file = options.file.file_name().unwrap_or_default();
+    let notes = &mut config.provenance.notes;
+    notes.insert("imported_from".into(), json!(file.to_string_lossy()));
+    notes.insert("imported_sha256".into(), json!(weights.hash()));
+    save_model(&options.out, &network, &config)?;
+    if options.json {
+        output::json(
+            &json!({ "model": options.out, "network": config.network, "weights": report }),
+        );
+        return Ok(());
+    }
+    output::line(&report.to_string());
+    let NetworkSpec {
+        name,
+        classes,
+        input: [channels, height, width],
+        ..
+    } = &config.network;
+    let Normalisation { mean, std } = &config.normalisation;
+    output::line(&format!(
+        "{name}, {classes} classes, images of {channels}x{height}x{width}, mean {mean:?}, std {std:?}"
+    ));
+    output::line(&format!("model in {}", options.out.display()));
+    Ok(())
+}
+
+/// What was typed, then what the data set says, then what the tensors say.
+fn spec(
+    options: &ImportOptions,
+    data: Option<&DatasetInfo>,
+    weights: &Weights,
+    device: &Device,
+) -> Result<NetworkSpec> {
+    let name = match &options.weights.network {
+        Some(name) => name.clone(),
+        None => only_network(weights, device)?,
+    };
+    let of_data = data.map(|data| [data.shape.channels, data.shape.height, data.shape.width]);
+    let Some(input) = options.input.or(of_data) else {
+        let problem = "is missing; give channels, height and width as in `--input 3,32,32`, or the data set as `--data`";
+        return Err(Error::config("--input", problem));
+    };
+    let classes = match options.classes.or(data.map(|data| data.classes)) {
+        Some(classes) => classes,
+        None => weights.spec(&name, [input[1], input[2]], device)?.classes,
+    };
+    Ok(NetworkSpec::new(name, classes, input))
+}
+
+/// Nothing of a person's is overwritten.
+fn check_empty(folder: &Path) -> Result<()> {
+    let taken = match std::fs::read_dir(folder) {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(_) => folder.exists(),
+    };
+    if taken {
+        return Err(Error::Input {
+            path: folder.to_owned(),
+            problem: "is there already and not an empty folder; give a new one as `--out`".into(),
+        });
+    }
+    Ok(())
+}
