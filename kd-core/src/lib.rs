@@ -57,8 +57,8 @@ pub use schedule::{LearningRate, Schedule};
 pub use training::Training;
 
 pub use data::{
-    CifarLabels, DataRoots, Dataset, DatasetInfo, ImageShape, Split, Subset, read_cifar10,
-    read_cifar100, read_idx,
+    CifarLabels, DataRoots, DataSource, Dataset, DatasetInfo, ImageFit, ImageFolder, ImageShape,
+    Split, Subset, read_cifar10, read_cifar100, read_idx, read_svhn,
 };
 pub use loader::{Batch, Epoch, Loader, LoaderConfig};
 pub use views::{Augment, ViewParams, ViewPolicy};

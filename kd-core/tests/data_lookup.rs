@@ -2,8 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use kd_core::{DataRoots, DatasetInfo, Error, ErrorKind, Split};
 use tempfile::TempDir;
 
@@ -11,69 +14,57 @@ fn info(name: &str) -> &'static DatasetInfo {
     DatasetInfo::find(name).unwrap()
 }
 
-/// One sample of each split of each layout below `root`; `pixel` tells one root from another.
+fn header(numbers: &[u32]) -> Vec<u8> {
+    numbers.iter().flat_map(|n| n.to_be_bytes()).collect()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// Files of all layouts below `root`. The test splits have as many samples as the published ones, all alike; the training
+/// splits have one. `pixel` tells one root from another.
 fn fill(root: &Path, pixel: u8) {
-    for folder in [
-        "mnist",
-        "FashionMNIST/raw",
-        "cifar-10-batches-bin",
-        "cifar-100-binary",
-    ] {
-        fs::create_dir_all(root.join(folder)).unwrap();
-    }
-    let header = |numbers: &[u32]| {
-        numbers
-            .iter()
-            .flat_map(|n| n.to_be_bytes())
-            .collect::<Vec<u8>>()
+    let write = |path: &str, bytes: Vec<u8>| {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
     };
     for folder in ["mnist", "FashionMNIST/raw"] {
-        for part in ["train", "t10k"] {
-            let images = [header(&[2051, 1, 28, 28]), vec![pixel; 784]].concat();
-            fs::write(
-                root.join(folder).join(format!("{part}-images-idx3-ubyte")),
-                images,
-            )
-            .unwrap();
-            let labels = [header(&[2049, 1]), vec![7]].concat();
-            fs::write(
-                root.join(folder).join(format!("{part}-labels-idx1-ubyte")),
-                labels,
-            )
-            .unwrap();
+        for (part, count) in [("train", 1), ("t10k", 10_000)] {
+            let samples = usize::try_from(count).unwrap();
+            let images = [header(&[2051, count, 28, 28]), vec![pixel; samples * 784]].concat();
+            let labels = [header(&[2049, count]), vec![7; samples]].concat();
+            write(
+                &format!("{folder}/{part}-images-idx3-ubyte.gz"),
+                gzip(&images),
+            );
+            write(
+                &format!("{folder}/{part}-labels-idx1-ubyte.gz"),
+                gzip(&labels),
+            );
         }
     }
-    let names = [
-        "data_batch_1",
-        "data_batch_2",
-        "data_batch_3",
-        "data_batch_4",
-        "data_batch_5",
-        "test_batch",
-    ];
-    for (label, name) in (0..).zip(names) {
-        let record = [vec![label], vec![pixel; 3072]].concat();
-        fs::write(
-            root.join("cifar-10-batches-bin")
-                .join(format!("{name}.bin")),
-            record,
-        )
-        .unwrap();
+    let records = |labels: &[u8], count| gzip(&[labels, &[pixel; 3072]].concat().repeat(count));
+    for batch in 1..=5 {
+        write(
+            &format!("cifar-10-batches-bin/data_batch_{batch}.bin"),
+            records(&[batch], 1),
+        );
     }
-    for name in ["train", "test"] {
-        let record = [vec![19, 99], vec![pixel; 3072]].concat();
-        fs::write(
-            root.join("cifar-100-binary").join(format!("{name}.bin")),
-            record,
-        )
-        .unwrap();
-    }
+    write(
+        "cifar-10-batches-bin/test_batch.bin.gz",
+        records(&[6], 10_000),
+    );
+    write("cifar-100-binary/train.bin", records(&[19, 99], 1));
+    write("cifar-100-binary/test.bin.gz", records(&[19, 99], 10_000));
     let coarse: Vec<String> = (0..20).map(|class| format!("coarse_{class}\n")).collect();
-    fs::write(
-        root.join("cifar-100-binary/coarse_label_names.txt"),
-        coarse.concat(),
-    )
-    .unwrap();
+    write(
+        "cifar-100-binary/coarse_label_names.txt",
+        coarse.concat().into(),
+    );
 }
 
 #[test]
@@ -121,6 +112,8 @@ fn names_are_understood_as_people_write_them() {
         ("CIFAR-100", "cifar100"),
         ("cifar-100-coarse", "cifar100-coarse"),
         ("fashion-mnist-mini", "fashion-mnist-mini"),
+        ("SVHN", "svhn"),
+        ("svhn extra", "svhn-extra"),
     ] {
         assert_eq!(info(typed).name, name);
     }
@@ -129,7 +122,7 @@ fn names_are_understood_as_people_write_them() {
     assert_eq!(
         error.to_string(),
         "unknown data set `cifra10`; did you mean `cifar10`?; known: fashion-mnist-mini, fashion-mnist, mnist, cifar10, \
-         cifar100, cifar100-coarse"
+         cifar100, cifar100-coarse, svhn, svhn-extra"
     );
     assert_eq!("test".parse::<Split>().unwrap(), Split::Test);
     assert!("valid".parse::<Split>().is_err());
@@ -143,19 +136,29 @@ fn all_layouts_are_found_below_one_folder() {
         explicit: Some(root.path().into()),
         ..DataRoots::default()
     };
-    for (name, train) in [
-        ("mnist", vec![7]),
-        ("fashion-mnist", vec![7]),
-        ("cifar10", vec![0, 1, 2, 3, 4]),
-        ("cifar100", vec![99]),
-        ("cifar100-coarse", vec![19]),
+    for (name, label, files) in [
+        ("mnist", 7, 2),
+        ("fashion-mnist", 7, 2),
+        ("cifar10", 6, 5),
+        ("cifar100", 99, 1),
+        ("cifar100-coarse", 19, 1),
     ] {
-        let data = info(name).load(Split::Train, &roots).unwrap();
+        let data = info(name).load(Split::Test, &roots).unwrap();
         assert_eq!(
-            (data.labels(), data.shape(), data.name()),
-            (train.as_slice(), info(name).shape, name)
+            (data.len(), data.label(9_999), data.shape(), data.name()),
+            (10_000, Some(label), info(name).shape, name)
         );
-        assert_eq!(info(name).load(Split::Test, &roots).unwrap().len(), 1);
+        // All files of the training split are found, in order, and have too few samples.
+        let located = info(name).locate(Split::Train, &roots).unwrap();
+        assert_eq!(located.len(), files, "{name}");
+        assert!(located.is_sorted());
+        let error = info(name).load(Split::Train, &roots).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Input);
+        let whole = info(name).train / if name == "cifar10" { 5 } else { 1 };
+        let text = format!(
+            "the file has 1 samples, as it was published it has {whole}; it was cut off or changed"
+        );
+        assert!(error.to_string().contains(&text), "{error}");
     }
     let coarse = info("cifar100-coarse").load(Split::Test, &roots).unwrap();
     assert_eq!(
@@ -199,7 +202,7 @@ fn the_explicit_folder_comes_before_the_environment_and_that_before_the_cache() 
         3
     );
     // A folder that has not all of a set is passed over.
-    fs::remove_file(folders[0].path().join("mnist/t10k-labels-idx1-ubyte")).unwrap();
+    fs::remove_file(folders[0].path().join("mnist/t10k-labels-idx1-ubyte.gz")).unwrap();
     assert_eq!(first(&roots), 2);
 }
 
@@ -238,17 +241,14 @@ fn what_is_missing_is_said_with_files_folders_and_source() {
 fn files_with_images_of_another_size_are_refused() {
     let root = tempfile::tempdir().unwrap();
     fill(root.path(), 1);
-    let images = root.path().join("mnist/train-images-idx3-ubyte");
-    let header: Vec<u8> = [2051_u32, 1, 32, 32]
-        .iter()
-        .flat_map(|n| n.to_be_bytes())
-        .collect();
-    fs::write(&images, [header, vec![0; 1024]].concat()).unwrap();
+    let images = root.path().join("mnist/t10k-images-idx3-ubyte.gz");
+    let content = [header(&[2051, 10_000, 32, 32]), vec![0; 10_000 * 1024]].concat();
+    fs::write(&images, gzip(&content)).unwrap();
     let roots = DataRoots {
         explicit: Some(root.path().to_owned()),
         ..DataRoots::default()
     };
-    let error = info("mnist").load(Split::Train, &roots).unwrap_err();
+    let error = info("mnist").load(Split::Test, &roots).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Input);
     assert_eq!(
         error.to_string(),

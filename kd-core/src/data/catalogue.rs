@@ -115,12 +115,46 @@ const CIFAR100_COARSE: DatasetInfo = DatasetInfo {
     ..CIFAR100
 };
 
+/// Training digits without the extra ones.
+pub(super) const SVHN_TRAIN: usize = 73_257;
+
+/// Mean and standard deviation are those of the pixels of `train_32x32.mat`, as code for `PyTorch` has them everywhere:
+/// (0.43768, 0.44377, 0.47280) and (0.19803, 0.20101, 0.19704), rounded to four digits there.
+const SVHN: DatasetInfo = DatasetInfo {
+    name: "svhn",
+    aliases: &["svhn-cropped"],
+    classes: 10,
+    class_names: MNIST.class_names,
+    train: SVHN_TRAIN,
+    test: 26_032,
+    mean: &[0.4377, 0.4438, 0.4728],
+    std: &[0.1980, 0.2010, 0.1970],
+    source: "http://ufldl.stanford.edu/housenumbers (format 2, train_32x32.mat and test_32x32.mat)",
+    licence: "none stated; for non-commercial use only, cite",
+    citation: "Netzer, Wang, Coates, Bissacco, Wu, Ng, \"Reading digits in natural images with unsupervised feature learning\", NIPS workshop, 2011",
+    folders: &["svhn", "SVHN"],
+    layout: Layout::Svhn { extra: false },
+    ..CIFAR10
+};
+
+/// The training digits and the 531,131 extra ones, which are easier; with the normalisation of `svhn`.
+const SVHN_EXTRA: DatasetInfo = DatasetInfo {
+    name: "svhn-extra",
+    aliases: &[],
+    train: SVHN_TRAIN + 531_131,
+    source: "http://ufldl.stanford.edu/housenumbers (format 2, train_32x32.mat, extra_32x32.mat and test_32x32.mat)",
+    layout: Layout::Svhn { extra: true },
+    ..SVHN
+};
+
 /// In the order in which they are listed.
-pub(super) static KNOWN: [DatasetInfo; 6] = [
+pub(super) static KNOWN: [DatasetInfo; 8] = [
     FASHION_MNIST_MINI,
     FASHION_MNIST,
     MNIST,
     CIFAR10,
     CIFAR100,
     CIFAR100_COARSE,
+    SVHN,
+    SVHN_EXTRA,
 ];

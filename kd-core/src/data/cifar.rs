@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::published::Published;
 use super::stream::Stream;
 use crate::{Dataset, ImageShape, Result, Split};
 
@@ -27,7 +28,9 @@ impl CifarLabels {
 
 /// Reads CIFAR-10 from its binary batches, one after the other.
 ///
-/// A record is one label byte and 1024 red, 1024 green and 1024 blue values, row by row.
+/// A record is one label byte and 1024 red, 1024 green and 1024 blue values, row by row. The format has neither a count nor
+/// a checksum: a file that was cut between two records, or has a wrong pixel, looks whole. [`DatasetInfo::load`] at least
+/// checks the count.
 ///
 /// # Errors
 ///
@@ -41,16 +44,14 @@ impl CifarLabels {
 ///
 /// [`DataMissing`]: crate::Error::DataMissing
 /// [`BadFile`]: crate::Error::BadFile
+/// [`DatasetInfo::load`]: crate::DatasetInfo::load
 pub fn read_cifar10<P: AsRef<Path>>(
     name: impl Into<String>,
     split: Split,
     files: impl IntoIterator<Item = P>,
 ) -> Result<Dataset> {
-    let records = Records {
-        labels: &[10],
-        wanted: 0,
-    };
-    records.read(name.into(), split, files)
+    let files = files.into_iter().map(|file| (file, Published::default()));
+    read_published(Kind::Cifar10, name.into(), split, files)
 }
 
 /// Reads CIFAR-100 from a binary file, with its 100 fine or its 20 coarse labels.
@@ -67,11 +68,35 @@ pub fn read_cifar100<P: AsRef<Path>>(
     labels: CifarLabels,
     files: impl IntoIterator<Item = P>,
 ) -> Result<Dataset> {
-    let records = Records {
-        labels: &[20, 100],
-        wanted: usize::from(labels == CifarLabels::Fine),
+    let files = files.into_iter().map(|file| (file, Published::default()));
+    read_published(Kind::Cifar100(labels), name.into(), split, files)
+}
+
+/// Which of the two data sets is read.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kind {
+    Cifar10,
+    Cifar100(CifarLabels),
+}
+
+/// [`read_cifar10`] or [`read_cifar100`] with the number of samples that each file should have.
+pub(super) fn read_published<P: AsRef<Path>>(
+    kind: Kind,
+    name: String,
+    split: Split,
+    files: impl IntoIterator<Item = (P, Published)>,
+) -> Result<Dataset> {
+    let records = match kind {
+        Kind::Cifar10 => Records {
+            labels: &[10],
+            wanted: 0,
+        },
+        Kind::Cifar100(labels) => Records {
+            labels: &[20, 100],
+            wanted: usize::from(labels == CifarLabels::Fine),
+        },
     };
-    records.read(name.into(), split, files)
+    records.read(name, split, files)
 }
 
 /// How records are laid out: the number of classes of each leading label byte, and which of them is wanted.
@@ -93,14 +118,14 @@ impl Records {
         &self,
         name: String,
         split: Split,
-        files: impl IntoIterator<Item = P>,
+        files: impl IntoIterator<Item = (P, Published)>,
     ) -> Result<Dataset> {
         let streams = files
             .into_iter()
-            .map(|file| Stream::open(file.as_ref()))
+            .map(|(file, published)| Ok((Stream::open(file.as_ref())?, published)))
             .collect::<Result<Vec<_>>>()?;
         let (mut images, mut labels) = (Vec::new(), Vec::new());
-        for mut stream in streams {
+        for (mut stream, published) in streams {
             let before = labels.len();
             while let Some(label) = self.next(&mut stream, &mut images)? {
                 labels.push(u16::from(label));
@@ -108,6 +133,7 @@ impl Records {
             if labels.len() == before {
                 return Err(stream.bad_at(0, "the file is empty".into(), REMEDY));
             }
+            published.check(stream.path(), stream.offset(), labels.len() - before)?;
         }
         let classes = usize::from(self.labels.get(self.wanted).copied().unwrap_or_default());
         Dataset::new(name, split, SHAPE, classes, images, labels)

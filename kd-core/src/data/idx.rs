@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::published::Published;
 use super::stream::Stream;
 use crate::{Dataset, Error, ImageShape, Result, Split};
 
@@ -11,6 +12,7 @@ const LABELS_MAGIC: u32 = 0x0000_0801;
 /// Reads a data set of grey images from a pair of IDX files, plain or gzipped.
 ///
 /// Images are `idx3-ubyte` (magic 2051: count, rows, columns, pixels), labels `idx1-ubyte` (magic 2049: count, labels).
+/// A gzipped file carries a checksum, which is checked; a plain one carries none: a wrong pixel in it cannot be seen.
 ///
 /// # Errors
 ///
@@ -30,7 +32,20 @@ pub fn read_idx(
 ) -> Result<Dataset> {
     // Both are opened before either is read, so that a missing one is said at once.
     let (images, labels) = (Stream::open(images)?, Stream::open(labels)?);
-    read_streams(name.into(), split, classes, images, labels)
+    let any = Published::default();
+    read_streams(name.into(), split, classes, images, labels, any)
+}
+
+/// [`read_idx`] with the number of samples that the files should have.
+pub(super) fn read_published(
+    name: String,
+    split: Split,
+    classes: usize,
+    [images, labels]: [&Path; 2],
+    published: Published,
+) -> Result<Dataset> {
+    let (images, labels) = (Stream::open(images)?, Stream::open(labels)?);
+    read_streams(name, split, classes, images, labels, published)
 }
 
 /// [`read_idx`] of streams that are already open.
@@ -40,6 +55,7 @@ pub(super) fn read_streams(
     classes: usize,
     mut images: Stream,
     mut labels: Stream,
+    published: Published,
 ) -> Result<Dataset> {
     check_magic(&mut images, IMAGES_MAGIC, "images (idx3-ubyte)")?;
     let image_count = images.big_endian("the image count")?;
@@ -57,6 +73,8 @@ pub(super) fn read_streams(
             "give a file with samples",
         ));
     }
+    let samples = usize::try_from(image_count).unwrap_or(usize::MAX);
+    published.check(images.path(), 4, samples)?;
     let start = labels.offset();
     let label_bytes = labels.bytes(u64::from(label_count), "the labels")?;
     labels.end(TOO_LONG)?;

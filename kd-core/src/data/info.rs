@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::catalogue::KNOWN;
-use super::{CifarLabels, mini, read_cifar10, read_cifar100, read_idx};
+use super::catalogue::{KNOWN, SVHN_TRAIN};
+use super::published::Published;
+use super::{CifarLabels, cifar, idx, mini, svhn};
 use crate::{DataRoots, Dataset, Error, ImageShape, Normalisation, Result, Split};
 
 /// What is known of a data set before it is read: enough to list it, to find it and to build a network for it.
@@ -60,6 +61,10 @@ pub(super) enum Layout {
     Idx,
     Cifar10,
     Cifar100(CifarLabels),
+    /// The cropped digits; their training split with the extra digits or without.
+    Svhn {
+        extra: bool,
+    },
 }
 
 impl DatasetInfo {
@@ -94,6 +99,14 @@ impl DatasetInfo {
         }
     }
 
+    /// The number of samples in one split of the published set.
+    pub fn samples(&self, split: Split) -> usize {
+        match split {
+            Split::Train => self.train,
+            Split::Test => self.test,
+        }
+    }
+
     /// The files of one split below a data root, as the original archives name them; none if it is embedded.
     pub fn files(&self, split: Split) -> Vec<String> {
         let folder = self.folders.first().copied().unwrap_or_default();
@@ -103,11 +116,13 @@ impl DatasetInfo {
             .collect()
     }
 
-    /// Reads one split from the first of `roots` that has all its files.
+    /// Reads one split from the first of `roots` that has all its files, and checks that it has as many samples as the
+    /// published one.
     ///
     /// # Errors
     ///
-    /// [`Error::DataMissing`] if no folder has them all, and what the reader of the format says.
+    /// [`Error::DataMissing`] if no folder has them all, [`Error::BadFile`] for another number of samples, and what the
+    /// reader of the format says.
     pub fn load(&self, split: Split, roots: &DataRoots) -> Result<Dataset> {
         let (name, classes) = (self.name, self.classes);
         if let Layout::Embedded = self.layout {
@@ -115,10 +130,20 @@ impl DatasetInfo {
                 .with_class_names(self.class_names.iter().copied());
         }
         let files = self.locate(split, roots)?;
+        let all = files.iter().zip(self.published(split));
+        let owned = name.to_owned();
         let read = match (self.layout, files.as_slice()) {
-            (Layout::Idx, [images, labels]) => read_idx(name, split, classes, images, labels)?,
-            (Layout::Cifar100(labels), files) => read_cifar100(name, split, labels, files)?,
-            (_, files) => read_cifar10(name, split, files)?,
+            (Layout::Idx, [images, labels]) => {
+                let published = Published {
+                    samples: Some(self.samples(split)),
+                };
+                idx::read_published(owned, split, classes, [images, labels], published)?
+            }
+            (Layout::Svhn { .. }, _) => svhn::read_published(owned, split, all)?,
+            (Layout::Cifar100(labels), _) => {
+                cifar::read_published(cifar::Kind::Cifar100(labels), owned, split, all)?
+            }
+            _ => cifar::read_published(cifar::Kind::Cifar10, owned, split, all)?,
         };
         if read.shape() != self.shape {
             return Err(Error::BadFile {
@@ -214,7 +239,30 @@ impl DatasetInfo {
                 .collect(),
             (Layout::Cifar10, Split::Test) => vec!["test_batch.bin".to_owned()],
             (Layout::Cifar100(_), split) => vec![format!("{split}.bin")],
+            (Layout::Svhn { extra }, Split::Train) => {
+                let extra = extra.then(|| "extra_32x32.mat".to_owned());
+                std::iter::once("train_32x32.mat".to_owned())
+                    .chain(extra)
+                    .collect()
+            }
+            (Layout::Svhn { .. }, Split::Test) => vec!["test_32x32.mat".to_owned()],
         }
+    }
+
+    /// How many samples each file of one split has, in the order of [`DatasetInfo::files`]; of an IDX pair once.
+    fn published(&self, split: Split) -> Vec<Published> {
+        let samples = self.samples(split);
+        let each = match (self.layout, split) {
+            (Layout::Cifar10, Split::Train) => vec![samples / 5; 5],
+            (Layout::Svhn { extra: true }, Split::Train) => {
+                vec![SVHN_TRAIN, samples - SVHN_TRAIN]
+            }
+            _ => vec![samples],
+        };
+        let known = |samples| Published {
+            samples: Some(samples),
+        };
+        each.into_iter().map(known).collect()
     }
 
     /// The class names from the text file that lies beside CIFAR-100, if it is there and fits.

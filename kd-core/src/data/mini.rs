@@ -4,6 +4,7 @@
 //! (MIT) and where it comes from are beside the files in `data/fashion-mnist-mini`.
 
 use super::idx::read_streams;
+use super::published::Published;
 use super::stream::Stream;
 use crate::{Dataset, Result, Split};
 
@@ -35,5 +36,6 @@ pub(super) fn read(name: &str, split: Split, classes: usize) -> Result<Dataset> 
         classes,
         images,
         Stream::embedded(labels.0, labels.1)?,
+        Published::default(),
     )
 }

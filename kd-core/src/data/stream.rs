@@ -52,6 +52,11 @@ impl Stream {
         })
     }
 
+    /// The file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Where the next byte is, in the decompressed file.
     pub(crate) fn offset(&self) -> u64 {
         self.offset
@@ -126,7 +131,7 @@ impl Stream {
 const TRUNCATED: &str = "the file is truncated: download it again";
 
 /// The error for a file that cannot be opened: missing, or there but unreadable.
-fn not_opened(path: &Path, error: std::io::Error) -> Error {
+pub(super) fn not_opened(path: &Path, error: std::io::Error) -> Error {
     if error.kind() != ErrorKind::NotFound {
         return Error::io("read", path)(error);
     }

@@ -1,0 +1,137 @@
+//! One file made into pixels.
+
+use std::fs::File;
+use std::io::{Cursor, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
+
+use super::resize::{Pixels, resize};
+use super::{ImageFit, whole};
+use crate::{Error, Result};
+
+/// A larger file is no image that anyone trains on.
+const MOST_FILE_BYTES: u64 = 256 << 20;
+/// A small file may promise an image that fills the memory.
+const MOST_PIXELS: u64 = 100_000_000;
+/// What a decoder may allocate.
+const MOST_ALLOCATED: u64 = 1 << 30;
+
+const REMEDY: &str = "replace the file or remove it";
+
+/// Why a file is no image that can be used, and where.
+struct Refusal {
+    offset: usize,
+    problem: String,
+    remedy: &'static str,
+}
+
+impl Refusal {
+    fn new(problem: impl Into<String>) -> Self {
+        Self {
+            offset: 0,
+            problem: problem.into(),
+            remedy: REMEDY,
+        }
+    }
+}
+
+/// Reads the image at `path` into `out`, `[channels, height, width]`.
+pub(super) fn decode(path: &Path, fit: &ImageFit, out: &mut [u8]) -> Result<()> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MOST_FILE_BYTES + 1).read_to_end(&mut bytes))
+        .map_err(Error::io("read", path))?;
+    // The decoders are not ours; a mistake in one of them should cost one file, not the process.
+    let outcome = catch_unwind(AssertUnwindSafe(|| decode_bytes(&bytes, fit, out)));
+    let outcome = outcome.unwrap_or_else(|_| Err(Refusal::new("the decoder failed on it")));
+    outcome.map_err(|refusal| Error::BadFile {
+        path: path.to_owned(),
+        offset: refusal.offset as u64,
+        problem: refusal.problem,
+        remedy: refusal.remedy.to_owned(),
+    })
+}
+
+fn decode_bytes(bytes: &[u8], fit: &ImageFit, out: &mut [u8]) -> Result<(), Refusal> {
+    if bytes.is_empty() {
+        return Err(Refusal::new("the file is empty"));
+    }
+    if bytes.len() as u64 > MOST_FILE_BYTES {
+        return Err(Refusal::new("the file has more than 256 MiB"));
+    }
+    let format = image::guess_format(bytes).ok();
+    let known = [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP];
+    let Some(format) = format.filter(|format| known.contains(format)) else {
+        return Err(Refusal {
+            remedy: "save it as one of them, or remove it",
+            ..Refusal::new("this is no PNG, JPEG or WebP image")
+        });
+    };
+    whole::check(format, bytes).map_err(|(offset, problem)| Refusal {
+        offset,
+        ..Refusal::new(problem)
+    })?;
+    let (image, orientation) = open(format, bytes)?;
+    let pixels = upright(image, orientation, fit.shape.channels);
+    resize(&pixels, fit, out);
+    Ok(())
+}
+
+/// Decodes within limits.
+fn open(format: ImageFormat, bytes: &[u8]) -> Result<(DynamicImage, Orientation), Refusal> {
+    let damaged =
+        |error: ImageError| Refusal::new(format!("the image cannot be decoded ({error})"));
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(MOST_ALLOCATED);
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    reader.limits(limits.clone());
+    let mut decoder = reader.into_decoder().map_err(damaged)?;
+    let (width, height) = decoder.dimensions();
+    if width == 0 || height == 0 {
+        return Err(Refusal::new("the image has no pixel"));
+    }
+    if u64::from(width) * u64::from(height) > MOST_PIXELS {
+        return Err(Refusal {
+            remedy: "scale it down first",
+            ..Refusal::new(format!(
+                "the image is {width}x{height} pixels, more than the 100 million that are decoded"
+            ))
+        });
+    }
+    limits.reserve(decoder.total_bytes()).map_err(damaged)?;
+    decoder.set_limits(limits).map_err(damaged)?;
+    let orientation = decoder.orientation().map_err(damaged)?;
+    let image = DynamicImage::from_decoder(decoder).map_err(damaged)?;
+    Ok((image, orientation))
+}
+
+/// The image with its top at the top, in as many channels as asked for.
+fn upright(image: DynamicImage, orientation: Orientation, channels: usize) -> Pixels {
+    let grey = !image.color().has_color();
+    let mut image = match (channels, grey) {
+        (1, true) => DynamicImage::ImageLuma8(image.into_luma8()),
+        _ => DynamicImage::ImageRgb8(image.into_rgb8()),
+    };
+    image.apply_orientation(orientation);
+    let (width, height) = (image.width(), image.height());
+    let bytes = image.into_bytes();
+    let bytes = match (channels, grey) {
+        (1, false) => bytes.as_chunks().0.iter().copied().map(luma).collect(),
+        _ => bytes,
+    };
+    Pixels {
+        bytes,
+        channels,
+        height,
+        width,
+    }
+}
+
+/// The luma of ITU-R 601, to the nearest.
+fn luma([red, green, blue]: [u8; 3]) -> u8 {
+    let sum = 299 * u32::from(red) + 587 * u32::from(green) + 114 * u32::from(blue) + 500;
+    u8::try_from(sum / 1000).unwrap_or(u8::MAX)
+}

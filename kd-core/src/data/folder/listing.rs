@@ -1,0 +1,189 @@
+//! Which classes and files a split has.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::{Error, Result};
+
+/// The classes of one split and what was passed over.
+#[derive(Clone, Debug)]
+pub(super) struct Listing {
+    pub(super) path: PathBuf,
+    pub(super) classes: Vec<Class>,
+    pub(super) skipped: Vec<PathBuf>,
+}
+
+/// One class: its name and its files, sorted.
+#[derive(Clone, Debug)]
+pub(super) struct Class {
+    pub(super) name: String,
+    pub(super) files: Vec<PathBuf>,
+}
+
+const EXTENSIONS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
+const LAYOUT: &str = "put the images of each class into a folder `train/CLASS` below it";
+/// Labels have 16 bits.
+const MOST_CLASSES: usize = 1 << 16;
+
+impl Listing {
+    /// The training split of the data set at `root`.
+    pub(super) fn train(root: &Path) -> Result<Self> {
+        if !root.exists() {
+            return Err(input(
+                root,
+                "is not there; give the folder that has `train`",
+            ));
+        }
+        if !root.is_dir() {
+            return Err(input(
+                root,
+                "is no folder; give the folder that has `train`",
+            ));
+        }
+        let path = root.join("train");
+        if !path.is_dir() {
+            let (folders, _) = entries(root)?;
+            let names: Vec<_> = folders.iter().filter_map(|path| path.file_name()).collect();
+            let names: Vec<_> = names
+                .iter()
+                .map(|name| format!("`{}`", name.display()))
+                .collect();
+            let found = match names.as_slice() {
+                [] => String::new(),
+                names => format!(", it has {}", shortened(names)),
+            };
+            return Err(input(
+                root,
+                format!("has no folder `train`{found}; {LAYOUT}"),
+            ));
+        }
+        let listing = Self::read(path)?;
+        match listing.classes.as_slice() {
+            [] => Err(input(root, format!("has no folder in `train`; {LAYOUT}"))),
+            [one] => {
+                let problem = format!(
+                    "has one class only, `{}`; a classifier needs two, each a folder in `train`",
+                    one.name
+                );
+                Err(input(root, problem))
+            }
+            classes if classes.len() > MOST_CLASSES => {
+                let problem = format!(
+                    "has {} classes, at most {MOST_CLASSES} can be told apart",
+                    classes.len()
+                );
+                Err(input(root, problem))
+            }
+            _ => Ok(listing),
+        }
+    }
+
+    /// The held-out split of the data set at `root`, if it has one.
+    pub(super) fn test(root: &Path, train: &Self) -> Result<Option<Self>> {
+        let paths = ["test", "val"].map(|name| root.join(name));
+        let Some(path) = paths.into_iter().find(|path| path.is_dir()) else {
+            return Ok(None);
+        };
+        let test = Self::read(path)?;
+        let lacks = |of: &Self, name: &str| !of.classes.iter().any(|class| class.name == name);
+        if let Some(class) = test.classes.iter().find(|class| lacks(train, &class.name)) {
+            let problem = format!(
+                "is no class of `{}`; move it there as well, or remove it",
+                train.path.display()
+            );
+            return Err(input(&test.path.join(&class.name), problem));
+        }
+        if let Some(class) = train.classes.iter().find(|class| lacks(&test, &class.name)) {
+            let problem = format!(
+                "has no folder `{}`, which `{}` has; put some of its images there, or hold out a part of `train` \
+                 with `held_out` in the recipe and remove this folder",
+                class.name,
+                train.path.display()
+            );
+            return Err(input(&test.path, problem));
+        }
+        Ok(Some(test))
+    }
+
+    /// The number of images.
+    pub(super) fn samples(&self) -> usize {
+        self.classes.iter().map(|class| class.files.len()).sum()
+    }
+
+    fn read(path: PathBuf) -> Result<Self> {
+        let (folders, mut skipped) = entries(&path)?;
+        let mut classes = Vec::with_capacity(folders.len());
+        for folder in folders {
+            if is_hidden(&folder) {
+                skipped.push(folder);
+                continue;
+            }
+            let name = folder.file_name().unwrap_or_default();
+            let Some(name) = name.to_str().map(str::to_owned) else {
+                let problem = "is not UTF-8, so that it cannot be the name of a class; use another";
+                return Err(input(&folder, problem));
+            };
+            let (inner, files) = entries(&folder)?;
+            let (files, others): (Vec<_>, Vec<_>) =
+                files.into_iter().partition(|file| is_image(file));
+            if files.is_empty() {
+                let others = match inner.len() + others.len() {
+                    0 => String::new(),
+                    n => format!("; of the {n} entries in it none is one"),
+                };
+                let problem = format!(
+                    "has no image; put files of the kinds {} directly into it, or remove it{others}",
+                    EXTENSIONS.join(", ")
+                );
+                return Err(input(&folder, problem));
+            }
+            skipped.extend(inner.into_iter().chain(others));
+            classes.push(Class { name, files });
+        }
+        skipped.sort();
+        Ok(Self {
+            path,
+            classes,
+            skipped,
+        })
+    }
+}
+
+/// The folders and the other entries of `folder`, each sorted by name.
+fn entries(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>)> {
+    let mut all: Vec<PathBuf> = fs::read_dir(folder)
+        .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect())
+        .map_err(Error::io("read", folder))?;
+    all.sort();
+    Ok(all.into_iter().partition(|path| path.is_dir()))
+}
+
+fn is_hidden(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    name.as_encoded_bytes().starts_with(b".")
+}
+
+fn is_image(path: &Path) -> bool {
+    let extension = path.extension().unwrap_or_default();
+    !is_hidden(path)
+        && EXTENSIONS
+            .iter()
+            .any(|known| extension.eq_ignore_ascii_case(known))
+}
+
+/// The first few of a list.
+fn shortened(names: &[String]) -> String {
+    match names {
+        [first, second, third, _, ..] => {
+            format!("{first}, {second}, {third} and {} more", names.len() - 3)
+        }
+        few => few.join(", "),
+    }
+}
+
+fn input(path: &Path, problem: impl Into<String>) -> Error {
+    Error::Input {
+        path: path.to_owned(),
+        problem: problem.into(),
+    }
+}

@@ -1,0 +1,248 @@
+//! A data set from a folder of images, one folder a class.
+
+mod decode;
+mod fit;
+mod listing;
+mod resize;
+mod whole;
+
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+pub use fit::ImageFit;
+use listing::Listing;
+
+use crate::{Dataset, Error, ImageShape, Result, Split};
+
+/// A folder of images of one's own: `PATH/train/CLASS/*.png` and `PATH/test/CLASS/*.png`.
+///
+/// - Classes are the folders below `train`, sorted by name; label 0 is the first.
+/// - Images are PNG, JPEG or WebP, by the extensions `png`, `jpg`, `jpeg` and `webp` in either case; what they really are is
+///   seen from their first bytes. They lie directly in the folder of their class. Hidden files, files of other extensions
+///   and folders in the folder of a class are passed over, and listed by [`ImageFolder::skipped`].
+/// - The samples to test on are in `test`, or in `val` where there is no `test`, with the same classes; a folder without
+///   either has no [`Split::Test`], so that a part of the training samples must be held out.
+/// - Sample ids follow the sorted class and file names, so that they are the same on every machine.
+///
+/// Every image is decoded, turned upright by its EXIF orientation, made RGB or grey, resized and cropped as [`ImageFit`]
+/// says, and held as `u8` like those of every other data set. Transparency, colour profiles and gamma are dropped, 16 bits
+/// become 8, and of an animation the first frame counts.
+///
+/// PNG files carry checksums, all of which are checked. JPEG and WebP carry none: a file that was cut off is refused, but
+/// pixels that were damaged inside it may go unseen.
+///
+/// ```
+/// # let root = tempfile::tempdir()?;
+/// # let photos = root.path();
+/// # for name in ["train/cat/1.png", "train/dog/1.png", "train/dog/2.png"] {
+/// #     let path = photos.join(name);
+/// #     std::fs::create_dir_all(path.parent().unwrap_or(photos))?;
+/// #     image::RgbImage::new(40, 30).save(path)?;
+/// # }
+/// use kd_core::{ImageFit, ImageFolder, ImageShape, Split};
+/// let folder = ImageFolder::open(photos, ImageFit::new(ImageShape::new(3, 24, 24)))?;
+/// assert_eq!(folder.class_names(), ["cat", "dog"]);
+/// let train = folder.load(Split::Train)?;
+/// assert_eq!((train.len(), train.labels()), (3, &[0, 1, 1][..]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct ImageFolder {
+    name: String,
+    path: PathBuf,
+    fit: ImageFit,
+    class_names: Vec<String>,
+    train: Listing,
+    test: Option<Listing>,
+}
+
+/// The most memory that the images of one split may take: 8 GiB.
+const MOST_BYTES: u64 = 8 << 30;
+/// Threads that decode; more gain little and each holds a whole image.
+const MOST_THREADS: usize = 16;
+
+impl ImageFolder {
+    /// Lists the classes and images below `path`, without reading any.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Input`] naming the folder: not there, without `train`, with fewer than two classes, a class without
+    /// images, a class that only one of the two splits has; [`Error::Config`] if `fit` is not usable.
+    pub fn open(path: impl Into<PathBuf>, fit: ImageFit) -> Result<Self> {
+        let path = path.into();
+        fit.check()?;
+        let train = Listing::train(&path)?;
+        let test = Listing::test(&path, &train)?;
+        let names = train.classes.iter().map(|class| class.name.clone());
+        Ok(Self {
+            name: path
+                .file_name()
+                .unwrap_or(path.as_os_str())
+                .display()
+                .to_string(),
+            fit,
+            class_names: names.collect(),
+            train,
+            test,
+            path,
+        })
+    }
+
+    /// What it is called: the last part of its path.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How its images are brought to one size.
+    pub fn fit(&self) -> &ImageFit {
+        &self.fit
+    }
+
+    /// The size of each image after that.
+    pub fn shape(&self) -> ImageShape {
+        self.fit.shape
+    }
+
+    /// The names of the classes in label order.
+    pub fn class_names(&self) -> &[String] {
+        &self.class_names
+    }
+
+    /// The number of images in a split, if it is there.
+    pub fn samples(&self, split: Split) -> Option<usize> {
+        self.listing(split).map(Listing::samples)
+    }
+
+    /// The files of a split in the order of their sample ids.
+    pub fn files(&self, split: Split) -> impl Iterator<Item = &Path> {
+        self.listing(split)
+            .into_iter()
+            .flat_map(|listing| &listing.classes)
+            .flat_map(|class| &class.files)
+            .map(PathBuf::as_path)
+    }
+
+    /// What was passed over in both splits, sorted.
+    pub fn skipped(&self) -> Vec<&Path> {
+        [Some(&self.train), self.test.as_ref()]
+            .into_iter()
+            .flatten()
+            .flat_map(|listing| &listing.skipped)
+            .map(PathBuf::as_path)
+            .collect()
+    }
+
+    /// Decodes a split, on all cores.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Input`] if the split is not there or its images take more than 8 GiB; [`Error::BadFile`] for the first
+    /// file, in the order of ids, that is not an image, damaged, cut off, or larger than 100 megapixels.
+    pub fn load(&self, split: Split) -> Result<Dataset> {
+        let Some(listing) = self.listing(split) else {
+            return Err(Error::Input {
+                path: self.path.clone(),
+                problem: "has neither a `test` nor a `val` folder; add one, or hold out a part of `train` with \
+                          `held_out` in the recipe"
+                    .into(),
+            });
+        };
+        let bytes = self.check_memory(listing)?;
+        let mut images = Vec::new();
+        if images.try_reserve_exact(bytes).is_err() {
+            return Err(self.too_large(listing, "more memory than there is"));
+        }
+        images.resize(bytes, 0);
+        let files: Vec<&Path> = self.files(split).collect();
+        decode_all(&files, &self.fit, &mut images)?;
+        let labels = (0_u16..)
+            .zip(&listing.classes)
+            .flat_map(|(label, class)| std::iter::repeat_n(label, class.files.len()))
+            .collect();
+        let classes = self.class_names.len();
+        Dataset::new(&self.name, split, self.fit.shape, classes, images, labels)?
+            .with_class_names(self.class_names.iter().cloned())
+    }
+
+    fn listing(&self, split: Split) -> Option<&Listing> {
+        match split {
+            Split::Train => Some(&self.train),
+            Split::Test => self.test.as_ref(),
+        }
+    }
+
+    /// The bytes that the images of a split take, if that is not too much.
+    fn check_memory(&self, listing: &Listing) -> Result<usize> {
+        let bytes = listing.samples().checked_mul(self.fit.shape.bytes());
+        bytes
+            .filter(|bytes| u64::try_from(*bytes).is_ok_and(|bytes| bytes <= MOST_BYTES))
+            .ok_or_else(|| self.too_large(listing, "more than the 8 GiB that are held in memory"))
+    }
+
+    fn too_large(&self, listing: &Listing, why: &str) -> Error {
+        let gigabytes = listing.samples() as f64 * self.fit.shape.bytes() as f64 / 1e9;
+        Error::Input {
+            path: listing.path.clone(),
+            problem: format!(
+                "has {} images, which at {} take {gigabytes:.1} GB, {why}; use a smaller size or fewer images",
+                listing.samples(),
+                self.fit.shape
+            ),
+        }
+    }
+}
+
+/// Decodes every file into its place in `images`.
+///
+/// The error is that of the first bad file, whatever the threads do: files are handed out in order, and those before a bad
+/// one are finished.
+fn decode_all(files: &[&Path], fit: &ImageFit, images: &mut [u8]) -> Result<()> {
+    let work = Mutex::new(
+        files
+            .iter()
+            .zip(images.chunks_exact_mut(fit.shape.bytes()))
+            .enumerate(),
+    );
+    let first_bad = AtomicUsize::new(usize::MAX);
+    let failure: Mutex<Option<(usize, Error)>> = Mutex::new(None);
+    let worker = || {
+        while let Some((at, (path, image))) = lock(&work).next() {
+            if at > first_bad.load(Ordering::Relaxed) {
+                return;
+            }
+            if let Err(error) = decode::decode(path, fit, image) {
+                first_bad.fetch_min(at, Ordering::Relaxed);
+                let mut failure = lock(&failure);
+                if failure.as_ref().is_none_or(|(other, _)| at < *other) {
+                    *failure = Some((at, error));
+                }
+            }
+        }
+    };
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    std::thread::scope(|scope| {
+        for _ in 1..cores.min(MOST_THREADS).min(files.len()) {
+            scope.spawn(worker);
+        }
+        worker();
+    });
+    let failure = failure.into_inner();
+    match failure.unwrap_or_else(std::sync::PoisonError::into_inner) {
+        Some((_, error)) => Err(error),
+        None => Ok(()),
+    }
+}
+
+/// No thread panics while it holds one of these locks.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -1,0 +1,90 @@
+//! Whether an image file is all there, as far as its format tells.
+//!
+//! Decoders forgive much: a JPEG that was cut off comes out with a grey rest, and a PNG chunk with a wrong checksum may be
+//! left out. For training data either is a silent mistake.
+
+use flate2::Crc;
+use image::ImageFormat;
+
+/// Where something is wrong, and what.
+pub(super) type Flaw = (usize, String);
+
+/// Looks for the end of the image, and at the checksums where the format has them.
+pub(super) fn check(format: ImageFormat, bytes: &[u8]) -> Result<(), Flaw> {
+    match format {
+        ImageFormat::Png => png(bytes),
+        ImageFormat::Jpeg => jpeg(bytes),
+        ImageFormat::WebP => webp(bytes),
+        _ => Ok(()),
+    }
+}
+
+/// Checks the checksum of every chunk up to the last, `IEND`.
+fn png(bytes: &[u8]) -> Result<(), Flaw> {
+    let mut at = 8;
+    loop {
+        let cut = || {
+            (
+                bytes.len(),
+                "the file ends before the end of the image".to_owned(),
+            )
+        };
+        let rest = bytes.get(at..).ok_or_else(cut)?;
+        let (length, rest) = rest.split_first_chunk::<4>().ok_or_else(cut)?;
+        let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| cut())?;
+        let (chunk, rest) = rest
+            .split_at_checked(length.saturating_add(4))
+            .ok_or_else(cut)?;
+        let found = rest.first_chunk::<4>().ok_or_else(cut)?;
+        let mut crc = Crc::new();
+        crc.update(chunk);
+        let name = chunk.get(..4).unwrap_or_default();
+        if crc.sum() != u32::from_be_bytes(*found) {
+            let problem = format!("the checksum of chunk `{}` is wrong", name.escape_ascii());
+            return Err((at, problem));
+        }
+        if name == b"IEND" {
+            return Ok(());
+        }
+        at = at.saturating_add(length).saturating_add(12);
+    }
+}
+
+/// Goes from marker to marker up to the one that ends the image. (Markers of a thumbnail are inside a segment.)
+fn jpeg(bytes: &[u8]) -> Result<(), Flaw> {
+    const END_OF_IMAGE: u8 = 0xd9;
+    let mut at = 2;
+    loop {
+        let cut = || {
+            (
+                bytes.len(),
+                "the file ends before the end of the image".to_owned(),
+            )
+        };
+        // In compressed data 0xff is followed by 0, by a restart marker, or by a true marker.
+        let rest = bytes.get(at..).ok_or_else(cut)?;
+        let marker = rest
+            .windows(2)
+            .position(|pair| matches!(pair, [0xff, second] if !matches!(second, 0 | 0xff | 0x01 | 0xd0..=0xd7)));
+        at += marker.ok_or_else(cut)?;
+        if bytes.get(at + 1) == Some(&END_OF_IMAGE) {
+            return Ok(());
+        }
+        at += 2;
+        let length = bytes.get(at..).and_then(|rest| rest.first_chunk::<2>());
+        at += usize::from(u16::from_be_bytes(*length.ok_or_else(cut)?));
+    }
+}
+
+/// Compares the size that the header tells with that of the file.
+fn webp(bytes: &[u8]) -> Result<(), Flaw> {
+    let size = bytes.get(4..).and_then(|rest| rest.first_chunk::<4>());
+    let size = size.map_or(u64::MAX, |size| u64::from(u32::from_le_bytes(*size)));
+    if bytes.len() as u64 >= size.saturating_add(8) {
+        return Ok(());
+    }
+    Err((
+        bytes.len(),
+        "the file ends before the end of the image".to_owned(),
+    ))
+}

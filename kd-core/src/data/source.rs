@@ -1,0 +1,111 @@
+//! A data set by name or a folder of images: what a recipe may mean by its data.
+
+use crate::{
+    DataRoots, Dataset, DatasetInfo, ImageFolder, ImageShape, Normalisation, Result, Split,
+};
+
+/// Where samples come from: what is known before they are read, and how they are.
+///
+/// ```
+/// use kd_core::{DataRoots, DataSource, DatasetInfo, Split};
+/// let source = DataSource::from(DatasetInfo::find("fashion-mnist-mini")?);
+/// assert_eq!((source.classes(), source.has(Split::Test)), (10, true));
+/// let train = source.load(Split::Train, &DataRoots::default())?;
+/// assert_eq!(source.normalisation(&train)?.mean, [0.286_041]);
+/// # Ok::<(), kd_core::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum DataSource {
+    /// A data set that is known by name.
+    Known(&'static DatasetInfo),
+    /// A folder of images.
+    Folder(Box<ImageFolder>),
+}
+
+impl DataSource {
+    /// Its name; the last part of the path of a folder.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Known(info) => info.name,
+            Self::Folder(folder) => folder.name(),
+        }
+    }
+
+    /// The number of classes.
+    pub fn classes(&self) -> usize {
+        match self {
+            Self::Known(info) => info.classes,
+            Self::Folder(folder) => folder.class_names().len(),
+        }
+    }
+
+    /// The names of the classes in label order, where they are known before reading.
+    pub fn class_names(&self) -> Option<Vec<String>> {
+        match self {
+            Self::Known(info) if info.class_names.is_empty() => None,
+            Self::Known(info) => Some(info.class_names.iter().map(|name| (*name).into()).collect()),
+            Self::Folder(folder) => Some(folder.class_names().to_vec()),
+        }
+    }
+
+    /// The size of each image.
+    pub fn shape(&self) -> ImageShape {
+        match self {
+            Self::Known(info) => info.shape,
+            Self::Folder(folder) => folder.shape(),
+        }
+    }
+
+    /// Whether it has this split; every known data set has both.
+    pub fn has(&self, split: Split) -> bool {
+        self.samples(split).is_some()
+    }
+
+    /// The number of samples of a split, if it has that.
+    pub fn samples(&self, split: Split) -> Option<usize> {
+        match self {
+            Self::Known(info) => Some(info.samples(split)),
+            Self::Folder(folder) => folder.samples(split),
+        }
+    }
+
+    /// Reads one split; `roots` say where data sets known by name are looked for.
+    ///
+    /// # Errors
+    ///
+    /// As [`DatasetInfo::load`] and [`ImageFolder::load`].
+    pub fn load(&self, split: Split, roots: &DataRoots) -> Result<Dataset> {
+        match self {
+            Self::Known(info) => info.load(split, roots),
+            Self::Folder(folder) => folder.load(split),
+        }
+    }
+
+    /// The normalisation of a network that is trained on it, unless it says otherwise: the constants of a known data set,
+    /// those of the whole training split `train` otherwise.
+    ///
+    /// It is the whole split whatever part is trained on, so that runs on parts of it can be compared.
+    ///
+    /// # Errors
+    ///
+    /// As [`Normalisation::of`].
+    pub fn normalisation(&self, train: &Dataset) -> Result<Normalisation> {
+        match self {
+            Self::Known(info) => Ok(info.normalisation()),
+            Self::Folder(_) => Normalisation::of(train),
+        }
+    }
+}
+
+impl From<&'static DatasetInfo> for DataSource {
+    fn from(info: &'static DatasetInfo) -> Self {
+        Self::Known(info)
+    }
+}
+
+impl From<ImageFolder> for DataSource {
+    fn from(folder: ImageFolder) -> Self {
+        Self::Folder(Box::new(folder))
+    }
+}
