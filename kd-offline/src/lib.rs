@@ -10,9 +10,11 @@
 //! | `terms` | the losses bound to taps and regressors |
 //! | `phase` | one step, one evaluation, the whole state |
 //! | `method` | [`Offline`]: the method as kd-core's runner takes it |
+//! | `diagnose` | [`Offline::diagnose`]: what would go wrong, before anything is trained |
 
 mod cached;
 mod config;
+mod diagnose;
 mod method;
 mod phase;
 mod teacher;
@@ -20,6 +22,11 @@ mod terms;
 
 pub use cached::CacheConfig;
 pub use config::{Ensemble, LossConfig, Widths};
+pub use diagnose::{
+    Cosine, CostFacts, DataFacts, Diagnosis, DiagnosisOptions, Finding, Grade, KnownTeacher,
+    LossFacts, MemoryEstimate, ScheduleFacts, TapPair, TeacherFacts, TermFacts, TimeEstimate,
+    Topic, Trial,
+};
 pub use method::{Offline, OfflineData};
 pub use phase::RESULT_PHASE;
 pub use teacher::{Answer, FrozenTeacher, Taps, Teacher};

@@ -41,17 +41,17 @@ pub struct OfflineData {
 /// different seeds see the same bank and share caches of what the teachers say of it.
 #[derive(Debug)]
 pub struct Offline<S> {
-    student: S,
-    normalisation: Normalisation,
-    teachers: Vec<Box<dyn Teacher>>,
-    ensemble: Ensemble,
-    losses: Vec<LossConfig>,
-    training: Training,
-    data: OfflineData,
-    seed: u64,
-    bank_seed: u64,
-    device: Device,
-    caches: Vec<TeacherCaches>,
+    pub(crate) student: S,
+    pub(crate) normalisation: Normalisation,
+    pub(crate) teachers: Vec<Box<dyn Teacher>>,
+    pub(crate) ensemble: Ensemble,
+    pub(crate) losses: Vec<LossConfig>,
+    pub(crate) training: Training,
+    pub(crate) data: OfflineData,
+    pub(crate) seed: u64,
+    pub(crate) bank_seed: u64,
+    pub(crate) device: Device,
+    pub(crate) caches: Vec<TeacherCaches>,
 }
 
 impl<S: ImageClassifier> Offline<S> {
@@ -255,7 +255,7 @@ impl<S: ImageClassifier> Offline<S> {
         Ok(self.make()?.terms.asked)
     }
 
-    fn make(&self) -> Result<Distill<'_, S>> {
+    pub(crate) fn make(&self) -> Result<Distill<'_, S>> {
         if self.losses.is_empty() {
             let problem = "is empty; name at least one, for example `kind = \"cross-entropy\"`";
             return Err(Error::config("losses", problem));

@@ -39,7 +39,7 @@ pub(crate) struct Distill<'a, S> {
 
 impl<S: ImageClassifier> Distill<'_, S> {
     /// What the teachers say of a batch of the training data.
-    fn ask(&self, batch: &Batch) -> Result<Vec<Answer>> {
+    pub(crate) fn ask(&self, batch: &Batch) -> Result<Vec<Answer>> {
         let device = batch.pixels.device();
         let ask = |(index, (teacher, taps)): (usize, (&Box<dyn Teacher>, &Taps))| match self
             .caches

@@ -5,7 +5,8 @@ use std::fmt;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Tensor, TensorData};
 use kd_core::{
-    Error, Frozen, ImageClassifier, Names, Normalisation, Result, Trace, export, hash_tensors,
+    Error, Frozen, ImageClassifier, Names, Normalisation, Result, Trace, count_parameters, export,
+    hash_tensors,
 };
 
 use crate::Ensemble;
@@ -53,6 +54,16 @@ pub trait Teacher: fmt::Debug {
 
     /// The SHA-256 of what it is: weights, running statistics, normalisation.
     fn hash(&self) -> String;
+
+    /// What it does to pixels first, if that is a normalisation by channel; a check tries others in its place.
+    fn normalisation(&self) -> Option<&Normalisation> {
+        None
+    }
+
+    /// The number of its learnable parameters, if it is known.
+    fn parameters(&self) -> Option<u64> {
+        None
+    }
 
     /// The logits and the maps at `taps`.
     ///
@@ -113,6 +124,14 @@ impl<N: ImageClassifier> Teacher for FrozenTeacher<N> {
 
     fn tap(&self, name: &str) -> Result<usize> {
         self.network.network().tap(name)
+    }
+
+    fn normalisation(&self) -> Option<&Normalisation> {
+        Some(&self.normalisation)
+    }
+
+    fn parameters(&self) -> Option<u64> {
+        Some(count_parameters(self.network.network()))
     }
 
     fn hash(&self) -> String {

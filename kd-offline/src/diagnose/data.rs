@@ -1,0 +1,281 @@
+//! What is looked at in the data.
+
+use kd_core::{Normalisation, Result, Subset};
+use serde::Serialize;
+
+use super::finding::{Finding, Topic};
+use crate::OfflineData;
+
+/// So many images are looked at to measure mean and spread of the pixels.
+const MEASURED_IMAGES: usize = 2000;
+/// Classes that are named one by one.
+const NAMED: usize = 8;
+
+/// The samples that the student is trained and measured on.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct DataFacts {
+    /// The data set.
+    pub name: String,
+    /// Channels, height and width of an image.
+    pub shape: [usize; 3],
+    /// The number of classes.
+    pub classes: usize,
+    /// Training samples of each class, in label order.
+    pub train_per_class: Vec<usize>,
+    /// Held-out samples of each class, in label order.
+    pub held_out_per_class: Vec<usize>,
+    /// Mean and standard deviation of each channel of the training images (at most 2000 of them), pixels in `[0, 1]`.
+    pub measured: Normalisation,
+}
+
+impl DataFacts {
+    /// Training samples.
+    pub fn train(&self) -> usize {
+        self.train_per_class.iter().sum()
+    }
+
+    /// Held-out samples.
+    pub fn held_out(&self) -> usize {
+        self.held_out_per_class.iter().sum()
+    }
+}
+
+/// Looks at the samples.
+pub(super) fn look(data: &OfflineData, findings: &mut Vec<Finding>) -> Result<DataFacts> {
+    let set = data.train.dataset();
+    let shape = set.shape();
+    let facts = DataFacts {
+        name: set.name().to_owned(),
+        shape: [shape.channels, shape.height, shape.width],
+        classes: set.classes(),
+        train_per_class: data.train.class_counts(),
+        held_out_per_class: data.held_out.class_counts(),
+        measured: measure(&data.train)?,
+    };
+    let before = findings.len();
+    let other = data.held_out.dataset();
+    if other.classes() != facts.classes || other.shape() != shape {
+        let text = format!(
+            "the held-out samples are images of {} in {} classes, those to train on of {shape} in {}; take both from \
+             data of one form",
+            other.shape(),
+            other.classes(),
+            facts.classes
+        );
+        findings.push(Finding::error(Topic::Data, text));
+    }
+    let parts = [
+        ("training", &facts.train_per_class, "it cannot be learnt"),
+        (
+            "held-out",
+            &facts.held_out_per_class,
+            "nothing is measured on it",
+        ),
+    ];
+    for (part, counts, result) in parts {
+        if let Some(text) = without_samples(part, counts, result) {
+            findings.push(Finding::warning(Topic::Data, text));
+        }
+    }
+    let fewest = facts
+        .train_per_class
+        .iter()
+        .filter(|&&count| count > 0)
+        .min();
+    let most = facts.train_per_class.iter().max();
+    if let (Some(&fewest), Some(&most)) = (fewest, most)
+        && most > 10 * fewest
+    {
+        let text = format!(
+            "the classes are uneven: {fewest} to {most} training samples a class; accuracy says little of the small ones"
+        );
+        findings.push(Finding::note(Topic::Data, text));
+    }
+    if set.name() == other.name() && set.split() == other.split() {
+        let shared = shared(data.train.ids(), data.held_out.ids());
+        if shared > 0 {
+            let text = format!(
+                "{shared} of the {} held-out samples are trained on as well, so that accuracy would be measured on \
+                 what was learnt by heart; hold samples out with `data.held_out`, or measure on the test split",
+                data.held_out.len()
+            );
+            findings.push(Finding::error(Topic::Data, text));
+        }
+    }
+    if findings.len() == before {
+        let text = format!(
+            "{} training and {} held-out samples, none in both, each of the {} classes in both",
+            facts.train(),
+            facts.held_out(),
+            facts.classes
+        );
+        findings.push(Finding::ok(Topic::Data, text));
+    }
+    Ok(facts)
+}
+
+/// Says which classes have no sample, if any.
+fn without_samples(part: &str, counts: &[usize], result: &str) -> Option<String> {
+    let empty: Vec<String> = counts
+        .iter()
+        .enumerate()
+        .filter(|(_, count)| **count == 0)
+        .map(|(class, _)| class.to_string())
+        .collect();
+    match empty.as_slice() {
+        [] => None,
+        [one] => Some(format!("class {one} has no {part} sample; {result}")),
+        several => {
+            let more = if several.len() > NAMED { ", ..." } else { "" };
+            Some(format!(
+                "{} of the {} classes have no {part} sample ({}{more}); {}",
+                several.len(),
+                counts.len(),
+                several
+                    .iter()
+                    .take(NAMED)
+                    .cloned()
+                    .collect::<Vec<_>>()
+                    .join(", "),
+                result.replace("it ", "they ").replace("on it", "on them")
+            ))
+        }
+    }
+}
+
+/// How many ids two ascending lists share.
+fn shared(left: &[u32], right: &[u32]) -> usize {
+    right
+        .iter()
+        .filter(|id| left.binary_search(id).is_ok())
+        .count()
+}
+
+/// Mean and standard deviation of each channel, over images that lie evenly in the subset.
+fn measure(subset: &Subset) -> Result<Normalisation> {
+    let set = subset.dataset();
+    let shape = set.shape();
+    let plane = shape.height * shape.width;
+    let stride = subset.len().div_ceil(MEASURED_IMAGES).max(1);
+    let mut sums = vec![[0.0_f64; 2]; shape.channels];
+    let mut pixels = 0_usize;
+    for image in subset
+        .ids()
+        .iter()
+        .step_by(stride)
+        .filter_map(|id| set.image(*id))
+    {
+        pixels += plane;
+        for (sums, channel) in sums.iter_mut().zip(image.chunks_exact(plane)) {
+            // Sums of bytes and of their squares fit into 64 bits for any image.
+            let [sum, squares] = channel.iter().fold([0_u64; 2], |[sum, squares], &byte| {
+                let byte = u64::from(byte);
+                [sum + byte, squares + byte * byte]
+            });
+            sums[0] += sum as f64;
+            sums[1] += squares as f64;
+        }
+    }
+    let count = pixels.max(1) as f64;
+    let mean: Vec<f64> = sums.iter().map(|[sum, _]| sum / count / 255.0).collect();
+    let std = sums.iter().zip(&mean).map(|([_, squares], mean)| {
+        let variance = squares / count / (255.0 * 255.0) - mean * mean;
+        // Images of one single value have no spread to divide by.
+        let spread = variance.max(0.0).sqrt();
+        if spread > 1e-6 { spread } else { 1.0 }
+    });
+    let std = std.collect();
+    Normalisation::new(mean, std)
+}
+
+#[cfg(test)]
+mod tests {
+    use kd_core::{Augment, Dataset, ImageShape, Split, ViewPolicy};
+
+    use super::*;
+    use crate::diagnose::Grade;
+
+    fn data(split: Split, images: Vec<u8>, labels: Vec<u16>) -> Dataset {
+        Dataset::new("tiny", split, ImageShape::new(2, 1, 1), 3, images, labels).unwrap()
+    }
+
+    fn look_at(train: Subset, held_out: Subset) -> (DataFacts, Vec<(Grade, String)>) {
+        let data = OfflineData {
+            train,
+            held_out,
+            views: ViewPolicy::Fixed,
+            augment: Augment::none(),
+        };
+        let mut findings = Vec::new();
+        let facts = look(&data, &mut findings).unwrap();
+        let findings = findings.into_iter().map(|found| (found.grade, found.text));
+        (facts, findings.collect())
+    }
+
+    #[test]
+    fn means_and_spreads_are_those_of_the_pixels() {
+        let train = data(
+            Split::Train,
+            vec![0, 255, 255, 255, 0, 255, 255, 255],
+            vec![0, 1, 2, 0],
+        );
+        let test = data(Split::Test, vec![0; 6], vec![0, 1, 2]);
+        let (facts, findings) = look_at(Subset::all(&train), Subset::all(&test));
+        assert_eq!(facts.measured.mean, [0.5, 1.0]);
+        assert_eq!(facts.measured.std, [0.5, 1.0]);
+        let text = "4 training and 3 held-out samples, none in both, each of the 3 classes in both";
+        assert_eq!(findings, [(Grade::Ok, text.to_owned())]);
+    }
+
+    #[test]
+    fn samples_in_both_parts_are_an_error() {
+        let set = data(Split::Train, vec![0; 12], vec![0, 1, 2, 0, 1, 2]);
+        let part = |ids: &[u32]| Subset::from_ids(&set, ids.to_vec()).unwrap();
+        let (_, findings) = look_at(part(&[0, 1, 2, 3]), part(&[2, 3, 4, 0]));
+        assert_eq!(findings[0].0, Grade::Error);
+        assert!(
+            findings[0]
+                .1
+                .starts_with("3 of the 4 held-out samples are trained on as well")
+        );
+        let (_, findings) = look_at(part(&[0, 1, 2]), part(&[3, 4, 5]));
+        assert_eq!(findings[0].0, Grade::Ok);
+    }
+
+    #[test]
+    fn the_same_ids_of_another_split_are_other_samples() {
+        let (train, test) = (Split::Train, Split::Test);
+        let [train, test] = [train, test].map(|split| data(split, vec![0; 6], vec![0, 1, 2]));
+        let (_, findings) = look_at(Subset::all(&train), Subset::all(&test));
+        assert_eq!(findings[0].0, Grade::Ok, "{findings:?}");
+    }
+
+    #[test]
+    fn classes_without_samples_are_named() {
+        let train = data(Split::Train, vec![0; 4], vec![1, 1]);
+        let test = data(Split::Test, vec![0; 4], vec![0, 1]);
+        let (_, findings) = look_at(Subset::all(&train), Subset::all(&test));
+        let expected = [
+            "2 of the 3 classes have no training sample (0, 2); they cannot be learnt",
+            "class 2 has no held-out sample; nothing is measured on it",
+        ];
+        assert_eq!(
+            findings,
+            expected.map(|text| (Grade::Warning, text.to_owned()))
+        );
+    }
+
+    #[test]
+    fn uneven_classes_are_noted() {
+        let labels: Vec<u16> = [vec![0; 22], vec![1, 1], vec![2; 5]].concat();
+        let train = data(Split::Train, vec![0; 2 * labels.len()], labels);
+        let test = data(Split::Test, vec![0; 6], vec![0, 1, 2]);
+        let (_, findings) = look_at(Subset::all(&train), Subset::all(&test));
+        assert_eq!(findings.len(), 1);
+        assert!(
+            findings[0].1.starts_with("the classes are uneven: 2 to 22"),
+            "{findings:?}"
+        );
+    }
+}

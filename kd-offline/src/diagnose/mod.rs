@@ -1,0 +1,616 @@
+//! What would go wrong, and what is suspicious, said before anything is trained.
+//!
+//! [`Offline::check`] stops at the first thing that cannot be. [`Offline::diagnose`] looks at everything that it can look
+//! at, measures what a dry run cannot show, and grades what it found. It works on copies: neither the student nor a teacher
+//! nor a file is changed.
+
+mod costs;
+mod data;
+mod finding;
+mod losses;
+mod schedule;
+mod statistics;
+mod taps;
+mod teachers;
+
+use burn::tensor::Tensor;
+use kd_core::{
+    ImageClassifier, Loader, LoaderConfig, Names, Normalisation, Plan, Result, Subset,
+    count_parameters, detached_copy, export, hash_tensors,
+};
+use serde::Serialize;
+
+pub use costs::{CostFacts, MemoryEstimate, TimeEstimate};
+pub use data::DataFacts;
+pub use finding::{Finding, Grade, Topic};
+pub use losses::{Cosine, LossFacts, TermFacts};
+pub use schedule::ScheduleFacts;
+pub use taps::TapPair;
+pub use teachers::{TeacherFacts, Trial};
+
+use crate::terms::{Seen, Terms};
+use crate::{Offline, Teacher};
+
+/// How closely [`Offline::diagnose`] looks, and what is known beside the method itself.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct DiagnosisOptions {
+    /// Held-out samples that each teacher is asked about; 256 unless said otherwise.
+    pub samples: usize,
+    /// Seed of the choice of these samples.
+    pub seed: u64,
+    /// The usual constants of the data set; those that are measured on the training images where nothing is said.
+    pub constants: Option<Normalisation>,
+    /// What is known of the teachers, in their order; those without an entry are called by their number.
+    pub teachers: Vec<KnownTeacher>,
+}
+
+impl Default for DiagnosisOptions {
+    fn default() -> Self {
+        Self {
+            samples: 256,
+            seed: 0,
+            constants: None,
+            teachers: Vec::new(),
+        }
+    }
+}
+
+/// What is known of a teacher beside itself.
+#[derive(Clone, Debug, Default)]
+pub struct KnownTeacher {
+    /// What it is called in texts.
+    pub name: String,
+    /// The accuracy that is claimed of it on this data, 0 to 1.
+    pub accuracy: Option<f64>,
+}
+
+/// What [`Offline::diagnose`] found.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Diagnosis {
+    /// What is well, remarkable, suspicious and wrong, in words, in the order in which it was looked at.
+    pub findings: Vec<Finding>,
+    /// The data.
+    pub data: DataFacts,
+    /// The normalisation of the student.
+    pub student_normalisation: Normalisation,
+    /// The data set's usual constants, or the measured ones.
+    pub constants: Normalisation,
+    /// The teachers in order.
+    pub teachers: Vec<TeacherFacts>,
+    /// Every pair of maps that a loss compares.
+    pub taps: Vec<TapPair>,
+    /// Steps and learning rates; nothing if the settings are wrong.
+    pub schedule: Option<ScheduleFacts>,
+    /// The losses on one batch; nothing if the run could not begin.
+    pub losses: Option<LossFacts>,
+    /// Estimates of time and memory; nothing if the run could not begin.
+    pub costs: Option<CostFacts>,
+}
+
+impl Diagnosis {
+    /// The worst grade of all findings.
+    pub fn worst(&self) -> Grade {
+        self.findings
+            .iter()
+            .map(|found| found.grade)
+            .max()
+            .unwrap_or(Grade::Ok)
+    }
+
+    /// The findings of one grade.
+    pub fn of_grade(&self, grade: Grade) -> impl Iterator<Item = &Finding> {
+        self.findings
+            .iter()
+            .filter(move |found| found.grade == grade)
+    }
+}
+
+/// A student that is shown something, and what it showed.
+struct Dry<S> {
+    student: S,
+    seen: Seen,
+    /// One entry a teacher, nothing for one that could not be asked or has other classes.
+    looks: Vec<Option<Seen>>,
+}
+
+impl<S: ImageClassifier> Offline<S> {
+    /// Looks at data, schedule, normalisation, teachers, taps, losses and costs; see [`Diagnosis`].
+    ///
+    /// Of what is looked at, some is measured: each teacher classifies some held-out samples, with its own normalisation
+    /// and with others; each loss is computed on the first training batch with the initial student, forward and backward by
+    /// itself; two steps are done on a copy to see how long they take.
+    ///
+    /// # Errors
+    ///
+    /// Only what stops the looking itself, such as a device that fails. What is wrong with the run is a [`Finding`].
+    pub fn diagnose(&self, options: &DiagnosisOptions) -> Result<Diagnosis> {
+        let mut findings = Vec::new();
+        let data = data::look(&self.data, &mut findings)?;
+        let constants = options
+            .constants
+            .clone()
+            .unwrap_or_else(|| data.measured.clone());
+        let plan = self.plan_of(data.train(), &mut findings);
+        let schedule = plan
+            .as_ref()
+            .map(|plan| schedule::look(&self.training, plan, data.train(), &mut findings));
+        let mut diagnosis = Diagnosis {
+            data,
+            student_normalisation: self.normalisation.clone(),
+            constants,
+            teachers: self.known_teachers(options),
+            taps: Vec::new(),
+            schedule,
+            losses: None,
+            costs: None,
+            findings,
+        };
+        let Some(dry) = self.dry_run(&mut diagnosis) else {
+            return Ok(diagnosis);
+        };
+        diagnosis.compare_normalisations();
+        self.measure_teachers(options, &dry, &mut diagnosis)?;
+        let losses_fit = self.try_losses(&dry, &mut diagnosis);
+        let all_asked = dry.looks.iter().all(Option::is_some);
+        if losses_fit && all_asked && diagnosis.schedule.is_some() {
+            self.measure_run(&dry, &mut diagnosis)?;
+        } else {
+            let text = "gradients, time and memory were not looked at, because the run could not begin; correct the errors \
+                        first";
+            diagnosis.findings.push(Finding::note(Topic::Costs, text));
+        }
+        Ok(diagnosis)
+    }
+
+    fn plan_of(&self, samples: usize, findings: &mut Vec<Finding>) -> Option<Plan> {
+        let steps = samples.div_ceil(self.training.batch_size.max(1));
+        match self.training.plan(steps, None) {
+            Ok(plan) => Some(plan),
+            Err(error) => {
+                findings.push(Finding::error(Topic::Schedule, error.to_string()));
+                None
+            }
+        }
+    }
+
+    fn known_teachers(&self, options: &DiagnosisOptions) -> Vec<TeacherFacts> {
+        let fact = |(place, teacher): (usize, &Box<dyn Teacher>)| {
+            let known = options.teachers.get(place);
+            TeacherFacts {
+                name: known.map_or_else(|| format!("teacher {place}"), |known| known.name.clone()),
+                classes: None,
+                normalisation: teacher.normalisation().cloned(),
+                claimed_accuracy: known.and_then(|known| known.accuracy),
+                trials: Vec::new(),
+                parameters: teacher.parameters(),
+            }
+        };
+        self.teachers.iter().enumerate().map(fact).collect()
+    }
+
+    /// Shows everyone one black image, to learn the shapes of maps and logits. Nothing if the student cannot see it.
+    fn dry_run(&self, diagnosis: &mut Diagnosis) -> Option<Dry<S>> {
+        let [channels, height, width] = diagnosis.data.shape;
+        let pixels = Tensor::zeros([1, channels, height, width], &self.device.clone().inner());
+        let input = match self.normalisation.apply(pixels.clone()) {
+            Ok(input) => Tensor::from_inner(input),
+            Err(error) => {
+                let text = format!("student: {error}");
+                diagnosis
+                    .findings
+                    .push(Finding::error(Topic::Normalisation, text));
+                return None;
+            }
+        };
+        // The copy is in training form as in a step; what its batch norms make of black goes away with it.
+        let student = detached_copy(&self.student);
+        let seen = student.forward_traced(&input);
+        let classes = diagnosis.data.classes;
+        let mut agree = true;
+        let mut fits = |who: &str, found: usize, findings: &mut Vec<Finding>| {
+            if found == classes {
+                return true;
+            }
+            let text = format!(
+                "{who} tells {found} classes apart, data set `{}` has {classes}; use a network and a data set of the same \
+                 classes",
+                self.data.train.dataset().name()
+            );
+            findings.push(Finding::error(Topic::Shapes, text));
+            agree = false;
+            false
+        };
+        let student_fits = fits(
+            "the student",
+            seen.output.dims()[1],
+            &mut diagnosis.findings,
+        );
+        let mut looks = Vec::new();
+        for (teacher, facts) in self.teachers.iter().zip(&mut diagnosis.teachers) {
+            let look = match teacher.look(pixels.clone()) {
+                Ok(look) => look,
+                Err(error) => {
+                    let text = format!("{} cannot be asked: {error}", facts.name);
+                    diagnosis
+                        .findings
+                        .push(Finding::error(Topic::Teachers, text));
+                    looks.push(None);
+                    continue;
+                }
+            };
+            let found = look.output.dims()[1];
+            facts.classes = Some(found);
+            looks.push(fits(&facts.name, found, &mut diagnosis.findings).then_some(look));
+        }
+        if agree && looks.iter().all(Option::is_some) {
+            let who = if looks.is_empty() {
+                "the student tells"
+            } else {
+                "student and teachers tell"
+            };
+            let text = format!(
+                "images of {channels}x{height}x{width}; {who} {classes} classes apart, as many as there are"
+            );
+            diagnosis.findings.push(Finding::ok(Topic::Shapes, text));
+        }
+        student_fits.then_some(Dry {
+            student,
+            seen,
+            looks,
+        })
+    }
+
+    /// Asks the teachers about held-out samples.
+    fn measure_teachers(
+        &self,
+        options: &DiagnosisOptions,
+        dry: &Dry<S>,
+        diagnosis: &mut Diagnosis,
+    ) -> Result<()> {
+        if dry.looks.iter().all(Option::is_none) {
+            return Ok(());
+        }
+        let chosen = teachers::choose(self.data.held_out.ids(), options);
+        let subset = Subset::from_ids(self.data.held_out.dataset(), chosen.clone())?;
+        let config = LoaderConfig::ordered(teachers::AT_ONCE);
+        let loader = Loader::new(subset, config, &self.device.clone().inner())?;
+        // In the order of the choice: a part of them must not be a part of the classes.
+        let views = chosen
+            .chunks(teachers::AT_ONCE)
+            .map(|ids| loader.view(0, ids));
+        let samples = views.collect::<Result<Vec<_>>>()?;
+        let asked = self
+            .teachers
+            .iter()
+            .zip(&dry.looks)
+            .zip(&mut diagnosis.teachers);
+        for ((teacher, look), facts) in asked {
+            if look.is_some() {
+                let constants = &diagnosis.constants;
+                let findings = &mut diagnosis.findings;
+                teachers::measure(teacher.as_ref(), facts, &samples, constants, findings)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Binds each loss by itself, so that all that does not fit is named. Says whether all do.
+    fn try_losses(&self, dry: &Dry<S>, diagnosis: &mut Diagnosis) -> bool {
+        let before = diagnosis.findings.len();
+        if self.losses.is_empty() {
+            let text =
+                "`losses` is empty; name at least one, for example `kind = \"cross-entropy\"`";
+            diagnosis.findings.push(Finding::error(Topic::Losses, text));
+        }
+        for (place, loss) in self.losses.iter().enumerate() {
+            let name = loss.name();
+            let mut pairs: Vec<TapPair> = taps::compared(loss)
+                .into_iter()
+                .map(|(ours, teacher, theirs)| {
+                    let stage = dry.student.tap(ours).ok();
+                    let look = dry.looks.get(teacher).and_then(Option::as_ref);
+                    let their_stage = self
+                        .teachers
+                        .get(teacher)
+                        .and_then(|of| of.tap(theirs).ok());
+                    TapPair {
+                        loss: name.clone(),
+                        student_tap: ours.to_owned(),
+                        student_map: stage.and_then(|stage| taps::map_at(&dry.seen, stage)),
+                        teacher,
+                        teacher_tap: theirs.to_owned(),
+                        teacher_map: look.and_then(|look| taps::map_at(look, their_stage?)),
+                        regressor: None,
+                    }
+                })
+                .collect();
+            match self.try_loss(place, dry) {
+                Ok(Some(terms)) => {
+                    if let (Some(pair), Some(made)) = (pairs.first_mut(), terms.regressors.first())
+                    {
+                        pair.regressor = Some(made.extra_parameters());
+                    }
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    let topic = if pairs.is_empty() {
+                        Topic::Losses
+                    } else {
+                        Topic::Taps
+                    };
+                    let text = format!("loss {place} (`{name}`): {error}");
+                    diagnosis.findings.push(Finding::error(topic, text));
+                }
+            }
+            diagnosis.taps.append(&mut pairs);
+        }
+        let fit = diagnosis.findings.len() == before;
+        if fit && !diagnosis.taps.is_empty() {
+            let regressors = diagnosis
+                .taps
+                .iter()
+                .filter(|pair| pair.regressor.is_some())
+                .count();
+            let text = format!(
+                "{} fit, {regressors} of them with a regressor",
+                counted(diagnosis.taps.len(), "pair of maps", "pairs of maps")
+            );
+            diagnosis.findings.push(Finding::ok(Topic::Taps, text));
+        }
+        fit
+    }
+
+    /// Binds and computes one loss; nothing if that cannot be tried because a teacher is wrong, which was said already.
+    fn try_loss(&self, place: usize, dry: &Dry<S>) -> Result<Option<Terms>> {
+        let loss = &self.losses[place];
+        loss.check(place, self.teachers.len())?;
+        for (ours, _, _) in taps::compared(loss) {
+            dry.student.tap(ours)?;
+        }
+        let looks: Option<Vec<&Seen>> = dry.looks.iter().map(Option::as_ref).collect();
+        let Some(looks) = looks else {
+            return Ok(None);
+        };
+        let asked: Vec<(&dyn Teacher, &Seen)> =
+            self.teachers.iter().map(AsRef::as_ref).zip(looks).collect();
+        let student = (&dry.student, &dry.seen);
+        let one = std::slice::from_ref(loss);
+        let terms = Terms::bind(one, self.ensemble, student, &asked, self.seed, &self.device)?;
+        let [channels, height, width] = self.image();
+        let pixels = Tensor::zeros([1, channels, height, width], &self.device.clone().inner());
+        let answers = self
+            .teachers
+            .iter()
+            .zip(&terms.asked)
+            .map(|(teacher, taps)| teacher.answer(pixels.clone(), taps))
+            .collect::<Result<Vec<_>>>()?;
+        terms.values(&dry.seen, &answers, &Tensor::zeros([1], &self.device))?;
+        Ok(Some(terms))
+    }
+
+    fn image(&self) -> [usize; 3] {
+        let shape = self.data.train.dataset().shape();
+        [shape.channels, shape.height, shape.width]
+    }
+
+    /// Computes each loss on the first batch, does the first steps on a copy, and looks whether anyone changed.
+    fn measure_run(&self, dry: &Dry<S>, diagnosis: &mut Diagnosis) -> Result<()> {
+        let Some(schedule) = diagnosis.schedule.clone() else {
+            return Ok(());
+        };
+        let student_hash = hash_tensors(&export(&self.student, Names::PyTorch));
+        let hashes: Vec<String> = self.teachers.iter().map(|teacher| teacher.hash()).collect();
+        let mut phase = self.make()?;
+        let batch = phase.train.batch(0, 0)?;
+        let shown = losses::Shown {
+            answers: phase.ask(&batch)?,
+            input: Tensor::from_inner(self.normalisation.apply(batch.pixels)?),
+            targets: Tensor::from_inner(batch.targets),
+        };
+        let facts = losses::measure(&phase.student, &phase.terms, &shown)?;
+        losses::judge(
+            &facts,
+            &self.losses,
+            self.training.clip_norm,
+            &mut diagnosis.findings,
+        );
+        let finite = facts.terms.iter().all(|term| term.value.is_finite());
+        diagnosis.losses = Some(facts);
+        if !finite {
+            return Ok(());
+        }
+        let looks: Vec<Seen> = dry.looks.iter().flatten().cloned().collect();
+        let costs = CostFacts {
+            student_parameters: count_parameters(&self.student),
+            extra_parameters: phase.terms.regressors.iter().map(count_parameters).sum(),
+            memory: costs::memory(&phase, &dry.seen, &looks, &diagnosis.teachers),
+            time: costs::time(&mut phase, &schedule, &self.device)?,
+        };
+        drop(phase);
+
+        for ((teacher, hash), facts) in self.teachers.iter().zip(&hashes).zip(&diagnosis.teachers) {
+            let name = &facts.name;
+            diagnosis.findings.push(if teacher.hash() == *hash {
+                let text = format!(
+                    "{name} is frozen: weights and running statistics are the same after {} steps as before (sha256 {}...)",
+                    costs::STEPS,
+                    &hash[..12.min(hash.len())]
+                );
+                Finding::ok(Topic::Frozen, text)
+            } else {
+                let text = format!(
+                    "{name} changed when it was asked; its `look` must leave weights and running statistics alone, as that of \
+                     `FrozenTeacher` does"
+                );
+                Finding::error(Topic::Frozen, text)
+            });
+        }
+        if hash_tensors(&export(&self.student, Names::PyTorch)) != student_hash {
+            let text = "the initial student changed when a copy of it was trained; its module shares state that it must not";
+            diagnosis.findings.push(Finding::error(Topic::Frozen, text));
+        }
+        let beside = match costs.extra_parameters {
+            0 => String::new(),
+            extra => format!(" and {extra} of regressors beside it"),
+        };
+        let text = format!(
+            "{} parameters of the student{beside} are trained",
+            costs.student_parameters
+        );
+        diagnosis.findings.push(Finding::ok(Topic::Frozen, text));
+        diagnosis.costs = Some(costs);
+        Ok(())
+    }
+}
+
+impl Diagnosis {
+    /// Compares what the networks' inputs are normalised with.
+    fn compare_normalisations(&mut self) {
+        let before = self.findings.len();
+        let student = &self.student_normalisation;
+        if let Some(text) = unusual(student, &self.data.measured) {
+            self.findings
+                .push(Finding::warning(Topic::Normalisation, text));
+        } else if !teachers::alike(student, &self.constants) {
+            let text = "the student's normalisation is not that of the data set; it is trained with it, so that this is no \
+                        mistake as long as it is kept";
+            self.findings
+                .push(Finding::note(Topic::Normalisation, text));
+        }
+        let other = |facts: &&TeacherFacts| {
+            let own = facts.normalisation.as_ref();
+            own.is_some_and(|own| !teachers::alike(own, &self.constants))
+        };
+        let names: Vec<String> = self
+            .teachers
+            .iter()
+            .filter(other)
+            .map(|facts| facts.name.clone())
+            .collect();
+        for name in names {
+            let text = format!(
+                "{name} has another normalisation than the data set; right if it was trained so, and measured below"
+            );
+            self.findings
+                .push(Finding::note(Topic::Normalisation, text));
+        }
+        if self.findings.len() == before {
+            let who = if self.teachers.is_empty() {
+                "the student is"
+            } else {
+                "student and teachers are"
+            };
+            let text = format!("{who} shown the pixels as is usual for the data set");
+            self.findings.push(Finding::ok(Topic::Normalisation, text));
+        }
+    }
+}
+
+/// Says what is wrong with the student's input, if it is far from mean 0 and deviation 1.
+fn unusual(own: &Normalisation, measured: &Normalisation) -> Option<String> {
+    let channels = own
+        .mean
+        .iter()
+        .zip(&own.std)
+        .zip(measured.mean.iter().zip(&measured.std));
+    for (channel, ((mean, std), (data_mean, data_std))) in channels.enumerate() {
+        let (centre, spread) = ((data_mean - mean) / std, data_std / std);
+        if centre.abs() > 5.0 || !(0.05..=20.0).contains(&spread) {
+            return Some(format!(
+                "the student's normalisation (mean {}, std {}) turns channel {channel} of the images into values of mean {} \
+                 and standard deviation {}, far from 0 and 1; the constants are for pixels from 0 to 1, not to 255",
+                short(*mean),
+                short(*std),
+                short(centre),
+                short(spread)
+            ));
+        }
+    }
+    None
+}
+
+/// A number with four digits that count.
+pub(crate) fn short(number: f64) -> String {
+    let size = number.abs();
+    if number == 0.0 || !number.is_finite() {
+        return format!("{number}");
+    }
+    if !(1e-3..1e6).contains(&size) {
+        return format!("{number:.2e}");
+    }
+    let text = match size {
+        1000.0.. => format!("{number:.0}"),
+        100.0.. => format!("{number:.1}"),
+        10.0.. => format!("{number:.2}"),
+        1.0.. => format!("{number:.3}"),
+        _ => format!("{number:.4}"),
+    };
+    if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    } else {
+        text
+    }
+}
+
+/// A share as a percentage; small ones keep a digit that counts.
+pub(crate) fn percent(share: f64) -> String {
+    let percentage = 100.0 * share;
+    if percentage == 0.0 || percentage >= 0.1 {
+        format!("{percentage:.1} %")
+    } else {
+        format!("{} %", short(percentage))
+    }
+}
+
+/// A count with its noun.
+fn counted(count: usize, one: &str, several: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { several })
+}
+
+/// What a teacher says of pixels.
+fn logits(teacher: &dyn Teacher, pixels: Tensor<4>) -> Result<Tensor<2>> {
+    Ok(teacher.answer(pixels, &[])?.logits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short() {
+        let cases = [
+            (0.0, "0"),
+            (0.286_041, "0.286"),
+            (1.0, "1"),
+            (4321.9, "4322"),
+            (45.678, "45.68"),
+            (1.25e-5, "1.25e-5"),
+            (-2.5e7, "-2.50e7"),
+            (f64::NAN, "NaN"),
+        ];
+        for (number, text) in cases {
+            assert_eq!(short(number), text);
+        }
+        assert_eq!(
+            [percent(0.5), percent(0.0004), percent(0.0)],
+            ["50.0 %", "0.04 %", "0.0 %"]
+        );
+    }
+
+    #[test]
+    fn constants_for_bytes_are_unusual() {
+        let norm = |mean: f64, std: f64| Normalisation::new(vec![mean], vec![std]).unwrap();
+        let measured = norm(0.286, 0.353);
+        assert_eq!(unusual(&norm(0.286, 0.353), &measured), None);
+        assert_eq!(unusual(&norm(0.5, 0.5), &measured), None);
+        assert_eq!(unusual(&norm(0.0, 1.0), &measured), None);
+        let text = unusual(&norm(72.9, 90.0), &measured).unwrap();
+        assert!(
+            text.contains("standard deviation 0.0039, far from 0 and 1"),
+            "{text}"
+        );
+        assert!(unusual(&norm(0.0, 1.0 / 255.0), &measured).is_some());
+    }
+}

@@ -1,0 +1,579 @@
+//! What a check finds, on tasks whose answers are known.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use std::sync::Arc;
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use kd_core::{
+    Augment, Dataset, Draws, ImageShape, Method, Names, Normalisation, OptimizerConfig, Result,
+    Split, StagedNetwork, StepContext, Subset, Tensors, Trace, Training, ViewPolicy, export,
+    import,
+};
+use kd_offline::{
+    Diagnosis, DiagnosisOptions, Ensemble, FrozenTeacher, Grade, KnownTeacher, LossConfig, Offline,
+    OfflineData, Teacher, Topic,
+};
+use support::{Shared, Small, folder, losses, noise, offline, run, steps};
+
+/// Images of three classes that differ in nothing but brightness, with noise; as many to measure on.
+fn brightness(count: usize) -> OfflineData {
+    let set = |split, seed| {
+        let mut draws = Draws::new(seed, "brightness", 0, 0);
+        let labels: Vec<u16> = (0..3).cycle().take(count).collect();
+        let images = labels.iter().flat_map(|label| {
+            let centre = 40.0 + 85.0 * f64::from(*label);
+            (0..64).map(move |_| centre).collect::<Vec<_>>()
+        });
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "brought into the range of bytes"
+        )]
+        let images = images
+            .map(|centre| (centre + 15.0 * draws.normal()).clamp(0.0, 255.0) as u8)
+            .collect();
+        let shape = ImageShape::new(1, 8, 8);
+        Subset::all(&Dataset::new("brightness", split, shape, 3, images, labels).unwrap())
+    };
+    OfflineData {
+        train: set(Split::Train, 1),
+        held_out: set(Split::Test, 2),
+        views: ViewPolicy::Fixed,
+        augment: Augment::none(),
+    }
+}
+
+fn norm(mean: f64, std: f64) -> Normalisation {
+    Normalisation::new(vec![mean], vec![std]).unwrap()
+}
+
+/// A network that was trained on [`brightness`] with this normalisation.
+fn trained(normalisation: &Normalisation) -> Small {
+    let fresh = Small::new([4, 8], 3, 7);
+    let mut training = steps(120);
+    training.batch_size = 48;
+    training.lr = 0.01;
+    training.optimizer = OptimizerConfig::adam();
+    let method = Offline::new(
+        &fresh,
+        normalisation.clone(),
+        brightness(300),
+        training,
+        &Device::flex(),
+    );
+    let path = tempfile::tempdir().unwrap();
+    run(&method, path.path()).unwrap();
+    let tensors = support::open(path.path())
+        .result(kd_offline::RESULT_PHASE, kd_core::Kept::Last)
+        .unwrap();
+    import(&fresh, &tensors, Names::PyTorch, "the trained one").unwrap()
+}
+
+fn boxed(network: &Small, normalisation: Normalisation) -> Box<dyn Teacher> {
+    Box::new(FrozenTeacher::new(network, normalisation, &Device::flex()))
+}
+
+fn with_teacher(data: OfflineData, teacher: Box<dyn Teacher>, toml: &str) -> Offline<Small> {
+    offline(
+        &Small::new([3, 4], 3, 1),
+        data,
+        steps(20),
+        vec![teacher],
+        losses(toml),
+    )
+}
+
+fn look(method: &Offline<Small>) -> Diagnosis {
+    method.diagnose(&DiagnosisOptions::default()).unwrap()
+}
+
+/// The texts of one topic, with their grades.
+fn about(diagnosis: &Diagnosis, topic: Topic) -> Vec<(Grade, &str)> {
+    let findings = diagnosis
+        .findings
+        .iter()
+        .filter(|found| found.topic == topic);
+    findings
+        .map(|found| (found.grade, found.text.as_str()))
+        .collect()
+}
+
+const KD: &str = "[[losses]]\nkind = \"cross-entropy\"\n[[losses]]\nkind = \"kd\"\n";
+
+fn twice_cross_entropy(weight: f64) -> Diagnosis {
+    let losses = vec![
+        LossConfig::cross_entropy(1.0),
+        LossConfig::cross_entropy(weight),
+    ];
+    look(&offline(
+        &Small::new([3, 4], 3, 1),
+        brightness(30),
+        steps(20),
+        Vec::new(),
+        losses,
+    ))
+}
+
+/// The same loss twice has the same gradient twice, so that the weights alone tell their shares.
+#[test]
+fn a_weight_of_1000_is_1000_times_the_gradient() {
+    let diagnosis = twice_cross_entropy(1000.0);
+    let facts = diagnosis.losses.as_ref().unwrap();
+    let [first, second] = &facts.terms[..] else {
+        unreachable!("two terms")
+    };
+    assert!(first.gradient > 0.0);
+    assert_eq!(first.gradient.to_bits(), second.gradient.to_bits());
+    assert_eq!(first.value.to_bits(), second.value.to_bits());
+    assert!((second.share - 1000.0 / 1001.0).abs() < 1e-9 && second.share > 0.99);
+    assert!((facts.gradient / first.gradient - 1001.0).abs() < 1e-3);
+    assert!((facts.total / first.value - 1001.0).abs() < 1e-3);
+    assert!((facts.cosines[0].cosine - 1.0).abs() < 1e-6);
+
+    // An exact ratio of 1000 may fall to either side of the limit, so that it is tried around it.
+    let found = |weight| about(&twice_cross_entropy(weight), Topic::Losses)[0].0;
+    assert_eq!(
+        [50.0, 101.0, 990.0, 1010.0].map(found),
+        [Grade::Ok, Grade::Note, Grade::Note, Grade::Warning]
+    );
+    let diagnosis = twice_cross_entropy(1010.0);
+    let text = about(&diagnosis, Topic::Losses)[0].1;
+    let expected = "loss `cross_entropy_2`: its weighted gradient is 1010 times that of all other losses together";
+    assert!(text.starts_with(expected), "{text}");
+}
+
+/// A step of plain gradient descent with rate 1 moves the weights by the gradient.
+#[test]
+fn the_norm_of_the_gradient_is_how_far_a_step_goes() {
+    let student = Small::new([3, 4], 3, 1);
+    let mut training = steps(1);
+    training.lr = 1.0;
+    training.optimizer = OptimizerConfig::Sgd {
+        momentum: 0.0,
+        weight_decay: 0.0,
+        nesterov: false,
+    };
+    let teacher = boxed(&Small::new([4, 5], 3, 2), norm(0.5, 0.5));
+    let losses = losses(
+        "[[losses]]\nkind = \"cross-entropy\"\nweight = 0.3\n[[losses]]\nkind = \"kd\"\nweight = 2.0\n\
+         [[losses]]\nkind = \"hint\"\nstudent_tap = \"body\"\n",
+    );
+    let method = offline(&student, brightness(30), training, vec![teacher], losses);
+    let facts = look(&method).losses.unwrap();
+    let (_guard, folder) = folder();
+    let mut phase = method.start(0, &folder).unwrap();
+    let before = phase.state().tensors;
+    let at = StepContext {
+        step: 0,
+        epoch: 0,
+        step_in_epoch: 0,
+        lr: 1.0,
+    };
+    phase.step(at).unwrap();
+    let moved = distance(&before, &phase.state().tensors);
+    assert!(
+        (facts.gradient / moved - 1.0).abs() < 1e-4,
+        "{} and {moved}",
+        facts.gradient
+    );
+    // The triangle's inequality, with room: the three do not pull exactly the same way.
+    let sum: f64 = facts
+        .terms
+        .iter()
+        .map(kd_offline::TermFacts::weighted_gradient)
+        .sum();
+    let shares: f64 = facts.terms.iter().map(|term| term.share).sum();
+    assert!(facts.terms.len() == 3 && sum > 0.0 && (shares - 1.0).abs() < 1e-9);
+}
+
+fn distance(before: &Tensors, after: &Tensors) -> f64 {
+    let squares = before.iter().map(|(name, before)| {
+        let after = after[name].iter::<f64>();
+        before
+            .iter::<f64>()
+            .zip(after)
+            .map(|(a, b)| (a - b).powi(2))
+            .sum::<f64>()
+    });
+    squares.sum::<f64>().sqrt()
+}
+
+#[test]
+fn a_hint_alone_leaves_the_head_alone_and_that_is_said() {
+    let toml = "[[losses]]\nkind = \"hint\"\nstudent_tap = \"body\"\nregressor = \"always\"\n";
+    let teacher = boxed(&Small::new([4, 5], 3, 2), norm(0.5, 0.5));
+    let diagnosis = look(&with_teacher(brightness(30), teacher, toml));
+    assert_eq!(
+        diagnosis.losses.as_ref().unwrap().untouched,
+        ["fc.bias", "fc.weight"]
+    );
+    let found = about(&diagnosis, Topic::Losses);
+    assert!(
+        found
+            .iter()
+            .any(|(grade, text)| *grade == Grade::Warning && text.starts_with("no loss reaches 2"))
+    );
+    let pair = &diagnosis.taps[0];
+    assert_eq!(
+        (pair.student_map, pair.teacher_map),
+        (Some([4, 4, 4]), Some([5, 4, 4]))
+    );
+    assert_eq!(pair.regressor, Some(5 * 4 + 5));
+    assert_eq!(diagnosis.costs.unwrap().extra_parameters, 5 * 4 + 5);
+}
+
+#[test]
+fn everything_that_does_not_fit_is_named_at_once() {
+    let toml = "[[losses]]\nkind = \"cross-entropy\"\n[[losses]]\nkind = \"hint\"\nstudent_tap = \"bdoy\"\n\
+                [[losses]]\nkind = \"hint\"\nstudent_tap = \"body\"\nteacher_tap = \"stem\"\n\
+                [[losses]]\nkind = \"kd\"\ntemperature = -1\n[[losses]]\nkind = \"attention-transfer\"\n\
+                student_taps = [\"body\"]\nteacher = 1\n";
+    let teacher = boxed(&Small::new([4, 5], 3, 2), norm(0.5, 0.5));
+    let diagnosis = look(&with_teacher(brightness(30), teacher, toml));
+    let texts: Vec<&str> = diagnosis
+        .of_grade(Grade::Error)
+        .map(|found| found.text.as_str())
+        .collect();
+    assert_eq!(texts.len(), 4, "{texts:?}");
+    assert_eq!(
+        texts[0],
+        "loss 1 (`hint_bdoy`): unknown tap `bdoy`; did you mean `body`?; known: stem, body"
+    );
+    assert!(
+        texts[1].starts_with("loss 2 (`hint_body`): ")
+            && texts[1].contains("differ in height or width"),
+        "{texts:?}"
+    );
+    assert!(
+        texts[2].contains("`losses.3.temperature` must be finite and above 0"),
+        "{texts:?}"
+    );
+    assert!(
+        texts[3].contains("`losses.4.teacher` is 1, but there is only 1 teacher"),
+        "{texts:?}"
+    );
+    assert_eq!(diagnosis.worst(), Grade::Error);
+    assert!(diagnosis.losses.is_none() && diagnosis.costs.is_none());
+    assert_eq!(diagnosis.taps[0].student_map, None);
+}
+
+#[test]
+fn a_teacher_of_other_classes_is_an_error_and_the_rest_is_still_looked_at() {
+    let teachers = vec![
+        boxed(&Small::new([4, 5], 7, 2), norm(0.5, 0.5)),
+        boxed(&Small::new([4, 5], 3, 2), norm(0.5, 0.5)),
+    ];
+    let method = offline(
+        &Small::new([3, 4], 3, 1),
+        brightness(30),
+        steps(20),
+        teachers,
+        losses(KD),
+    );
+    let mut options = DiagnosisOptions::default();
+    options.teachers = vec![KnownTeacher {
+        name: "teacher `big`".into(),
+        accuracy: None,
+    }];
+    let diagnosis = method.diagnose(&options).unwrap();
+    let texts: Vec<&str> = diagnosis
+        .of_grade(Grade::Error)
+        .map(|found| found.text.as_str())
+        .collect();
+    let expected = "teacher `big` tells 7 classes apart, data set `brightness` has 3; use a network and a data set of the same \
+                    classes";
+    assert_eq!(texts, [expected]);
+    assert_eq!(diagnosis.teachers[0].classes, Some(7));
+    assert!(diagnosis.teachers[0].trials.is_empty() && !diagnosis.teachers[1].trials.is_empty());
+    assert_eq!(diagnosis.teachers[1].name, "teacher 1");
+}
+
+/// Whoever knows brightness alone is lost when it is shown another.
+#[test]
+fn a_teacher_that_is_fed_wrongly_is_told_from_one_that_is_not() {
+    let data = brightness(300);
+    let right = norm(0.49, 0.28);
+    let teacher = trained(&right);
+    let shown = |normalisation: Normalisation| {
+        let method = with_teacher(data.clone(), boxed(&teacher, normalisation), KD);
+        let mut options = DiagnosisOptions::default();
+        options.constants = Some(norm(0.49, 0.28));
+        method.diagnose(&options).unwrap()
+    };
+    let well = shown(right.clone());
+    let own = &well.teachers[0].trials[0];
+    assert!(own.accuracy() > 0.98 && own.samples == 256, "{own:?}");
+    let found = about(&well, Topic::Teachers);
+    assert!(
+        found[0].0 == Grade::Ok
+            && found[0]
+                .1
+                .contains("no other normalisation is clearly better"),
+        "{found:?}"
+    );
+    // The student sees the pixels as they are, which is remarkable and no more.
+    assert_eq!(well.worst(), Grade::Note, "{:?}", well.findings);
+
+    // Constants for pixels from 0 to 255, no normalisation where there was one, and one where another was.
+    for wrong in [norm(125.0, 71.4), norm(0.0, 1.0), norm(0.8, 0.9)] {
+        let badly = shown(wrong);
+        let own = &badly.teachers[0].trials[0];
+        assert!(own.accuracy() < 0.9, "{own:?}");
+        let found = about(&badly, Topic::Normalisation);
+        let warning = found.iter().find(|(grade, _)| *grade == Grade::Warning);
+        let text = warning
+            .unwrap_or_else(|| unreachable!("{:?}", badly.findings))
+            .1;
+        assert!(
+            text.starts_with("teacher 0 seems to be fed with the wrong normalisation"),
+            "{text}"
+        );
+        assert!(
+            text.contains("set its `normalisation` to `mean = [0.49]`, `std = [0.28]`"),
+            "{text}"
+        );
+    }
+
+    // A normalisation of its own that it was trained with is no mistake, although the data set has another.
+    let own = norm(0.2, 0.5);
+    let method = with_teacher(data.clone(), boxed(&trained(&own), own), KD);
+    let diagnosis = look(&method);
+    assert_eq!(
+        diagnosis.of_grade(Grade::Warning).count(),
+        0,
+        "{:?}",
+        diagnosis.findings
+    );
+    let found = about(&diagnosis, Topic::Normalisation);
+    assert!(
+        found
+            .iter()
+            .any(|(grade, text)| *grade == Grade::Note && text.contains("another normalisation"))
+    );
+}
+
+#[test]
+fn a_teacher_that_guesses_and_one_that_is_worse_than_claimed_are_suspicious() {
+    let guessing = boxed(&Small::new([4, 5], 3, 2), norm(0.49, 0.28));
+    let diagnosis = look(&with_teacher(brightness(300), guessing, KD));
+    let found = about(&diagnosis, Topic::Teachers);
+    assert!(
+        found[0].0 == Grade::Warning && found[0].1.contains("cannot be told from guessing (3"),
+        "{found:?}"
+    );
+
+    // One that confuses two of the three classes: its rows for classes 1 and 2 are swapped in half of the labels.
+    let right = norm(0.49, 0.28);
+    let network = trained(&right);
+    let held_out = brightness(300);
+    let labels = held_out.held_out.dataset().labels().iter();
+    let labels = labels
+        .enumerate()
+        .map(|(at, label)| if at % 3 == 2 { 1 } else { *label });
+    let images = held_out.held_out.dataset().images().to_vec();
+    let shape = ImageShape::new(1, 8, 8);
+    let test = Dataset::new(
+        "brightness",
+        Split::Test,
+        shape,
+        3,
+        images,
+        labels.collect(),
+    )
+    .unwrap();
+    let data = OfflineData {
+        held_out: Subset::all(&test),
+        ..held_out
+    };
+    let claimed = |accuracy| {
+        let method = with_teacher(data.clone(), boxed(&network, right.clone()), KD);
+        let mut options = DiagnosisOptions::default();
+        options.teachers = vec![KnownTeacher {
+            name: "teacher".into(),
+            accuracy,
+        }];
+        let diagnosis = method.diagnose(&options).unwrap();
+        let found = about(&diagnosis, Topic::Teachers);
+        (found[0].0, found[0].1.to_owned())
+    };
+    // Two thirds are right, and 256 samples leave 9 points of room around that. Two of three samples have label 1.
+    let (grade, text) = claimed(Some(0.9));
+    assert_eq!(grade, Grade::Warning, "{text}");
+    let (grade, text) = claimed(None);
+    assert!(
+        grade == Grade::Warning && text.contains("cannot be told from guessing (6"),
+        "{text}"
+    );
+}
+
+/// A teacher that learns while it is asked.
+#[derive(Debug)]
+struct Careless(Arc<Small>);
+
+impl Teacher for Careless {
+    fn look(&self, pixels: Tensor<4>) -> Result<Trace<Tensor<4>, Tensor<2>, Tensor<2>>> {
+        let seen = self.0.forward_traced(&Tensor::from_inner(pixels));
+        Ok(Trace {
+            maps: seen.maps.into_iter().map(Tensor::inner).collect(),
+            dense: seen.dense.inner(),
+            output: seen.output.inner(),
+        })
+    }
+    fn tap(&self, name: &str) -> Result<usize> {
+        self.0.tap(name)
+    }
+    fn hash(&self) -> String {
+        kd_core::hash_tensors(&export(&*self.0, Names::PyTorch))
+    }
+}
+
+#[test]
+fn a_teacher_that_changes_is_found_and_one_that_does_not_is_not() {
+    let network = Small::with_norms([4, 5], 3, 2);
+    let careless = Box::new(Careless(Arc::new(network.clone().train())));
+    let diagnosis = look(&with_teacher(noise_apart(), careless, KD));
+    let found = about(&diagnosis, Topic::Frozen);
+    assert!(
+        found[0].0 == Grade::Error && found[0].1.starts_with("teacher 0 changed"),
+        "{found:?}"
+    );
+    // It does not say what it normalises with, so that nothing else was tried.
+    assert_eq!(diagnosis.teachers[0].trials.len(), 1);
+
+    let diagnosis = look(&with_teacher(
+        noise_apart(),
+        boxed(&network, norm(0.5, 0.3)),
+        KD,
+    ));
+    let found = about(&diagnosis, Topic::Frozen);
+    assert!(
+        found[0].0 == Grade::Ok && found[0].1.starts_with("teacher 0 is frozen"),
+        "{found:?}"
+    );
+    let count = 3 * 9 + 3 + 4 * 27 + 4 + 3 * 4 + 3;
+    assert_eq!(
+        found[1].1,
+        format!("{count} parameters of the student are trained")
+    );
+}
+
+/// Noise, and other noise to measure on.
+fn noise_apart() -> OfflineData {
+    let data = noise();
+    let set = data.train.dataset();
+    let mut images = set.images().to_vec();
+    images.reverse();
+    let other = Dataset::new(
+        "tiny",
+        Split::Test,
+        set.shape(),
+        3,
+        images,
+        set.labels().to_vec(),
+    );
+    OfflineData {
+        held_out: Subset::all(&other.unwrap()),
+        ..data
+    }
+}
+
+#[test]
+fn looking_changes_nothing_and_finds_the_same_again() {
+    let student = Small::with_norms([3, 4], 3, 1);
+    let teacher = Shared::new(&Small::with_norms([4, 5], 3, 2), norm(0.5, 0.3));
+    let toml = format!("{KD}[[losses]]\nkind = \"hint\"\nstudent_tap = \"body\"\n");
+    let method = offline(
+        &student,
+        noise_apart(),
+        steps(8),
+        vec![teacher.boxed()],
+        losses(&toml),
+    );
+    let before = [export(&student, Names::PyTorch), teacher.tensors()];
+    let result = || {
+        let path = tempfile::tempdir().unwrap();
+        run(&method, path.path()).unwrap();
+        std::fs::read(path.path().join("phases/distill/last.safetensors")).unwrap()
+    };
+    let trained = result();
+    let texts = |diagnosis: &Diagnosis| -> Vec<String> {
+        diagnosis
+            .findings
+            .iter()
+            .map(|found| found.text.clone())
+            .collect()
+    };
+    let (first, second) = (look(&method), look(&method));
+    assert_eq!(texts(&first), texts(&second));
+    for (tensors, before) in [export(&student, Names::PyTorch), teacher.tensors()]
+        .iter()
+        .zip(&before)
+    {
+        for (name, data) in tensors {
+            assert_eq!(data.as_bytes(), before[name].as_bytes(), "{name}");
+        }
+    }
+    assert_eq!(result(), trained);
+}
+
+#[test]
+fn memory_is_counted_as_the_formula_says() {
+    let mut training = Training::for_epochs(3);
+    training.batch_size = 16;
+    training.optimizer = OptimizerConfig::adam();
+    let teacher = boxed(&Small::new([4, 5], 3, 2), norm(0.5, 0.3));
+    let method = offline(
+        &Small::with_norms([3, 4], 3, 1),
+        brightness(60),
+        training,
+        vec![teacher],
+        losses(KD),
+    );
+    let diagnosis = look(&method);
+    let schedule = diagnosis.schedule.as_ref().unwrap();
+    assert_eq!(
+        (
+            schedule.steps_per_epoch,
+            schedule.total_steps,
+            schedule.evaluations
+        ),
+        (4, 12, 3)
+    );
+    let costs = diagnosis.costs.unwrap();
+    let student = 3 * 9 + 3 + 4 * 27 + 4 + 3 * 4 + 3 + 2 * (3 + 4);
+    let teacher = 4 * 9 + 4 + 5 * 36 + 5 + 3 * 5 + 3;
+    assert_eq!(costs.student_parameters, student);
+    let memory = &costs.memory;
+    assert_eq!(memory.weights, 4 * (student + 2 * (3 + 4)));
+    assert_eq!(
+        (memory.gradients, memory.moments),
+        (4 * student, 8 * student)
+    );
+    // The maps are [3, 6, 6] and [4, 4, 4], one convolution each; the teacher's [4, 6, 6] and [5, 4, 4].
+    assert_eq!(memory.activations, 16 * 4 * 3 * (3 * 36 + 4 * 16));
+    assert_eq!(memory.teachers, 4 * teacher + 16 * 4 * (4 * 36 + 5 * 16));
+    assert_eq!(memory.data, 2 * 60 * 64);
+    let time = &costs.time;
+    assert!(time.step > 0.0 && time.teachers > 0.0 && time.evaluation > 0.0);
+    let total = 12.0 * time.step + 3.0 * time.evaluation + time.teachers_on_held_out;
+    assert!((time.total / total - 1.0).abs() < 1e-9);
+}
+
+#[test]
+fn what_the_settings_forbid_is_said_like_the_rest() {
+    let mut training = steps(5);
+    training.lr = -1.0;
+    let student = Small::new([3, 4], 3, 1);
+    let method = offline(&student, noise(), training, Vec::new(), Vec::new())
+        .with_teachers(Vec::new(), Ensemble::Probabilities);
+    let diagnosis = look(&method);
+    let topics: Vec<Topic> = diagnosis
+        .of_grade(Grade::Error)
+        .map(|found| found.topic)
+        .collect();
+    assert_eq!(topics, [Topic::Data, Topic::Schedule, Topic::Losses]);
+    assert!(diagnosis.schedule.is_none());
+}
