@@ -10,6 +10,8 @@ use kd_models::WeightFit;
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 the run failed, 2 bad arguments or recipe, 3 input missing or unreadable, \
                           4 diverged, 130 interrupted and resumable.";
 
+const CHECK_EXIT_CODES: &str = "Exit codes: 0 nothing is wrong, 2 an error was found (with --strict: or a warning), 3 data is missing.";
+
 /// Knowledge distillation: train a teacher, distil it into a smaller student, measure both.
 #[derive(Debug, Parser)]
 #[command(name = "kd", version, arg_required_else_help = true, after_help = EXIT_CODES, max_term_width = 100)]
@@ -37,6 +39,9 @@ pub(crate) enum Command {
     Train(RecipeOptions),
     /// Distil teachers into a student
     Distill(RecipeOptions),
+    /// Say what would go wrong with a recipe and what is suspicious, before anything is trained
+    #[command(after_help = CHECK_EXIT_CODES)]
+    Check(CheckOptions),
     /// Go on with a run that was interrupted
     Resume {
         /// The run folder
@@ -298,6 +303,27 @@ fn input(text: &str) -> Result<[usize; 3], String> {
         .ok()
         .and_then(|sizes| sizes.try_into().ok())
         .ok_or_else(|| "three counts are needed, as in 3,32,32".into())
+}
+
+/// What `kd check` takes.
+#[derive(Clone, Debug, Group)]
+pub(crate) struct CheckOptions {
+    /// The recipe, a TOML file
+    pub(crate) recipe: PathBuf,
+    /// Put a value over the recipe's, for example `train.epochs=3`; may be given again
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    pub(crate) overrides: Vec<String>,
+    /// Seed of initial weights, order and views; the same as `--set seed=N`
+    #[arg(long, value_parser = seed())]
+    pub(crate) seed: Option<u64>,
+    /// Let a warning fail the check as an error does
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Print only what is not in order, without the tables
+    #[arg(long)]
+    pub(crate) brief: bool,
+    #[command(flatten)]
+    pub(crate) machine: MachineOptions,
 }
 
 /// A seed that a recipe can hold, whose integers have a sign.

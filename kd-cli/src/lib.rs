@@ -10,12 +10,14 @@
 //! | `parts` | the tables that recipes share: data, networks, teachers |
 //! | `job` | a recipe made into a run |
 //! | `report` | what a run came to, as a page |
+//! | `examination` | a recipe looked at for `kd check` |
 //! | `commands` | one file a command |
 //! | `onnx` | a network as an ONNX graph |
 //! | `output`, `progress`, `memory` | what a person sees |
 
 mod args;
 mod commands;
+mod examination;
 mod job;
 mod memory;
 mod method;
@@ -31,6 +33,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+pub use examination::{Examination, ExaminedNetwork, ExaminedWeights};
 pub use method::{Context, MadeModel, MethodRecipe, Prepared, RunnableMethod, Verb};
 pub use methods::{DistillRecipe, TrainRecipe};
 pub use parts::{

@@ -11,6 +11,7 @@ use kd_offline::{FrozenTeacher, Teacher};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::examination::Examination;
 use crate::parts::{
     DataFacts, DataRecipe, LoadedData, LoadedTeacher, NetworkRecipe, NewNetwork, TeacherRecipe,
 };
@@ -48,6 +49,19 @@ pub trait MethodRecipe: Serialize + DeserializeOwned + Debug + 'static {
     ///
     /// The first thing that does not fit, in words.
     fn prepare(&mut self, at: &Context) -> Result<Prepared>;
+
+    /// Looks at what would go wrong and at what is suspicious, for `kd check`; nothing is trained or written.
+    ///
+    /// What is wrong with the recipe is best a finding, so that the rest is looked at as well. By default the recipe is
+    /// prepared, which finds the first thing that does not fit.
+    ///
+    /// # Errors
+    ///
+    /// What keeps it from looking at all, such as data that is not there.
+    fn examine(&mut self, at: &Context) -> Result<Examination> {
+        self.prepare(at)
+            .map(|_| Examination::prepared(Self::METHOD))
+    }
 }
 
 /// The command that runs a recipe.
@@ -217,6 +231,7 @@ pub(crate) trait AnyRecipe: Debug {
     fn device(&self) -> &str;
     fn set_device(&mut self, name: String);
     fn prepare(&mut self, at: &Context) -> Result<Prepared>;
+    fn examine(&mut self, at: &Context) -> Result<Examination>;
     fn method(&self) -> &'static str;
     /// The recipe as TOML with every default written out.
     fn resolved(&self) -> Result<String>;
@@ -237,6 +252,10 @@ impl<R: MethodRecipe> AnyRecipe for R {
 
     fn prepare(&mut self, at: &Context) -> Result<Prepared> {
         MethodRecipe::prepare(self, at)
+    }
+
+    fn examine(&mut self, at: &Context) -> Result<Examination> {
+        MethodRecipe::examine(self, at)
     }
 
     fn method(&self) -> &'static str {

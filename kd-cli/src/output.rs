@@ -55,36 +55,44 @@ pub(crate) enum Side {
 /// A table with aligned columns.
 pub(crate) fn table(head: &[(&str, Side)], rows: &[Vec<String>]) {
     let titles: Vec<String> = head.iter().map(|(title, _)| (*title).to_owned()).collect();
-    let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column));
-        let widths = cells
-            .chain(titles.get(column))
-            .map(|cell| cell.chars().count());
-        widths.max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..head.len()).map(width).collect();
-    let show = |cells: &[String]| {
-        let cells: Vec<String> = cells
-            .iter()
-            .zip(head)
-            .zip(&widths)
-            .map(|((cell, (_, side)), &width)| match side {
-                Side::Left => format!("{cell:<width$}"),
-                Side::Right => format!("{cell:>width$}"),
-            })
-            .collect();
-        line(format!("  {}", cells.join("  ")).trim_end());
-    };
-    show(&titles);
-    show(
-        &widths
-            .iter()
-            .map(|&width| "-".repeat(width))
-            .collect::<Vec<_>>(),
-    );
-    for row in rows {
-        show(row);
+    let widths = widths(rows.iter().chain([&titles]), head.len());
+    let rules = widths.iter().map(|&width| "-".repeat(width)).collect();
+    let sides: Vec<Side> = head.iter().map(|(_, side)| *side).collect();
+    for cells in [&titles, &rules].into_iter().chain(rows) {
+        row(cells, &sides, &widths);
     }
+}
+
+/// The same without a head.
+pub(crate) fn rows(sides: &[Side], rows: &[Vec<String>]) {
+    let widths = widths(rows.iter(), sides.len());
+    for cells in rows {
+        row(cells, sides, &widths);
+    }
+}
+
+/// How wide each column is.
+fn widths<'a>(rows: impl Iterator<Item = &'a Vec<String>>, columns: usize) -> Vec<usize> {
+    let mut widths = vec![0; columns];
+    for cells in rows {
+        for (width, cell) in widths.iter_mut().zip(cells) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    widths
+}
+
+fn row(cells: &[String], sides: &[Side], widths: &[usize]) {
+    let cells: Vec<String> = cells
+        .iter()
+        .zip(sides)
+        .zip(widths)
+        .map(|((cell, side), &width)| match side {
+            Side::Left => format!("{cell:<width$}"),
+            Side::Right => format!("{cell:>width$}"),
+        })
+        .collect();
+    line(format!("  {}", cells.join("  ")).trim_end());
 }
 
 /// A count with thousands set apart.

@@ -25,8 +25,8 @@ pub use config::{Ensemble, LossConfig, Widths};
 pub use diagnose::{
     Cosine, CostFacts, DataFacts, Diagnosis, DiagnosisOptions, Finding, Grade, KnownTeacher,
     LossFacts, MemoryEstimate, ScheduleFacts, TapPair, TeacherFacts, TermFacts, TimeEstimate,
-    Topic, Trial,
+    Topic, Trial, short_number,
 };
 pub use method::{Offline, OfflineData};
 pub use phase::RESULT_PHASE;
-pub use teacher::{Answer, FrozenTeacher, Taps, Teacher};
+pub use teacher::{Answer, FrozenTeacher, MissingTeacher, Taps, Teacher};

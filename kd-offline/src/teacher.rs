@@ -189,6 +189,35 @@ fn forward_in_blocks<N: ImageClassifier>(
     })
 }
 
+/// A stand-in for a teacher that could not be read, so that the rest of a method can still be looked at; see
+/// [`Offline::diagnose`](crate::Offline::diagnose). It answers nothing.
+#[derive(Clone, Debug)]
+pub struct MissingTeacher {
+    /// Which teacher it stands for.
+    pub name: String,
+}
+
+impl MissingTeacher {
+    fn error<T>(&self) -> Result<T> {
+        let problem = "could not be read and cannot be asked";
+        Err(Error::config(self.name.clone(), problem))
+    }
+}
+
+impl Teacher for MissingTeacher {
+    fn look(&self, _pixels: Tensor<4>) -> Result<Trace<Tensor<4>, Tensor<2>, Tensor<2>>> {
+        self.error()
+    }
+
+    fn tap(&self, _name: &str) -> Result<usize> {
+        self.error()
+    }
+
+    fn hash(&self) -> String {
+        String::new()
+    }
+}
+
 /// One `[batch_size, num_classes]` of logits for several teachers.
 ///
 /// In probability space these are `temperature * ln(mean over teachers of softmax(logits / temperature))`, whose softmax

@@ -13,8 +13,8 @@ use kd_core::{
     import,
 };
 use kd_offline::{
-    Diagnosis, DiagnosisOptions, Ensemble, FrozenTeacher, Grade, KnownTeacher, LossConfig, Offline,
-    OfflineData, Teacher, Topic,
+    Diagnosis, DiagnosisOptions, Ensemble, FrozenTeacher, Grade, KnownTeacher, LossConfig,
+    MissingTeacher, Offline, OfflineData, Teacher, Topic,
 };
 use support::{Shared, Small, folder, losses, noise, offline, run, steps};
 
@@ -277,6 +277,7 @@ fn a_teacher_of_other_classes_is_an_error_and_the_rest_is_still_looked_at() {
     options.teachers = vec![KnownTeacher {
         name: "teacher `big`".into(),
         accuracy: None,
+        missing: false,
     }];
     let diagnosis = method.diagnose(&options).unwrap();
     let texts: Vec<&str> = diagnosis
@@ -394,6 +395,7 @@ fn a_teacher_that_guesses_and_one_that_is_worse_than_claimed_are_suspicious() {
         options.teachers = vec![KnownTeacher {
             name: "teacher".into(),
             accuracy,
+            missing: false,
         }];
         let diagnosis = method.diagnose(&options).unwrap();
         let found = about(&diagnosis, Topic::Teachers);
@@ -576,4 +578,39 @@ fn what_the_settings_forbid_is_said_like_the_rest() {
         .collect();
     assert_eq!(topics, [Topic::Data, Topic::Schedule, Topic::Losses]);
     assert!(diagnosis.schedule.is_none());
+}
+
+#[test]
+fn the_rest_is_looked_at_where_a_teacher_is_missing() {
+    let missing = MissingTeacher {
+        name: "teachers.0".into(),
+    };
+    let teachers: Vec<Box<dyn Teacher>> = vec![
+        Box::new(missing),
+        boxed(&Small::new([4, 5], 3, 2), norm(0.5, 0.5)),
+    ];
+    let toml = "[[losses]]\nkind = \"kd\"\n[[losses]]\nkind = \"hint\"\nstudent_tap = \"bdoy\"\n";
+    let method = offline(
+        &Small::new([3, 4], 3, 1),
+        brightness(30),
+        steps(20),
+        teachers,
+        losses(toml),
+    );
+    let mut options = DiagnosisOptions::default();
+    options.teachers = vec![KnownTeacher {
+        name: "teacher 0".into(),
+        accuracy: None,
+        missing: true,
+    }];
+    let diagnosis = method.diagnose(&options).unwrap();
+    // Only what was not said already.
+    let texts: Vec<&str> = diagnosis
+        .of_grade(Grade::Error)
+        .map(|found| found.text.as_str())
+        .collect();
+    assert_eq!(texts.len(), 1, "{texts:?}");
+    assert!(texts[0].contains("unknown tap `bdoy`"), "{texts:?}");
+    assert_eq!(diagnosis.teachers[1].trials[0].samples, 30);
+    assert!(diagnosis.losses.is_none());
 }

@@ -1,5 +1,6 @@
 //! One file a command.
 
+mod check;
 mod data;
 mod demo;
 mod eval;
@@ -28,6 +29,7 @@ pub(crate) fn run(args: Args, methods: &Methods) -> Result<()> {
         Command::Train(options) => recipe::run(methods, &options, Verb::Train),
         Command::Distill(options) => recipe::run(methods, &options, Verb::Distill),
         Command::Report { folder, machine } => report::run(methods, &folder, &machine),
+        Command::Check(options) => check::run(methods, &options),
         Command::Resume { folder, machine } => resume::run(methods, &folder, &machine),
         Command::Eval {
             model,

@@ -6,6 +6,7 @@ use kd_offline::{Ensemble, LossConfig, Offline, OfflineData, RESULT_PHASE};
 use serde::{Deserialize, Serialize};
 
 use super::auto;
+use crate::examination::Examination;
 use crate::method::{Context, MadeModel, MethodRecipe, Prepared};
 use crate::parts::{DataRecipe, LoadedData, NetworkRecipe, TeacherRecipe};
 
@@ -65,6 +66,27 @@ impl MethodRecipe for DistillRecipe {
             method: Box::new(offline),
             models: vec![MadeModel::student(RESULT_PHASE, config)],
         })
+    }
+
+    fn examine(&mut self, at: &Context) -> Result<Examination> {
+        self.student.spec(&self.data.facts()?)?;
+        let data = at.data(&self.data)?;
+        let facts = data.facts.clone();
+        let made = self.student.build(&data, self.seed, at.device())?;
+        let mut examination = Examination::new(&made, &facts)?;
+        let teachers = examination.teachers(&self.teachers, &facts, at.device())?;
+        let offline = Offline::new(
+            &made.network,
+            made.config.normalisation.clone(),
+            seen(&self.data, data),
+            self.train.clone(),
+            at.device(),
+        )
+        .with_teachers(teachers, self.ensemble)
+        .with_losses(self.losses.clone())
+        .with_seed(self.seed);
+        examination.diagnose(&offline, &facts, self.seed)?;
+        Ok(examination)
     }
 }
 

@@ -6,8 +6,9 @@ use kd_offline::{LossConfig, Offline, RESULT_PHASE};
 use serde::{Deserialize, Serialize};
 
 use super::{auto, offline::seen};
+use crate::examination::Examination;
 use crate::method::{Context, MadeModel, MethodRecipe, Prepared, Verb};
-use crate::parts::{DataRecipe, NetworkRecipe};
+use crate::parts::{DataRecipe, LoadedData, NetworkRecipe, NewNetwork};
 
 /// A recipe of `kd train`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -62,6 +63,17 @@ impl MethodRecipe for TrainRecipe {
             extra_parameters: 0,
         })
     }
+
+    fn examine(&mut self, at: &Context) -> Result<Examination> {
+        self.network.spec(&self.data.facts()?)?;
+        let data = at.data(&self.data)?;
+        let facts = data.facts.clone();
+        let made = self.network.build(&data, self.seed, at.device())?;
+        let mut examination = Examination::new(&made, &facts)?;
+        let offline = self.method_on(&made, data, at);
+        examination.diagnose(&offline, &facts, self.seed)?;
+        Ok(examination)
+    }
 }
 
 impl TrainRecipe {
@@ -71,7 +83,13 @@ impl TrainRecipe {
         self.network.spec(&self.data.facts()?)?;
         let data = at.data(&self.data)?;
         let made = at.network(&mut self.network, &data, self.seed)?;
-        let offline = Offline::new(
+        let offline = self.method_on(&made, data, at);
+        offline.check()?;
+        Ok((offline, made.config))
+    }
+
+    fn method_on(&self, made: &NewNetwork, data: LoadedData, at: &Context) -> Offline<Network> {
+        Offline::new(
             &made.network,
             made.config.normalisation.clone(),
             seen(&self.data, data),
@@ -82,8 +100,6 @@ impl TrainRecipe {
             weight: 1.0,
             label_smoothing: self.label_smoothing,
         }])
-        .with_seed(self.seed);
-        offline.check()?;
-        Ok((offline, made.config))
+        .with_seed(self.seed)
     }
 }

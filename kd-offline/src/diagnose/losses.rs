@@ -5,7 +5,7 @@ use kd_core::{ImageClassifier, NamedGradients, Names, Result, detached_copy, exp
 use serde::Serialize;
 
 use super::finding::{Finding, Topic};
-use super::{percent, short};
+use super::{percent, short_number};
 use crate::terms::Terms;
 use crate::{Answer, LossConfig};
 
@@ -231,7 +231,7 @@ pub(super) fn judge(
         } else if term.gradient == 0.0 {
             let text = format!(
                 "loss `{name}`: no gradient of it reaches the student; its value {} will not be learnt from",
-                short(term.value)
+                short_number(term.value)
             );
             say(Finding::warning(Topic::Losses, text));
             all_well = false;
@@ -271,7 +271,7 @@ pub(super) fn judge(
     if let Some(limit) = clip_norm.filter(|limit| facts.gradient > *limit) {
         let text = format!(
             "the first gradient has the norm {}; `train.clip_norm` = {limit} scales it down to {} of that",
-            short(facts.gradient),
+            short_number(facts.gradient),
             percent(limit / facts.gradient)
         );
         say(Finding::note(Topic::Losses, text));
@@ -310,7 +310,7 @@ fn compare(facts: &LossFacts, losses: &[LossConfig], say: &mut impl FnMut(Findin
                 "loss `{}`: its weighted gradient is {} times that of all other losses together, which will have hardly any \
                  say; its weight is {}{usual}",
                 term.name,
-                short(gradient),
+                short_number(gradient),
                 term.weight
             );
             say(if gradient >= DROWNS {
@@ -324,8 +324,8 @@ fn compare(facts: &LossFacts, losses: &[LossConfig], say: &mut impl FnMut(Findin
                 "loss `{}`: weight times value is {} times that of all others together, so that `total` in the logs shows \
                  hardly anything else; its gradient is only {} times theirs",
                 term.name,
-                short(value),
-                short(gradient)
+                short_number(value),
+                short_number(gradient)
             );
             say(Finding::note(Topic::Losses, text));
         }

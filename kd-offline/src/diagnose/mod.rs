@@ -63,6 +63,9 @@ pub struct KnownTeacher {
     pub name: String,
     /// The accuracy that is claimed of it on this data, 0 to 1.
     pub accuracy: Option<f64>,
+    /// Whether it could not be read, which was said already: a [`MissingTeacher`](crate::MissingTeacher) stands in its
+    /// place and is not asked.
+    pub missing: bool,
 }
 
 /// What [`Offline::diagnose`] found.
@@ -147,7 +150,7 @@ impl<S: ImageClassifier> Offline<S> {
             costs: None,
             findings,
         };
-        let Some(dry) = self.dry_run(&mut diagnosis) else {
+        let Some(dry) = self.dry_run(options, &mut diagnosis) else {
             return Ok(diagnosis);
         };
         diagnosis.compare_normalisations();
@@ -176,7 +179,7 @@ impl<S: ImageClassifier> Offline<S> {
     }
 
     fn known_teachers(&self, options: &DiagnosisOptions) -> Vec<TeacherFacts> {
-        let fact = |(place, teacher): (usize, &Box<dyn Teacher>)| {
+        let fact = |(place, teacher): (usize, &dyn Teacher)| {
             let known = options.teachers.get(place);
             TeacherFacts {
                 name: known.map_or_else(|| format!("teacher {place}"), |known| known.name.clone()),
@@ -187,11 +190,12 @@ impl<S: ImageClassifier> Offline<S> {
                 parameters: teacher.parameters(),
             }
         };
-        self.teachers.iter().enumerate().map(fact).collect()
+        let teachers = self.teachers.iter().map(AsRef::as_ref);
+        teachers.enumerate().map(fact).collect()
     }
 
     /// Shows everyone one black image, to learn the shapes of maps and logits. Nothing if the student cannot see it.
-    fn dry_run(&self, diagnosis: &mut Diagnosis) -> Option<Dry<S>> {
+    fn dry_run(&self, options: &DiagnosisOptions, diagnosis: &mut Diagnosis) -> Option<Dry<S>> {
         let [channels, height, width] = diagnosis.data.shape;
         let pixels = Tensor::zeros([1, channels, height, width], &self.device.clone().inner());
         let input = match self.normalisation.apply(pixels.clone()) {
@@ -228,7 +232,18 @@ impl<S: ImageClassifier> Offline<S> {
             &mut diagnosis.findings,
         );
         let mut looks = Vec::new();
-        for (teacher, facts) in self.teachers.iter().zip(&mut diagnosis.teachers) {
+        let known = options
+            .teachers
+            .iter()
+            .map(Some)
+            .chain(std::iter::repeat(None));
+        for ((teacher, facts), known) in
+            self.teachers.iter().zip(&mut diagnosis.teachers).zip(known)
+        {
+            if known.is_some_and(|known| known.missing) {
+                looks.push(None);
+                continue;
+            }
             let look = match teacher.look(pixels.clone()) {
                 Ok(look) => look,
                 Err(error) => {
@@ -521,18 +536,18 @@ fn unusual(own: &Normalisation, measured: &Normalisation) -> Option<String> {
             return Some(format!(
                 "the student's normalisation (mean {}, std {}) turns channel {channel} of the images into values of mean {} \
                  and standard deviation {}, far from 0 and 1; the constants are for pixels from 0 to 1, not to 255",
-                short(*mean),
-                short(*std),
-                short(centre),
-                short(spread)
+                short_number(*mean),
+                short_number(*std),
+                short_number(centre),
+                short_number(spread)
             ));
         }
     }
     None
 }
 
-/// A number with four digits that count.
-pub(crate) fn short(number: f64) -> String {
+/// A number with about four digits that count, as findings have it.
+pub fn short_number(number: f64) -> String {
     let size = number.abs();
     if number == 0.0 || !number.is_finite() {
         return format!("{number}");
@@ -560,7 +575,7 @@ pub(crate) fn percent(share: f64) -> String {
     if percentage == 0.0 || percentage >= 0.1 {
         format!("{percentage:.1} %")
     } else {
-        format!("{} %", short(percentage))
+        format!("{} %", short_number(percentage))
     }
 }
 
@@ -591,7 +606,7 @@ mod tests {
             (f64::NAN, "NaN"),
         ];
         for (number, text) in cases {
-            assert_eq!(short(number), text);
+            assert_eq!(short_number(number), text);
         }
         assert_eq!(
             [percent(0.5), percent(0.0004), percent(0.0)],

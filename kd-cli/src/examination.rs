@@ -1,0 +1,280 @@
+//! A recipe looked at for `kd check`.
+
+use burn::tensor::Device;
+use kd_core::{CountCosts, Error, ErrorKind, Names, Result, export};
+use kd_models::Network;
+use kd_offline::{
+    Diagnosis, DiagnosisOptions, Finding, FrozenTeacher, Grade, KnownTeacher, MissingTeacher,
+    Offline, Teacher, Topic,
+};
+use serde::Serialize;
+
+use crate::output::percent;
+use crate::parts::{DataFacts, LoadedTeacher, NewNetwork, TeacherRecipe};
+
+/// What was found about a recipe.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Examination {
+    /// One line that says what is trained, on what, and from whom it learns.
+    pub title: String,
+    /// The networks, the student first.
+    pub networks: Vec<ExaminedNetwork>,
+    /// The weights that were read.
+    pub weights: Vec<ExaminedWeights>,
+    /// What was found beside the diagnosis.
+    pub findings: Vec<Finding>,
+    /// What offline distillation and ordinary training look at; other methods may have none.
+    pub diagnosis: Option<Diagnosis>,
+    #[serde(skip)]
+    known: Vec<KnownTeacher>,
+}
+
+/// A network and what it costs.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct ExaminedNetwork {
+    /// "student", or which teacher.
+    pub who: String,
+    /// Its name, as `kd models` lists it.
+    pub network: String,
+    /// The number of its classes.
+    pub classes: usize,
+    /// Its learnable parameters.
+    pub parameters: u64,
+    /// Its multiply-accumulates for one image.
+    pub macs: u64,
+    /// Whether it is trained.
+    pub trained: bool,
+}
+
+/// The weights of a network.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct ExaminedWeights {
+    /// Whose they are.
+    pub who: String,
+    /// Tensors that network and file both have, of the same shape; nothing if the file could not be compared.
+    pub matched: Option<usize>,
+    /// Tensors of the network that the file lacks.
+    pub missing: Vec<String>,
+    /// Tensors of the file that the network lacks.
+    pub unused: Vec<String>,
+    /// Tensors of different shapes, each with both.
+    pub unequal: Vec<String>,
+}
+
+impl Examination {
+    /// Of a method that has no checks of its own: its recipe could be prepared.
+    pub fn prepared(method: &str) -> Self {
+        let text = format!(
+            "the recipe and all that it names were read and fit; method `{method}` measures nothing more"
+        );
+        Self {
+            title: format!("method `{method}`"),
+            networks: Vec::new(),
+            weights: Vec::new(),
+            findings: vec![Finding::ok(Topic::Shapes, text)],
+            diagnosis: None,
+            known: Vec::new(),
+        }
+    }
+
+    /// Of a method that trains this network.
+    ///
+    /// # Errors
+    ///
+    /// If the network cannot take the images.
+    pub fn new(student: &NewNetwork, data: &DataFacts) -> Result<Self> {
+        let spec = &student.config.network;
+        let title = format!(
+            "{} on {} ({}, {} classes)",
+            spec.name, data.name, data.shape, data.classes
+        );
+        Ok(Self {
+            title,
+            networks: vec![examined(
+                "student",
+                &student.network,
+                &spec.name,
+                data,
+                true,
+            )?],
+            weights: Vec::new(),
+            findings: Vec::new(),
+            diagnosis: None,
+            known: Vec::new(),
+        })
+    }
+
+    /// Reads the teachers. One that cannot be read or does not fit is a finding, and a stand-in takes its place.
+    ///
+    /// # Errors
+    ///
+    /// If a teacher cannot take the images after all.
+    pub fn teachers(
+        &mut self,
+        recipes: &[TeacherRecipe],
+        data: &DataFacts,
+        device: &Device,
+    ) -> Result<Vec<Box<dyn Teacher>>> {
+        let load = |(place, recipe): (usize, &TeacherRecipe)| -> Result<Box<dyn Teacher>> {
+            let name = format!("teacher {place}");
+            match recipe.load(data, device) {
+                Ok(loaded) => self.take(name, loaded, data, device),
+                Err(error) => {
+                    self.miss(&name, error);
+                    Ok(Box::new(MissingTeacher { name }))
+                }
+            }
+        };
+        recipes.iter().enumerate().map(load).collect()
+    }
+
+    fn take(
+        &mut self,
+        name: String,
+        loaded: LoadedTeacher,
+        data: &DataFacts,
+        device: &Device,
+    ) -> Result<Box<dyn Teacher>> {
+        let LoadedTeacher {
+            network, config, ..
+        } = loaded;
+        let examined = examined(&name, &network, &config.network.name, data, false)?;
+        let student = &self.networks[0];
+        let share = |of: u64, whole: u64| of as f64 / whole.max(1) as f64;
+        let parameters = share(student.parameters, examined.parameters);
+        let macs = share(student.macs, examined.macs);
+        self.findings.push(if parameters > 1.0 {
+            let text = format!("the student has {parameters:.2} times the parameters of {name}: nothing is compressed");
+            Finding::note(Topic::Costs, text)
+        } else {
+            let text = format!(
+                "the student has {} of the parameters and {} of the multiply-accumulates of {name}: {:.2} and {:.2} times \
+                 compressed",
+                percent(parameters),
+                percent(macs),
+                parameters.recip(),
+                macs.recip()
+            );
+            Finding::ok(Topic::Costs, text)
+        });
+        let tensors = export(&network, Names::PyTorch).len();
+        let text = format!("{name}: {tensors} tensors matched, none missing, none unused");
+        self.findings.push(Finding::ok(Topic::Weights, text));
+        self.weights.push(ExaminedWeights {
+            who: name.clone(),
+            matched: Some(tensors),
+            missing: Vec::new(),
+            unused: Vec::new(),
+            unequal: Vec::new(),
+        });
+        let provenance = &config.provenance;
+        let here = provenance
+            .data
+            .as_ref()
+            .is_none_or(|trained| *trained == data.name);
+        if let Some(trained) = provenance.data.as_ref().filter(|_| !here) {
+            let text = format!(
+                "{name} was trained on `{trained}`, the data here is `{}`; right if the classes are the same in the same order",
+                data.name
+            );
+            self.findings.push(Finding::note(Topic::Teachers, text));
+        }
+        self.known.push(KnownTeacher {
+            name,
+            accuracy: provenance.accuracy.filter(|_| here),
+            missing: false,
+        });
+        self.networks.push(examined);
+        let teacher = FrozenTeacher::new(&network, config.normalisation, device);
+        Ok(Box::new(teacher))
+    }
+
+    fn miss(&mut self, name: &str, error: Error) {
+        let topic = match (&error, error.kind()) {
+            (Error::Mismatch { .. }, _) => Topic::Weights,
+            (_, ErrorKind::Usage) => Topic::Shapes,
+            _ => Topic::Weights,
+        };
+        self.findings
+            .push(Finding::error(topic, format!("{name}: {error}")));
+        if let Error::Mismatch {
+            missing,
+            unexpected,
+            unequal,
+            ..
+        } = error
+        {
+            self.weights.push(ExaminedWeights {
+                who: name.to_owned(),
+                matched: None,
+                missing,
+                unused: unexpected,
+                unequal,
+            });
+        }
+        self.known.push(KnownTeacher {
+            name: name.to_owned(),
+            accuracy: None,
+            missing: true,
+        });
+    }
+
+    /// Looks at everything else.
+    ///
+    /// # Errors
+    ///
+    /// As [`Offline::diagnose`].
+    pub fn diagnose(
+        &mut self,
+        offline: &Offline<Network>,
+        data: &DataFacts,
+        seed: u64,
+    ) -> Result<()> {
+        let mut options = DiagnosisOptions::default();
+        options.seed = seed;
+        options.constants = Some(data.normalisation.clone());
+        options.teachers.clone_from(&self.known);
+        self.diagnosis = Some(offline.diagnose(&options)?);
+        Ok(())
+    }
+
+    /// Everything that was found, the worst last.
+    pub fn all_findings(&self) -> Vec<&Finding> {
+        let diagnosed = self
+            .diagnosis
+            .iter()
+            .flat_map(|diagnosis| &diagnosis.findings);
+        let mut all: Vec<&Finding> = self.findings.iter().chain(diagnosed).collect();
+        all.sort_by_key(|found| found.grade);
+        all
+    }
+
+    /// How many findings have this grade.
+    pub fn count(&self, grade: Grade) -> usize {
+        self.all_findings()
+            .iter()
+            .filter(|found| found.grade == grade)
+            .count()
+    }
+}
+
+fn examined(
+    who: &str,
+    network: &Network,
+    name: &str,
+    data: &DataFacts,
+    trained: bool,
+) -> Result<ExaminedNetwork> {
+    let costs = network.costs(data.input())?;
+    Ok(ExaminedNetwork {
+        who: who.to_owned(),
+        network: name.to_owned(),
+        classes: data.classes,
+        parameters: costs.params(),
+        macs: costs.macs(),
+        trained,
+    })
+}
