@@ -39,7 +39,7 @@ pub(crate) enum Command {
     Train(RecipeOptions),
     /// Distil teachers into a student
     Distill(RecipeOptions),
-    /// Say what would go wrong with a recipe and what is suspicious, before anything is trained
+    /// Say what would go wrong with a recipe, before anything is trained
     #[command(after_help = CHECK_EXIT_CODES)]
     Check(CheckOptions),
     /// Go on with a run that was interrupted

@@ -1,5 +1,7 @@
 //! A recipe looked at for `kd check`.
 
+use std::path::{Path, PathBuf};
+
 use burn::tensor::Device;
 use kd_core::{CountCosts, Error, ErrorKind, Names, Result, export};
 use kd_models::Network;
@@ -54,6 +56,8 @@ pub struct ExaminedNetwork {
 pub struct ExaminedWeights {
     /// Whose they are.
     pub who: String,
+    /// Where they were read.
+    pub from: PathBuf,
     /// Tensors that network and file both have, of the same shape; nothing if the file could not be compared.
     pub matched: Option<usize>,
     /// Tensors of the network that the file lacks.
@@ -121,9 +125,9 @@ impl Examination {
         let load = |(place, recipe): (usize, &TeacherRecipe)| -> Result<Box<dyn Teacher>> {
             let name = format!("teacher {place}");
             match recipe.load(data, device) {
-                Ok(loaded) => self.take(name, loaded, data, device),
+                Ok(loaded) => self.take(name, &recipe.model, loaded, data, device),
                 Err(error) => {
-                    self.miss(&name, error);
+                    self.miss(&name, &recipe.model, error);
                     Ok(Box::new(MissingTeacher { name }))
                 }
             }
@@ -134,6 +138,7 @@ impl Examination {
     fn take(
         &mut self,
         name: String,
+        from: &Path,
         loaded: LoadedTeacher,
         data: &DataFacts,
         device: &Device,
@@ -165,6 +170,7 @@ impl Examination {
         self.findings.push(Finding::ok(Topic::Weights, text));
         self.weights.push(ExaminedWeights {
             who: name.clone(),
+            from: from.to_owned(),
             matched: Some(tensors),
             missing: Vec::new(),
             unused: Vec::new(),
@@ -192,7 +198,7 @@ impl Examination {
         Ok(Box::new(teacher))
     }
 
-    fn miss(&mut self, name: &str, error: Error) {
+    fn miss(&mut self, name: &str, from: &Path, error: Error) {
         let topic = match (&error, error.kind()) {
             (Error::Mismatch { .. }, _) => Topic::Weights,
             (_, ErrorKind::Usage) => Topic::Shapes,
@@ -209,6 +215,7 @@ impl Examination {
         {
             self.weights.push(ExaminedWeights {
                 who: name.to_owned(),
+                from: from.to_owned(),
                 matched: None,
                 missing,
                 unused: unexpected,

@@ -36,11 +36,17 @@ pub(super) fn run(methods: &Methods, options: &CheckOptions) -> Result<()> {
         counted(notes, "note")
     );
     if machine.json {
+        // The findings of the diagnosis are among all findings.
+        let mut diagnosis = serde_json::to_value(&found.diagnosis)
+            .map_err(|error| Error::method("the diagnosis", error))?;
+        if let Some(fields) = diagnosis.as_object_mut() {
+            fields.remove("findings");
+        }
         output::json(&json!({
             "recipe": origin, "title": found.title, "passed": !failed,
             "errors": errors, "warnings": warnings, "notes": notes,
             "findings": found.all_findings(), "networks": found.networks, "weights": found.weights,
-            "diagnosis": found.diagnosis, "peak_memory_bytes": peak_memory_bytes(),
+            "diagnosis": diagnosis, "peak_memory_bytes": peak_memory_bytes(),
         }));
     } else {
         output::line(&format!("{origin}: {}", found.title));
@@ -139,7 +145,7 @@ fn weights(found: &Examination) {
     if found.weights.is_empty() {
         return;
     }
-    heading("tensors of the weight files");
+    heading("weights, in tensors");
     let rows: Vec<Vec<String>> = found
         .weights
         .iter()
@@ -157,6 +163,7 @@ fn weights(found: &Examination) {
         .collect();
     let head = [
         ("who", Left),
+        ("from", Left),
         ("matched", Right),
         ("missing", Right),
         ("unused", Right),
@@ -372,7 +379,7 @@ fn costs(facts: &CostFacts) {
         vec![
             "one step".into(),
             format!(
-                "{}, the teachers {}",
+                "{}, the teachers {} of it",
                 seconds(time.step),
                 percent(teachers.min(1.0))
             ),

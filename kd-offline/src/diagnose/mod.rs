@@ -506,7 +506,7 @@ impl Diagnosis {
             .collect();
         for name in names {
             let text = format!(
-                "{name} has another normalisation than the data set; right if it was trained so, and measured below"
+                "{name} has another normalisation than the data set; right if it was trained so; others are tried on held-out samples"
             );
             self.findings
                 .push(Finding::note(Topic::Normalisation, text));
