@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use kd_core::{CountCosts, Error, ErrorKind, Names, Result, export};
-use kd_models::Network;
+use kd_core::{CountCosts, Error, ErrorKind, Result};
+use kd_models::{LoadReport, Network, Weights};
 use kd_offline::{
     Diagnosis, DiagnosisOptions, Finding, FrozenTeacher, Grade, KnownTeacher, MissingTeacher,
     Offline, Teacher, Topic,
@@ -12,7 +12,7 @@ use kd_offline::{
 use serde::Serialize;
 
 use crate::output::percent;
-use crate::parts::{DataFacts, LoadedTeacher, NewNetwork, TeacherRecipe};
+use crate::parts::{DataFacts, LoadedTeacher, NewNetwork, TeacherRecipe, model_folder};
 
 /// What was found about a recipe.
 #[derive(Clone, Debug, Serialize)]
@@ -56,16 +56,10 @@ pub struct ExaminedNetwork {
 pub struct ExaminedWeights {
     /// Whose they are.
     pub who: String,
-    /// Where they were read.
+    /// Where they were read, as the recipe has it.
     pub from: PathBuf,
-    /// Tensors that network and file both have, of the same shape; nothing if the file could not be compared.
-    pub matched: Option<usize>,
-    /// Tensors of the network that the file lacks.
-    pub missing: Vec<String>,
-    /// Tensors of the file that the network lacks.
-    pub unused: Vec<String>,
-    /// Tensors of different shapes, each with both.
-    pub unequal: Vec<String>,
+    /// Which tensors matched, were missing or unused.
+    pub report: LoadReport,
 }
 
 impl Examination {
@@ -124,10 +118,14 @@ impl Examination {
     ) -> Result<Vec<Box<dyn Teacher>>> {
         let load = |(place, recipe): (usize, &TeacherRecipe)| -> Result<Box<dyn Teacher>> {
             let name = format!("teacher {place}");
+            let fits = self.compare(&name, &recipe.model, device);
             match recipe.load(data, device) {
-                Ok(loaded) => self.take(name, &recipe.model, loaded, data, device),
+                Ok(loaded) => {
+                    self.findings.extend(fits);
+                    self.take(name, loaded, data, device)
+                }
                 Err(error) => {
-                    self.miss(&name, &recipe.model, error);
+                    self.miss(&name, &error);
                     Ok(Box::new(MissingTeacher { name }))
                 }
             }
@@ -135,10 +133,36 @@ impl Examination {
         recipes.iter().enumerate().map(load).collect()
     }
 
+    /// Compares the names and shapes of a weight file with those of its network. Nothing if it cannot be read, which
+    /// loading it says in words.
+    fn compare(&mut self, name: &str, from: &Path, device: &Device) -> Option<Finding> {
+        let weights = Weights::read(&model_folder(from).ok()?).ok()?;
+        let network = Network::build(&weights.config.as_ref()?.network, 0, device).ok()?;
+        let report = weights.compare(&network);
+        let text = format!(
+            "{name}: {} tensors of `{}` matched, {} missing, {} unused, {} of another shape",
+            report.matched.len(),
+            from.display(),
+            report.missing.len(),
+            report.unused.len(),
+            report.unequal.len()
+        );
+        let finding = if report.is_exact() {
+            Finding::ok(Topic::Weights, text)
+        } else {
+            Finding::warning(Topic::Weights, text)
+        };
+        self.weights.push(ExaminedWeights {
+            who: name.to_owned(),
+            from: from.to_owned(),
+            report,
+        });
+        Some(finding)
+    }
+
     fn take(
         &mut self,
         name: String,
-        from: &Path,
         loaded: LoadedTeacher,
         data: &DataFacts,
         device: &Device,
@@ -165,17 +189,6 @@ impl Examination {
             );
             Finding::ok(Topic::Costs, text)
         });
-        let tensors = export(&network, Names::PyTorch).len();
-        let text = format!("{name}: {tensors} tensors matched, none missing, none unused");
-        self.findings.push(Finding::ok(Topic::Weights, text));
-        self.weights.push(ExaminedWeights {
-            who: name.clone(),
-            from: from.to_owned(),
-            matched: Some(tensors),
-            missing: Vec::new(),
-            unused: Vec::new(),
-            unequal: Vec::new(),
-        });
         let provenance = &config.provenance;
         let here = provenance
             .data
@@ -198,30 +211,13 @@ impl Examination {
         Ok(Box::new(teacher))
     }
 
-    fn miss(&mut self, name: &str, from: &Path, error: Error) {
-        let topic = match (&error, error.kind()) {
-            (Error::Mismatch { .. }, _) => Topic::Weights,
-            (_, ErrorKind::Usage) => Topic::Shapes,
+    fn miss(&mut self, name: &str, error: &Error) {
+        let topic = match error.kind() {
+            ErrorKind::Usage => Topic::Shapes,
             _ => Topic::Weights,
         };
         self.findings
             .push(Finding::error(topic, format!("{name}: {error}")));
-        if let Error::Mismatch {
-            missing,
-            unexpected,
-            unequal,
-            ..
-        } = error
-        {
-            self.weights.push(ExaminedWeights {
-                who: name.to_owned(),
-                from: from.to_owned(),
-                matched: None,
-                missing,
-                unused: unexpected,
-                unequal,
-            });
-        }
         self.known.push(KnownTeacher {
             name: name.to_owned(),
             accuracy: None,

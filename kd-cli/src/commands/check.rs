@@ -150,14 +150,14 @@ fn weights(found: &Examination) {
         .weights
         .iter()
         .map(|weights| {
+            let report = &weights.report;
             vec![
                 weights.who.clone(),
-                weights
-                    .matched
-                    .map_or_else(|| "-".into(), |matched| matched.to_string()),
-                weights.missing.len().to_string(),
-                weights.unused.len().to_string(),
-                weights.unequal.len().to_string(),
+                weights.from.display().to_string(),
+                report.matched.len().to_string(),
+                report.missing.len().to_string(),
+                report.unused.len().to_string(),
+                report.unequal.len().to_string(),
             ]
         })
         .collect();
