@@ -25,7 +25,7 @@ pub use config::{Ensemble, LossConfig, Widths};
 pub use diagnose::{
     Cosine, CostFacts, DataFacts, Diagnosis, DiagnosisOptions, Finding, Grade, KnownTeacher,
     LossFacts, MemoryEstimate, ScheduleFacts, TapPair, TeacherFacts, TermFacts, TimeEstimate,
-    Topic, Trial, short_number,
+    Topic, Trial,
 };
 pub use method::{Offline, OfflineData};
 pub use phase::RESULT_PHASE;

@@ -407,8 +407,18 @@ fn costs(facts: &CostFacts) {
     output::rows(&[Left, Left], &rows);
 }
 
+/// A number with four digits that count, zeros at its end included, so that a column has one width.
 fn number(value: f64) -> String {
-    kd_offline::short_number(value)
+    match value.abs() {
+        1e6.. => format!("{value:.2e}"),
+        1000.0.. => format!("{value:.0}"),
+        100.0.. => format!("{value:.1}"),
+        10.0.. => format!("{value:.2}"),
+        1.0.. => format!("{value:.3}"),
+        1e-3.. => format!("{value:.4}"),
+        0.0 => "0".into(),
+        _ => format!("{value:.2e}"),
+    }
 }
 
 fn counted(count: usize, noun: &str) -> String {
@@ -447,7 +457,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn units_follow_the_size() {
+    fn digits_and_units_follow_the_size() {
+        let numbers = [0.0, 0.003, 2.3, 78.4, 1e7, 2e-5, f64::NAN].map(number);
+        let expected = ["0", "0.0030", "2.300", "78.40", "1.00e7", "2.00e-5", "NaN"];
+        assert_eq!(numbers, expected);
         let times = [2e-6, 0.0123, 9.94, 600.0, 9000.0].map(seconds);
         assert_eq!(times, ["2 us", "12.3 ms", "9.9 s", "10.0 min", "2.5 h"]);
         let sizes = [12, 2048, 3 << 20, 5 << 30].map(bytes);

@@ -546,8 +546,8 @@ fn unusual(own: &Normalisation, measured: &Normalisation) -> Option<String> {
     None
 }
 
-/// A number with about four digits that count, as findings have it.
-pub fn short_number(number: f64) -> String {
+/// A number with at most four digits that count.
+fn short_number(number: f64) -> String {
     let size = number.abs();
     if number == 0.0 || !number.is_finite() {
         return format!("{number}");
@@ -570,7 +570,7 @@ pub fn short_number(number: f64) -> String {
 }
 
 /// A share as a percentage; small ones keep a digit that counts.
-pub(crate) fn percent(share: f64) -> String {
+fn percent(share: f64) -> String {
     let percentage = 100.0 * share;
     if percentage == 0.0 || percentage >= 0.1 {
         format!("{percentage:.1} %")
