@@ -72,7 +72,7 @@ impl MethodRecipe for DistillRecipe {
         self.student.spec(&self.data.facts()?)?;
         let data = at.data(&self.data)?;
         let facts = data.facts.clone();
-        let made = self.student.build(&data, self.seed, at.device())?;
+        let made = at.network(&mut self.student, &data, self.seed)?;
         let mut examination = Examination::new(&made, &facts)?;
         let teachers = examination.teachers(&self.teachers, &facts, at.device())?;
         let offline = Offline::new(

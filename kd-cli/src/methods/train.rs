@@ -68,7 +68,7 @@ impl MethodRecipe for TrainRecipe {
         self.network.spec(&self.data.facts()?)?;
         let data = at.data(&self.data)?;
         let facts = data.facts.clone();
-        let made = self.network.build(&data, self.seed, at.device())?;
+        let made = at.network(&mut self.network, &data, self.seed)?;
         let mut examination = Examination::new(&made, &facts)?;
         let offline = self.method_on(&made, data, at);
         examination.diagnose(&offline, &facts, self.seed)?;
