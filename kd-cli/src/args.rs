@@ -7,6 +7,8 @@ use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use kd_core::{DeviceName, Split};
 use kd_models::WeightFit;
 
+use crate::parts::ImageSize;
+
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 the run failed, 2 bad arguments or recipe, 3 input missing or unreadable, \
                           4 diverged, 130 interrupted and resumable.";
 
@@ -61,9 +63,15 @@ pub(crate) enum Command {
         /// The model folder, the folder of a run, or a weight file: .safetensors, .pt, .pth
         #[arg(long)]
         model: PathBuf,
-        /// The data set; `kd data list` names them
+        /// The data set; `kd data list` names them, `folder` is one of your own
         #[arg(long)]
         data: String,
+        /// The folder of images of `--data folder`; they are brought to the size that the network takes
+        #[arg(long, value_name = "DIR")]
+        path: Option<PathBuf>,
+        /// The length of the shorter side of such an image before the centre is cut out
+        #[arg(long, value_name = "PIXELS")]
+        resize: Option<usize>,
         #[command(flatten)]
         weights: WeightOptions,
         /// Which part of the data set
@@ -121,8 +129,10 @@ pub(crate) enum DataCommand {
     },
     /// Read a data set and describe it
     Info {
-        /// The data set
+        /// The data set; `folder` is one of your own
         name: String,
+        #[command(flatten)]
+        folder: FolderOptions,
         #[command(flatten)]
         place: DataOptions,
         /// Print one JSON object as the last line
@@ -137,6 +147,23 @@ pub(crate) struct DataOptions {
     /// Folder with data sets; searched before `KD_DATA` and the user's cache folder
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
+}
+
+/// How a folder of images is read.
+#[derive(Clone, Debug, Default, Group)]
+pub(crate) struct FolderOptions {
+    /// The folder of images, with `train/CLASS` and `test/CLASS` in it
+    #[arg(long, value_name = "DIR")]
+    pub(crate) path: Option<PathBuf>,
+    /// Height and width that its images are brought to, for example 64 or 48x64
+    #[arg(long, value_name = "PIXELS")]
+    pub(crate) size: Option<ImageSize>,
+    /// The length of their shorter side before the centre is cut out
+    #[arg(long, value_name = "PIXELS")]
+    pub(crate) resize: Option<usize>,
+    /// Make them grey
+    #[arg(long)]
+    pub(crate) grey: bool,
 }
 
 /// What a command runs on.

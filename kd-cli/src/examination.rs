@@ -118,10 +118,15 @@ impl Examination {
     ) -> Result<Vec<Box<dyn Teacher>>> {
         let load = |(place, recipe): (usize, &TeacherRecipe)| -> Result<Box<dyn Teacher>> {
             let name = format!("teacher {place}");
-            let fits = self.compare(&name, &recipe.model, device);
+            let folder = recipe.model.as_deref();
+            let fits = folder.and_then(|folder| self.compare(&name, folder, device));
             match recipe.load(data, device) {
                 Ok(loaded) => {
                     self.findings.extend(fits);
+                    if let Some(report) = &loaded.report {
+                        let fits = self.matched(&name, recipe.path(), report.clone());
+                        self.findings.push(fits);
+                    }
                     self.take(name, loaded, data, device)
                 }
                 Err(error) => {
@@ -138,7 +143,11 @@ impl Examination {
     fn compare(&mut self, name: &str, from: &Path, device: &Device) -> Option<Finding> {
         let weights = Weights::read(&model_folder(from).ok()?).ok()?;
         let network = Network::build(&weights.config.as_ref()?.network, 0, device).ok()?;
-        let report = weights.compare(&network);
+        Some(self.matched(name, from, weights.compare(&network)))
+    }
+
+    /// Notes how the names and shapes in a file fit.
+    fn matched(&mut self, name: &str, from: &Path, report: LoadReport) -> Finding {
         let text = format!(
             "{name}: {} tensors of `{}` matched, {} missing, {} unused, {} of another shape",
             report.matched.len(),
@@ -157,7 +166,7 @@ impl Examination {
             from: from.to_owned(),
             report,
         });
-        Some(finding)
+        finding
     }
 
     fn take(
@@ -238,7 +247,7 @@ impl Examination {
     ) -> Result<()> {
         let mut options = DiagnosisOptions::default();
         options.seed = seed;
-        options.constants = Some(data.normalisation.clone());
+        options.constants.clone_from(&data.normalisation);
         options.teachers.clone_from(&self.known);
         self.diagnosis = Some(offline.diagnose(&options)?);
         Ok(())

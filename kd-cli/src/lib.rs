@@ -37,7 +37,8 @@ pub use examination::{Examination, ExaminedNetwork, ExaminedWeights};
 pub use method::{Context, MadeModel, MethodRecipe, Prepared, RunnableMethod, Verb};
 pub use methods::{DistillRecipe, TrainRecipe};
 pub use parts::{
-    DataFacts, DataRecipe, LoadedData, LoadedTeacher, NetworkRecipe, NewNetwork, TeacherRecipe,
+    DataFacts, DataRecipe, FolderNormalisation, ImageSize, LoadedData, LoadedTeacher,
+    NetworkRecipe, NewNetwork, TeacherRecipe,
 };
 
 /// The command, to which methods can be added.

@@ -311,7 +311,7 @@ fn structure_that_makes_no_sense_is_said() {
             .contains("variable `X` is in the file twice")
     );
 
-    let mut other = Mat::new(false).with(&[images.clone()]);
+    let mut other = Mat::new(false).with(std::slice::from_ref(&images));
     other.bytes[124] = 2;
     assert!(
         other

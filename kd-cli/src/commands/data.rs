@@ -1,11 +1,12 @@
 //! `kd data list` and `kd data info`.
 
-use kd_core::{DataRoots, DatasetInfo, Result, Split, Subset};
+use kd_core::{DataRoots, DataSource, DatasetInfo, ImageFolder, Result, Split, Subset};
 use serde_json::json;
 
 use crate::args::DataCommand;
 use crate::output::Side::{Left, Right};
 use crate::output::{self, count};
+use crate::parts::{FolderSettings, find_source};
 
 pub(super) fn run(what: &DataCommand) -> Result<()> {
     match what {
@@ -16,11 +17,22 @@ pub(super) fn run(what: &DataCommand) -> Result<()> {
             );
             Ok(())
         }
-        DataCommand::Info { name, place, json } => info(
+        DataCommand::Info {
             name,
-            &DataRoots::from_env().with_explicit(place.data_dir.clone()),
-            *json,
-        ),
+            folder,
+            place,
+            json,
+        } => {
+            let settings = FolderSettings {
+                path: folder.path.as_deref(),
+                size: folder.size,
+                resize: folder.resize,
+                grey: folder.grey,
+                prefix: "--",
+            };
+            let roots = DataRoots::from_env().with_explicit(place.data_dir.clone());
+            info(&find_source(name, settings)?, &roots, *json)
+        }
     }
 }
 
@@ -70,60 +82,109 @@ fn list(roots: &DataRoots, as_json: bool) {
     output::table(&head, &rows);
 }
 
-fn info(name: &str, roots: &DataRoots, as_json: bool) -> Result<()> {
-    let info = DatasetInfo::find(name)?;
-    let train = Subset::all(&info.load(Split::Train, roots)?);
-    let test = Subset::all(&info.load(Split::Test, roots)?);
+fn info(source: &DataSource, roots: &DataRoots, as_json: bool) -> Result<()> {
+    let train = Subset::all(&source.load(Split::Train, roots)?);
+    let test = if source.has(Split::Test) {
+        Some(Subset::all(&source.load(Split::Test, roots)?))
+    } else {
+        None
+    };
+    let normalisation = source.normalisation(train.dataset())?;
     if as_json {
-        output::json(&json!({
-            "info": info,
-            "train": { "count": train.len(), "per_class": train.class_counts(), "sha256": train.dataset().hash() },
-            "test": { "count": test.len(), "per_class": test.class_counts(), "sha256": test.dataset().hash() },
-        }));
+        let part = |subset: &Subset| {
+            json!({
+                "count": subset.len(),
+                "per_class": subset.class_counts(),
+                "sha256": subset.dataset().hash(),
+            })
+        };
+        let mut object = match source {
+            DataSource::Folder(folder) => json!({
+                "folder": {
+                    "path": folder.path(),
+                    "classes": source.classes(),
+                    "class_names": folder.class_names(),
+                    "shape": source.shape(),
+                    "mean": normalisation.mean,
+                    "std": normalisation.std,
+                },
+                "skipped": folder.skipped(),
+            }),
+            DataSource::Known(info) => json!({ "info": info }),
+            _ => json!({}),
+        };
+        object["train"] = part(&train);
+        object["test"] = test.as_ref().map_or(serde_json::Value::Null, part);
+        output::json(&object);
         return Ok(());
     }
-    let counts = |subset: &Subset| {
-        let counts = subset.class_counts();
-        let counts: Vec<String> = counts.into_iter().map(|n| n.to_string()).collect();
-        counts.join(" ")
-    };
-    let numbers = |values: &[f64]| {
-        values
-            .iter()
-            .map(|x| format!("{x}"))
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
     output::line(&format!(
         "{}: images of {}, {} classes",
-        info.name, info.shape, info.classes
+        source.name(),
+        source.shape(),
+        source.classes()
     ));
     let mut rows = vec![
-        (
-            "train",
-            format!(
-                "{}, per class {}",
-                count(train.len() as u64),
-                counts(&train)
-            ),
-        ),
+        ("train", counts(&train)),
         (
             "test",
-            format!("{}, per class {}", count(test.len() as u64), counts(&test)),
+            test.as_ref().map_or_else(
+                || "none; hold out a part of train with `held_out`".to_owned(),
+                counts,
+            ),
         ),
-        ("mean", numbers(info.mean)),
-        ("std", numbers(info.std)),
-        ("train sha256", train.dataset().hash().to_owned()),
-        ("test sha256", test.dataset().hash().to_owned()),
-        ("source", info.source.to_owned()),
-        ("licence", info.licence.to_owned()),
-        ("cite", info.citation.to_owned()),
     ];
     if let Some(names) = train.dataset().class_names() {
-        rows.insert(2, ("classes", names.join(", ")));
+        rows.push(("classes", names.join(", ")));
+    }
+    rows.push(("mean", numbers(&normalisation.mean)));
+    rows.push(("std", numbers(&normalisation.std)));
+    rows.push(("train sha256", train.dataset().hash().to_owned()));
+    rows.extend(test.map(|test| ("test sha256", test.dataset().hash().to_owned())));
+    match source {
+        DataSource::Known(info) => rows.extend([
+            ("source", info.source.to_owned()),
+            ("licence", info.licence.to_owned()),
+            ("cite", info.citation.to_owned()),
+        ]),
+        DataSource::Folder(folder) => {
+            rows.push(("source", folder.path().display().to_string()));
+            rows.extend(skipped(folder).map(|skipped| ("skipped", skipped)));
+        }
+        _ => {}
     }
     for (name, value) in rows {
         output::line(&format!("  {name:<13} {value}"));
     }
     Ok(())
 }
+
+/// The samples of a split, all and of each class.
+fn counts(subset: &Subset) -> String {
+    let per_class = subset.class_counts();
+    let per_class: Vec<String> = per_class.into_iter().map(|n| n.to_string()).collect();
+    let all = count(subset.len() as u64);
+    format!("{all}, per class {}", per_class.join(" "))
+}
+
+fn numbers(values: &[f64]) -> String {
+    let values: Vec<String> = values.iter().map(f64::to_string).collect();
+    values.join(", ")
+}
+
+/// What was passed over in a folder, the first few by name.
+fn skipped(folder: &ImageFolder) -> Option<String> {
+    let all = folder.skipped();
+    let shown = all.iter().take(SHOWN).map(|path| {
+        let path = path.strip_prefix(folder.path()).unwrap_or(path);
+        path.display().to_string()
+    });
+    let shown = shown.collect::<Vec<_>>().join(", ");
+    match all.len() {
+        0 => None,
+        n @ ..=SHOWN => Some(format!("{n}: {shown}")),
+        n => Some(format!("{n}: {shown} and {} more", n - SHOWN)),
+    }
+}
+
+const SHOWN: usize = 5;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use kd_core::{
-    ClassificationSummary, DataRoots, DatasetInfo, DeviceName, Error, Frozen, Loader, LoaderConfig,
+    ClassificationSummary, DataRoots, DataSource, DeviceName, Error, Frozen, Loader, LoaderConfig,
     Normalisation, Result, Split, StagedNetwork, evaluate,
 };
 use kd_models::{LoadReport, Network, WeightChoice, load_model};
@@ -13,7 +13,10 @@ use serde::Serialize;
 use super::set_threads;
 use crate::args::{MachineOptions, WeightOptions};
 use crate::output::{self, percent};
-use crate::parts::{DataFacts, FromFile, check_fits, given_or_assumed, model_folder};
+use crate::parts::{
+    DataFacts, FolderSettings, FromFile, ImageSize, check_fits, find_source, given_or_assumed,
+    is_folder, model_folder,
+};
 
 /// A network to be measured.
 struct Measured {
@@ -33,21 +36,37 @@ struct Evaluation<'a> {
     weights: Option<&'a LoadReport>,
 }
 
+/// What a network is measured on.
+pub(super) struct Data<'a> {
+    pub(super) name: &'a str,
+    /// The folder of images.
+    pub(super) path: Option<&'a Path>,
+    /// The length of their shorter side before the crop.
+    pub(super) resize: Option<usize>,
+    pub(super) split: Split,
+}
+
 pub(super) fn run(
     model: &Path,
-    data: &str,
+    data: &Data<'_>,
     weights: &WeightOptions,
-    split: Split,
     batch_size: usize,
     machine: &MachineOptions,
 ) -> Result<()> {
     set_threads(machine)?;
-    let info = DatasetInfo::find(data)?;
+    if !is_folder(data.name) {
+        // An unknown name is said before anything is read.
+        find_source(data.name, data.settings(None))?;
+    }
     let device = machine.device.unwrap_or(DeviceName::Auto).open()?;
-    let measured = open(model, weights, &info.into(), &device)?;
+    let (measured, source) = if model.is_file() {
+        from_file(model, weights, data, &device)?
+    } else {
+        from_folder(model, weights, data, &device)?
+    };
     let roots = DataRoots::from_env().with_explicit(machine.place.data_dir.clone());
     let loader = Loader::new(
-        info.load(split, &roots)?,
+        source.load(data.split, &roots)?,
         LoaderConfig::ordered(batch_size),
         &device,
     )?;
@@ -67,38 +86,56 @@ pub(super) fn run(
         if let Some(weights) = &measured.report {
             output::line(&weights.to_string());
         }
-        report(&measured.name, info.name, &summary);
+        report(&measured.name, source.name(), &summary);
     }
     Ok(())
 }
 
-/// The network in a model folder or a weight file.
-fn open(
+/// The network in a weight file.
+fn from_file(
     model: &Path,
     options: &WeightOptions,
-    data: &DataFacts,
+    data: &Data<'_>,
     device: &Device,
-) -> Result<Measured> {
-    if model.is_file() {
-        let loaded = FromFile::load(
-            model,
-            &options.choice(),
-            options.network.as_deref(),
-            data,
-            options.fit,
-            device,
-        )?;
-        let who = format!("`{}`", model.display());
-        let given = options.normalisation();
-        let normalisation =
-            given_or_assumed(given.as_ref(), data, &who, "give `--mean` and `--std`")?;
-        return Ok(Measured {
-            name: loaded.spec.name,
-            network: loaded.network,
-            normalisation,
-            report: Some(loaded.report),
+) -> Result<(Measured, DataSource)> {
+    if is_folder(data.name) {
+        let problem = "cannot be measured on a folder of images, as it does not say what size it takes; make it a model \
+                       folder first with `kd import --input`";
+        return Err(Error::Input {
+            path: model.to_owned(),
+            problem: problem.into(),
         });
     }
+    let source = find_source(data.name, data.settings(None))?;
+    let facts = DataFacts::from(&source);
+    let loaded = FromFile::load(
+        model,
+        &options.choice(),
+        options.network.as_deref(),
+        &facts,
+        options.fit,
+        device,
+    )?;
+    let who = format!("`{}`", model.display());
+    let given = options.normalisation();
+    let normalisation =
+        given_or_assumed(given.as_ref(), &facts, &who, "give `--mean` and `--std`")?;
+    let measured = Measured {
+        name: loaded.spec.name,
+        network: loaded.network,
+        normalisation,
+        report: Some(loaded.report),
+    };
+    Ok((measured, source))
+}
+
+/// The network in a model folder.
+fn from_folder(
+    model: &Path,
+    options: &WeightOptions,
+    data: &Data<'_>,
+    device: &Device,
+) -> Result<(Measured, DataSource)> {
     let folder = model_folder(model)?;
     if let Some(option) = options.given() {
         return Err(Error::config(
@@ -107,15 +144,17 @@ fn open(
         ));
     }
     let (network, config) = load_model(&folder, device)?;
-    check_fits(&format!("model `{}`", model.display()), &config, data)?;
-    Ok(Measured {
+    let source = find_source(data.name, data.settings(Some(config.network.input)))?;
+    let facts = DataFacts::from(&source);
+    check_fits(&format!("model `{}`", model.display()), &config, &facts)?;
+    let measured = Measured {
         name: config.network.name,
         network,
         normalisation: config.normalisation,
         report: None,
-    })
+    };
+    Ok((measured, source))
 }
-
 impl WeightOptions {
     /// Which tensors of the file are meant.
     pub(super) fn choice(&self) -> WeightChoice {
@@ -141,6 +180,20 @@ impl WeightOptions {
         ]
         .into_iter()
         .find_map(|(option, given)| given.then_some(option))
+    }
+}
+
+impl Data<'_> {
+    /// How a folder is read for a network that takes images of `input`: channels, height, width.
+    fn settings(&self, input: Option<[usize; 3]>) -> FolderSettings<'_> {
+        let input = input.filter(|_| is_folder(self.name));
+        FolderSettings {
+            path: self.path,
+            size: input.map(|[_, height, width]| ImageSize { height, width }),
+            resize: self.resize,
+            grey: input.is_some_and(|[channels, ..]| channels == 1),
+            prefix: "--",
+        }
     }
 }
 

@@ -34,11 +34,21 @@ pub(crate) fn run(args: Args, methods: &Methods) -> Result<()> {
         Command::Eval {
             model,
             data,
+            path,
+            resize,
             weights,
             split,
             batch_size,
             machine,
-        } => eval::run(&model, &data, &weights, split, batch_size, &machine),
+        } => {
+            let data = eval::Data {
+                name: &data,
+                path: path.as_deref(),
+                resize,
+                split,
+            };
+            eval::run(&model, &data, &weights, batch_size, &machine)
+        }
         Command::Import(options) => import::run(&options),
         Command::Export(options) => export::run(&options),
         Command::Data { what } => data::run(&what),

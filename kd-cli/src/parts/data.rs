@@ -1,17 +1,41 @@
 //! The data of a recipe.
 
+use std::path::PathBuf;
+
 use kd_core::{
-    Augment, DataRoots, DatasetInfo, Error, ImageShape, Normalisation, Result, Split, Subset,
+    Augment, DataRoots, DataSource, Error, ImageShape, Normalisation, Result, Split, Subset,
     ViewPolicy,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::source::only_for_folders;
+use super::{FolderSettings, ImageSize, find_source};
 
 /// The table `[data]` of a recipe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataRecipe {
-    /// The data set by name.
+    /// The data set by name, or `folder` for a folder of images of one's own.
     pub name: String,
+    /// The folder, which has `train/CLASS` and `test/CLASS` in it; relative to where `kd` is started.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "absolute"
+    )]
+    pub path: Option<PathBuf>,
+    /// The height and width, in pixels, that the images of a folder are brought to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<ImageSize>,
+    /// The length of their shorter side before the centre is cut out; without it they just cover `size`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resize: Option<usize>,
+    /// Makes them grey, with one channel.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub grey: bool,
+    /// The normalisation that networks trained on a folder have unless they say their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub normalisation: Option<FolderNormalisation>,
     /// The share of each class to train on, in `(0, 1]`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fraction: Option<f64>,
@@ -32,26 +56,48 @@ pub struct DataRecipe {
     pub augment: Augment,
 }
 
+/// Where the normalisation for a folder of images comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum FolderNormalisation {
+    /// Mean and standard deviation of the whole training split.
+    #[default]
+    TrainingData,
+    /// The constants of networks trained on `ImageNet`.
+    Imagenet,
+}
+
 /// What a network must fit.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct DataFacts {
     /// The name of the data set.
     pub name: String,
     /// Its number of classes.
     pub classes: usize,
+    /// The names of the classes in label order, where the names alone tell which class is meant: in a folder of images.
+    pub class_names: Option<Vec<String>>,
     /// The shape of its images.
     pub shape: ImageShape,
-    /// The normalisation that a network trained on it has unless the recipe says otherwise.
-    pub normalisation: Normalisation,
+    /// The normalisation of networks trained on it, where it is known without reading the images.
+    pub normalisation: Option<Normalisation>,
 }
 
-impl From<&DatasetInfo> for DataFacts {
-    fn from(info: &DatasetInfo) -> Self {
+impl From<&DataSource> for DataFacts {
+    fn from(source: &DataSource) -> Self {
         Self {
-            name: info.name.to_owned(),
-            classes: info.classes,
-            shape: info.shape,
-            normalisation: info.normalisation(),
+            name: source.name().to_owned(),
+            classes: source.classes(),
+            class_names: match source {
+                DataSource::Folder(folder) => Some(folder.class_names().to_vec()),
+                _ => None,
+            },
+            shape: source.shape(),
+            normalisation: match source {
+                DataSource::Known(info) => Some(info.normalisation()),
+                _ => None,
+            },
         }
     }
 }
@@ -65,6 +111,7 @@ impl DataFacts {
 
 /// The samples of a recipe.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct LoadedData {
     /// What they are samples of.
     pub facts: DataFacts,
@@ -72,18 +119,71 @@ pub struct LoadedData {
     pub train: Subset,
     /// What it is measured on.
     pub held_out: Subset,
+    source: DataSource,
+    normalisation: FolderNormalisation,
+}
+
+impl LoadedData {
+    /// The normalisation that a network trained on the data has unless the recipe says otherwise.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if it cannot be computed from the images.
+    pub fn normalisation(&self) -> Result<Normalisation> {
+        match (&self.source, self.normalisation) {
+            (DataSource::Folder(_), FolderNormalisation::Imagenet) => Ok(Normalisation::imagenet()),
+            (source, _) => source.normalisation(self.train.dataset()),
+        }
+    }
 }
 
 impl DataRecipe {
+    /// Which data set is meant, with the classes of a folder listed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownName`] for a data set that is not known, [`Error::Config`] for settings that it does not have or needs,
+    /// [`Error::Input`] for a folder that is none.
+    pub fn source(&self) -> Result<DataSource> {
+        let settings = FolderSettings {
+            path: self.path.as_deref(),
+            size: self.size,
+            resize: self.resize,
+            grey: self.grey,
+            prefix: "data.",
+        };
+        let source = find_source(&self.name, settings)?;
+        match (&source, self.normalisation) {
+            (DataSource::Known(info), Some(_)) => {
+                Err(only_for_folders("data.", "normalisation", info))
+            }
+            (_, Some(FolderNormalisation::Imagenet)) if self.grey => {
+                let problem =
+                    "has three channels with \"imagenet\", grey images have one; remove it";
+                Err(Error::config("data.normalisation", problem))
+            }
+            (DataSource::Folder(folder), _)
+                if self.held_out.is_none() && !source.has(Split::Test) =>
+            {
+                let problem = format!(
+                    "is needed: `{}` has neither a `test` nor a `val` folder to measure on",
+                    folder.path().display()
+                );
+                Err(Error::config("data.held_out", problem))
+            }
+            _ => Ok(source),
+        }
+    }
+
     /// What is known of the data without reading it, for which the recipe itself is checked.
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownName`] for a data set that is not known, [`Error::Config`] for settings that do not fit it.
+    /// As [`DataRecipe::source`], and [`Error::Config`] for views that do not fit the images.
     pub fn facts(&self) -> Result<DataFacts> {
-        let info = DatasetInfo::find(&self.name)?;
-        self.check_views(info.shape)?;
-        Ok(info.into())
+        let source = self.source()?;
+        self.check_views(source.shape())?;
+        Ok(DataFacts::from(&source))
     }
 
     /// Reads the data.
@@ -92,12 +192,16 @@ impl DataRecipe {
     ///
     /// As [`DataRecipe::facts`], and whatever the files are refused for.
     pub fn load(&self, roots: &DataRoots) -> Result<LoadedData> {
-        let facts = self.facts()?;
-        let (train, held_out) = self.read(roots).map_err(|error| error.within("data"))?;
+        let source = self.source()?;
+        self.check_views(source.shape())?;
+        let parts = self.read(&source, roots);
+        let (train, held_out) = parts.map_err(|error| error.within("data"))?;
         Ok(LoadedData {
-            facts,
+            facts: DataFacts::from(&source),
             train,
             held_out,
+            source,
+            normalisation: self.normalisation.unwrap_or_default(),
         })
     }
 
@@ -114,16 +218,15 @@ impl DataRecipe {
     }
 
     /// The samples to train on and those to measure on.
-    fn read(&self, roots: &DataRoots) -> Result<(Subset, Subset)> {
+    fn read(&self, source: &DataSource, roots: &DataRoots) -> Result<(Subset, Subset)> {
         if self.fraction.is_some() && self.per_class.is_some() {
             let problem = "and `data.fraction` exclude each other; keep one of them";
             return Err(Error::config("per_class", problem));
         }
-        let info = DatasetInfo::find(&self.name)?;
-        let whole = Subset::all(&info.load(Split::Train, roots)?);
+        let whole = Subset::all(&source.load(Split::Train, roots)?);
         let (train, held_out) = match self.held_out {
             Some(share) => whole.split(share, self.subset_seed)?,
-            None => (whole, Subset::all(&info.load(Split::Test, roots)?)),
+            None => (whole, Subset::all(&source.load(Split::Test, roots)?)),
         };
         let train = match (self.fraction, self.per_class) {
             (Some(fraction), _) => train.fraction(fraction, self.subset_seed)?,
@@ -132,4 +235,12 @@ impl DataRecipe {
         };
         Ok((train, held_out))
     }
+}
+
+/// A path as it is from wherever the recipe is run again.
+fn absolute<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
+    let path = Option::<PathBuf>::deserialize(deserializer)?;
+    path.map(std::path::absolute)
+        .transpose()
+        .map_err(serde::de::Error::custom)
 }

@@ -72,13 +72,13 @@ impl NetworkRecipe {
             .read_weights()
             .map_err(|error| error.within("student"))?;
         let described = weights.as_ref().and_then(|weights| weights.config.as_ref());
-        let normalisation = self.normalisation.get_or_insert_with(|| {
-            described.map_or_else(
-                || data.facts.normalisation.clone(),
-                |config| config.normalisation.clone(),
-            )
-        });
+        let normalisation = match (self.normalisation.take(), described) {
+            (Some(own), _) => own,
+            (None, Some(config)) => config.normalisation.clone(),
+            (None, None) => data.normalisation()?,
+        };
         normalisation.check()?;
+        self.normalisation = Some(normalisation.clone());
         let mut network = Network::build(&spec, seed, device)?;
         let mut loaded = None;
         if let Some(weights) = weights {
@@ -90,7 +90,7 @@ impl NetworkRecipe {
             network = begun;
             loaded = Some((weights.hash(), report));
         }
-        let mut config = ModelConfig::new(spec, normalisation.clone());
+        let mut config = ModelConfig::new(spec, normalisation);
         config.class_names = data.train.dataset().class_names().map(<[String]>::to_vec);
         config.provenance.data = Some(data.facts.name.clone());
         Ok(NewNetwork {

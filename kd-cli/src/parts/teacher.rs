@@ -216,5 +216,20 @@ pub(crate) fn check_fits(who: &str, config: &ModelConfig, data: &DataFacts) -> R
             remedy: "use a data set with images of its size".into(),
         });
     }
+    if let (Some(own), Some(names)) = (&config.class_names, &data.class_names)
+        && let Some((label, (own, name))) =
+            (0..).zip(own.iter().zip(names)).find(|(_, (a, b))| a != b)
+    {
+        let label: usize = label;
+        return Err(Error::Shape {
+            what: who.to_owned(),
+            expected: format!(
+                "class {label} to be `{name}`, as data set `{}` has it",
+                data.name
+            ),
+            found: format!("`{own}`"),
+            remedy: "use the classes that it was trained on, by the same names".into(),
+        });
+    }
     Ok(())
 }

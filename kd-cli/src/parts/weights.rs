@@ -80,7 +80,10 @@ pub(crate) fn given_or_assumed(
         }
         return Ok(given.clone());
     }
-    let assumed = data.normalisation.clone();
+    let Some(assumed) = data.normalisation.clone() else {
+        let problem = format!("{who} does not say how its input was normalised; {remedy}");
+        return Err(Error::config("normalisation", problem));
+    };
     output::notice(&format!(
         "note: {who} does not say how its input was normalised; assumed is data set `{}`: mean {:?}, std {:?}; {remedy} \
          if it was trained with another",
