@@ -13,6 +13,11 @@ pub(crate) enum Scheme {
     KaimingFanIn,
     /// Weights of convolutions normal with variance `2 / fan_out`; linear layers and biases as PyTorch.
     KaimingFanOut,
+    /// The same with biases of zero.
+    KaimingFanOutZeroBias,
+    /// Weights of convolutions normal with variance `2 / fan_out`, those of linear layers normal with standard deviation
+    /// 0.01; biases of zero.
+    KaimingFanOutSmallLinear,
 }
 
 /// Draws all tensors of `module` anew.
@@ -72,7 +77,17 @@ fn law(scheme: Scheme, field: &str, weight: &[usize]) -> Law {
         ("weight", 0 | 1, _) | ("running_var", ..) => Law::Constant(1.0),
         ("bias", 0 | 1, _) | ("running_mean", ..) => Law::Constant(0.0),
         ("weight", _, Scheme::KaimingFanIn) => Law::Normal((2.0 / fan_in).sqrt()),
-        ("weight", 4, Scheme::KaimingFanOut) => Law::Normal((2.0 / fan_out).sqrt()),
+        (
+            "weight",
+            4,
+            Scheme::KaimingFanOut
+            | Scheme::KaimingFanOutZeroBias
+            | Scheme::KaimingFanOutSmallLinear,
+        ) => Law::Normal((2.0 / fan_out).sqrt()),
+        ("weight", _, Scheme::KaimingFanOutSmallLinear) => Law::Normal(0.01),
+        ("bias", _, Scheme::KaimingFanOutZeroBias | Scheme::KaimingFanOutSmallLinear) => {
+            Law::Constant(0.0)
+        }
         _ => Law::Uniform(fan_in.sqrt().recip()),
     }
 }
@@ -109,6 +124,16 @@ mod tests {
             law(Scheme::KaimingFanIn, "bias", &[3, 16]),
             Law::Uniform(0.25)
         );
+        let small = Scheme::KaimingFanOutSmallLinear;
+        assert_eq!(
+            law(small, "weight", &conv),
+            Law::Normal((2.0_f64 / 72.0).sqrt())
+        );
+        assert_eq!(law(small, "weight", &[3, 16]), Law::Normal(0.01));
+        assert_eq!(law(small, "bias", &conv), Law::Constant(0.0));
+        let zero = Scheme::KaimingFanOutZeroBias;
+        assert_eq!(law(zero, "weight", &[3, 16]), Law::Uniform(0.25));
+        assert_eq!(law(zero, "bias", &[3, 16]), Law::Constant(0.0));
         for (field, value) in [
             ("weight", 1.0),
             ("bias", 0.0),

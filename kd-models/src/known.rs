@@ -1,10 +1,11 @@
 //! The networks that go by a name.
 
-use kd_core::{Error, Result};
+use burn::tensor::Device;
+use kd_core::{Costs, CountCosts, Error, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::lenet::LeNetConfig;
-use crate::resnet::ResNetConfig;
+use crate::network::Network;
+use crate::table::{Architecture, KNOWN, find};
 
 /// Which network, for how many classes and which images.
 ///
@@ -28,9 +29,18 @@ pub struct NetworkSpec {
 
 impl NetworkSpec {
     /// The network `name` for `classes` classes and images of `[channels, height, width]`; unchecked.
+    ///
+    /// A name that the table has in another spelling, such as `wrn_40_2` or `MobileNetV2`, becomes the table's.
+    ///
+    /// ```
+    /// let spec = kd_models::NetworkSpec::new("wrn_40_2", 100, [3, 32, 32]);
+    /// assert_eq!(spec.name, "wrn-40-2");
+    /// ```
     pub fn new(name: impl Into<String>, classes: usize, input: [usize; 3]) -> Self {
+        let name = name.into();
+        let name = find(&name).map_or(name, |entry| entry.known.name.to_owned());
         Self {
-            name: name.into(),
+            name,
             classes,
             input,
         }
@@ -44,25 +54,38 @@ impl NetworkSpec {
     /// network cannot take.
     pub fn check(&self) -> Result<()> {
         let architecture = self.architecture()?;
-        check_classes(self.classes)?;
-        check_sides(self.input)?;
+        let (input, classes) = (self.input, self.classes);
+        check_classes(classes)?;
+        check_sides(input)?;
         match architecture {
-            Architecture::LeNet(_) => crate::lenet::check_input(self.input),
-            Architecture::He(_) | Architecture::Crd(_) => {
-                crate::layers::check_input("a ResNet", self.input, 1)
+            Architecture::LeNet(_) => crate::lenet::check_input(input),
+            Architecture::He(config) | Architecture::Crd(config) | Architecture::Wide(config) => {
+                config.check(input, classes)
+            }
+            Architecture::Vgg(config) => config().check(input, classes),
+            Architecture::MobileNetV2(config) => config.check(input, classes),
+            Architecture::ShuffleNetV1(config) => config.check(input, classes),
+            Architecture::ShuffleNetV2(config) => config.check(input, classes),
+            Architecture::ImageNet(config) | Architecture::CifarStem(config) => {
+                config.check(input, classes)
             }
         }
     }
 
+    /// What the network costs, without drawing its weights.
+    ///
+    /// # Errors
+    ///
+    /// As [`check`](Self::check).
+    pub fn costs(&self, device: &Device) -> Result<Costs> {
+        Network::blank(self, device)?.costs(self.input)
+    }
+
     pub(crate) fn architecture(&self) -> Result<Architecture> {
-        let known = KNOWN.iter().find(|(known, _)| known.name == self.name);
-        known.map(|(_, architecture)| *architecture).ok_or_else(|| {
-            Error::unknown_name(
-                "network",
-                &self.name,
-                KNOWN.iter().map(|(known, _)| known.name),
-            )
-        })
+        let names = || KNOWN.iter().map(|entry| entry.known.name);
+        find(&self.name)
+            .map(|entry| entry.architecture)
+            .ok_or_else(|| Error::unknown_name("network", &self.name, names()))
     }
 }
 
@@ -78,15 +101,7 @@ pub struct KnownNetwork {
 
 /// All names, small networks first within a family.
 pub fn known_networks() -> impl ExactSizeIterator<Item = KnownNetwork> {
-    KNOWN.iter().map(|(known, _)| *known)
-}
-
-/// What a name stands for.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Architecture {
-    LeNet(LeNetConfig),
-    He(ResNetConfig),
-    Crd(ResNetConfig),
+    KNOWN.iter().map(|entry| entry.known)
 }
 
 /// Classes must be at least two for any classifier.
@@ -113,96 +128,4 @@ fn check_sides(input: [usize; 3]) -> Result<()> {
         )),
         None => Ok(()),
     }
-}
-
-const HE_WIDTHS: [usize; 4] = [16, 16, 32, 64];
-const CRD_X4_WIDTHS: [usize; 4] = [32, 64, 128, 256];
-
-const KNOWN: [(KnownNetwork, Architecture); 11] = [
-    (
-        KnownNetwork {
-            name: "lenet5-half",
-            description: "LeNet-5 with ReLU, max pooling and half the widths (3, 8, 60, 42), as in DAFL",
-        },
-        Architecture::LeNet(LeNetConfig::HALF),
-    ),
-    (
-        KnownNetwork {
-            name: "lenet5",
-            description: "LeNet-5 with ReLU and max pooling (6, 16, 120, 84), as in DAFL",
-        },
-        Architecture::LeNet(LeNetConfig::FULL),
-    ),
-    he(
-        "resnet8",
-        1,
-        "CIFAR ResNet of He et al., 8 layers, widths 16/32/64, shortcuts without parameters",
-    ),
-    he(
-        "resnet14",
-        2,
-        "CIFAR ResNet of He et al., 14 layers, widths 16/32/64, shortcuts without parameters",
-    ),
-    he(
-        "resnet20",
-        3,
-        "CIFAR ResNet of He et al., 20 layers, widths 16/32/64, shortcuts without parameters",
-    ),
-    he(
-        "resnet32",
-        5,
-        "CIFAR ResNet of He et al., 32 layers, widths 16/32/64, shortcuts without parameters",
-    ),
-    he(
-        "resnet44",
-        7,
-        "CIFAR ResNet of He et al., 44 layers, widths 16/32/64, shortcuts without parameters",
-    ),
-    he(
-        "resnet56",
-        9,
-        "CIFAR ResNet of He et al., 56 layers, widths 16/32/64, shortcuts without parameters",
-    ),
-    he(
-        "resnet110",
-        18,
-        "CIFAR ResNet of He et al., 110 layers, widths 16/32/64, shortcuts without parameters",
-    ),
-    crd(
-        "resnet8x4",
-        1,
-        "ResNet of the CRD benchmark, 8 layers, widths 64/128/256, 1x1 convolutions as shortcuts",
-    ),
-    crd(
-        "resnet32x4",
-        5,
-        "ResNet of the CRD benchmark, 32 layers, widths 64/128/256, 1x1 convolutions as shortcuts",
-    ),
-];
-
-const fn he(
-    name: &'static str,
-    blocks: usize,
-    description: &'static str,
-) -> (KnownNetwork, Architecture) {
-    let config = ResNetConfig {
-        blocks,
-        widths: HE_WIDTHS,
-    };
-    (KnownNetwork { name, description }, Architecture::He(config))
-}
-
-const fn crd(
-    name: &'static str,
-    blocks: usize,
-    description: &'static str,
-) -> (KnownNetwork, Architecture) {
-    let config = ResNetConfig {
-        blocks,
-        widths: CRD_X4_WIDTHS,
-    };
-    (
-        KnownNetwork { name, description },
-        Architecture::Crd(config),
-    )
 }

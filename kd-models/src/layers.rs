@@ -10,6 +10,19 @@ pub(crate) fn conv(channels: [usize; 2], kernel: usize, stride: usize, device: &
     blank_conv(channels, kernel, stride).init(device)
 }
 
+/// As [`conv`], its channels in `groups` that do not mix.
+pub(crate) fn grouped_conv(
+    channels: [usize; 2],
+    kernel: usize,
+    stride: usize,
+    groups: usize,
+    device: &Device,
+) -> Conv2d {
+    blank_conv(channels, kernel, stride)
+        .with_groups(groups)
+        .init(device)
+}
+
 /// As [`conv`], still to be changed.
 pub(crate) fn blank_conv(channels: [usize; 2], kernel: usize, stride: usize) -> Conv2dConfig {
     let padding = kernel / 2;
@@ -60,6 +73,14 @@ pub(crate) fn average(map: Tensor<4>) -> Tensor<2> {
     map.reshape([batch_size, channels, height * width])
         .mean_dim(2)
         .reshape([batch_size, channels])
+}
+
+/// Mixes the channels of `groups` groups: the first of each, then the second of each, and so on.
+pub(crate) fn shuffle(map: Tensor<4>, groups: usize) -> Tensor<4> {
+    let [batch_size, channels, height, width] = map.dims();
+    map.reshape([batch_size, groups, channels / groups, height * width])
+        .swap_dims(1, 2)
+        .reshape([batch_size, channels, height, width])
 }
 
 /// Where in a network layers are counted.
@@ -160,6 +181,15 @@ mod tests {
     use burn::tensor::Int;
 
     use super::*;
+
+    #[test]
+    fn channels_are_shuffled_as_cards_are() {
+        let map = Tensor::<1, Int>::arange(0..12, &Device::flex())
+            .float()
+            .reshape([1, 6, 1, 2]);
+        let values = shuffle(map, 2).into_data().try_to_vec::<f32>().unwrap();
+        assert_eq!(values, [0., 1., 6., 7., 2., 3., 8., 9., 4., 5., 10., 11.]);
+    }
 
     #[test]
     fn the_average_is_over_pixels() {

@@ -6,18 +6,31 @@ mod initialise;
 mod known;
 mod layers;
 mod lenet;
+mod mobilenet;
 mod model;
 mod network;
 mod resnet;
 mod resnet_body;
+mod resnet_large;
+mod shufflenet_v1;
+mod shufflenet_v2;
+mod table;
+mod vgg;
 mod weights;
+mod wrn;
 
 pub use known::{KnownNetwork, NetworkSpec, known_networks};
 pub use network::Network;
 
 pub use block::BlockKind;
 pub use lenet::{LeNet, LeNetConfig};
+pub use mobilenet::{InvertedResiduals, MobileNetV2, MobileNetV2Config};
 pub use resnet::{CrdResNet, HeResNet, ResNetConfig};
+pub use resnet_large::{CifarStemResNet, ImageNetResNet, LargeResNetConfig};
+pub use shufflenet_v1::{ShuffleNetV1, ShuffleNetV1Config};
+pub use shufflenet_v2::{ShuffleNetV2, ShuffleNetV2Config};
+pub use vgg::{Vgg, VggConfig};
+pub use wrn::WideResNet;
 
 pub use model::{
     CONFIG_FILE, ModelConfig, Provenance, WEIGHTS_FILE, load_model, save_model, state_dict,

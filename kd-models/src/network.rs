@@ -6,9 +6,16 @@ use kd_core::{Costs, CountCosts, Result, StagedNetwork};
 
 use crate::chain::Chain;
 use crate::initialise::{Scheme, initialise};
-use crate::known::{Architecture, NetworkSpec};
+use crate::known::NetworkSpec;
 use crate::lenet::LeNet;
+use crate::mobilenet::MobileNetV2;
 use crate::resnet::{CrdResNet, HeResNet};
+use crate::resnet_large::{CifarStemResNet, ImageNetResNet};
+use crate::shufflenet_v1::ShuffleNetV1;
+use crate::shufflenet_v2::ShuffleNetV2;
+use crate::table::Architecture;
+use crate::vgg::Vgg;
+use crate::wrn::WideResNet;
 
 /// Any of the networks of this crate.
 ///
@@ -28,10 +35,6 @@ use crate::resnet::{CrdResNet, HeResNet};
 /// # Ok::<(), kd_core::Error>(())
 /// ```
 #[derive(Module, Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a run has a few networks and rarely moves one"
-)]
 pub enum Network {
     /// LeNet-5 and its half.
     LeNet(LeNet),
@@ -39,6 +42,20 @@ pub enum Network {
     HeResNet(HeResNet),
     /// A ResNet of the CRD benchmark, with 1x1 convolutions as shortcuts.
     CrdResNet(CrdResNet),
+    /// A wide ResNet.
+    WideResNet(WideResNet),
+    /// A VGG for small images.
+    Vgg(Vgg),
+    /// A MobileNetV2 for small images.
+    MobileNetV2(MobileNetV2),
+    /// A ShuffleNet V1 for small images.
+    ShuffleNetV1(ShuffleNetV1),
+    /// A ShuffleNet V2 for small images.
+    ShuffleNetV2(ShuffleNetV2),
+    /// A ResNet with the stem for large images.
+    ImageNetResNet(ImageNetResNet),
+    /// A ResNet with four groups and a stem for small images.
+    CifarStemResNet(CifarStemResNet),
 }
 
 impl Network {
@@ -56,12 +73,25 @@ impl Network {
             Self::LeNet(_) => Scheme::PyTorch,
             Self::HeResNet(_) => HeResNet::SCHEME,
             Self::CrdResNet(_) => CrdResNet::SCHEME,
+            Self::WideResNet(_) => WideResNet::SCHEME,
+            Self::Vgg(_) => Vgg::SCHEME,
+            Self::MobileNetV2(_) => MobileNetV2::SCHEME,
+            Self::ShuffleNetV1(_) => ShuffleNetV1::SCHEME,
+            Self::ShuffleNetV2(_) => ShuffleNetV2::SCHEME,
+            Self::ImageNetResNet(_) => ImageNetResNet::SCHEME,
+            Self::CifarStemResNet(_) => CifarStemResNet::SCHEME,
         };
         initialise(&blank, scheme, seed)
     }
 
-    /// The network of `spec` with all weights zero, to be filled.
-    pub(crate) fn blank(spec: &NetworkSpec, device: &Device) -> Result<Self> {
+    /// The network of `spec` with all weights zero, to be filled or counted.
+    ///
+    /// Nothing is drawn and the weights take up no memory before they are looked at.
+    ///
+    /// # Errors
+    ///
+    /// As [`NetworkSpec::check`].
+    pub fn blank(spec: &NetworkSpec, device: &Device) -> Result<Self> {
         spec.check()?;
         let (input, classes) = (spec.input, spec.classes);
         Ok(match spec.architecture()? {
@@ -74,6 +104,25 @@ impl Network {
             Architecture::Crd(config) => {
                 Self::CrdResNet(CrdResNet::blank(&config, input, classes, device)?)
             }
+            Architecture::Wide(config) => {
+                Self::WideResNet(WideResNet::blank(&config, input, classes, device)?)
+            }
+            Architecture::Vgg(config) => Self::Vgg(Vgg::blank(&config(), input, classes, device)?),
+            Architecture::MobileNetV2(config) => {
+                Self::MobileNetV2(MobileNetV2::blank(&config, input, classes, device)?)
+            }
+            Architecture::ShuffleNetV1(config) => {
+                Self::ShuffleNetV1(ShuffleNetV1::blank(&config, input, classes, device)?)
+            }
+            Architecture::ShuffleNetV2(config) => {
+                Self::ShuffleNetV2(ShuffleNetV2::blank(&config, input, classes, device)?)
+            }
+            Architecture::ImageNet(config) => {
+                Self::ImageNetResNet(ImageNetResNet::blank(&config, input, classes, device)?)
+            }
+            Architecture::CifarStem(config) => {
+                Self::CifarStemResNet(CifarStemResNet::blank(&config, input, classes, device)?)
+            }
         })
     }
 }
@@ -84,6 +133,13 @@ macro_rules! forward {
             Network::LeNet($inner) => $call,
             Network::HeResNet($inner) => $call,
             Network::CrdResNet($inner) => $call,
+            Network::WideResNet($inner) => $call,
+            Network::Vgg($inner) => $call,
+            Network::MobileNetV2($inner) => $call,
+            Network::ShuffleNetV1($inner) => $call,
+            Network::ShuffleNetV2($inner) => $call,
+            Network::ImageNetResNet($inner) => $call,
+            Network::CifarStemResNet($inner) => $call,
         }
     };
 }
@@ -119,6 +175,13 @@ impl StagedNetwork for Network {
             Self::LeNet(network) => Self::LeNet(network.fold_norms()),
             Self::HeResNet(network) => Self::HeResNet(network.fold_norms()),
             Self::CrdResNet(network) => Self::CrdResNet(network.fold_norms()),
+            Self::WideResNet(network) => Self::WideResNet(network.fold_norms()),
+            Self::Vgg(network) => Self::Vgg(network.fold_norms()),
+            Self::MobileNetV2(network) => Self::MobileNetV2(network.fold_norms()),
+            Self::ShuffleNetV1(network) => Self::ShuffleNetV1(network.fold_norms()),
+            Self::ShuffleNetV2(network) => Self::ShuffleNetV2(network.fold_norms()),
+            Self::ImageNetResNet(network) => Self::ImageNetResNet(network.fold_norms()),
+            Self::CifarStemResNet(network) => Self::CifarStemResNet(network.fold_norms()),
         }
     }
 }

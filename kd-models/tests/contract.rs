@@ -12,15 +12,29 @@ fn build(name: &str, classes: usize, input: [usize; 3]) -> Network {
     Network::build(&NetworkSpec::new(name, classes, input), 1, &Device::flex()).unwrap()
 }
 
-/// The names whose forward pass takes milliseconds.
-fn small() -> impl Iterator<Item = &'static str> {
-    ["lenet5-half", "lenet5", "resnet8", "resnet20", "resnet8x4"].into_iter()
+/// The same without drawing its weights, which takes seconds for the large ones.
+fn blank(name: &str, classes: usize, input: [usize; 3]) -> Network {
+    Network::blank(&NetworkSpec::new(name, classes, input), &Device::flex()).unwrap()
 }
+
+/// Small ones of all families but the largest, and whether its maps are taken after a ReLU.
+const SMALL: [(&str, bool); 10] = [
+    ("lenet5-half", true),
+    ("lenet5", true),
+    ("resnet8", true),
+    ("crd-resnet8", true),
+    ("resnet8x4", true),
+    ("wrn-16-1", false),
+    ("vgg8", true),
+    ("mobilenetv2-half", false),
+    ("shufflenetv1", true),
+    ("shufflenetv2", true),
+];
 
 #[test]
 fn stage_names_are_unique_and_are_the_taps() {
     for known in known_networks() {
-        let network = build(known.name, 3, [1, 32, 32]);
+        let network = blank(known.name, 3, [1, 32, 32]);
         let names = network.stage_names();
         assert_eq!(
             names.iter().collect::<BTreeSet<_>>().len(),
@@ -38,7 +52,7 @@ fn stage_names_are_unique_and_are_the_taps() {
 #[test]
 fn stages_share_no_parameter_and_leave_only_the_head() {
     for known in known_networks() {
-        let network = build(known.name, 3, [1, 32, 32]);
+        let network = blank(known.name, 3, [1, 32, 32]);
         let stages = network.stage_names().len();
         let owner = |tensor: &str| {
             let owns = |stage: &usize| {
@@ -52,10 +66,7 @@ fn stages_share_no_parameter_and_leave_only_the_head() {
         let mut owned = vec![0; stages];
         for name in export(&network, Names::Burn).keys() {
             match owner(name)[..] {
-                [] => assert!(
-                    ["fc", "linear"].iter().any(|head| name.starts_with(head)),
-                    "{name}"
-                ),
+                [] => assert!(is_head(known.name, name), "{name}"),
                 [stage] => owned[stage] += 1,
                 _ => unreachable!("{name} belongs to more than one stage"),
             }
@@ -68,10 +79,17 @@ fn stages_share_no_parameter_and_leave_only_the_head() {
     }
 }
 
+/// The last linear layers, and the last norm of a wide ResNet.
+fn is_head(network: &str, tensor: &str) -> bool {
+    let linear = ["fc", "linear", "classifier."];
+    linear.iter().any(|head| tensor.starts_with(head))
+        || network.starts_with("wrn") && tensor.starts_with("bn1.")
+}
+
 #[test]
 fn stage_by_stage_equals_the_forward_pass() {
     let device = Device::flex();
-    for name in small() {
+    for (name, _) in SMALL {
         let network = build(name, 4, [3, 33, 32]);
         let input = Tensor::<4>::random([2, 3, 33, 32], Distribution::Uniform(-1.0, 1.0), &device);
         let mut maps = Vec::new();
@@ -88,13 +106,17 @@ fn stage_by_stage_equals_the_forward_pass() {
 }
 
 #[test]
-fn maps_are_not_negative() {
+fn maps_are_not_negative_where_they_are_taken_after_a_relu() {
     let device = Device::flex();
     let input = Tensor::<4>::random([1, 3, 32, 32], Distribution::Uniform(-1.0, 1.0), &device);
-    for name in small() {
-        for map in build(name, 4, [3, 32, 32]).forward_traced(&input).maps {
-            assert!(map.min().into_scalar::<f32>() >= 0.0, "{name}");
-        }
+    for (name, after_relu) in SMALL {
+        let maps = build(name, 4, [3, 32, 32]).forward_traced(&input).maps;
+        let lowest = |map: Tensor<4>| map.min().into_scalar::<f32>();
+        assert_eq!(
+            maps.into_iter().all(|map| lowest(map) >= 0.0),
+            after_relu,
+            "{name}"
+        );
     }
 }
 
@@ -103,7 +125,7 @@ fn shapes_at_odd_sizes() {
     let device = Device::flex();
     let shapes = |name: &str, input: [usize; 3]| {
         let [channels, height, width] = input;
-        let network = build(name, 7, input);
+        let network = blank(name, 7, input);
         let trace = network.forward_traced(&Tensor::zeros([2, channels, height, width], &device));
         assert_eq!(trace.output.dims(), [2, 7]);
         let maps = trace.maps.iter().map(Tensor::dims).collect::<Vec<_>>();
@@ -132,6 +154,63 @@ fn shapes_at_odd_sizes() {
         lenet,
         (vec![[2, 6, 14, 14], [2, 16, 5, 5], [2, 120, 1, 1]], [2, 84])
     );
+    let wide = shapes("wrn-16-1", [3, 9, 7]);
+    assert_eq!(
+        wide,
+        (
+            vec![[2, 16, 9, 7], [2, 16, 9, 7], [2, 32, 5, 4], [2, 64, 3, 2]],
+            [2, 64]
+        )
+    );
+    let vgg = shapes("vgg8", [3, 8, 21]);
+    assert_eq!(
+        vgg.0[1..],
+        [
+            [2, 128, 4, 10],
+            [2, 256, 2, 5],
+            [2, 512, 1, 2],
+            [2, 512, 1, 2]
+        ]
+    );
+    let mobile = shapes("mobilenetv2-half", [3, 32, 32]);
+    let sides: Vec<usize> = mobile.0.iter().map(|map| map[3]).collect();
+    assert_eq!(
+        (sides, mobile.1),
+        (vec![16, 16, 16, 8, 4, 4, 2, 2, 2], [2, 1280])
+    );
+    let shuffle = shapes("shufflenetv1", [3, 9, 1]);
+    assert_eq!(
+        shuffle,
+        (
+            vec![
+                [2, 24, 9, 1],
+                [2, 240, 5, 1],
+                [2, 480, 3, 1],
+                [2, 960, 2, 1]
+            ],
+            [2, 960]
+        )
+    );
+    let shuffle = shapes("shufflenetv2", [3, 9, 1]);
+    assert_eq!(shuffle.0[3..], [[2, 464, 2, 1], [2, 1024, 2, 1]]);
+    let large = shapes("resnet18", [3, 65, 33]);
+    assert_eq!(
+        large,
+        (
+            vec![
+                [2, 64, 17, 9],
+                [2, 64, 17, 9],
+                [2, 128, 9, 5],
+                [2, 256, 5, 3],
+                [2, 512, 3, 2]
+            ],
+            [2, 512]
+        )
+    );
+    let tiny = shapes("resnet18", [1, 1, 1]);
+    assert_eq!(tiny.0[4], [2, 512, 1, 1]);
+    let small = shapes("resnet18-cifar", [3, 9, 8]);
+    assert_eq!(small.0[4], [2, 512, 2, 1]);
     let mixed = shapes("lenet5-half", [1, 31, 45]);
     assert_eq!(
         mixed,
@@ -143,7 +222,7 @@ fn shapes_at_odd_sizes() {
 fn counted_costs_have_the_parameters_of_the_module() {
     for known in known_networks() {
         for input in [[3, 32, 32], [1, 29, 40]] {
-            let network = build(known.name, 5, input);
+            let network = blank(known.name, 5, input);
             let costs = network.costs(input).unwrap();
             assert_eq!(costs.params(), count_parameters(&network), "{}", known.name);
             let mut stages = network.stage_names();
@@ -161,7 +240,7 @@ fn counted_costs_have_the_parameters_of_the_module() {
 #[test]
 fn layer_paths_of_the_costs_are_paths_of_tensors() {
     for known in known_networks() {
-        let network = build(known.name, 5, [3, 32, 32]);
+        let network = blank(known.name, 5, [3, 32, 32]);
         let tensors = export(&network, Names::PyTorch);
         for layer in network.costs([3, 32, 32]).unwrap().layers() {
             assert!(
@@ -175,10 +254,23 @@ fn layer_paths_of_the_costs_are_paths_of_tensors() {
 
 #[test]
 fn a_network_that_is_built_to_be_trained_has_gradients_everywhere() {
+    for name in [
+        "resnet8x4",
+        "wrn-16-2",
+        "shufflenetv1",
+        "shufflenetv2",
+        "mobilenetv2-half",
+        "vgg8",
+    ] {
+        has_gradients_everywhere(name);
+    }
+}
+
+fn has_gradients_everywhere(name: &str) {
     let device = Device::flex().autodiff();
-    let spec = NetworkSpec::new("resnet8x4", 3, [1, 8, 8]);
+    let spec = NetworkSpec::new(name, 3, [1, 16, 16]);
     let network = Network::build(&spec, 1, &device).unwrap();
-    let input = Tensor::<4>::random([2, 1, 8, 8], Distribution::Uniform(-1.0, 1.0), &device);
+    let input = Tensor::<4>::random([2, 1, 16, 16], Distribution::Uniform(-1.0, 1.0), &device);
     let gradients = network.forward(&input).powi_scalar(2).sum().backward();
     let mut missing = Vec::new();
     network.visit(&mut GradientFinder {
@@ -186,7 +278,7 @@ fn a_network_that_is_built_to_be_trained_has_gradients_everywhere() {
         missing: &mut missing,
         path: Vec::new(),
     });
-    assert_eq!(missing, Vec::<String>::new());
+    assert_eq!(missing, Vec::<String>::new(), "{name}");
 }
 
 struct GradientFinder<'a> {
@@ -222,6 +314,13 @@ fn public_types_are_send_and_unpin() {
     check::<kd_models::LeNet>();
     check::<kd_models::HeResNet>();
     check::<kd_models::CrdResNet>();
+    check::<kd_models::WideResNet>();
+    check::<kd_models::Vgg>();
+    check::<kd_models::MobileNetV2>();
+    check::<kd_models::ShuffleNetV1>();
+    check::<kd_models::ShuffleNetV2>();
+    check::<kd_models::ImageNetResNet>();
+    check::<kd_models::CifarStemResNet>();
     check_shared::<NetworkSpec>();
     check_shared::<kd_models::ModelConfig>();
     check_shared::<kd_models::KnownNetwork>();

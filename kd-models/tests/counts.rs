@@ -3,14 +3,11 @@
 
 use burn::tensor::Device;
 use kd_core::{Cost, Costs, CountCosts, Error, LayerKind};
-use kd_models::{Network, NetworkSpec};
+use kd_models::{Network, NetworkSpec, known_networks};
 
 fn costs(name: &str, classes: usize, input: [usize; 3]) -> Costs {
     let spec = NetworkSpec::new(name, classes, input);
-    Network::build(&spec, 0, &Device::flex())
-        .unwrap()
-        .costs(input)
-        .unwrap()
+    spec.costs(&Device::flex()).unwrap()
 }
 
 #[test]
@@ -27,6 +24,23 @@ fn parameters_are_the_published_ones() {
         ("resnet110", 10, 3, 1_727_962),
         ("resnet8x4", 100, 3, 1_233_540),
         ("resnet32x4", 100, 3, 7_433_860),
+        ("crd-resnet20", 100, 3, 278_324),
+        ("crd-resnet32", 100, 3, 472_756),
+        ("crd-resnet56", 100, 3, 861_620),
+        ("crd-resnet110", 100, 3, 1_736_564),
+        ("wrn-16-2", 100, 3, 703_284),
+        ("wrn-40-1", 100, 3, 569_780),
+        ("wrn-40-2", 100, 3, 2_255_156),
+        ("vgg8", 100, 3, 3_965_028),
+        ("vgg13", 100, 3, 9_462_180),
+        ("mobilenetv2-half", 100, 3, 812_836),
+        ("shufflenetv1", 100, 3, 949_258),
+        ("shufflenetv2", 100, 3, 1_355_528),
+        ("resnet50-cifar", 100, 3, 23_705_252),
+        // torchvision's.
+        ("resnet18", 1000, 3, 11_689_512),
+        ("resnet34", 1000, 3, 21_797_672),
+        ("resnet50", 1000, 3, 25_557_032),
     ];
     for (name, classes, channels, params) in published {
         assert_eq!(
@@ -123,6 +137,47 @@ fn projections_and_widths_of_the_crd_networks() {
 }
 
 #[test]
+fn macs_of_the_large_networks_are_the_published_ones() {
+    // torchvision's table at 224x224: 1.81, 3.66 and 4.09 GFLOPS, which are multiply-accumulates.
+    for (name, billions) in [
+        ("resnet18", "1.81"),
+        ("resnet34", "3.66"),
+        ("resnet50", "4.09"),
+    ] {
+        let macs = costs(name, 1000, [3, 224, 224]).macs() as f64 / 1e9;
+        assert_eq!(format!("{macs:.2}"), billions, "{name}");
+    }
+}
+
+#[test]
+fn a_depthwise_block_by_hand() {
+    // The second group of the MobileNetV2 at 16x16: 8 to 48 to 48 to 12 channels, then 12 to 72 to 72 to 12.
+    let stages = costs("mobilenetv2-half", 100, [3, 32, 32]).by_stage();
+    let (weights, norms) = (
+        8 * 48 + 9 * 48 + 48 * 12 + 12 * 72 + 9 * 72 + 72 * 12,
+        2 * (48 + 48 + 12 + 72 + 72 + 12),
+    );
+    let expected = Cost {
+        params: weights + norms,
+        macs: weights * 256,
+    };
+    assert_eq!(stages[2], ("blocks1".into(), expected));
+    // A block of the ShuffleNet V1 with 3 groups: 240 to 60 to 60 to 240 channels at 16x16.
+    let layers = costs("shufflenetv1", 100, [3, 32, 32]);
+    let layer = |name: &str| {
+        layers
+            .layers()
+            .iter()
+            .find(|layer| layer.layer == name)
+            .unwrap()
+    };
+    assert_eq!(layer("layer1.1.conv1").macs, 240 * 60 / 3 * 256);
+    assert_eq!(layer("layer1.1.conv2").macs, 9 * 60 * 256);
+    assert_eq!(layer("layer1.1.conv2").kind, LayerKind::DepthwiseConv);
+    assert_eq!(layer("layer1.1.conv3").macs, 60 * 240 / 3 * 256);
+}
+
+#[test]
 fn lenet_costs_by_hand() {
     let costs = costs("lenet5", 10, [1, 32, 32]);
     let macs: Vec<u64> = costs.layers().iter().map(|layer| layer.macs).collect();
@@ -149,15 +204,19 @@ fn costs_scale_with_the_image() {
 #[test]
 fn a_table_in_the_readme_has_these_numbers() {
     let readme = include_str!("../README.md");
+    let mut counted = Vec::new();
     for line in readme.lines().filter(|line| line.starts_with("| `")) {
         let cells: Vec<&str> = line.split('|').map(str::trim).collect();
         let name = cells[1].trim_matches('`');
         let (classes, channels) = match name {
             name if name.starts_with("lenet") => (10, 1),
-            name if name.ends_with("x4") => (100, 3),
-            _ => (10, 3),
+            "resnet18" | "resnet34" | "resnet50" => (1000, 3),
+            name if name.starts_with("resnet") && !name.contains(['x', '-']) => (10, 3),
+            _ => (100, 3),
         };
-        let costs = costs(name, classes, [channels, 32, 32]);
+        let side = if classes == 1000 { 224 } else { 32 };
+        let costs = costs(name, classes, [channels, side, side]);
+        counted.push(name);
         assert_eq!(
             cells[4].replace(',', ""),
             costs.params().to_string(),
@@ -166,6 +225,8 @@ fn a_table_in_the_readme_has_these_numbers() {
         let (millions, decimals) = (costs.macs() as f64 / 1e6, if channels == 1 { 2 } else { 1 });
         assert_eq!(cells[5], format!("{millions:.decimals$} M"), "{name}");
     }
+    let known: Vec<_> = known_networks().map(|known| known.name).collect();
+    assert_eq!(counted, known);
 }
 
 #[test]

@@ -6,15 +6,67 @@ use burn::tensor::{Device, Distribution, Tensor, TensorData};
 use kd_core::{
     CountCosts, Draws, Frozen, LayerKind, Names, StagedNetwork, Tensors, export, import,
 };
-use kd_models::{Network, NetworkSpec};
+use kd_models::{
+    BlockKind, CifarStemResNet, ImageNetResNet, LargeResNetConfig, Network, NetworkSpec,
+    ShuffleNetV1, ShuffleNetV1Config, ShuffleNetV2, ShuffleNetV2Config, Vgg, VggConfig,
+};
 
-/// One small network of each family with a norm, and how many norms follow no convolution.
-const FAMILIES: [(&str, [usize; 3], usize); 2] =
-    [("resnet8", [3, 16, 16], 0), ("resnet8x4", [3, 12, 9], 0)];
+/// A network of each family that has norms, by name or narrow, for images of a size, and how many of its norms follow no
+/// convolution.
+fn families(device: &Device) -> Vec<(&'static str, Network, [usize; 3], usize)> {
+    let named = |name: &'static str, input, left| {
+        let spec = NetworkSpec::new(name, 7, input);
+        let network = Network::build(&spec, 1, device).unwrap();
+        (name, network, input, left)
+    };
+    let vgg = VggConfig {
+        widths: [vec![4], vec![5, 6], vec![7], vec![8], vec![6]],
+    };
+    let shuffle_v1 = ShuffleNetV1Config {
+        stem: 12,
+        widths: [36, 72, 144],
+        blocks: [2, 2, 1],
+        groups: 3,
+    };
+    let shuffle_v2 = ShuffleNetV2Config {
+        widths: [8, 12, 16],
+        last: 20,
+        ..ShuffleNetV2Config::CRD
+    };
+    let large = LargeResNetConfig {
+        block: BlockKind::Bottleneck,
+        blocks: [1, 2, 1, 1],
+        stem: 8,
+        widths: [4, 6, 8, 10],
+    };
+    let input = [3, 18, 13];
+    let vgg = Vgg::new(&vgg, input, 7, 1, device).unwrap();
+    let shuffle_v1 = ShuffleNetV1::new(&shuffle_v1, input, 7, 1, device).unwrap();
+    let shuffle_v2 = ShuffleNetV2::new(&shuffle_v2, input, 7, 1, device).unwrap();
+    let imagenet = ImageNetResNet::new(&large, [1, 66, 70], 7, 1, device).unwrap();
+    let cifar = CifarStemResNet::new(&large, input, 7, 1, device).unwrap();
+    vec![
+        named("resnet8", [3, 16, 16], 0),
+        named("crd-resnet14", [1, 9, 9], 0),
+        named("resnet8x4", [3, 12, 9], 0),
+        // The first norm of each of 6 blocks, and the last norm.
+        named("wrn-16-1", [3, 16, 16], 7),
+        named("mobilenetv2-half", [3, 32, 32], 0),
+        ("vgg", Network::Vgg(vgg), input, 0),
+        ("shufflenetv1", Network::ShuffleNetV1(shuffle_v1), input, 0),
+        ("shufflenetv2", Network::ShuffleNetV2(shuffle_v2), input, 0),
+        (
+            "imagenet",
+            Network::ImageNetResNet(imagenet),
+            [1, 66, 70],
+            0,
+        ),
+        ("cifar-stem", Network::CifarStemResNet(cifar), input, 0),
+    ]
+}
 
 /// A network whose norms have learnt something: scales of either sign, shifts, means and variances of all sizes.
-fn network(name: &str, input: [usize; 3], device: &Device) -> Network {
-    let fresh = Network::build(&NetworkSpec::new(name, 7, input), 1, device).unwrap();
+fn learnt(fresh: Network) -> Network {
     let tensors: Tensors = export(&fresh, Names::PyTorch)
         .into_iter()
         .map(|(name, data)| {
@@ -49,8 +101,8 @@ fn near<const D: usize>(what: &str, found: Tensor<D>, expected: Tensor<D>) {
 #[test]
 fn a_folded_network_says_what_the_plain_one_says_at_every_stage() {
     let device = Device::flex();
-    for (name, input, _) in FAMILIES {
-        let network = network(name, input, &device);
+    for (name, network, input, _) in families(&device) {
+        let network = learnt(network);
         let [channels, height, width] = input;
         let images = Tensor::<4>::random(
             [3, channels, height, width],
@@ -72,8 +124,7 @@ fn a_folded_network_says_what_the_plain_one_says_at_every_stage() {
 
 #[test]
 fn no_norm_is_left_that_follows_a_convolution() {
-    for (name, input, left) in FAMILIES {
-        let network = network(name, input, &Device::flex());
+    for (name, network, input, left) in families(&Device::flex()) {
         let norms = |network: &Network| {
             let tensors = export(network, Names::PyTorch);
             tensors
@@ -96,8 +147,8 @@ fn no_norm_is_left_that_follows_a_convolution() {
 #[test]
 fn folding_leaves_the_network_as_it_is_even_in_the_midst_of_training() {
     let device = Device::flex().autodiff();
-    for (name, input, _) in FAMILIES {
-        let network = network(name, input, &device);
+    for (name, network, input, _) in families(&device) {
+        let network = learnt(network);
         let [channels, height, width] = input;
         let images = Tensor::<4>::random(
             [3, channels, height, width],

@@ -116,6 +116,66 @@ fn the_resnet_of_crd_is_kaiming_normal_by_fan_out_with_an_ordinary_last_layer() 
 }
 
 #[test]
+fn vgg_and_mobilenet_have_a_small_last_layer_and_no_biases() {
+    for (name, conv, fan_out, last) in [
+        ("vgg8", "block2.0", 9.0 * 256.0, "classifier"),
+        (
+            "mobilenetv2-half",
+            "blocks.5.1.conv.3",
+            9.0 * 480.0,
+            "classifier.0",
+        ),
+    ] {
+        let tensors = tensors(name, 100, 3, &Device::flex());
+        let (_, std, _) = moments(&values(&tensors, &format!("{conv}.weight")));
+        let wanted = (2.0_f64 / fan_out).sqrt();
+        assert!(
+            (std / wanted - 1.0).abs() < 0.05,
+            "{name}: {std}, wanted {wanted}"
+        );
+        let (_, std, _) = moments(&values(&tensors, &format!("{last}.weight")));
+        assert!((std / 0.01 - 1.0).abs() < 0.02, "{name}: {std}");
+        for (bias, values) in tensors
+            .iter()
+            .filter(|(name, _)| name.rsplit('.').next() == Some("bias"))
+        {
+            assert!(values.iter::<f64>().all(|x| x == 0.0), "{name} {bias}");
+        }
+    }
+}
+
+#[test]
+fn a_wide_resnet_is_as_the_crd_resnets_are_but_for_the_bias() {
+    let tensors = tensors("wrn-16-2", 100, 3, &Device::flex());
+    let (_, std, _) = moments(&values(&tensors, "block3.layer.0.convShortcut.weight"));
+    assert!((std / (2.0_f64 / 128.0).sqrt() - 1.0).abs() < 0.05, "{std}");
+    let (_, _, largest) = moments(&values(&tensors, "fc.weight"));
+    let bound = 1.0 / 128_f64.sqrt();
+    assert!(
+        largest <= bound * 1.000_001 && largest > 0.99 * bound,
+        "{largest}"
+    );
+    assert!(values(&tensors, "fc.bias").iter().all(|&x| x == 0.0));
+}
+
+#[test]
+fn shufflenets_are_as_pytorch_s_layers_come() {
+    for (name, conv, fan_in) in [
+        ("shufflenetv1", "layer2.1.conv1.weight", 480.0 / 3.0),
+        ("shufflenetv1", "layer2.1.conv2.weight", 9.0),
+        ("shufflenetv2", "layer2.1.conv1.weight", 116.0),
+    ] {
+        let tensors = tensors(name, 10, 3, &Device::flex());
+        let (_, _, largest) = moments(&values(&tensors, conv));
+        let bound = 1.0 / f64::sqrt(fan_in);
+        assert!(
+            largest <= bound * 1.000_001 && largest > 0.98 * bound,
+            "{conv}: {largest} {bound}"
+        );
+    }
+}
+
+#[test]
 fn lenet_is_uniform_as_pytorch_s_layers_come() {
     let tensors = tensors("lenet5", 10, 3, &Device::flex());
     for (layer, fan_in) in [
@@ -179,6 +239,29 @@ fn what_cannot_be_built_is_said_in_words() {
     );
     assert!(text("resnet8", 10, [0, 32, 32]).contains("above 0, got [0, 32, 32]"));
     assert!(text("lenet5", 10, [1, 27, 28]).contains("28 pixels or more a side, got [1, 27, 28]"));
+    let vgg = text("vgg13", 10, [3, 7, 32]);
+    assert_eq!(
+        vgg,
+        "`input` of a VGG must have 8 pixels or more a side, got [3, 7, 32]; give larger images or a network with less downsampling"
+    );
+    assert!(text("wrn_40-3", 10, [3, 32, 32]).contains("did you mean `wrn-40-"));
+    let odd = kd_models::ShuffleNetV1Config {
+        widths: [240, 481, 960],
+        ..kd_models::ShuffleNetV1Config::CRD
+    };
+    let error = kd_models::ShuffleNetV1::new(&odd, [3, 8, 8], 2, 0, &device).unwrap_err();
+    assert!(
+        error.to_string().contains("divisible by the 3 groups"),
+        "{error}"
+    );
+    let empty = kd_models::VggConfig {
+        widths: [vec![4], vec![], vec![4], vec![4], vec![4]],
+    };
+    let error = kd_models::Vgg::new(&empty, [3, 8, 8], 2, 0, &device).unwrap_err();
+    assert!(
+        error.to_string().contains("a convolution in each group"),
+        "{error}"
+    );
     let shrinking = kd_models::ResNetConfig {
         blocks: 1,
         widths: [8, 8, 4, 8],

@@ -8,7 +8,12 @@ use std::path::Path;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use kd_core::{ImageClassifier, Names, Tensors, export, import, read_tensors};
-use kd_models::{CrdResNet, HeResNet, LeNet, LeNetConfig, Network, NetworkSpec, ResNetConfig};
+use kd_models::{
+    BlockKind, CifarStemResNet, CrdResNet, HeResNet, ImageNetResNet, InvertedResiduals,
+    LargeResNetConfig, LeNet, LeNetConfig, MobileNetV2, MobileNetV2Config, Network, NetworkSpec,
+    ResNetConfig, ShuffleNetV1, ShuffleNetV1Config, ShuffleNetV2, ShuffleNetV2Config, Vgg,
+    VggConfig, WideResNet,
+};
 
 /// `count` numbers in `[-1, 1)` that depend on the name; the same as `noise` of `generate.py`.
 fn noise(name: &str, count: usize) -> Vec<f64> {
@@ -92,8 +97,12 @@ impl ModuleVisitor for GradientReader<'_> {
     }
 }
 
-/// Compares with a tolerance of 1e-4 relative to the largest value: sums of many terms in 32 bits.
+/// Compares with a tolerance of 1e-4 relative to the largest value: sums over batch and pixels in 32 bits.
 fn near(what: &str, found: &TensorData, expected: &TensorData) {
+    within(1e-4, what, found, expected);
+}
+
+fn within(tolerance: f64, what: &str, found: &TensorData, expected: &TensorData) {
     assert_eq!(found.shape(), expected.shape(), "{what}");
     let scale = expected
         .iter::<f64>()
@@ -101,7 +110,7 @@ fn near(what: &str, found: &TensorData, expected: &TensorData) {
     assert!(scale > 0.0, "{what}: a fixture of zeros shows nothing");
     for (found, expected) in found.iter::<f64>().zip(expected.iter::<f64>()) {
         assert!(
-            (found - expected).abs() <= 1e-4 * scale,
+            (found - expected).abs() <= tolerance * scale,
             "{what}: {found}, PyTorch has {expected}"
         );
     }
@@ -114,12 +123,21 @@ fn compare<N: ImageClassifier>(fixture: &str, build: impl Fn(&Device) -> N) {
 
     let device = Device::flex();
     let network = filled(&build(&device));
-    let logits = network.forward(&Tensor::from_data(input.clone(), &device));
-    near(
-        "evaluation.logits",
-        &logits.into_data(),
-        &expected["evaluation.logits"],
-    );
+    let seen = network.forward_traced(&Tensor::from_data(input.clone(), &device));
+    let mut said = Tensors::from([
+        ("logits".to_owned(), seen.output.into_data()),
+        ("dense".to_owned(), seen.dense.into_data()),
+    ]);
+    for (stage, map) in network.stage_names().into_iter().zip(seen.maps) {
+        said.insert(format!("map.{stage}"), map.into_data());
+    }
+    let wanted = expected
+        .iter()
+        .filter_map(|(name, data)| Some((name.strip_prefix("evaluation.")?, data)));
+    for (name, wanted) in wanted {
+        within(1e-5, name, &said[name], wanted);
+    }
+    assert!(expected.contains_key("evaluation.logits"));
 
     let device = device.autodiff();
     let network = filled(&build(&device));
@@ -205,4 +223,124 @@ fn lenet_half_on_images_of_mnist_s_size() {
     compare("lenet5_half_28", |device| {
         LeNet::new(&LeNetConfig::HALF, [1, 28, 28], 10, 0, device).unwrap()
     });
+}
+
+#[test]
+fn wide_resnet_with_and_without_a_projection() {
+    let config = ResNetConfig {
+        blocks: 2,
+        widths: [4, 4, 6, 8],
+    };
+    compare("wrn_narrow", |device| {
+        WideResNet::new(&config, [3, 12, 10], 5, 0, device).unwrap()
+    });
+}
+
+#[test]
+fn vgg_with_groups_of_one_and_of_two_convolutions() {
+    let config = VggConfig {
+        widths: [vec![4], vec![5, 6], vec![7], vec![8], vec![6]],
+    };
+    compare("vgg_narrow", |device| {
+        Vgg::new(&config, [3, 16, 19], 5, 0, device).unwrap()
+    });
+}
+
+#[test]
+fn vgg_pools_large_images_once_more() {
+    let config = VggConfig {
+        widths: [2, 3, 4, 5, 6].map(|width| vec![width]),
+    };
+    compare("vgg_large", |device| {
+        Vgg::new(&config, [1, 64, 70], 5, 0, device).unwrap()
+    });
+}
+
+#[test]
+fn mobilenet_v2_with_depthwise_convolutions() {
+    let rows = [
+        [1, 4, 1, 1],
+        [2, 6, 2, 1],
+        [3, 6, 2, 2],
+        [2, 8, 1, 2],
+        [2, 8, 2, 1],
+        [2, 10, 1, 2],
+        [2, 12, 1, 1],
+    ];
+    let config = MobileNetV2Config {
+        stem: 4,
+        groups: rows.map(|[expansion, width, blocks, stride]| InvertedResiduals {
+            expansion,
+            width,
+            blocks,
+            stride,
+        }),
+        last: 20,
+    };
+    compare("mobilenetv2_narrow", |device| {
+        MobileNetV2::new(&config, [3, 38, 34], 5, 0, device).unwrap()
+    });
+}
+
+#[test]
+fn shufflenet_v1_with_groups_and_odd_sizes() {
+    let config = ShuffleNetV1Config {
+        stem: 12,
+        widths: [36, 72, 144],
+        blocks: [2, 2, 1],
+        groups: 3,
+    };
+    compare("shufflenetv1_narrow", |device| {
+        ShuffleNetV1::new(&config, [3, 10, 9], 5, 0, device).unwrap()
+    });
+}
+
+#[test]
+fn shufflenet_v2_with_split_channels() {
+    let config = ShuffleNetV2Config {
+        stem: 4,
+        widths: [8, 12, 16],
+        blocks: [1, 2, 1],
+        last: 20,
+    };
+    compare("shufflenetv2_narrow", |device| {
+        ShuffleNetV2::new(&config, [3, 10, 9], 5, 0, device).unwrap()
+    });
+}
+
+const BASIC: LargeResNetConfig = LargeResNetConfig {
+    block: BlockKind::Basic,
+    blocks: [2, 1, 1, 1],
+    stem: 4,
+    widths: [4, 6, 8, 10],
+};
+const BOTTLENECK: LargeResNetConfig = LargeResNetConfig {
+    block: BlockKind::Bottleneck,
+    blocks: [1, 2, 1, 1],
+    stem: 4,
+    widths: [2, 3, 4, 5],
+};
+
+#[test]
+fn resnet_with_the_stem_for_large_images() {
+    for (fixture, config) in [
+        ("imagenet_basic", BASIC),
+        ("imagenet_bottleneck", BOTTLENECK),
+    ] {
+        compare(fixture, |device| {
+            ImageNetResNet::new(&config, [3, 45, 38], 5, 0, device).unwrap()
+        });
+    }
+}
+
+#[test]
+fn resnet_with_four_groups_and_the_stem_for_small_images() {
+    for (fixture, config) in [
+        ("cifar_stem_basic", BASIC),
+        ("cifar_stem_bottleneck", BOTTLENECK),
+    ] {
+        compare(fixture, |device| {
+            CifarStemResNet::new(&config, [3, 18, 13], 5, 0, device).unwrap()
+        });
+    }
 }

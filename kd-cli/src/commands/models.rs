@@ -1,8 +1,8 @@
 //! `kd models`.
 
 use burn::tensor::Device;
-use kd_core::{Costs, CountCosts, DatasetInfo, DeviceName, LayerKind, Result};
-use kd_models::{Network, NetworkSpec, known_networks};
+use kd_core::{Costs, DatasetInfo, DeviceName, LayerKind, Result};
+use kd_models::{NetworkSpec, known_networks};
 use serde_json::json;
 
 use crate::output::Side::{Left, Right};
@@ -16,21 +16,23 @@ pub(super) fn run(name: Option<&str>, data: &str, as_json: bool) -> Result<()> {
     }
 }
 
-fn costs(name: &str, info: &DatasetInfo) -> Result<Costs> {
+fn spec(name: &str, info: &DatasetInfo) -> NetworkSpec {
     let input = [info.shape.channels, info.shape.height, info.shape.width];
-    let spec = NetworkSpec::new(name, info.classes, input);
-    spec.check()?;
+    NetworkSpec::new(name, info.classes, input)
+}
+
+fn costs(spec: &NetworkSpec) -> Result<Costs> {
     let device: Device = DeviceName::Cpu
         .open()
         .or_else(|_| DeviceName::Auto.open())?;
-    Network::build(&spec, 0, &device)?.costs(input)
+    spec.costs(&device)
 }
 
 fn all(info: &DatasetInfo, as_json: bool) -> Result<()> {
     let mut rows = Vec::new();
     let mut objects = Vec::new();
     for known in known_networks() {
-        let costs = costs(known.name, info)?;
+        let costs = costs(&spec(known.name, info))?;
         rows.push(vec![
             known.name.to_owned(),
             count(costs.params()),
@@ -61,7 +63,9 @@ fn all(info: &DatasetInfo, as_json: bool) -> Result<()> {
 
 /// One network, by stage and by kind of layer.
 fn one(name: &str, info: &DatasetInfo, as_json: bool) -> Result<()> {
-    let costs = costs(name, info)?;
+    let spec = spec(name, info);
+    let costs = costs(&spec)?;
+    let name = &spec.name;
     if as_json {
         output::json(&json!({
             "name": name, "data": info.name, "params": costs.params(), "macs": costs.macs(), "layers": costs,
