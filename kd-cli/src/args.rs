@@ -58,6 +58,11 @@ pub(crate) enum Command {
         #[command(flatten)]
         machine: MachineOptions,
     },
+    /// Compare methods over several seeds, as a campaign file says; may be stopped and taken up again
+    Bench(BenchOptions),
+    /// One run of a campaign, in the process that `kd bench` starts for it
+    #[command(hide = true)]
+    BenchRun(RecipeOptions),
     /// Measure a trained network on a data set
     Eval {
         /// The model folder, the folder of a run, or a weight file: .safetensors, .pt, .pth
@@ -349,6 +354,30 @@ pub(crate) struct CheckOptions {
     /// Print only what is not in order, without the tables
     #[arg(long)]
     pub(crate) brief: bool,
+    #[command(flatten)]
+    pub(crate) machine: MachineOptions,
+}
+
+/// What `kd bench` takes.
+#[derive(Clone, Debug, Group)]
+pub(crate) struct BenchOptions {
+    /// The campaign, a TOML file
+    pub(crate) campaign: PathBuf,
+    /// Run only this method, with its teachers; may be given again
+    #[arg(long, value_name = "NAME")]
+    pub(crate) only: Vec<String>,
+    /// Put a value over every recipe of the campaign, those of teachers too; may be given again
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    pub(crate) overrides: Vec<String>,
+    /// Throw away and make again what failed, and what was made from another recipe, data or teacher
+    #[arg(long)]
+    pub(crate) rerun: bool,
+    /// List the runs and what there is of each, and train nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// The folder of the campaign; by default the one of its name under `runs`
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) machine: MachineOptions,
 }

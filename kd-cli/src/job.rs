@@ -112,14 +112,7 @@ impl Job {
     ) -> Result<Self> {
         let path = folder.path().join("recipe.toml");
         let recipe = methods.read(&path.display().to_string(), &folder.recipe()?, &[], None)?;
-        let path = folder.path().join("inputs.json");
-        let text = std::fs::read(&path).map_err(Error::io("read", &path))?;
-        let begun: Inputs = serde_json::from_slice(&text).map_err(|error| Error::BadFile {
-            path,
-            offset: 0,
-            problem: error.to_string(),
-            remedy: "start the run again in a new folder".into(),
-        })?;
+        let begun = read_inputs(folder.path())?;
         let job = Self::prepare(recipe, device, data_dir.or(begun.data_dir.as_deref()))?;
         let now = &job.inputs.sha256;
         let names = begun.sha256.keys().chain(now.keys());
@@ -138,6 +131,11 @@ impl Job {
     /// The recipe, with everything that preparing it has made definite.
     pub(crate) fn recipe(&self) -> &dyn AnyRecipe {
         self.recipe.as_ref()
+    }
+
+    /// The data and the teachers, by hash.
+    pub(crate) fn inputs(&self) -> &BTreeMap<String, String> {
+        &self.inputs.sha256
     }
 
     /// The name and size of the student, if the method makes one.
@@ -266,6 +264,22 @@ pub(crate) fn context(
     recipe.set_device(name.to_string());
     let roots = DataRoots::from_env().with_explicit(data_dir.map(Path::to_owned));
     Ok(Context::new(name.open()?, roots))
+}
+
+/// The data and the teachers of a run that was begun, by hash.
+pub(crate) fn inputs(folder: &Path) -> Result<BTreeMap<String, String>> {
+    Ok(read_inputs(folder)?.sha256)
+}
+
+fn read_inputs(folder: &Path) -> Result<Inputs> {
+    let path = folder.join("inputs.json");
+    let text = std::fs::read(&path).map_err(Error::io("read", &path))?;
+    serde_json::from_slice(&text).map_err(|error| Error::BadFile {
+        path,
+        offset: 0,
+        problem: error.to_string(),
+        remedy: "start the run again in a new folder".into(),
+    })
 }
 
 /// The outcome of a run that is done, if it is.

@@ -11,11 +11,13 @@
 //! | `job` | a recipe made into a run |
 //! | `report` | what a run came to, as a page |
 //! | `examination` | a recipe looked at for `kd check` |
+//! | `campaign` | many runs, compared |
 //! | `commands` | one file a command |
 //! | `onnx` | a network as an ONNX graph |
 //! | `output`, `progress`, `memory` | what a person sees |
 
 mod args;
+mod campaign;
 mod commands;
 mod examination;
 mod job;

@@ -1,5 +1,7 @@
 //! One file a command.
 
+mod bench;
+mod bench_run;
 mod check;
 mod data;
 mod demo;
@@ -31,6 +33,8 @@ pub(crate) fn run(args: Args, methods: &Methods) -> Result<()> {
         Command::Report { folder, machine } => report::run(methods, &folder, &machine),
         Command::Check(options) => check::run(methods, &options),
         Command::Resume { folder, machine } => resume::run(methods, &folder, &machine),
+        Command::Bench(options) => bench::run(methods, &options),
+        Command::BenchRun(options) => bench_run::run(methods, &options),
         Command::Eval {
             model,
             data,

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use kd_core::{Result, RunFolder};
 
-use super::{demo, recipe, set_threads, stop_on_interrupt};
+use super::{bench, demo, recipe, set_threads, stop_on_interrupt};
 use crate::args::MachineOptions;
+use crate::campaign;
 use crate::job::{Job, outcome};
 use crate::method::Methods;
 use crate::output;
@@ -13,6 +14,9 @@ use crate::progress::Progress;
 
 pub(super) fn run(methods: &Methods, path: &Path, machine: &MachineOptions) -> Result<()> {
     set_threads(machine)?;
+    if campaign::is_campaign(path) {
+        return bench::resume(methods, path, machine);
+    }
     if demo::is_demo(path) {
         return demo::resume(methods, path, machine);
     }

@@ -1,0 +1,428 @@
+//! The runs of a campaign: one for each method, value of the swept setting, and seed.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use kd_core::{Error, Result};
+use toml::{Table, Value};
+
+use super::file::{Campaign, Settings, Sweep, TeacherEntry, TeacherSeed, override_of, path_of};
+
+/// One run of a campaign.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Cell {
+    /// The method, or the teacher that is trained.
+    pub(crate) name: String,
+    /// What people call it, with value and seed.
+    pub(crate) title: String,
+    /// The value of the swept setting, if it is swept for this method.
+    pub(crate) value: Option<Value>,
+    /// The seed of the run.
+    pub(crate) seed: u64,
+    /// The recipe.
+    pub(crate) recipe: PathBuf,
+    /// What is put over it, but for the seed.
+    pub(crate) overrides: Vec<String>,
+    /// The run folder, below that of the campaign.
+    pub(crate) folder: PathBuf,
+    /// The runs whose networks it learns from, below the folder of the campaign.
+    pub(crate) needs: Vec<PathBuf>,
+}
+
+/// Where recipes name the networks that they learn from: `teachers.N.model`.
+const TEACHERS: &str = "teachers";
+
+/// Makes the runs of campaigns.
+#[derive(Debug)]
+pub(crate) struct Cells<'a> {
+    campaign: &'a Campaign,
+    /// The folder of the campaign file.
+    base: PathBuf,
+    /// The folder of the campaign's results, absolute.
+    out: &'a Path,
+    /// What the command line puts over every recipe.
+    overrides: &'a [String],
+    /// How many teachers each recipe names, as far as it was read.
+    named: BTreeMap<PathBuf, usize>,
+}
+
+impl<'a> Cells<'a> {
+    /// The runs of the campaign of `file`, whose results lie in `out`; `overrides` are put over every recipe.
+    ///
+    /// # Errors
+    ///
+    /// If an override cannot be used for a campaign.
+    pub(crate) fn new(
+        campaign: &'a Campaign,
+        file: &Path,
+        out: &'a Path,
+        overrides: &'a [String],
+    ) -> Result<Self> {
+        let wrong = |entry: &str, problem: &str| Error::Recipe {
+            origin: format!("--set {entry}"),
+            problem: problem.to_owned(),
+        };
+        for entry in overrides {
+            let path = path_of(entry);
+            let swept = campaign.sweep.as_ref();
+            if path == "seed" {
+                return Err(wrong(entry, "the seeds are those of the campaign file"));
+            }
+            if path == "device" {
+                return Err(wrong(entry, "use `--device`"));
+            }
+            if swept.is_some_and(|sweep| sweep.setting == path) {
+                return Err(wrong(entry, "this is the setting that the campaign sweeps"));
+            }
+        }
+        Ok(Self {
+            campaign,
+            base: file.parent().unwrap_or(Path::new("")).to_owned(),
+            out,
+            overrides,
+            named: BTreeMap::new(),
+        })
+    }
+
+    /// The runs that train the teachers that `methods` need (by name), each after those that it learns from itself.
+    ///
+    /// # Errors
+    ///
+    /// If a recipe cannot be read.
+    pub(crate) fn teachers(&mut self, methods: &[String]) -> Result<Vec<Cell>> {
+        let campaign = self.campaign;
+        let mut needed: Vec<&str> = campaign
+            .methods
+            .iter()
+            .filter(|method| methods.contains(&method.name))
+            .flat_map(|method| method.teachers.iter().map(String::as_str))
+            .collect();
+        // A teacher stands after those that it learns from.
+        for entry in campaign.teachers.iter().rev() {
+            if needed.contains(&entry.name.as_str()) {
+                needed.extend(entry.teachers.iter().map(String::as_str));
+            }
+        }
+        let entries = campaign.teachers.iter();
+        let mut cells = Vec::new();
+        for entry in entries.filter(|entry| needed.contains(&entry.name.as_str())) {
+            let seeds = match entry.seed {
+                TeacherSeed::Fixed(seed) => vec![seed],
+                TeacherSeed::Each => campaign.seeds.clone(),
+            };
+            for seed in seeds {
+                cells.push(self.teacher(entry, seed)?);
+            }
+        }
+        Ok(cells)
+    }
+
+    fn teacher(&mut self, entry: &TeacherEntry, seed: u64) -> Result<Cell> {
+        let recipe = self.base.join(&entry.recipe);
+        let (teachers, needs) = self.learn_from(&recipe, &entry.teachers, seed)?;
+        Ok(Cell {
+            name: entry.name.clone(),
+            title: format!("teacher {}, seed {seed}", entry.name),
+            value: None,
+            seed,
+            overrides: self.put_over([&entry.set], None, teachers),
+            recipe,
+            folder: teacher_folder(entry, seed),
+            needs,
+        })
+    }
+
+    /// The runs of the methods, seed by seed, so that a campaign that is stopped has whole seeds.
+    ///
+    /// # Errors
+    ///
+    /// If a recipe cannot be read, or two values of the sweep have one name.
+    pub(crate) fn methods(&mut self) -> Result<Vec<Cell>> {
+        let campaign = self.campaign;
+        let mut cells: Vec<Cell> = Vec::new();
+        for &seed in &campaign.seeds {
+            for method in &campaign.methods {
+                let sweep = campaign.sweep.as_ref();
+                let sweep = sweep.filter(|sweep| sweep.takes(&method.name));
+                let values: Vec<Option<&Value>> = match sweep {
+                    Some(sweep) => sweep.values.iter().map(Some).collect(),
+                    None => vec![None],
+                };
+                for value in values {
+                    let recipe = self.base.join(&method.recipe);
+                    let (teachers, needs) = self.learn_from(&recipe, &method.teachers, seed)?;
+                    let swept = sweep.zip(value);
+                    let set = [&campaign.set, &method.set];
+                    let mut folder = Path::new("cells").join(&method.name);
+                    let mut title = method.shown().to_owned();
+                    if let Some((sweep, value)) = swept {
+                        folder.push(value_folder(sweep, value));
+                        title = format!("{title}, {} = {}", sweep.shown(), shown(value));
+                    }
+                    folder.push(format!("seed{seed}"));
+                    let cell = Cell {
+                        name: method.name.clone(),
+                        title: format!("{title}, seed {seed}"),
+                        value: value.cloned(),
+                        seed,
+                        overrides: self.put_over(set, swept, teachers),
+                        recipe,
+                        folder,
+                        needs,
+                    };
+                    if let Some(same) = cells.iter().find(|other| other.folder == cell.folder) {
+                        return Err(Error::config(
+                            "sweep.values",
+                            format!(
+                                "has two values of one name: {} and {}",
+                                same.title, cell.title
+                            ),
+                        ));
+                    }
+                    cells.push(cell);
+                }
+            }
+        }
+        Ok(cells)
+    }
+
+    /// All that is put over a recipe: what is said for all methods, for one, by the sweep, on the command line, and where
+    /// the teachers are.
+    fn put_over<const N: usize>(
+        &self,
+        set: [&Settings; N],
+        swept: Option<(&Sweep, &Value)>,
+        teachers: Vec<String>,
+    ) -> Vec<String> {
+        let set = set.into_iter().flat_map(Settings::overrides).cloned();
+        let swept = swept.map(|(sweep, value)| override_of(&sweep.setting, value));
+        let typed = self.overrides.iter().cloned();
+        set.chain(swept).chain(typed).chain(teachers).collect()
+    }
+
+    /// The overrides that put teachers of the campaign into a recipe, and the runs that make them.
+    fn learn_from(
+        &mut self,
+        recipe: &Path,
+        names: &[String],
+        seed: u64,
+    ) -> Result<(Vec<String>, Vec<PathBuf>)> {
+        if names.is_empty() {
+            return Ok((Vec::new(), Vec::new()));
+        }
+        let named = self.named(recipe)?;
+        let folders: Vec<PathBuf> = names
+            .iter()
+            .filter_map(|name| {
+                self.campaign
+                    .teachers
+                    .iter()
+                    .find(|entry| entry.name == *name)
+            })
+            .map(|entry| match entry.seed {
+                TeacherSeed::Fixed(own) => teacher_folder(entry, own),
+                TeacherSeed::Each => teacher_folder(entry, seed),
+            })
+            .collect();
+        let models = folders.iter().map(|folder| {
+            let path = self.out.join(folder);
+            Value::String(path.to_string_lossy().into_owned())
+        });
+        let overrides = if named == 0 {
+            // The recipe leaves its teachers to the campaign.
+            let entries = models.map(|model| {
+                let entry = std::iter::once(("model".to_owned(), model));
+                Value::Table(entry.collect())
+            });
+            vec![override_of(TEACHERS, &Value::Array(entries.collect()))]
+        } else if named == folders.len() {
+            let models = models.enumerate();
+            models
+                .map(|(index, model)| override_of(&format!("{TEACHERS}.{index}.model"), &model))
+                .collect()
+        } else {
+            return Err(Error::Recipe {
+                origin: recipe.display().to_string(),
+                problem: format!(
+                    "it names {named} teachers, the campaign gives it {}; the two must be equal, or the recipe names none",
+                    folders.len()
+                ),
+            });
+        };
+        Ok((overrides, folders))
+    }
+
+    /// How many teachers a recipe names.
+    fn named(&mut self, recipe: &Path) -> Result<usize> {
+        if let Some(&count) = self.named.get(recipe) {
+            return Ok(count);
+        }
+        let text = std::fs::read_to_string(recipe).map_err(Error::io("read", recipe))?;
+        // What is wrong with the recipe is said by whoever reads all of it.
+        let table = text.parse::<Table>().unwrap_or_default();
+        let count = table
+            .get(TEACHERS)
+            .and_then(Value::as_array)
+            .map_or(0, Vec::len);
+        self.named.insert(recipe.to_owned(), count);
+        Ok(count)
+    }
+}
+
+fn teacher_folder(entry: &TeacherEntry, seed: u64) -> PathBuf {
+    Path::new("teachers")
+        .join(&entry.name)
+        .join(format!("seed{seed}"))
+}
+
+/// A value as people read it.
+pub(crate) fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// `temperature=4`: the last word of the setting, and the value as far as a name of a folder can hold it.
+fn value_folder(sweep: &Sweep, value: &Value) -> String {
+    let word = sweep.setting.rsplit('.').next().unwrap_or_default();
+    let name = format!("{word}={}", shown(value));
+    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '=');
+    let name: String = name
+        .chars()
+        .map(|c| if good(c) { c } else { '_' })
+        .take(80)
+        .collect();
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = r#"
+title = "t"
+seeds = [0, 7]
+set = { "train.epochs" = 3 }
+teachers = [
+    { name = "big", recipe = "big.toml" },
+    { name = "middle", recipe = "kd.toml", seed = "each", teachers = ["big"] },
+    { name = "other", recipe = "big.toml" },
+]
+methods = [
+    { name = "alone", recipe = "alone.toml" },
+    { name = "kd", recipe = "kd.toml", teachers = ["middle"] },
+]
+sweep = { setting = "losses.1.temperature", values = [1, 2.5], methods = ["kd"] }
+"#;
+
+    fn campaign(text: &str) -> (tempfile::TempDir, Campaign, PathBuf) {
+        let place = tempfile::tempdir().unwrap();
+        let file = place.path().join("c.toml");
+        std::fs::write(&file, text).unwrap();
+        let recipe = "[[teachers]]\nmodel = \"there\"\n";
+        std::fs::write(place.path().join("kd.toml"), recipe).unwrap();
+        std::fs::write(place.path().join("big.toml"), "").unwrap();
+        let campaign = Campaign::read(&file).unwrap();
+        (place, campaign, file)
+    }
+
+    #[test]
+    fn cells_are_methods_by_values_by_seeds() {
+        let (_place, campaign, file) = campaign(TEXT);
+        let typed = ["train.batch_size=8".to_owned()];
+        let mut cells = Cells::new(&campaign, &file, Path::new("/out"), &typed).unwrap();
+        let methods = cells.methods().unwrap();
+        let folders: Vec<String> = methods
+            .iter()
+            .map(|cell| cell.folder.to_string_lossy().replace('\\', "/"))
+            .collect();
+        assert_eq!(
+            folders,
+            [
+                "cells/alone/seed0",
+                "cells/kd/temperature=1/seed0",
+                "cells/kd/temperature=2.5/seed0",
+                "cells/alone/seed7",
+                "cells/kd/temperature=1/seed7",
+                "cells/kd/temperature=2.5/seed7",
+            ]
+        );
+        let last = &methods[5];
+        assert_eq!(last.title, "kd, losses.1.temperature = 2.5, seed 7");
+        let model = Path::new("/out")
+            .join("teachers")
+            .join("middle")
+            .join("seed7");
+        let model = Value::String(model.to_string_lossy().into_owned());
+        assert_eq!(
+            last.overrides,
+            [
+                "train.epochs=3".to_owned(),
+                "losses.1.temperature=2.5".into(),
+                "train.batch_size=8".into(),
+                format!("teachers.0.model={model}"),
+            ]
+        );
+        let teachers = cells.teachers(&["kd".into()]).unwrap();
+        let titles: Vec<&str> = teachers.iter().map(|cell| cell.title.as_str()).collect();
+        // `other` is nobody's teacher.
+        assert_eq!(
+            titles,
+            [
+                "teacher big, seed 0",
+                "teacher middle, seed 0",
+                "teacher middle, seed 7"
+            ]
+        );
+        assert_eq!(teachers[1].overrides.first().unwrap(), "train.batch_size=8");
+        assert_eq!(cells.teachers(&["alone".into()]).unwrap(), []);
+    }
+
+    #[test]
+    fn a_recipe_without_teachers_is_given_them_whole() {
+        let (place, campaign, file) = campaign(TEXT);
+        std::fs::write(place.path().join("kd.toml"), "").unwrap();
+        let mut cells = Cells::new(&campaign, &file, Path::new("out"), &[]).unwrap();
+        let methods = cells.methods().unwrap();
+        let last = methods[1].overrides.last().unwrap();
+        let value: Table = last.parse().unwrap();
+        let model = value["teachers"][0]["model"].as_str().unwrap();
+        assert_eq!(Path::new(model), Path::new("out/teachers/middle/seed0"));
+
+        let two = "[[teachers]]\nmodel = \"a\"\n[[teachers]]\nmodel = \"b\"\n";
+        std::fs::write(place.path().join("kd.toml"), two).unwrap();
+        let mut cells = Cells::new(&campaign, &file, Path::new("out"), &[]).unwrap();
+        let error = cells.methods().unwrap_err().to_string();
+        assert!(
+            error.contains("it names 2 teachers, the campaign gives it 1"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn what_the_campaign_decides_is_not_set_on_the_command_line() {
+        let (_place, campaign, file) = campaign(TEXT);
+        for (entry, expected) in [
+            ("seed=1", "the seeds are those of the campaign file"),
+            ("device=cpu", "use `--device`"),
+            (
+                "losses.1.temperature=3",
+                "the setting that the campaign sweeps",
+            ),
+        ] {
+            let entry = [entry.to_owned()];
+            let error = Cells::new(&campaign, &file, Path::new("out"), &entry).unwrap_err();
+            assert!(error.to_string().contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn values_of_one_name_are_refused() {
+        let text = TEXT.replace("[1, 2.5]", "[\"a b\", \"a/b\"]");
+        let (_place, campaign, file) = campaign(&text);
+        let mut cells = Cells::new(&campaign, &file, Path::new("out"), &[]).unwrap();
+        let error = cells.methods().unwrap_err().to_string();
+        assert!(error.contains("two values of one name"), "{error}");
+    }
+}

@@ -1,0 +1,155 @@
+//! A run in a process of its own: its memory is its own, and what goes wrong in it stays there.
+
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use kd_core::{Error, Result};
+use serde_json::Value;
+
+/// So much of what a process says at its end is kept, in bytes.
+const KEPT: usize = 16 * 1024;
+
+/// What came of a process.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    /// Its exit code; none if a signal ended it.
+    pub(crate) code: Option<i32>,
+    /// The last object that it printed.
+    pub(crate) said: Option<Value>,
+    /// What went wrong, in its words.
+    pub(crate) problem: String,
+}
+
+/// Starts this program again with `args` in `folder` and waits for its end. Each line that it prints is an object and goes to `heard`.
+///
+/// The child watches its standard input, which ends when `stop` turns true or when this process is gone; it then writes a
+/// checkpoint and ends. It has a process group of its own where there are such groups, so that Ctrl-C reaches it this way
+/// alone.
+///
+/// # Errors
+///
+/// If the process cannot be started.
+pub(crate) fn run(
+    args: &[OsString],
+    folder: &Path,
+    stop: &AtomicBool,
+    mut heard: impl FnMut(&Value),
+) -> Result<Finished> {
+    let cannot = |error| Error::method("the process of a run", error);
+    let program = std::env::current_exe().map_err(cannot)?;
+    let mut command = Command::new(&program);
+    command
+        .args(args)
+        .current_dir(folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    let mut child = command.spawn().map_err(Error::io("start", &program))?;
+    let mut input = child.stdin.take();
+    let lines = lines_of(&mut child);
+    let problem = end_of(&mut child);
+    let said = follow(&lines, &mut input, stop, &mut heard);
+    let status = child.wait().map_err(cannot)?;
+    drop(input);
+    let problem = problem.and_then(|problem| problem.join().ok());
+    Ok(Finished {
+        code: status.code(),
+        said,
+        problem: in_words(status, &problem.unwrap_or_default()),
+    })
+}
+
+/// The objects that a process prints, as they come.
+fn lines_of(child: &mut Child) -> Receiver<Value> {
+    let (send, lines) = channel();
+    if let Some(output) = child.stdout.take() {
+        std::thread::spawn(move || {
+            let lines = BufReader::new(output).lines();
+            for line in lines.map_while(std::io::Result::ok) {
+                let Ok(value) = serde_json::from_str(&line) else {
+                    continue;
+                };
+                if send.send(value).is_err() {
+                    return;
+                }
+            }
+        });
+    }
+    lines
+}
+
+/// The end of what a process says on standard error.
+fn end_of(child: &mut Child) -> Option<JoinHandle<String>> {
+    let mut errors = child.stderr.take()?;
+    Some(std::thread::spawn(move || {
+        let mut kept = Vec::new();
+        let mut piece = [0; 4096];
+        while let Ok(read @ 1..) = errors.read(&mut piece) {
+            kept.extend_from_slice(&piece[..read]);
+            let over = kept.len().saturating_sub(KEPT);
+            kept.drain(..over);
+        }
+        String::from_utf8_lossy(&kept).into_owned()
+    }))
+}
+
+/// Listens until the process says no more, and ends its input when `stop` turns true. Gives the last object.
+fn follow(
+    lines: &Receiver<Value>,
+    input: &mut Option<ChildStdin>,
+    stop: &AtomicBool,
+    heard: &mut impl FnMut(&Value),
+) -> Option<Value> {
+    let mut last = None;
+    loop {
+        if stop.load(Ordering::Relaxed) {
+            drop(input.take());
+        }
+        match lines.recv_timeout(Duration::from_millis(50)) {
+            Ok(value) => {
+                heard(&value);
+                last = Some(value);
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return last,
+        }
+    }
+}
+
+/// What went wrong: the error that the process reports, or how it ended.
+fn in_words(status: ExitStatus, said: &str) -> String {
+    let lines = || said.lines().map(str::trim).filter(|line| !line.is_empty());
+    let error = lines().rev().find_map(|line| line.strip_prefix("error: "));
+    let panic = lines().find(|line| line.contains("panicked at"));
+    let after = || {
+        lines()
+            .skip_while(|line| !line.contains("panicked at"))
+            .nth(1)
+    };
+    let ended = if status.code().is_none() {
+        Some(format!(
+            "its process was ended from outside ({status}); where memory runs out, systems do that"
+        ))
+    } else {
+        None
+    };
+    match (panic, error, ended) {
+        (Some(panic), ..) => format!("{panic} {}", after().unwrap_or_default())
+            .trim()
+            .to_owned(),
+        (_, Some(error), _) => error.to_owned(),
+        (_, _, Some(ended)) => ended,
+        _ => match lines().next_back() {
+            Some(line) => line.to_owned(),
+            None => format!("it ended with {status}"),
+        },
+    }
+}

@@ -1,0 +1,301 @@
+//! The results for people: `results.md`, and the table that is printed.
+
+use std::fmt::Write;
+
+use kd_core::{Metrics, Result};
+use kd_report::{Align, PairedDifference, Summary, Table};
+
+use super::cell::shown;
+use super::file::Campaign;
+use super::plots::Plot;
+use super::results::{OneRun, Results, Row};
+use super::unit::Unit;
+use crate::output::{self, Side, count};
+
+/// Where there is nothing to be said.
+const NONE: &str = "-";
+
+/// The metric of a campaign in one line.
+pub(crate) fn one_value(campaign: &Campaign, metrics: &Metrics) -> String {
+    let metric = &campaign.metric;
+    let unit = Unit::of(metric);
+    if let Some(value) = metrics.get(metric) {
+        return value_in(unit, metric, *value);
+    }
+    let known: Vec<&str> = metrics.keys().map(String::as_str).collect();
+    let known = known.join(", ");
+    format!("done, but `{metric}` is not measured; measured: {known}")
+}
+
+/// `accuracy 84.20 %`
+fn value_in(unit: Unit, metric: &str, value: f64) -> String {
+    let (value, decimals) = (value * unit.factor(), unit.decimals());
+    match unit {
+        Unit::Percent => format!("{metric} {value:.decimals$} %"),
+        Unit::Plain => format!("{metric} {value:.decimals$}"),
+    }
+}
+
+/// `results.md`.
+///
+/// # Errors
+///
+/// If a table cannot be put together.
+pub(crate) fn document(results: &Results, plots: &[Plot]) -> Result<String> {
+    let mut text = format!("# {}\n\n", one_line(&results.title));
+    if let Some(budget) = &results.budget {
+        let _ = write!(text, "{}\n\n", budget.trim());
+    }
+    let device = results.device.as_deref();
+    let device = device
+        .map(|name| format!(" on device `{name}`"))
+        .unwrap_or_default();
+    let made = format!("Made by kd {}{device} with:", results.kd_version());
+    let _ = write!(text, "{made}\n\n```sh\n{}\n```\n\n", results.command);
+    if !results.complete {
+        let (ended, all) = results.ended();
+        let _ = write!(
+            text,
+            "**Not complete:** {ended} of {all} runs have ended. The same command goes on.\n\n"
+        );
+    }
+    text.push_str(&main_table(results)?.to_string());
+    text.push_str(&explanation(results));
+    for plot in plots {
+        let _ = write!(text, "\n![{}]({})\n", plot.title, plot.file);
+    }
+    if !results.teachers.is_empty() {
+        text.push_str("\n## Teachers\n\n");
+        text.push_str(&teachers_table(results)?.to_string());
+    }
+    let open: Vec<&OneRun> = results
+        .teachers
+        .iter()
+        .chain(&results.runs)
+        .filter(|run| run.problem.is_some())
+        .collect();
+    if !open.is_empty() {
+        text.push_str("\n## Runs without a result\n\n");
+        for run in open {
+            let problem = one_line(run.problem.as_deref().unwrap_or_default());
+            let _ = writeln!(text, "- {}, {}: {problem}", run.title, run.state);
+        }
+    }
+    Ok(text)
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn main_table(results: &Results) -> Result<Table> {
+    let unit = Unit::of(&results.metric);
+    let mut head = vec![("method".to_owned(), Align::Left)];
+    if let Some(sweep) = &results.sweep {
+        head.push((sweep.label.clone(), Align::Right));
+    }
+    head.push((unit.label(&results.metric), Align::Right));
+    let baseline = results
+        .baseline
+        .as_deref()
+        .map(|name| title_of(results, name));
+    if let Some(baseline) = &baseline {
+        head.push((format!("difference to {baseline} [95 %]"), Align::Right));
+    }
+    for metric in &results.more_metrics {
+        head.push((Unit::of(metric).label(metric), Align::Right));
+    }
+    for name in [
+        "runs",
+        "seconds",
+        "parameters",
+        "extra parameters",
+        "peak memory (MiB)",
+    ] {
+        head.push((name.to_owned(), Align::Right));
+    }
+    let mut table = Table::new(head.iter().map(|(name, align)| (name.as_str(), *align)));
+    for row in &results.methods {
+        let note = best_note(results, row)
+            .map(|note| table.note(note))
+            .unwrap_or_default();
+        let mut cells = vec![row.title.clone()];
+        if results.sweep.is_some() {
+            cells.push(row.value.as_ref().map_or_else(|| NONE.into(), shown));
+        }
+        cells.push(format!(
+            "{}{note}",
+            summary(row.last.get(&results.metric), unit)
+        ));
+        if baseline.is_some() {
+            cells.push(difference(row, unit));
+        }
+        for metric in &results.more_metrics {
+            cells.push(summary(row.last.get(metric), Unit::of(metric)));
+        }
+        cells.push(runs(results, row));
+        cells.push(
+            row.seconds
+                .map_or_else(|| NONE.into(), |seconds| format!("{seconds:.1}")),
+        );
+        cells.push(row.parameters.map_or_else(|| NONE.into(), count));
+        cells.push(row.extra_parameters.map_or_else(|| NONE.into(), count));
+        cells.push(memory(row.peak_memory_bytes));
+        table.row(cells)?;
+    }
+    Ok(table)
+}
+
+/// What a method is called.
+fn title_of(results: &Results, name: &str) -> String {
+    let row = results.methods.iter().find(|row| row.name == name);
+    row.map_or_else(|| name.to_owned(), |row| row.title.clone())
+}
+
+fn summary(summary: Option<&Summary>, unit: Unit) -> String {
+    let decimals = unit.decimals();
+    match summary {
+        Some(summary) => format!("{:.decimals$}", summary.times(unit.factor())),
+        None => NONE.into(),
+    }
+}
+
+fn difference(row: &Row, unit: Unit) -> String {
+    let decimals = unit.decimals();
+    let show =
+        |difference: PairedDifference| format!("{:.decimals$}", difference.times(unit.factor()));
+    row.difference.map_or_else(|| NONE.into(), show)
+}
+
+/// `3`, or `2 of 3 (1 diverged)`.
+fn runs(results: &Results, row: &Row) -> String {
+    if row.done == row.planned {
+        return row.done.to_string();
+    }
+    let mut text = format!("{} of {}", row.done, row.planned);
+    let states = ["diverged", "failed", "stale"];
+    let counts: Vec<String> = states
+        .iter()
+        .filter_map(|&state| {
+            let count = results
+                .runs_of(row)
+                .filter(|run| run.state == state)
+                .count();
+            (count > 0).then(|| format!("{count} {state}"))
+        })
+        .collect();
+    if !counts.is_empty() {
+        let _ = write!(text, " ({})", counts.join(", "));
+    }
+    text
+}
+
+fn memory(bytes: Option<u64>) -> String {
+    bytes.map_or_else(|| NONE.into(), |bytes| count(bytes.div_ceil(1 << 20)))
+}
+
+/// The footnote of a row.
+fn best_note(results: &Results, row: &Row) -> Option<String> {
+    let best = row.best?;
+    let unit = Unit::of(&results.metric);
+    let epochs: Vec<String> = row.best_epochs.values().map(ToString::to_string).collect();
+    let word = match epochs.len() {
+        1 => "epoch",
+        _ => "epochs",
+    };
+    Some(format!(
+        "{}: {} after the best epoch of each run ({word} {})",
+        results.title_of(row),
+        summary(Some(&best), unit),
+        epochs.join(", ")
+    ))
+}
+
+/// How the table is to be read.
+fn explanation(results: &Results) -> String {
+    let seeds: Vec<String> = results.seeds.iter().map(ToString::to_string).collect();
+    let mut text = format!(
+        "\nMean ± sample standard deviation over the seeds {}, after the last epoch. What the best epochs reach is a footnote: \
+         they are chosen by what is reported, so that it is too good.",
+        seeds.join(", ")
+    );
+    if results.baseline.is_some() {
+        text.push_str(
+            " Differences are paired by seed, which gives every method the same order of the data and the same initial \
+             student, with the 95 % interval of Student's t.",
+        );
+    }
+    text.push_str(
+        " Seconds are those of the runs, evaluations included, without the training of teachers. Extra parameters are \
+         trained beside the student and thrown away. Peak memory is the most that the process of a run held in main memory.\n",
+    );
+    text
+}
+
+fn teachers_table(results: &Results) -> Result<Table> {
+    let unit = Unit::of(&results.metric);
+    let label = unit.label(&results.metric);
+    let mut table = Table::new([
+        ("teacher", Align::Left),
+        ("network", Align::Left),
+        ("seed", Align::Right),
+        (label.as_str(), Align::Right),
+        ("seconds", Align::Right),
+        ("parameters", Align::Right),
+    ]);
+    let decimals = unit.decimals();
+    for run in &results.teachers {
+        let value = run.metrics.get(&results.metric);
+        let value = value.map(|value| format!("{:.decimals$}", value * unit.factor()));
+        table.row([
+            run.name.clone(),
+            run.network.clone().unwrap_or_else(|| NONE.into()),
+            run.seed.to_string(),
+            value.unwrap_or_else(|| run.state.to_owned()),
+            run.seconds
+                .map_or_else(|| NONE.into(), |seconds| format!("{seconds:.1}")),
+            run.parameters.map_or_else(|| NONE.into(), count),
+        ])?;
+    }
+    Ok(table)
+}
+
+/// The table on standard output.
+pub(crate) fn print(results: &Results) {
+    let unit = Unit::of(&results.metric);
+    let label = unit.label(&results.metric);
+    let against = results
+        .baseline
+        .as_deref()
+        .map(|name| format!("to {} [95 %]", title_of(results, name)));
+    let mut head = vec![("method", Side::Left), (label.as_str(), Side::Right)];
+    if let Some(against) = &against {
+        head.push((against, Side::Right));
+    }
+    head.extend([
+        ("runs", Side::Right),
+        ("seconds", Side::Right),
+        ("extra parameters", Side::Right),
+    ]);
+    let rows: Vec<Vec<String>> = results
+        .methods
+        .iter()
+        .map(|row| {
+            let mut cells = vec![
+                results.title_of(row),
+                summary(row.last.get(&results.metric), unit),
+            ];
+            if against.is_some() {
+                cells.push(difference(row, unit));
+            }
+            cells.push(runs(results, row));
+            cells.push(
+                row.seconds
+                    .map_or_else(|| NONE.into(), |seconds| format!("{seconds:.1}")),
+            );
+            cells.push(row.extra_parameters.map_or_else(|| NONE.into(), count));
+            cells
+        })
+        .collect();
+    output::table(&head, &rows);
+}

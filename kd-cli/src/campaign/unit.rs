@@ -1,0 +1,77 @@
+//! How a metric is written.
+
+/// The unit that a metric is shown in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unit {
+    /// A share, shown in percent.
+    Percent,
+    /// A number as it is.
+    Plain,
+}
+
+impl Unit {
+    /// The unit of a metric, by its name.
+    pub(crate) fn of(metric: &str) -> Self {
+        let shares = ["accuracy", "agreement"];
+        if shares.iter().any(|share| metric.ends_with(share)) {
+            Self::Percent
+        } else {
+            Self::Plain
+        }
+    }
+
+    /// What a value is multiplied with.
+    pub(crate) fn factor(self) -> f64 {
+        match self {
+            Self::Percent => 100.0,
+            Self::Plain => 1.0,
+        }
+    }
+
+    /// Digits behind the point.
+    pub(crate) fn decimals(self) -> usize {
+        match self {
+            Self::Percent => 2,
+            Self::Plain => 4,
+        }
+    }
+
+    /// The name of a metric in words, with the unit.
+    pub(crate) fn label(self, metric: &str) -> String {
+        let name = match metric
+            .strip_prefix("top")
+            .and_then(|rest| rest.split_once('_'))
+        {
+            Some((k, rest)) if k.bytes().all(|byte| byte.is_ascii_digit()) => {
+                format!("top-{k} {rest}")
+            }
+            _ => metric.to_owned(),
+        };
+        let name = match name.as_str() {
+            "ece" => "calibration error".to_owned(),
+            name => name.replace('_', " "),
+        };
+        match self {
+            Self::Percent => format!("{name} (%)"),
+            Self::Plain => name,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_are_named_in_words() {
+        for (metric, expected) in [
+            ("accuracy", "accuracy (%)"),
+            ("top5_accuracy", "top-5 accuracy (%)"),
+            ("agreement", "agreement (%)"),
+            ("ece", "calibration error"),
+            ("teacher_loss", "teacher loss"),
+        ] {
+            assert_eq!(Unit::of(metric).label(metric), expected);
+        }
+    }
+}
