@@ -119,7 +119,8 @@ fn time(setup: &Setup, arguments: &Arguments) -> Result<Value> {
     let mut method = setup.method();
     let started = Instant::now();
     if let Some(folder) = &arguments.cache {
-        method.use_caches(&CacheConfig::dir(folder), &mut (), &AtomicBool::new(false))?;
+        method = method.with_cache(CacheConfig::dir(folder));
+        method.open_caches(&mut (), &AtomicBool::new(false))?;
     }
     let build_seconds = started.elapsed().as_secs_f64();
     let mut milliseconds = Vec::new();

@@ -92,6 +92,11 @@ pub(crate) enum Command {
     Import(ImportOptions),
     /// Write a model for other programs
     Export(ExportOptions),
+    /// Keep what a teacher says in a file, check such a file, or look into one
+    Cache {
+        #[command(subcommand)]
+        what: CacheCommand,
+    },
     /// List the data sets, or look into one
     Data {
         #[command(subcommand)]
@@ -119,6 +124,52 @@ pub(crate) enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+}
+
+/// What to do with teacher caches.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CacheCommand {
+    /// Build the caches that a recipe needs, or go on with building them
+    Build {
+        /// The recipe of a distillation, a TOML file
+        recipe: PathBuf,
+        /// The file to build, for a recipe of one teacher; by default the folder that the recipe names, or `caches`
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// How numbers are kept, in place of what the recipe says
+        #[arg(long)]
+        dtype: Option<Precision>,
+        /// Put a value over the recipe's, for example `data.views=8`; may be given again
+        #[arg(long = "set", value_name = "PATH=VALUE")]
+        overrides: Vec<String>,
+        #[command(flatten)]
+        machine: MachineOptions,
+    },
+    /// Read a whole cache and compare every checksum
+    Verify {
+        /// The cache
+        file: PathBuf,
+        /// Print one JSON object as the last line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say what a cache is of, also while it is being built
+    Info {
+        /// The cache
+        file: PathBuf,
+        /// Print one JSON object as the last line
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// How numbers are kept.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Precision {
+    /// As they are: a run is the same, byte for byte, as with the teacher itself
+    F32,
+    /// Rounded to half of the size
+    F16,
 }
 
 /// What to do with data sets.

@@ -1,9 +1,35 @@
 //! Progress on a terminal: rate, time left, losses, the last evaluation. Nothing where there is no terminal.
 
 use std::fmt::Write;
+use std::path::Path;
 
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use kd_core::{Metrics, Observer, PhaseOutcome, Plan, StepContext};
+
+use crate::output;
+
+/// A bar for the rows of a cache.
+fn cache_bar(rows: u64) -> ProgressBar {
+    let bar = ProgressBar::new(rows);
+    match ProgressStyle::with_template("teacher cache {bar:20} {pos}/{len} rows, {eta} left{msg}") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+/// Says, before it is built, how large a cache will be.
+fn notice_size(path: &Path, bytes: u64, done: u64, rows: u64) {
+    let there = match done {
+        0 => String::new(),
+        _ => format!(", {} of them are there already", output::count(done)),
+    };
+    output::remark(&format!(
+        "building the teacher cache `{}`: {} rows, {}{there}",
+        path.display(),
+        output::count(rows),
+        output::bytes(bytes)
+    ));
+}
 
 /// A bar for each phase on standard error.
 #[derive(Debug)]
@@ -22,6 +48,14 @@ impl Progress {
             bar: ProgressBar::hidden(),
             epochs: 0,
             evaluation: String::new(),
+        }
+    }
+
+    /// A bar for reading a whole cache.
+    pub(crate) fn of_cache(rows: u64) -> Self {
+        Self {
+            bar: cache_bar(rows),
+            ..Self::new("")
         }
     }
 }
@@ -58,6 +92,25 @@ impl Observer for Progress {
     fn evaluated(&mut self, _phase: &str, _epoch: usize, metrics: &Metrics, _is_best: bool) {
         if let Some(accuracy) = metrics.get("accuracy") {
             self.evaluation = format!(", accuracy {:.2} %", 100.0 * accuracy);
+        }
+    }
+
+    fn cache_begun(&mut self, path: &Path, bytes: u64, done: u64, rows: u64) {
+        notice_size(path, bytes, done, rows);
+        self.bar = cache_bar(rows);
+        self.bar.set_position(done);
+        self.bar.reset_eta();
+    }
+
+    fn cache_built(&mut self, done: u64, _rows: u64) {
+        self.bar.set_position(done);
+    }
+
+    fn cache_verified(&mut self, done: u64, rows: u64) {
+        self.bar.set_message(", reading it back");
+        self.bar.set_position(done);
+        if done == rows {
+            self.bar.finish_and_clear();
         }
     }
 

@@ -27,8 +27,8 @@ mod views;
 
 pub use batch_norm::batch_norm;
 pub use cache::{
-    Cache, CacheDescription, CacheDtype, CacheField, CacheObserver, CacheReader, CacheWriter,
-    CachedData, build_cache, partial_path,
+    Cache, CacheDescription, CacheDtype, CacheField, CacheReader, CacheWriter, CachedData,
+    build_cache, partial_path,
 };
 pub use cost::{Cost, Costs, CountCosts, LayerCost, LayerKind, count_parameters};
 pub use device::DeviceName;

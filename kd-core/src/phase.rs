@@ -1,11 +1,13 @@
 //! A method is a list of phases; what a phase is.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 
 use burn::tensor::Tensor;
 use serde_json::Value;
 
 use crate::run::RunFolder;
+use crate::runner::Observer;
 use crate::schedule::LearningRate;
 use crate::{Result, Tensors};
 
@@ -145,7 +147,26 @@ pub trait Method {
     /// The names of the phases in order; they name folders, too.
     fn phases(&self) -> Vec<String>;
 
-    /// Makes phase `index` ready, given the results of all phases before it.
+    /// Does the long work that phase `index` needs before it can start, as building the cache of a teacher's answers.
+    ///
+    /// The runner calls it before each [`start`](Self::start); after an interruption again, and then it goes on where it was.
+    /// By default there is nothing to do.
+    ///
+    /// # Errors
+    ///
+    /// One of the kind [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted) if `stop` turns true, and whatever keeps the
+    /// work from being done.
+    fn make_ready(
+        &self,
+        _index: usize,
+        _earlier: &RunFolder,
+        _observer: &mut dyn Observer,
+        _stop: &AtomicBool,
+    ) -> Result<()> {
+        Ok(())
+    }
+
+    /// Makes phase `index`, given the results of all phases before it.
     ///
     /// It must be a pure function of the method and those results: after an interruption it is called again.
     ///

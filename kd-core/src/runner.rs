@@ -1,5 +1,6 @@
 //! Drives any phase: epochs, evaluation, checkpoints, interruption, resume, logs. It knows nothing of distillation.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -7,7 +8,7 @@ use burn::tensor::Tensor;
 
 use crate::phase::{LossTerms, Method, Metrics, Phase, Plan, StepContext};
 use crate::run::{Best, Checkpoint, Kept, MetricsLog, PhaseOutcome, RunFolder};
-use crate::{EpochLog, Error, Result};
+use crate::{EpochLog, Error, ErrorKind, Result};
 
 /// A checkpoint is written at the latest after this many seconds of work.
 const CHECKPOINT_SECONDS: f64 = 60.0;
@@ -28,6 +29,15 @@ pub trait Observer {
 
     /// A phase is done.
     fn phase_done(&mut self, _outcome: &PhaseOutcome) {}
+
+    /// A teacher cache is built at `path`, of `bytes` in all; `done` of its `rows` were there already.
+    fn cache_begun(&mut self, _path: &Path, _bytes: u64, _done: u64, _rows: u64) {}
+
+    /// `done` of the `rows` of a teacher cache are written.
+    fn cache_built(&mut self, _done: u64, _rows: u64) {}
+
+    /// `done` of the `rows` of a teacher cache have been read and found whole; with the last of them it is complete.
+    fn cache_verified(&mut self, _done: u64, _rows: u64) {}
 }
 
 /// An observer that looks at nothing.
@@ -91,7 +101,17 @@ impl<'a> Runner<'a> {
         let mut log = MetricsLog::open(self.folder.metrics_path(), checkpoint.metrics_bytes)?;
         while let Some(name) = names.get(checkpoint.phase_index) {
             checkpoint.phase.clone_from(name);
-            let mut phase = method.start(checkpoint.phase_index, self.folder)?;
+            let index = checkpoint.phase_index;
+            let ready = method.make_ready(index, self.folder, observer, self.stop);
+            ready.map_err(|error| match error.kind() {
+                ErrorKind::Interrupted => Error::Interrupted {
+                    run: self.folder.path().to_owned(),
+                    phase: name.clone(),
+                    step: checkpoint.step,
+                },
+                _ => error,
+            })?;
+            let mut phase = method.start(index, self.folder)?;
             if let Some(state) = state.take() {
                 phase.restore(&state)?;
             }

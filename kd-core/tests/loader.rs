@@ -244,6 +244,7 @@ fn a_bank_comes_round_and_one_view_is_the_sample_itself() {
             &data,
             LoaderConfig {
                 views,
+                bank_seed: 11,
                 ..augmented(5)
             },
         )
@@ -264,6 +265,45 @@ fn a_bank_comes_round_and_one_view_is_the_sample_itself() {
             .map(|byte| (f32::from(*byte) / 255.0).to_bits());
         assert_eq!(pixels, bytes.collect::<Vec<_>>());
     }
+}
+
+/// Recorded views are part of the data; only those that never come again are the run's.
+#[test]
+fn all_seeds_see_the_same_bank_in_orders_of_their_own() {
+    let data = noise(12);
+    let shown = |views, seed, bank_seed| {
+        let config = LoaderConfig {
+            seed,
+            bank_seed,
+            views,
+            ..augmented(5)
+        };
+        let loader = loader(&data, config);
+        assert_eq!(
+            loader.config().view_seed(),
+            if views == ViewPolicy::Unlimited {
+                seed
+            } else {
+                bank_seed
+            }
+        );
+        (
+            epoch(&loader, 1)
+                .into_iter()
+                .flat_map(|batch| batch.0)
+                .collect::<Vec<_>>(),
+            by_id(&epoch(&loader, 1)),
+        )
+    };
+    let bank = ViewPolicy::Bank(3);
+    let (first, other) = (shown(bank, 1, 0), shown(bank, 2, 0));
+    assert_ne!(first.0, other.0);
+    assert_eq!(first.1, other.1);
+    assert_ne!(first.1, shown(bank, 1, 1).1);
+    assert_ne!(
+        shown(ViewPolicy::Unlimited, 1, 0).1,
+        shown(ViewPolicy::Unlimited, 2, 0).1
+    );
 }
 
 #[test]

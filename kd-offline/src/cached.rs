@@ -5,8 +5,8 @@ use std::sync::atomic::AtomicBool;
 
 use burn::tensor::{Device, Tensor};
 use kd_core::{
-    Batch, Cache, CacheDescription, CacheDtype, CacheField, CacheObserver, CacheReader, Error,
-    Loader, Result, build_cache,
+    Batch, Cache, CacheDescription, CacheDtype, CacheField, CacheReader, Error, Loader, Observer,
+    Result, build_cache,
 };
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,8 @@ use crate::{Answer, Taps, Teacher};
 /// The name under which a cache keeps logits; maps go by the name of their tap.
 const LOGITS: &str = "logits";
 
-/// Where caches are and how they keep numbers: the table `[cache]` of a recipe. Either `dir` or `file`.
+/// Where caches are and how they keep numbers: the table `[cache]` of a recipe. Either `dir` or `file`; the folder `caches` where
+/// there is neither.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -56,6 +57,25 @@ impl CacheConfig {
         self
     }
 
+    /// The folder, if it is not one file.
+    pub fn folder(&self) -> Option<PathBuf> {
+        let folder = || self.dir.clone().unwrap_or_else(|| "caches".into());
+        self.file.is_none().then(folder)
+    }
+
+    /// Makes the place absolute, so that it is the same from elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if there is no working folder.
+    pub fn make_absolute(&mut self) -> Result<()> {
+        self.dir = self.folder();
+        for path in [&mut self.dir, &mut self.file].into_iter().flatten() {
+            *path = std::path::absolute(&*path).map_err(Error::io("read", &*path))?;
+        }
+        Ok(())
+    }
+
     /// Checks it for so many teachers.
     pub(crate) fn check(&self, teachers: usize) -> Result<()> {
         let wrong = |field: &str, problem: &str| Err(Error::config(field, problem));
@@ -63,10 +83,6 @@ impl CacheConfig {
             (_, _, 0) => wrong(
                 "cache",
                 "needs a teacher; add one under `[[teachers]]`, or leave the table out",
-            ),
-            (None, None, _) => wrong(
-                "cache",
-                "needs `dir`, a folder of caches that recipes share, or `file`",
             ),
             (Some(_), Some(_), _) => wrong(
                 "cache.file",
@@ -117,17 +133,17 @@ impl<'a> Wanted<'a> {
     pub(crate) fn open(
         &self,
         config: &CacheConfig,
-        observer: &mut dyn CacheObserver,
+        observer: &mut dyn Observer,
         stop: &AtomicBool,
     ) -> Result<CachedAnswers> {
-        let path = match (&config.file, &config.dir) {
-            (Some(file), _) => file.clone(),
-            (None, dir) => {
-                let dir = dir.clone().unwrap_or_default();
-                if let Some(cache) = Cache::find(&dir, &self.description)? {
+        let path = match &config.file {
+            Some(file) => file.clone(),
+            None => {
+                let folder = config.folder().unwrap_or_default();
+                if let Some(cache) = Cache::find(&folder, &self.description)? {
                     return self.read(cache);
                 }
-                dir.join(self.description.file_name()?)
+                folder.join(self.description.file_name()?)
             }
         };
         self.read(self.build(&path, observer, stop)?)
@@ -137,7 +153,7 @@ impl<'a> Wanted<'a> {
     pub(crate) fn build(
         &self,
         path: &std::path::Path,
-        observer: &mut dyn CacheObserver,
+        observer: &mut dyn Observer,
         stop: &AtomicBool,
     ) -> Result<Cache> {
         let answer = |batch: &Batch| {

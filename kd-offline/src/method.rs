@@ -1,12 +1,13 @@
 //! Offline distillation as kd-core's runner takes it.
 
 use std::path::Path;
+use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 
 use burn::tensor::{Device, Tensor};
 use kd_core::{
-    Augment, Cache, CacheDescription, CacheDtype, CacheObserver, Error, ImageClassifier, Loader,
-    LoaderConfig, Method, Normalisation, Optimizer, Phase, Result, RunFolder, Selection, Subset,
+    Augment, Cache, CacheDescription, CacheDtype, Error, ImageClassifier, Loader, LoaderConfig,
+    Method, Normalisation, Observer, Optimizer, Phase, Result, RunFolder, Selection, Subset,
     Training, ViewPolicy, detached_copy,
 };
 
@@ -51,7 +52,9 @@ pub struct Offline<S> {
     pub(crate) seed: u64,
     pub(crate) bank_seed: u64,
     pub(crate) device: Device,
-    pub(crate) caches: Vec<TeacherCaches>,
+    pub(crate) cache: Option<CacheConfig>,
+    /// The caches, once they are open.
+    pub(crate) caches: OnceLock<Vec<TeacherCaches>>,
 }
 
 impl<S: ImageClassifier> Offline<S> {
@@ -77,7 +80,8 @@ impl<S: ImageClassifier> Offline<S> {
             seed: 0,
             bank_seed: 0,
             device,
-            caches: Vec::new(),
+            cache: None,
+            caches: OnceLock::new(),
         }
     }
 
@@ -85,6 +89,7 @@ impl<S: ImageClassifier> Offline<S> {
     #[must_use]
     pub fn with_teachers(mut self, teachers: Vec<Box<dyn Teacher>>, ensemble: Ensemble) -> Self {
         self.teachers = teachers;
+        self.caches = OnceLock::new();
         self.ensemble = ensemble;
         self
     }
@@ -93,6 +98,7 @@ impl<S: ImageClassifier> Offline<S> {
     #[must_use]
     pub fn with_losses(mut self, losses: Vec<LossConfig>) -> Self {
         self.losses = losses;
+        self.caches = OnceLock::new();
         self
     }
 
@@ -107,25 +113,29 @@ impl<S: ImageClassifier> Offline<S> {
     #[must_use]
     pub fn with_bank_seed(mut self, seed: u64) -> Self {
         self.bank_seed = seed;
+        self.caches = OnceLock::new();
         self
     }
 
-    /// Reads what the teachers say from caches at the place that `config` says, and builds those that are missing, going on
-    /// where a build was interrupted.
-    ///
-    /// It is the last thing to be set: caches hold what the losses read of the data that the method has now.
+    /// With what the teachers say of the training data read from caches, at the place that `config` says. Those that are
+    /// missing are built before the first step, those that were begun are finished.
+    #[must_use]
+    pub fn with_cache(mut self, config: CacheConfig) -> Self {
+        self.cache = Some(config);
+        self.caches = OnceLock::new();
+        self
+    }
+
+    /// Opens the caches, and builds those that are missing; the runner does it at the beginning of a run.
     ///
     /// # Errors
     ///
-    /// As [`Offline::check`]; [`Error::Config`] if the views are unlimited or `config` does not fit,
-    /// [`Error::StaleCache`] if a file is of something else, [`Error::CacheInterrupted`] if `stop` turns true, and those of
-    /// [`kd_core::build_cache`].
-    pub fn use_caches(
-        &mut self,
-        config: &CacheConfig,
-        observer: &mut dyn CacheObserver,
-        stop: &AtomicBool,
-    ) -> Result<()> {
+    /// As [`Offline::check`]; [`Error::StaleCache`] if a file is of something else, [`Error::CacheInterrupted`] if `stop` turns
+    /// true, and those of [`kd_core::build_cache`].
+    pub fn open_caches(&self, observer: &mut dyn Observer, stop: &AtomicBool) -> Result<()> {
+        let Some(config) = self.cache.as_ref().filter(|_| self.caches.get().is_none()) else {
+            return Ok(());
+        };
         config.check(self.teachers.len())?;
         let made = self.make()?;
         let mut caches = Vec::new();
@@ -133,29 +143,32 @@ impl<S: ImageClassifier> Offline<S> {
             let hash = self.teachers[index].hash();
             let train = self.wanted(&made, index, &hash, config.dtype)?;
             let train = train.open(config, observer, stop)?;
-            let held_out = if config.dir.is_some() {
-                let none = Taps::new();
-                let wanted = Wanted::new(
-                    (self.teachers[index].as_ref(), &hash),
-                    (&none, &made.answers[index]),
-                    &made.held_out,
-                    self.training.batch_size,
-                    config.dtype,
-                )?;
-                Some(wanted.open(config, observer, stop)?)
-            } else {
-                None
+            let held_out = match config.file {
+                Some(_) => None,
+                None => {
+                    let none = Taps::new();
+                    let wanted = Wanted::new(
+                        (self.teachers[index].as_ref(), &hash),
+                        (&none, &made.answers[index]),
+                        &made.held_out,
+                        self.training.batch_size,
+                        config.dtype,
+                    )?;
+                    Some(wanted.open(config, observer, stop)?)
+                }
             };
             caches.push(TeacherCaches { train, held_out });
         }
         drop(made);
-        self.caches = caches;
+        // Had another thread been faster, its caches would be the same.
+        drop(self.caches.set(caches));
         Ok(())
     }
 
-    /// The caches that are read, those of the training data first for each teacher.
+    /// The caches that are open, those of the training data first for each teacher.
     pub fn caches(&self) -> impl Iterator<Item = &Cache> {
-        self.caches
+        let caches = self.caches.get().map(Vec::as_slice).unwrap_or_default();
+        caches
             .iter()
             .flat_map(|caches| std::iter::once(&caches.train).chain(&caches.held_out))
             .map(CachedAnswers::cache)
@@ -165,7 +178,7 @@ impl<S: ImageClassifier> Offline<S> {
     ///
     /// # Errors
     ///
-    /// As [`Offline::use_caches`].
+    /// As [`Offline::open_caches`].
     pub fn cache_description(&self, index: usize, dtype: CacheDtype) -> Result<CacheDescription> {
         let made = self.make()?;
         let hash = self.teacher(index)?.hash();
@@ -176,13 +189,13 @@ impl<S: ImageClassifier> Offline<S> {
     ///
     /// # Errors
     ///
-    /// As [`Offline::use_caches`].
+    /// As [`Offline::open_caches`].
     pub fn build_cache(
         &self,
         index: usize,
         path: &Path,
         dtype: CacheDtype,
-        observer: &mut dyn CacheObserver,
+        observer: &mut dyn Observer,
         stop: &AtomicBool,
     ) -> Result<Cache> {
         let made = self.make()?;
@@ -228,7 +241,15 @@ impl<S: ImageClassifier> Offline<S> {
     ///
     /// The first thing that does not fit.
     pub fn check(&self) -> Result<()> {
-        self.make().map(drop)
+        let made = self.make()?;
+        let Some(config) = &self.cache else {
+            return Ok(());
+        };
+        config.check(self.teachers.len())?;
+        for index in 0..self.teachers.len() {
+            self.wanted(&made, index, "", config.dtype)?;
+        }
+        Ok(())
     }
 
     /// Trained parameters beside the student's: those of the regressors.
@@ -321,7 +342,7 @@ impl<S: ImageClassifier> Offline<S> {
             plan,
             normalisation: &self.normalisation,
             teachers: &self.teachers,
-            caches: &self.caches,
+            caches: &[],
             answers,
             ensemble: self.ensemble,
             training: &self.training,
@@ -363,7 +384,20 @@ impl<S: ImageClassifier> Method for Offline<S> {
         vec![RESULT_PHASE.into()]
     }
 
+    fn make_ready(
+        &self,
+        _index: usize,
+        _earlier: &RunFolder,
+        observer: &mut dyn Observer,
+        stop: &AtomicBool,
+    ) -> Result<()> {
+        self.open_caches(observer, stop)
+    }
+
     fn start(&self, _index: usize, _earlier: &RunFolder) -> Result<Box<dyn Phase + '_>> {
-        Ok(Box::new(self.make()?))
+        self.open_caches(&mut (), &AtomicBool::new(false))?;
+        let mut made = self.make()?;
+        made.caches = self.caches.get().map(Vec::as_slice).unwrap_or_default();
+        Ok(Box::new(made))
     }
 }

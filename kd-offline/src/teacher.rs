@@ -93,27 +93,42 @@ pub trait Teacher: fmt::Debug {
 /// Samples that go through a teacher's head together.
 const HEAD_BLOCK: usize = 16;
 
-/// A frozen classifier with its own normalisation.
+/// A frozen classifier with its own normalisation, its batch norms folded where it knows how
+/// ([`StagedNetwork::fold_norms`](kd_core::StagedNetwork::fold_norms)).
 #[derive(Debug)]
 pub struct FrozenTeacher<N> {
     network: Frozen<N>,
     normalisation: Normalisation,
+    /// Of the network before it was folded.
+    hash: String,
 }
 
 impl<N: ImageClassifier> FrozenTeacher<N> {
     /// A frozen copy of `network`, moved to the plain form of `device`.
     pub fn new(network: &N, normalisation: Normalisation, device: &Device) -> Self {
+        let hash = hash(network, &normalisation);
         let network = network.valid().to_device(&device.clone().inner());
         Self {
-            network: Frozen::new(&network),
+            network: Frozen::folded(&network),
             normalisation,
+            hash,
         }
     }
 
-    /// The network.
+    /// The network as it is asked.
     pub fn network(&self) -> &N {
         self.network.network()
     }
+}
+
+/// The SHA-256 of weights, running statistics and normalisation.
+fn hash<N: ImageClassifier>(network: &N, normalisation: &Normalisation) -> String {
+    let mut tensors = export(network, Names::PyTorch);
+    for (name, values) in [("mean", &normalisation.mean), ("std", &normalisation.std)] {
+        let data = TensorData::new(values.clone(), [values.len()]);
+        tensors.insert(format!("normalisation/{name}"), data);
+    }
+    hash_tensors(&tensors)
 }
 
 impl<N: ImageClassifier> Teacher for FrozenTeacher<N> {
@@ -135,15 +150,7 @@ impl<N: ImageClassifier> Teacher for FrozenTeacher<N> {
     }
 
     fn hash(&self) -> String {
-        let mut tensors = export(self.network.network(), Names::PyTorch);
-        for (name, values) in [
-            ("mean", &self.normalisation.mean),
-            ("std", &self.normalisation.std),
-        ] {
-            let data = TensorData::new(values.clone(), [values.len()]);
-            tensors.insert(format!("normalisation/{name}"), data);
-        }
-        hash_tensors(&tensors)
+        self.hash.clone()
     }
 }
 

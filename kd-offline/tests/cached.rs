@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use burn::tensor::{Device, Tensor};
 use kd_core::{
-    Augment, CacheDtype, CacheObserver, ErrorKind, Names, Normalisation, Result, Runner, Trace,
+    Augment, CacheDtype, ErrorKind, Names, Normalisation, Observer, Result, Runner, Trace,
     ViewPolicy, export, import,
 };
 use kd_offline::{CacheConfig, Ensemble, FrozenTeacher, LossConfig, Offline, OfflineData, Teacher};
@@ -95,8 +95,11 @@ fn method(data: OfflineData, seed: u64) -> (Offline<Small>, Arc<AtomicUsize>) {
     (method, asked)
 }
 
-fn use_caches(method: &mut Offline<Small>, config: &CacheConfig) -> Result<()> {
-    method.use_caches(config, &mut (), &AtomicBool::new(false))
+/// `method` with its caches open.
+fn cached(method: Offline<Small>, config: &CacheConfig) -> Result<Offline<Small>> {
+    let method = method.with_cache(config.clone());
+    method.open_caches(&mut (), &AtomicBool::new(false))?;
+    Ok(method)
 }
 
 /// Everything that a run leaves, but for seconds.
@@ -139,8 +142,8 @@ fn a_cached_run_is_the_live_run_byte_for_byte_with_one_view_and_with_a_bank() {
     for data in [real_data(), bank()] {
         let live = result_of(&method(data.clone(), 5).0);
         let caches = tempfile::tempdir().unwrap();
-        let (mut cached, asked) = method(data, 5);
-        use_caches(&mut cached, &CacheConfig::dir(caches.path())).unwrap();
+        let (method, asked) = method(data, 5);
+        let cached = cached(method, &CacheConfig::dir(caches.path())).unwrap();
         assert_eq!(cached.caches().count(), 4);
         let before = asked.load(Ordering::Relaxed);
         assert_eq!(result_of(&cached), live);
@@ -156,15 +159,16 @@ fn a_cached_run_that_was_interrupted_ends_in_the_same_bytes() {
     let caches = tempfile::tempdir().unwrap();
     let path = tempfile::tempdir().unwrap();
     for steps in [3, 4] {
-        let (mut method, _) = method(bank(), 5);
-        use_caches(&mut method, &CacheConfig::dir(caches.path())).unwrap();
+        let method = cached(method(bank(), 5).0, &CacheConfig::dir(caches.path())).unwrap();
         let flag = AtomicBool::new(false);
         let mut stop = support::StopAfter { steps, flag: &flag };
         let error = Runner::new(&open(path.path()), &flag).run(&method, &mut stop);
         assert_eq!(error.unwrap_err().kind(), ErrorKind::Interrupted);
     }
-    let (mut method, _) = method(bank(), 5);
-    use_caches(&mut method, &CacheConfig::dir(caches.path())).unwrap();
+    // This time nobody opens them beforehand.
+    let method = method(bank(), 5)
+        .0
+        .with_cache(CacheConfig::dir(caches.path()));
     run(&method, path.path()).unwrap();
     assert_eq!(results(path.path()), live);
 }
@@ -173,21 +177,20 @@ fn a_cached_run_that_was_interrupted_ends_in_the_same_bytes() {
 fn one_set_of_caches_serves_every_seed_and_fewer_taps() {
     let caches = tempfile::tempdir().unwrap();
     let config = CacheConfig::dir(caches.path());
-    let (mut first, asked) = method(bank(), 0);
-    use_caches(&mut first, &config).unwrap();
+    let (first, asked) = method(bank(), 0);
+    cached(first, &config).unwrap();
     let built = asked.load(Ordering::Relaxed);
     assert!(built >= 2 * (2 * 80 + 40), "{built}");
     for seed in 1..3 {
-        let (mut other, asked) = method(bank(), seed);
+        let (other, asked) = method(bank(), seed);
         let live = result_of(&method(bank(), seed).0);
-        use_caches(&mut other, &config).unwrap();
+        let other = cached(other, &config).unwrap();
         assert!(asked.load(Ordering::Relaxed) <= 8);
         assert_eq!(result_of(&other), live);
     }
     // Logits alone are in there, too.
     let (fewer, asked) = method(bank(), 0);
-    let mut fewer = fewer.with_losses(vec![support::kd(2.0)]);
-    use_caches(&mut fewer, &config).unwrap();
+    cached(fewer.with_losses(vec![support::kd(2.0)]), &config).unwrap();
     assert!(asked.load(Ordering::Relaxed) <= 8);
     assert_eq!(std::fs::read_dir(caches.path()).unwrap().count(), 4);
 }
@@ -206,14 +209,14 @@ fn one_file_serves_one_teacher() {
             losses,
         )
     };
-    let mut cached = of(vec![support::kd(4.0)]);
-    use_caches(&mut cached, &config).unwrap();
-    assert_eq!(result_of(&cached), result_of(&of(vec![support::kd(4.0)])));
+    let from_file = cached(of(vec![support::kd(4.0)]), &config).unwrap();
+    assert_eq!(
+        result_of(&from_file),
+        result_of(&of(vec![support::kd(4.0)]))
+    );
     // A loss that reads what is not in it.
-    let mut more = of(losses(
-        "[[losses]]\nkind = \"hint\"\nstudent_tap = \"stem\"\n",
-    ));
-    let error = use_caches(&mut more, &config).unwrap_err();
+    let toml = "[[losses]]\nkind = \"hint\"\nstudent_tap = \"stem\"\n";
+    let error = cached(of(losses(toml)), &config).unwrap_err();
     assert!(
         error.to_string().ends_with(
             "is stale: what is kept is logits [10], wanted is stem [5, 26, 26]; remove the file to have it built again, \
@@ -227,12 +230,8 @@ fn one_file_serves_one_teacher() {
 #[test]
 fn a_run_with_half_precision_is_near_the_live_one() {
     let caches = tempfile::tempdir().unwrap();
-    let (mut half, _) = method(real_data(), 5);
-    use_caches(
-        &mut half,
-        &CacheConfig::dir(caches.path()).with_dtype(CacheDtype::F16),
-    )
-    .unwrap();
+    let config = CacheConfig::dir(caches.path()).with_dtype(CacheDtype::F16);
+    let half = cached(method(real_data(), 5).0, &config).unwrap();
     let (live, _) = method(real_data(), 5);
     let (live, half) = (support::first_step(&live), support::first_step(&half));
     let mut equal = true;
@@ -250,12 +249,12 @@ fn a_run_with_half_precision_is_near_the_live_one() {
 /// Turns the flag on when so many rows are built.
 struct StopAt<'a>(u64, &'a AtomicBool, Vec<u64>);
 
-impl CacheObserver for StopAt<'_> {
-    fn begun(&mut self, _path: &Path, _bytes: u64, done: u64, _rows: u64) {
+impl Observer for StopAt<'_> {
+    fn cache_begun(&mut self, _path: &Path, _bytes: u64, done: u64, _rows: u64) {
         self.2.push(done);
     }
 
-    fn built(&mut self, done: u64, _rows: u64) {
+    fn cache_built(&mut self, done: u64, _rows: u64) {
         if done >= self.0 {
             self.1.store(true, Ordering::Relaxed);
         }
@@ -312,8 +311,9 @@ fn another_teacher_another_normalisation_and_other_data_make_a_file_stale() {
         )
     };
     let plain = || Normalisation::identity(1);
-    use_caches(&mut of(&network, plain(), real_data()), &config).unwrap();
-    use_caches(&mut of(&network, plain(), real_data()), &config).unwrap();
+    for _ in 0..2 {
+        cached(of(&network, plain(), real_data()), &config).unwrap();
+    }
 
     // One weight of one running variance.
     let mut tensors = export(&network, Names::PyTorch);
@@ -325,7 +325,7 @@ fn another_teacher_another_normalisation_and_other_data_make_a_file_stale() {
 
     let mut fewer = real_data();
     fewer.train = fewer.train.per_class(7, 0).unwrap();
-    for (what, mut method) in [
+    for (what, method) in [
         ("the teacher is ", of(&other, plain(), real_data())),
         (
             "the teacher is ",
@@ -337,7 +337,7 @@ fn another_teacher_another_normalisation_and_other_data_make_a_file_stale() {
             of(&network, plain(), bank()),
         ),
     ] {
-        let error = use_caches(&mut method, &config).unwrap_err();
+        let error = cached(method, &config).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Input, "{error}");
         let text = error.to_string();
         assert!(text.contains(&format!("is stale: {what}")), "{text}");
@@ -353,41 +353,36 @@ fn what_cannot_be_cached_is_refused_in_words() {
     let folder = tempfile::tempdir().unwrap();
     let dir = CacheConfig::dir(folder.path());
     let file = CacheConfig::file(folder.path().join("x"));
-    let refused = |method: &mut Offline<Small>, config: &CacheConfig, text: &str| {
-        let error = use_caches(method, config).unwrap_err();
+    let refused = |method: Offline<Small>, config: &CacheConfig, text: &str| {
+        let error = method.with_cache(config.clone()).check().unwrap_err();
         assert_eq!(error.to_string(), text);
         assert_eq!(error.kind(), ErrorKind::Usage);
     };
     let mut unlimited = bank();
     unlimited.views = ViewPolicy::Unlimited;
     refused(
-        &mut method(unlimited, 0).0,
+        method(unlimited, 0).0,
         &dir,
         "`data.views` is \"unlimited\", and nothing that never comes again can be cached; set it to 1, or to the size of a \
          bank",
     );
     let two = || method(real_data(), 0).0;
     refused(
-        &mut two(),
+        two(),
         &file,
         "`cache.file` is one file, and there are several teachers; set `cache.dir` in its place",
-    );
-    refused(
-        &mut two(),
-        &CacheConfig::default(),
-        "`cache` needs `dir`, a folder of caches that recipes share, or `file`",
     );
     let mut both = dir.clone();
     both.file.clone_from(&file.file);
     refused(
-        &mut two(),
+        two(),
         &both,
         "`cache.file` and `cache.dir` exclude each other; keep one of them",
     );
     let student = Small::with_norms([3, 4], 10, 1);
     let alone = vec![LossConfig::cross_entropy(1.0)];
     refused(
-        &mut support::offline(&student, real_data(), steps(1), Vec::new(), alone),
+        support::offline(&student, real_data(), steps(1), Vec::new(), alone),
         &dir,
         "`cache` needs a teacher; add one under `[[teachers]]`, or leave the table out",
     );

@@ -2,6 +2,7 @@
 
 mod bench;
 mod bench_run;
+mod cache;
 mod check;
 mod data;
 mod demo;
@@ -55,6 +56,7 @@ pub(crate) fn run(args: Args, methods: &Methods) -> Result<()> {
         }
         Command::Import(options) => import::run(&options),
         Command::Export(options) => export::run(&options),
+        Command::Cache { what } => cache::run(methods, &what),
         Command::Data { what } => data::run(&what),
         Command::Methods { json } => {
             methods::run(methods, json);

@@ -2,13 +2,13 @@
 
 use kd_core::{Result, Training};
 use kd_models::{ModelConfig, Network};
-use kd_offline::{Ensemble, LossConfig, Offline, OfflineData, RESULT_PHASE};
+use kd_offline::{CacheConfig, Ensemble, LossConfig, Offline, OfflineData, RESULT_PHASE, Teacher};
 use serde::{Deserialize, Serialize};
 
 use super::auto;
 use crate::examination::Examination;
 use crate::method::{Context, MadeModel, MethodRecipe, Prepared};
-use crate::parts::{DataRecipe, LoadedData, NetworkRecipe, TeacherRecipe};
+use crate::parts::{DataRecipe, LoadedData, NetworkRecipe, NewNetwork, TeacherRecipe};
 
 /// A recipe of `kd distill`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,6 +33,9 @@ pub struct DistillRecipe {
     /// The teachers.
     #[serde(default)]
     pub teachers: Vec<TeacherRecipe>,
+    /// Where what the teachers say is kept, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CacheConfig>,
     /// The losses.
     pub losses: Vec<LossConfig>,
     /// How to train the student.
@@ -75,16 +78,7 @@ impl MethodRecipe for DistillRecipe {
         let made = at.network(&mut self.student, &data, self.seed)?;
         let mut examination = Examination::new(&made, &facts)?;
         let teachers = examination.teachers(&self.teachers, &facts, at.device())?;
-        let offline = Offline::new(
-            &made.network,
-            made.config.normalisation.clone(),
-            seen(&self.data, data),
-            self.train.clone(),
-            at.device(),
-        )
-        .with_teachers(teachers, self.ensemble)
-        .with_losses(self.losses.clone())
-        .with_seed(self.seed);
+        let offline = self.method_on(&made, data, teachers, at);
         examination.diagnose(&offline, &facts, self.seed)?;
         Ok(examination)
     }
@@ -98,7 +92,26 @@ impl DistillRecipe {
         let data = at.data(&self.data)?;
         let made = at.network(&mut self.student, &data, self.seed)?;
         let teachers = at.teachers(&self.teachers, &data.facts)?;
-        let offline = Offline::new(
+        let mut offline = self.method_on(&made, data, teachers, at);
+        if let Some(cache) = &mut self.cache {
+            cache.make_absolute()?;
+            offline = offline.with_cache(cache.clone());
+        }
+        offline.check()?;
+        for teacher in &mut self.teachers {
+            teacher.make_absolute()?;
+        }
+        Ok((offline, made.config))
+    }
+
+    fn method_on(
+        &self,
+        made: &NewNetwork,
+        data: LoadedData,
+        teachers: Vec<Box<dyn Teacher>>,
+        at: &Context,
+    ) -> Offline<Network> {
+        Offline::new(
             &made.network,
             made.config.normalisation.clone(),
             seen(&self.data, data),
@@ -107,12 +120,8 @@ impl DistillRecipe {
         )
         .with_teachers(teachers, self.ensemble)
         .with_losses(self.losses.clone())
-        .with_seed(self.seed);
-        offline.check()?;
-        for teacher in &mut self.teachers {
-            teacher.make_absolute()?;
-        }
-        Ok((offline, made.config))
+        .with_seed(self.seed)
+        .with_bank_seed(self.data.bank_seed)
     }
 }
 

@@ -101,5 +101,6 @@ impl TrainRecipe {
             label_smoothing: self.label_smoothing,
         }])
         .with_seed(self.seed)
+        .with_bank_seed(self.data.bank_seed)
     }
 }

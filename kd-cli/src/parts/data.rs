@@ -48,6 +48,9 @@ pub struct DataRecipe {
     /// Seed of `fraction`, `per_class` and `held_out`, apart from the seed of the run so that all runs see the same samples.
     #[serde(default)]
     pub subset_seed: u64,
+    /// Seed of the views of a bank, apart from the seed of the run so that all runs see the same bank.
+    #[serde(default)]
+    pub bank_seed: u64,
     /// Views of each sample: 1, the size of a bank, or "unlimited".
     #[serde(default)]
     pub views: ViewPolicy,

@@ -6,21 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use burn::tensor::TensorData;
 
 use super::{Cache, CacheDescription, CacheWriter};
-use crate::{Batch, Error, Loader, Result};
-
-/// What building or checking a cache tells whoever watches it; each method does nothing by default.
-pub trait CacheObserver {
-    /// A cache is built at `path`, of `bytes` in all; `done` of its `rows` were there already.
-    fn begun(&mut self, _path: &Path, _bytes: u64, _done: u64, _rows: u64) {}
-
-    /// `done` of `rows` are written.
-    fn built(&mut self, _done: u64, _rows: u64) {}
-
-    /// `done` of `rows` have been read and found whole.
-    fn verified(&mut self, _done: u64, _rows: u64) {}
-}
-
-impl CacheObserver for () {}
+use crate::{Batch, Error, Loader, Observer, Result};
 
 /// Builds the cache that `description` describes at `path`, going on with what was begun there before; if there is a cache, it is
 /// opened.
@@ -41,7 +27,7 @@ pub fn build_cache(
     loader: &Loader,
     batch_size: usize,
     mut answer: impl FnMut(&Batch) -> Result<Vec<TensorData>>,
-    observer: &mut dyn CacheObserver,
+    observer: &mut dyn Observer,
     stop: &AtomicBool,
 ) -> Result<Cache> {
     if path.exists() {
@@ -49,7 +35,7 @@ pub fn build_cache(
     }
     let bytes = description.file_bytes()?;
     let mut writer = CacheWriter::open(path, description, &mut (), stop)?;
-    observer.begun(path, bytes, writer.done(), writer.rows());
+    observer.cache_begun(path, bytes, writer.done(), writer.rows());
     let ids = loader.subset().ids();
     let samples = ids.len() as u64;
     while writer.done() < writer.rows() {
@@ -65,7 +51,7 @@ pub fn build_cache(
         let last = (first + batch_size.max(1)).min(ids.len());
         let batch = loader.view(view, &ids[first..last])?;
         writer.append(&answer(&batch)?)?;
-        observer.built(writer.done(), writer.rows());
+        observer.cache_built(writer.done(), writer.rows());
     }
     writer.finish(observer, stop)
 }

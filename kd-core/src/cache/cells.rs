@@ -1,9 +1,13 @@
 //! The rows: where each cell is, how its numbers are kept, and its checksum.
 
+use std::fs::File;
+use std::path::Path;
+
 use burn::tensor::f16;
 
 use super::header::{Seal, crc};
 use super::{CacheDescription, CacheDtype};
+use crate::{Error, Result};
 
 /// Bytes of a checksum.
 pub(super) const CRC_BYTES: usize = 4;
@@ -90,6 +94,13 @@ impl Cells {
     /// The length of a complete file.
     pub(super) fn file_bytes(&self) -> u64 {
         self.row_at(self.rows)
+    }
+
+    /// Rows that a file has room for by its length.
+    pub(super) fn rows_there(&self, file: &File, path: &Path) -> Result<u64> {
+        let length = file.metadata().map_err(Error::io("read", path))?.len();
+        let rows = length.saturating_sub(self.row_at(0)) / self.row_bytes as u64;
+        Ok(rows.min(self.rows))
     }
 
     /// Appends a cell to `bytes`; gives the first number that cannot be kept.

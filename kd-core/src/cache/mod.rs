@@ -35,7 +35,7 @@ mod read;
 mod reader;
 mod write;
 
-pub use build::{CacheObserver, build_cache};
+pub use build::build_cache;
 pub use description::{CacheDescription, CacheDtype, CacheField, CachedData};
 pub use read::Cache;
 pub use reader::CacheReader;

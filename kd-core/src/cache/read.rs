@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::cells::Cells;
 use super::file::{REMEDY, read_at};
-use super::{CacheDescription, CacheObserver, header};
-use crate::{Error, Result};
+use super::{CacheDescription, header};
+use crate::{Error, Observer, Result};
 
 /// Bytes that are read at once where rows follow each other.
 const BLOCK_BYTES: usize = 1 << 20;
@@ -97,6 +97,20 @@ impl Cache {
             .find_map(|path| Self::open_for(path, wanted).ok()))
     }
 
+    /// What a file holds or will hold, and how many rows of it there are, whether it is complete or still being built. The rows
+    /// are not checked.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cache::open`], but for the length.
+    pub fn inspect(path: &Path) -> Result<(CacheDescription, u64)> {
+        let file = File::open(path).map_err(Error::io("read", path))?;
+        let (description, seal) = header::read(&file, path)?;
+        let cells = Cells::new(&description, seal);
+        let rows = cells.rows_there(&file, path)?;
+        Ok((description, rows))
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
@@ -162,7 +176,7 @@ impl Cache {
     /// # Errors
     ///
     /// [`Error::BadFile`] that names the first damaged row, [`Error::CacheInterrupted`] if `stop` turns true.
-    pub fn verify(&self, observer: &mut dyn CacheObserver, stop: &AtomicBool) -> Result<()> {
+    pub fn verify(&self, observer: &mut dyn Observer, stop: &AtomicBool) -> Result<()> {
         match first_damaged(
             &self.file,
             &self.path,
@@ -198,7 +212,7 @@ pub(super) fn first_damaged(
     path: &Path,
     cells: &Cells,
     rows: u64,
-    observer: &mut dyn CacheObserver,
+    observer: &mut dyn Observer,
     stop: &AtomicBool,
 ) -> Result<Option<(u64, usize)>> {
     let row_bytes = cells.row_bytes();
@@ -222,7 +236,7 @@ pub(super) fn first_damaged(
             }
         }
         row += here;
-        observer.verified(row, rows);
+        observer.cache_verified(row, rows);
     }
     Ok(None)
 }

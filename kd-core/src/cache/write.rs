@@ -10,8 +10,8 @@ use burn::tensor::TensorData;
 
 use super::cells::Cells;
 use super::read::first_damaged;
-use super::{Cache, CacheDescription, CacheObserver, header};
-use crate::{Error, Result};
+use super::{Cache, CacheDescription, header};
+use crate::{Error, Observer, Result};
 
 /// Where a cache is while it is being built.
 pub fn partial_path(path: &Path) -> PathBuf {
@@ -47,7 +47,7 @@ impl CacheWriter {
     pub fn open(
         path: &Path,
         description: CacheDescription,
-        observer: &mut dyn CacheObserver,
+        observer: &mut dyn Observer,
         stop: &AtomicBool,
     ) -> Result<Self> {
         let partial = partial_path(path);
@@ -70,7 +70,7 @@ impl CacheWriter {
         })?;
         let (description, cells, done) = match begun(&file, &partial, &description)? {
             Some((found, cells)) => {
-                let there = there(&file, &partial, &cells)?;
+                let there = cells.rows_there(&file, &partial)?;
                 let damaged = first_damaged(&file, &partial, &cells, there, observer, stop)?;
                 (found, cells, damaged.map_or(there, |(row, _)| row))
             }
@@ -149,7 +149,7 @@ impl CacheWriter {
     ///
     /// [`Error::Input`] if rows are missing, [`Error::BadFile`] if one did not survive the way to the disk,
     /// [`Error::CacheInterrupted`], [`Error::Io`].
-    pub fn finish(self, observer: &mut dyn CacheObserver, stop: &AtomicBool) -> Result<Cache> {
+    pub fn finish(self, observer: &mut dyn Observer, stop: &AtomicBool) -> Result<Cache> {
         if self.done < self.rows() {
             return Err(Error::Input {
                 path: self.partial,
@@ -163,7 +163,17 @@ impl CacheWriter {
         self.file
             .sync_all()
             .map_err(Error::io("write", &self.partial))?;
-        Cache::open(&self.partial)?.verify(observer, stop)?;
+        // Through the same handle: on some systems a lock keeps out every other.
+        let rows = self.cells.rows();
+        let damaged = first_damaged(&self.file, &self.partial, &self.cells, rows, observer, stop)?;
+        if let Some((row, _)) = damaged {
+            return Err(Error::BadFile {
+                offset: self.cells.row_at(row),
+                path: self.partial,
+                problem: format!("row {row} did not come back from the disk as it was written"),
+                remedy: "look at the disk, and build again: it goes on from that row".into(),
+            });
+        }
         std::fs::rename(&self.partial, &self.path).map_err(Error::io("write", &self.path))?;
         #[cfg(unix)]
         {
@@ -268,11 +278,4 @@ fn begun(
             wanted,
         }),
     }
-}
-
-/// Whole rows in a file, by its length.
-fn there(file: &File, partial: &Path, cells: &Cells) -> Result<u64> {
-    let length = file.metadata().map_err(Error::io("read", partial))?.len();
-    let rows = length.saturating_sub(cells.row_at(0)) / cells.row_bytes() as u64;
-    Ok(rows.min(cells.rows()))
 }
