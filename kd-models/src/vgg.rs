@@ -6,7 +6,7 @@ use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::nn::{BatchNorm, Linear, Relu};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
-use kd_core::{Costs, Error, Result};
+use kd_core::{Costs, Error, Result, batch_norm};
 
 use crate::chain::{Chain, staged};
 use crate::initialise::{Scheme, initialise};
@@ -186,7 +186,7 @@ impl Layer {
     fn forward(&self, map: Tensor<4>) -> Tensor<4> {
         match self {
             Self::Conv(conv) => conv.forward(map),
-            Self::Norm(Some(norm)) => norm.forward(map),
+            Self::Norm(Some(norm)) => batch_norm(norm, map),
             Self::Norm(None) => map,
             Self::Relu(_) => relu(map),
         }

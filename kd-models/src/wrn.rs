@@ -6,7 +6,7 @@ use burn::nn::conv::Conv2d;
 use burn::nn::{BatchNorm, BatchNormConfig, Linear};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
-use kd_core::{Costs, Result};
+use kd_core::{Costs, Result, batch_norm};
 
 use crate::chain::{Chain, staged, stem_and_fields};
 use crate::initialise::{Scheme, initialise};
@@ -133,7 +133,7 @@ impl PreactivationBlock {
     }
 
     fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let active = relu(self.bn1.forward(input.clone()));
+        let active = relu(batch_norm(&self.bn1, input.clone()));
         let shortcut = match &self.convShortcut {
             Some(conv) => conv.forward(active.clone()),
             None => input,
@@ -179,7 +179,7 @@ impl Chain for WideResNet {
     }
 
     fn dense(&self, map: Tensor<4>) -> Tensor<2> {
-        average(relu(self.bn1.forward(map)))
+        average(relu(batch_norm(&self.bn1, map)))
     }
 
     fn last(&self) -> &Linear {
