@@ -46,7 +46,7 @@ pub(crate) enum Command {
     Check(CheckOptions),
     /// Go on with a run that was interrupted
     Resume {
-        /// The run folder
+        /// The run folder, or that of a campaign
         folder: PathBuf,
         #[command(flatten)]
         machine: MachineOptions,
@@ -58,7 +58,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         machine: MachineOptions,
     },
-    /// Compare methods over several seeds, as a campaign file says; may be stopped and taken up again
+    /// Compare methods over several seeds; may be stopped and taken up again at any time
     Bench(BenchOptions),
     /// One run of a campaign, in the process that `kd bench` starts for it
     #[command(hide = true)]

@@ -153,3 +153,37 @@ fn in_words(status: ExitStatus, said: &str) -> String {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(unix)]
+    fn the_end_of_a_process_is_put_into_words() {
+        use std::os::unix::process::ExitStatusExt;
+        let exit = |code: i32| ExitStatus::from_raw(code << 8);
+        let panic = "thread 'main' (7) panicked at src/a.rs:3:5:\nout of memory\nnote: run with\nerror: kd stopped\n";
+        for (status, said, expected) in [
+            (exit(4), "a remark\nerror: it diverged\n", "it diverged"),
+            (
+                exit(1),
+                panic,
+                "thread 'main' (7) panicked at src/a.rs:3:5: out of memory",
+            ),
+            (
+                exit(1),
+                "memory allocation of 8 bytes failed\n",
+                "memory allocation of 8 bytes failed",
+            ),
+            (exit(1), " \n", "it ended with exit status: 1"),
+            (
+                ExitStatus::from_raw(9),
+                "",
+                "its process was ended from outside (signal: 9 (SIGKILL)); where memory runs out, systems do that",
+            ),
+        ] {
+            assert_eq!(in_words(status, said), expected);
+        }
+    }
+}

@@ -42,7 +42,8 @@ pub(crate) fn curve(folder: &Path) -> Result<Vec<Point>> {
             path: path.clone(),
             offset,
             problem: error.to_string(),
-            remedy: "run the campaign again with `--rerun` after removing this run's folder".into(),
+            remedy: "remove the folder of this run and give the same `kd bench` command again"
+                .into(),
         })?;
         offset += line.len() as u64 + 1;
         if read.phase != phase {

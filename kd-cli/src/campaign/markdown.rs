@@ -215,8 +215,9 @@ fn best_note(results: &Results, row: &Row) -> Option<String> {
 fn explanation(results: &Results) -> String {
     let seeds: Vec<String> = results.seeds.iter().map(ToString::to_string).collect();
     let mut text = format!(
-        "\nMean ± sample standard deviation over the seeds {}, after the last epoch. What the best epochs reach is a footnote: \
-         they are chosen by what is reported, so that it is too good.",
+        "\nMean ± sample standard deviation over the seeds {}, after the last epoch; the bands of plots are one standard deviation. \
+         The footnotes give the best epoch of each run, which is chosen by the very numbers that are reported and so looks better \
+         than it is.",
         seeds.join(", ")
     );
     if results.baseline.is_some() {

@@ -246,11 +246,17 @@ fn one(campaign: &Campaign, out: &Path, known: &Known) -> Result<OneRun> {
             run.seconds = Some(outcome.seconds);
             run.peak_memory_bytes = outcome.peak_memory_bytes;
         }
-        State::Failed(failure) => run.problem = Some(failure.problem.clone()),
-        State::Stale(why) => run.problem = Some(why.clone()),
+        State::Failed(failure) => run.problem = Some(below(out, &failure.problem)),
+        State::Stale(why) => run.problem = Some(below(out, why)),
         State::Missing | State::Begun => {}
     }
     Ok(run)
+}
+
+/// A text whose paths into the campaign's folder begin there, as results are read on other machines, too.
+fn below(out: &Path, text: &str) -> String {
+    let folder = format!("{}{}", out.display(), std::path::MAIN_SEPARATOR);
+    text.replace(&folder, "")
 }
 
 /// A row for each method and value, in the order of the campaign file.

@@ -91,7 +91,7 @@ pub(crate) fn run(methods: &Methods, request: &Request, stop: &AtomicBool) -> Re
     if request.dry_run {
         return session.list();
     }
-    let _place = Place::take(&out, &request.mark()?)?;
+    let _place = Place::take(&request.out, &request.mark()?)?;
     session.go()
 }
 
@@ -220,7 +220,9 @@ impl Session<'_> {
             }
             match (&known.state, self.request.rerun) {
                 (State::Stale(_) | State::Failed(_), true) => {
-                    state::remove(&self.out.join(&known.cell.folder))?;
+                    let folder = self.out.join(&known.cell.folder);
+                    self.wait_for(&folder)?;
+                    state::remove(&folder)?;
                     self.known(list, index).state = State::Missing;
                 }
                 (State::Stale(why), false) => stale.push(format!("{}: {why}", known.cell.title)),

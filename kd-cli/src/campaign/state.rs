@@ -104,7 +104,7 @@ fn note_of(folder: &Path) -> PathBuf {
 ///
 /// # Errors
 ///
-/// If a file of the run cannot be read, or the plan cannot be made.
+/// If the note of a failure cannot be read, or the plan cannot be made.
 pub(crate) fn state(
     methods: &Methods,
     plans: &mut Plans<'_>,
@@ -115,11 +115,12 @@ pub(crate) fn state(
     let folder = out.join(&cell.folder);
     let note = note_of(&folder);
     if folder.join("recipe.toml").is_file() {
-        let recipe = match recipe_of(methods, &folder) {
-            Ok(recipe) => recipe,
-            Err(error) => return Ok(State::Stale(error.to_string())),
-        };
-        let made_from = inputs(&folder)?;
+        // What cannot be read is made again like what was made from something else.
+        let (recipe, made_from) =
+            match recipe_of(methods, &folder).and_then(|recipe| Ok((recipe, inputs(&folder)?))) {
+                Ok(read) => read,
+                Err(error) => return Ok(State::Stale(error.to_string())),
+            };
         if !plan.differences(&recipe, &made_from).is_empty() {
             // A method may draw more from the seed than the plan of another seed tells.
             *plan = plans.made_anew(cell)?;
@@ -128,8 +129,10 @@ pub(crate) fn state(
         if !differences.is_empty() {
             return Ok(State::Stale(differences.join("; ")));
         }
-        if let Some(outcome) = outcome(&folder)? {
-            return Ok(State::Done(Box::new(outcome)));
+        match outcome(&folder) {
+            Ok(Some(outcome)) => return Ok(State::Done(Box::new(outcome))),
+            Ok(None) => {}
+            Err(error) => return Ok(State::Stale(error.to_string())),
         }
     }
     if note.is_file() {

@@ -162,6 +162,11 @@ impl Running {
         }
     }
 
+    /// The number of the process.
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     /// SIGKILL, or what the system has in its place.
     pub fn kill(mut self) -> Finished {
         self.0.kill().unwrap();
