@@ -167,6 +167,11 @@ impl Running {
         self.0.id()
     }
 
+    /// Whether it has not ended yet.
+    pub fn is_running(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_none()
+    }
+
     /// SIGKILL, or what the system has in its place.
     pub fn kill(mut self) -> Finished {
         self.0.kill().unwrap();
