@@ -4,7 +4,7 @@ mod names;
 
 use burn::tensor::{Device, Tensor};
 use burn_onnx::export::{AxisSpec, ExportError, InputSpec, OnnxExporter};
-use kd_core::{Error, Normalisation, Result, StagedNetwork};
+use kd_core::{Error, Normalisation, Result, StagedNetwork, detached_copy};
 use kd_models::{ModelConfig, Network};
 
 /// The graph of `network` from `images` `[batch, channels, height, width]` to `logits` `[batch, classes]`.
@@ -34,6 +34,12 @@ pub(crate) fn export(
     if let Some(normalisation) = normalisation {
         normalisation.apply(images(1))?;
     }
+    // A plain clone shares the running statistics of its norms, which the exporter would leave on its own device. Slices and
+    // new zeros can only be written for one size of batch.
+    let network = &match detached_copy(network) {
+        Network::HeResNet(network) => Network::HeResNet(network.with_explicit_shortcuts()),
+        other => other,
+    };
     let exporter = OnnxExporter::new();
     let graph = match batch {
         Some(batch) => exporter.export(network, images(batch), forward),

@@ -179,6 +179,33 @@ impl Block {
     }
 }
 
+impl Block {
+    /// The same function with a shortcut that has no parameters written as a 1x1 convolution whose weights are 1 and 0.
+    pub(crate) fn with_explicit_shortcut(self) -> Self {
+        match self {
+            Self::Basic(mut block) if block.downsample.is_none() && block.shortcut.is_none() => {
+                let [width, channels, _, _] = block.conv1.weight.dims();
+                let stride = block.conv1.stride[0];
+                if stride != 1 || channels != width {
+                    let device = block.conv1.weight.device();
+                    let mut thinning = conv([channels, width], 1, stride, &device);
+                    let eye = Tensor::<2>::eye(channels, &device);
+                    let new = width.saturating_sub(channels);
+                    let zeros = |count: usize| Tensor::zeros([count, channels], &device);
+                    let rows = Tensor::cat(vec![zeros(new / 2), eye, zeros(new - new / 2)], 0);
+                    // [channels_out, channels_in, 1, 1]
+                    thinning.weight = thinning
+                        .weight
+                        .map(|_| rows.reshape([width, channels, 1, 1]));
+                    block.downsample = Some((thinning, None));
+                }
+                Self::Basic(block)
+            }
+            other => other,
+        }
+    }
+}
+
 impl BasicBlock {
     fn forward(&self, input: Tensor<4>) -> Tensor<4> {
         let hidden = relu(normed(&self.conv1, self.bn1.as_ref(), input.clone()));

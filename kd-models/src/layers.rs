@@ -71,7 +71,8 @@ pub(crate) fn fold(conv: &mut Conv2d, norm: &mut Option<BatchNorm>) {
 pub(crate) fn average(map: Tensor<4>) -> Tensor<2> {
     let [batch_size, channels, height, width] = map.dims();
     map.reshape([batch_size, channels, height * width])
-        .mean_dim(2)
+        .sum_dim(2)
+        .div_scalar((height * width) as f64)
         .reshape([batch_size, channels])
 }
 

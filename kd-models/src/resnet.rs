@@ -117,6 +117,20 @@ impl HeResNet {
         })
     }
 
+    /// The same function with its shortcuts, which have no parameters, written as 1x1 convolutions whose weights are 1 and 0.
+    ///
+    /// Formats such as ONNX need no operation for them then. Its names are no longer those of PyTorch's network.
+    #[must_use]
+    pub fn with_explicit_shortcuts(mut self) -> Self {
+        for group in [&mut self.layer1, &mut self.layer2, &mut self.layer3] {
+            *group = std::mem::take(group)
+                .into_iter()
+                .map(Block::with_explicit_shortcut)
+                .collect();
+        }
+        self
+    }
+
     fn body(&self) -> Body<'_> {
         Body {
             conv1: &self.conv1,
