@@ -89,20 +89,27 @@ impl Examination {
             "{} on {} ({}, {} classes)",
             spec.name, data.name, data.shape, data.classes
         );
-        Ok(Self {
+        let networks = vec![examined(
+            "student",
+            &student.network,
+            &spec.name,
+            data,
+            true,
+        )?];
+        let mut examination = Self {
             title,
-            networks: vec![examined(
-                "student",
-                &student.network,
-                &spec.name,
-                data,
-                true,
-            )?],
+            networks,
             weights: Vec::new(),
             findings: Vec::new(),
             diagnosis: None,
             known: Vec::new(),
-        })
+        };
+        if let Some((_, report)) = &student.weights {
+            let from = PathBuf::from(&report.origin);
+            let fits = examination.matched("student", &from, report.clone());
+            examination.findings.push(fits);
+        }
+        Ok(examination)
     }
 
     /// Reads the teachers. One that cannot be read or does not fit is a finding, and a stand-in takes its place.

@@ -2,7 +2,9 @@
 
 use kd_core::{Result, Training};
 use kd_models::{ModelConfig, Network};
-use kd_offline::{CacheConfig, Ensemble, LossConfig, Offline, OfflineData, RESULT_PHASE, Teacher};
+use kd_offline::{
+    CacheConfig, Ensemble, Finding, LossConfig, Offline, OfflineData, RESULT_PHASE, Teacher, Topic,
+};
 use serde::{Deserialize, Serialize};
 
 use super::auto;
@@ -80,6 +82,11 @@ impl MethodRecipe for DistillRecipe {
         let teachers = examination.teachers(&self.teachers, &facts, at.device())?;
         let offline = self.method_on(&made, data, teachers, at);
         examination.diagnose(&offline, &facts, self.seed)?;
+        if self.cache.is_some() {
+            let text = "the teachers will answer from a cache; here they were asked themselves, so that the steps of the run are \
+                        quicker than the estimate";
+            examination.findings.push(Finding::note(Topic::Costs, text));
+        }
         Ok(examination)
     }
 }

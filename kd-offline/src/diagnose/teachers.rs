@@ -99,6 +99,7 @@ pub(super) fn measure(
     }
     let mut better: Vec<(usize, Vec<Answer>)> = Vec::new();
     let mut calmer: Option<usize> = None;
+    let guess = (facts.classes.unwrap_or(1) as f64).ln();
     for (with, other) in alternatives(facts.normalisation.as_ref(), constants) {
         let (Some(through), Some((first, rest))) = (&facts.normalisation, samples.split_first())
         else {
@@ -115,9 +116,13 @@ pub(super) fn measure(
         let of_data = other == *constants;
         facts.trials.push(trial(with, Some(other), &answers));
         let by = ahead(&answers, &own);
-        if is_clear(by) {
+        let calmer_here = by > -ABOUT_AS_WELL && is_clear(lower(&answers, &own));
+        // Who is wrong by more nats than a guess over all classes is no teacher, whatever its largest logit.
+        let senseless =
+            facts.trials[0].cross_entropy > guess && facts.trials[place].cross_entropy < guess;
+        if is_clear(by) || (calmer_here && senseless) {
             better.push((place, answers));
-        } else if of_data && by > -ABOUT_AS_WELL && is_clear(lower(&answers, &own)) {
+        } else if of_data && calmer_here {
             calmer = Some(place);
         }
     }
@@ -162,11 +167,13 @@ fn judge(
     if let Some(best) = best.map(|place| &facts.trials[place]) {
         let text = format!(
             "{name} seems to be fed with the wrong normalisation: with {} ({}) it classifies {} of {count} held-out samples \
-             correctly, with its own ({}) {accuracy}; set its `normalisation` to {}",
+             correctly (cross-entropy {:.2} nats), with its own ({}) {accuracy} ({:.2} nats); set its `normalisation` to {}",
             best.with,
             constants(best.normalisation.as_ref()),
             percent(best.accuracy()),
+            best.cross_entropy,
             constants(own.normalisation.as_ref()),
+            own.cross_entropy,
             values(best.normalisation.as_ref()),
         );
         return Finding::warning(Topic::Normalisation, text);
