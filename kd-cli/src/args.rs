@@ -77,8 +77,6 @@ pub(crate) enum Command {
         /// The length of the shorter side of such an image before the centre is cut out
         #[arg(long, value_name = "PIXELS")]
         resize: Option<usize>,
-        #[command(flatten)]
-        weights: WeightOptions,
         /// Which part of the data set
         #[arg(long, default_value = "test", value_parser = split)]
         split: Split,
@@ -87,6 +85,8 @@ pub(crate) enum Command {
         batch_size: usize,
         #[command(flatten)]
         machine: MachineOptions,
+        #[command(flatten)]
+        weights: WeightOptions,
     },
     /// Make a model folder of a weight file
     Import(ImportOptions),
@@ -319,11 +319,11 @@ pub(crate) struct ImportOptions {
     /// The number of classes; by default that of the file's last layer
     #[arg(long, value_name = "N")]
     pub(crate) classes: Option<usize>,
-    #[command(flatten)]
-    pub(crate) weights: WeightOptions,
     /// Print one JSON object as the last line
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) weights: WeightOptions,
 }
 
 /// What `kd export` takes.

@@ -293,7 +293,7 @@ fn what_does_not_fit_is_named_with_the_nearest_name() {
     );
     assert_eq!(
         report.to_string().lines().next(),
-        Some("34 tensors matched, 3 missing, 3 unused, 0 of another shape")
+        Some("tensors: 34 matched, 3 missing, 3 unused, 0 of another shape")
     );
 }
 
@@ -342,7 +342,7 @@ fn the_number_of_classes_is_found_and_a_wrong_one_is_said() {
         .unwrap_err()
         .to_string();
     assert!(
-        error.contains("the first layer of the file takes 3 channels, the network 1"),
+        error.contains("the first layer of the file has 3 channels, the network 1"),
         "{error}"
     );
 }

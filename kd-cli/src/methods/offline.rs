@@ -99,6 +99,7 @@ impl DistillRecipe {
         let data = at.data(&self.data)?;
         let made = at.network(&mut self.student, &data, self.seed)?;
         let teachers = at.teachers(&self.teachers, &data.facts)?;
+        let facts = data.facts.clone();
         let mut offline = self.method_on(&made, data, teachers, at);
         if let Some(cache) = &mut self.cache {
             cache.make_absolute()?;
@@ -106,7 +107,7 @@ impl DistillRecipe {
         }
         offline.check()?;
         for teacher in &mut self.teachers {
-            teacher.make_absolute()?;
+            teacher.settle(&facts)?;
         }
         Ok((offline, made.config))
     }

@@ -146,6 +146,18 @@ impl TeacherRecipe {
         }
     }
 
+    /// Writes into the recipe what was left to the data, and makes its paths absolute.
+    ///
+    /// # Errors
+    ///
+    /// As [`TeacherRecipe::make_absolute`].
+    pub fn settle(&mut self, data: &DataFacts) -> Result<()> {
+        if self.weights.is_some() && self.normalisation.is_none() {
+            self.normalisation = Some(data.normalisation.clone());
+        }
+        self.make_absolute()
+    }
+
     /// Makes its paths absolute, so that the recipe can be run again from elsewhere.
     ///
     /// # Errors

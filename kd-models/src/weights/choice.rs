@@ -93,7 +93,8 @@ pub(super) fn choose(
             let known = found.iter().map(|(name, _)| name.as_str());
             Error::unknown_name("key of a state dictionary", key, known)
         })?,
-        (None, [only]) => only,
+        // One dictionary may go by several names.
+        (None, [first, rest @ ..]) if rest.iter().all(|(_, dict)| *dict == first.1) => first,
         (None, several) => {
             let listed: Vec<String> = several
                 .iter()
@@ -102,7 +103,7 @@ pub(super) fn choose(
             return Err(Error::Input {
                 path: path.to_owned(),
                 problem: format!(
-                    "holds more than one state dictionary: {}; say which with `--key`, in a recipe with `key`",
+                    "holds more than one state dictionary: {}; say which with `--key`, in a recipe with `weights_key`",
                     listed.join(", ")
                 ),
             });
@@ -136,7 +137,7 @@ fn candidates(
     depth: usize,
     found: &mut Vec<(String, Value)>,
 ) {
-    if count(heap, value) > 0 && !found.iter().any(|(_, known)| *known == value) {
+    if count(heap, value) > 0 {
         found.push((name.to_owned(), value));
     }
     // A file of ten thousand keys is none that a person can choose from.

@@ -97,7 +97,8 @@ impl Weights {
         let mut report = self.compare_tensors(&own);
         if !report.is_exact() {
             let device = network.devices().into_iter().next().unwrap_or_default();
-            report.remarks.extend(self.explain(spec, &device.inner()));
+            let reasons = self.explain(spec, &device.inner());
+            report.remarks.splice(0..0, reasons);
         }
         let network = self.import_as(network, &mut own, fit, &report)?;
         Ok((network, report))
@@ -136,7 +137,7 @@ impl Weights {
             }
             if found.input[0] != spec.input[0] {
                 reasons.push(format!(
-                    "the first layer of the file takes {} channels, the network {}",
+                    "the first layer of the file has {} channels, the network {}",
                     found.input[0], spec.input[0]
                 ));
             }

@@ -179,7 +179,7 @@ impl fmt::Display for LoadReport {
         );
         write!(
             f,
-            "{matched} tensors matched, {missing} missing, {unused} unused, {unequal} of another shape"
+            "tensors: {matched} matched, {missing} missing, {unused} unused, {unequal} of another shape"
         )?;
         for (what, names) in [("missing", &self.missing), ("unused", &self.unused)] {
             if !names.is_empty() {
