@@ -127,14 +127,14 @@ fn ends(values: &[f64]) -> [f64; 2] {
     [low, high]
 }
 
-/// The least of 1, 2, 5, 10, 20, ... (and their tenths, ...) that is not below `raw`.
+/// Of 1, 2, 5, 10, 20, ... (and their tenths, ...) the one next to `raw` by factor.
 fn round_step(raw: f64) -> f64 {
     let magnitude = 10_f64.powf(raw.log10().floor());
     let digit = raw / magnitude;
-    let round = [1.0, 2.0, 5.0]
-        .into_iter()
-        .find(|&round| digit <= round * (1.0 + 1e-9));
-    magnitude * round.unwrap_or(10.0)
+    // The middles between them are the roots of 2, 10 and 50.
+    let round = [(1.0, 2.0), (2.0, 10.0), (5.0, 50.0)];
+    let round = round.into_iter().find(|(_, end)| digit * digit < *end);
+    magnitude * round.map_or(10.0, |(round, _)| round)
 }
 
 #[expect(
@@ -222,7 +222,10 @@ mod tests {
         let axis = Axis::new(Scale::Linear, &[1.0, 30.0], 0.0, 6);
         assert_eq!(labels(&axis), ["5", "10", "15", "20", "25", "30"]);
         let axis = Axis::new(Scale::Linear, &[84.11, 84.63], 0.05, 5);
-        assert_eq!(labels(&axis), ["84.2", "84.4", "84.6"]);
+        assert_eq!(
+            labels(&axis),
+            ["84.1", "84.2", "84.3", "84.4", "84.5", "84.6"]
+        );
         let axis = Axis::new(Scale::Linear, &[-3e8, 2e8], 0.0, 5);
         assert_eq!(labels(&axis), ["-3e8", "-2e8", "-1e8", "0", "1e8", "2e8"]);
     }
