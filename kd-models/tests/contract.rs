@@ -254,14 +254,7 @@ fn layer_paths_of_the_costs_are_paths_of_tensors() {
 
 #[test]
 fn a_network_that_is_built_to_be_trained_has_gradients_everywhere() {
-    for name in [
-        "resnet8x4",
-        "wrn-16-2",
-        "shufflenetv1",
-        "shufflenetv2",
-        "mobilenetv2-half",
-        "vgg8",
-    ] {
+    for name in ["resnet8", "wrn-16-1", "shufflenetv1", "mobilenetv2-half"] {
         has_gradients_everywhere(name);
     }
 }
