@@ -69,7 +69,9 @@ impl CacheConfig {
     ///
     /// [`Error::Io`] if there is no working folder.
     pub fn make_absolute(&mut self) -> Result<()> {
-        self.dir = self.folder();
+        if self.file.is_none() {
+            self.dir = self.folder();
+        }
         for path in [&mut self.dir, &mut self.file].into_iter().flatten() {
             *path = std::path::absolute(&*path).map_err(Error::io("read", &*path))?;
         }
