@@ -50,13 +50,7 @@ impl Plan {
             let mut flat = BTreeMap::new();
             let table = text.parse::<Table>().unwrap_or_default();
             flatten("", &Value::Table(table), &mut flat);
-            // A teacher counts by its weights, wherever they lie.
-            flat.retain(|path, _| {
-                let inside = path.strip_prefix("teachers.");
-                inside
-                    .and_then(|path| path.split_once('.'))
-                    .is_none_or(|(_, key)| key != "model")
-            });
+            flat.retain(|path, _| !is_place(path));
             flat
         };
         let (old, new) = (settings(recipe), settings(&self.recipe));
@@ -74,6 +68,16 @@ impl Plan {
         differences.extend(inputs);
         differences
     }
+}
+
+/// Whether a setting says where something lies. A teacher counts by its weights, and a cache by nothing: the run is the same
+/// without it.
+fn is_place(path: &str) -> bool {
+    let of_teacher = path
+        .strip_prefix("teachers.")
+        .and_then(|path| path.split_once('.'));
+    let of_teacher = of_teacher.is_some_and(|(_, key)| matches!(key, "model" | "weights"));
+    of_teacher || matches!(path, "cache.dir" | "cache.file")
 }
 
 /// The keys whose values differ.
@@ -275,9 +279,10 @@ mod tests {
     }
 
     #[test]
-    fn a_teacher_may_have_been_moved() {
-        let moved = plan(&RECIPE.replace("/a", "/b"));
-        assert_eq!(moved.differences(RECIPE, &moved.inputs), [""; 0]);
+    fn teachers_and_caches_may_have_been_moved() {
+        let recipe = format!("{RECIPE}[cache]\ndir = \"/c\"\n");
+        let moved = plan(&recipe.replace("/a", "/b").replace("/c", "/d"));
+        assert_eq!(moved.differences(&recipe, &moved.inputs), [""; 0]);
     }
 
     #[test]
