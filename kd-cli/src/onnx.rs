@@ -41,24 +41,23 @@ pub(crate) fn export(
         other => other,
     };
     let exporter = OnnxExporter::new();
-    let graph = match batch {
-        Some(batch) => exporter.export(network, images(batch), forward),
-        None => {
-            let axes = [
-                AxisSpec::dynamic("batch"),
-                AxisSpec::Static,
-                AxisSpec::Static,
-                AxisSpec::Static,
-            ];
-            // Two traces tell the size of the batch from the numbers that stay the same.
-            exporter.export_dynamic(
-                network,
-                images(2),
-                images(3),
-                &[InputSpec::new(axes)],
-                forward,
-            )
-        }
+    let graph = if let Some(batch) = batch {
+        exporter.export(network, images(batch), forward)
+    } else {
+        let axes = [
+            AxisSpec::dynamic("batch"),
+            AxisSpec::Static,
+            AxisSpec::Static,
+            AxisSpec::Static,
+        ];
+        // Two traces tell the size of the batch from the numbers that stay the same.
+        exporter.export_dynamic(
+            network,
+            images(2),
+            images(3),
+            &[InputSpec::new(axes)],
+            forward,
+        )
     };
     let graph = graph.map_err(|error| in_words(&config.network.name, batch, &error))?;
     names::rename(graph.as_bytes(), "images", "logits").ok_or_else(|| {

@@ -72,7 +72,7 @@ fn training_gives_the_values_and_gradients_of_burns_batch_norm() {
     ] {
         let norm = norm(shape[1], &Device::flex().autodiff());
         let ours = seen(&norm, shape, mean, batch_norm);
-        let theirs = seen(&norm, shape, mean, |norm, x| norm.forward(x));
+        let theirs = seen(&norm, shape, mean, BatchNorm::forward);
         for (part, (ours, theirs)) in ours.iter().zip(&theirs).enumerate() {
             let size = theirs.iter().fold(1e-2_f32, |size, x| size.max(x.abs()));
             for (a, b) in ours.iter().zip(theirs) {

@@ -138,15 +138,14 @@ impl<'a> Wanted<'a> {
         observer: &mut dyn Observer,
         stop: &AtomicBool,
     ) -> Result<CachedAnswers> {
-        let path = match &config.file {
-            Some(file) => file.clone(),
-            None => {
-                let folder = config.folder().unwrap_or_default();
-                if let Some(cache) = Cache::find(&folder, &self.description)? {
-                    return self.read(cache);
-                }
-                folder.join(self.description.file_name()?)
+        let path = if let Some(file) = &config.file {
+            file.clone()
+        } else {
+            let folder = config.folder().unwrap_or_default();
+            if let Some(cache) = Cache::find(&folder, &self.description)? {
+                return self.read(cache);
             }
+            folder.join(self.description.file_name()?)
         };
         self.read(self.build(&path, observer, stop)?)
     }

@@ -143,19 +143,18 @@ impl<S: ImageClassifier> Offline<S> {
             let hash = self.teachers[index].hash();
             let train = self.wanted(&made, index, &hash, config.dtype)?;
             let train = train.open(config, observer, stop)?;
-            let held_out = match config.file {
-                Some(_) => None,
-                None => {
-                    let none = Taps::new();
-                    let wanted = Wanted::new(
-                        (self.teachers[index].as_ref(), &hash),
-                        (&none, &made.answers[index]),
-                        &made.held_out,
-                        self.training.batch_size,
-                        config.dtype,
-                    )?;
-                    Some(wanted.open(config, observer, stop)?)
-                }
+            let held_out = if config.file.is_some() {
+                None
+            } else {
+                let none = Taps::new();
+                let wanted = Wanted::new(
+                    (self.teachers[index].as_ref(), &hash),
+                    (&none, &made.answers[index]),
+                    &made.held_out,
+                    self.training.batch_size,
+                    config.dtype,
+                )?;
+                Some(wanted.open(config, observer, stop)?)
             };
             caches.push(TeacherCaches { train, held_out });
         }

@@ -12,7 +12,7 @@ use kd_core::{
 use crate::cached::TeacherCaches;
 use crate::teacher::average;
 use crate::terms::Terms;
-use crate::{Answer, Ensemble, Taps, Teacher};
+use crate::{Answer, Ensemble, Teacher};
 
 /// The name of the one phase of offline distillation; its result is the student.
 pub const RESULT_PHASE: &str = "distill";
@@ -41,36 +41,29 @@ impl<S: ImageClassifier> Distill<'_, S> {
     /// What the teachers say of a batch of the training data.
     pub(crate) fn ask(&self, batch: &Batch) -> Result<Vec<Answer>> {
         let device = batch.pixels.device();
-        let ask = |(index, (teacher, taps)): (usize, (&Box<dyn Teacher>, &Taps))| match self
-            .caches
-            .get(index)
-        {
-            Some(caches) => caches.train.answer(batch, &device),
-            None => teacher.answer(batch.pixels.clone(), taps),
-        };
-        self.teachers
-            .iter()
-            .zip(&self.terms.asked)
-            .enumerate()
-            .map(ask)
+        let teachers = self.teachers.iter().zip(&self.terms.asked).enumerate();
+        teachers
+            .map(|(index, (teacher, taps))| match self.caches.get(index) {
+                Some(caches) => caches.train.answer(batch, &device),
+                None => teacher.answer(batch.pixels.clone(), taps),
+            })
             .collect()
     }
 
     /// The logits of the teachers for a batch of the held-out data.
     fn ask_logits(&self, batch: &Batch) -> Result<Vec<Tensor<2>>> {
         let device = batch.pixels.device();
-        let ask = |(index, teacher): (usize, &Box<dyn Teacher>)| {
-            let answer = match self
-                .caches
-                .get(index)
-                .and_then(|caches| caches.held_out.as_ref())
-            {
-                Some(cache) => cache.answer(batch, &device),
-                None => teacher.answer(batch.pixels.clone(), &[]),
-            };
-            Ok(answer?.logits)
-        };
-        self.teachers.iter().enumerate().map(ask).collect()
+        let teachers = self.teachers.iter().enumerate();
+        teachers
+            .map(|(index, teacher)| {
+                let caches = self.caches.get(index);
+                let answer = match caches.and_then(|caches| caches.held_out.as_ref()) {
+                    Some(cache) => cache.answer(batch, &device),
+                    None => teacher.answer(batch.pixels.clone(), &[]),
+                };
+                Ok(answer?.logits)
+            })
+            .collect()
     }
 
     /// The teachers' averaged logits for the held-out data, `[samples, num_classes]` row by row.
@@ -105,7 +98,7 @@ impl<S: ImageClassifier> Phase for Distill<'_, S> {
 
         let mut total = Tensor::zeros([1], &self.device);
         let mut report: LossTerms = Vec::with_capacity(values.len() + 1);
-        for (term, value) in self.terms.terms.iter().zip(values) {
+        for (term, value) in self.terms.list.iter().zip(values) {
             report.push((term.name.clone(), value.clone().inner()));
             total = total + value.mul_scalar(term.weight);
         }

@@ -42,7 +42,7 @@ enum Kind {
 /// The terms and the regressors that are trained beside the student.
 #[derive(Debug)]
 pub(crate) struct Terms {
-    pub(crate) terms: Vec<Term>,
+    pub(crate) list: Vec<Term>,
     pub(crate) regressors: Vec<Regressor>,
     /// What each teacher is asked for.
     pub(crate) asked: Vec<Taps>,
@@ -59,7 +59,7 @@ impl Terms {
         device: &Device,
     ) -> Result<Self> {
         let mut bound = Self {
-            terms: Vec::new(),
+            list: Vec::new(),
             regressors: Vec::new(),
             asked: vec![Taps::new(); teachers.len()],
         };
@@ -126,8 +126,8 @@ impl Terms {
                     }
                 }
             };
-            let name = unique(loss.name(), &bound.terms);
-            bound.terms.push(Term {
+            let name = unique(loss.name(), &bound.list);
+            bound.list.push(Term {
                 name,
                 weight: loss.weight(),
                 kind,
@@ -143,7 +143,7 @@ impl Terms {
         teachers: &[Answer],
         targets: &Tensor<1, Int>,
     ) -> Result<()> {
-        for (index, term) in self.terms.iter().enumerate() {
+        for (index, term) in self.list.iter().enumerate() {
             self.value(&term.kind, student, teachers, targets)
                 .map_err(|error| {
                     let problem = format!("cannot be computed: {error}");
@@ -160,7 +160,7 @@ impl Terms {
         teachers: &[Answer],
         targets: &Tensor<1, Int>,
     ) -> Result<Vec<Tensor<1>>> {
-        self.terms
+        self.list
             .iter()
             .map(|term| {
                 self.value(&term.kind, student, teachers, targets)

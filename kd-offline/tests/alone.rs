@@ -1,5 +1,4 @@
 //! What a teacher says of a sample is a function of that sample alone, to the last bit, whatever batch it stands in.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod support;
 

@@ -35,15 +35,15 @@ pub(super) fn rename(model: &[u8], input: &str, output: &str) -> Option<Vec<u8>>
         let new = renames.iter().find(|(old, _)| old == name);
         Some(new.map_or(name, |(_, new)| new).to_vec())
     };
-    let new_graph = mapped(model, &[MODEL_GRAPH], &|graph| {
+
+    mapped(model, &[MODEL_GRAPH], &|graph| {
         let nodes = mapped(graph, &[GRAPH_NODE], &|node| {
             mapped(node, &[NODE_INPUT, NODE_OUTPUT], &value)
         })?;
         mapped(&nodes, &[GRAPH_INPUT, GRAPH_OUTPUT], &|info| {
             mapped(info, &[VALUE_NAME], &value)
         })
-    });
-    new_graph
+    })
 }
 
 /// One field of a message.

@@ -115,9 +115,10 @@ impl NetworkRecipe {
         };
         *file = absolute(file)?;
         let choice = choice(self.weights_key.as_ref(), self.weights_prefix.as_ref());
-        let place = match file.is_dir() {
-            true => model_folder(file)?,
-            false => file.clone(),
+        let place = if file.is_dir() {
+            model_folder(file)?
+        } else {
+            file.clone()
         };
         Weights::read_chosen(&place, &choice).map(Some)
     }

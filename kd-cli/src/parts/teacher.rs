@@ -153,7 +153,7 @@ impl TeacherRecipe {
     /// As [`TeacherRecipe::make_absolute`].
     pub fn settle(&mut self, data: &DataFacts) -> Result<()> {
         if self.weights.is_some() && self.normalisation.is_none() {
-            self.normalisation = Some(data.normalisation.clone());
+            self.normalisation.clone_from(&data.normalisation);
         }
         self.make_absolute()
     }

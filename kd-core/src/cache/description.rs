@@ -148,12 +148,20 @@ impl CacheDescription {
     }
 
     /// The size of the whole file in bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Method`] if the description cannot be written out.
     pub fn file_bytes(&self) -> Result<u64> {
         let (header, _) = super::header::encode(self)?;
         Ok(header.len() as u64 + self.rows() * self.row_bytes())
     }
 
     /// The SHA-256, in hexadecimal, of all that a cache must agree in to serve this: it names files in a folder of caches.
+    ///
+    /// # Errors
+    ///
+    /// As [`CacheDescription::file_bytes`].
     pub fn key(&self) -> Result<String> {
         let bare = Self {
             data: CachedData {

@@ -68,13 +68,12 @@ impl CacheWriter {
             },
             TryLockError::Error(source) => Error::io("lock", &partial)(source),
         })?;
-        let (description, cells, done) = match begun(&file, &partial, &description)? {
-            Some((found, cells)) => {
+        let (description, cells, done) =
+            if let Some((found, cells)) = begun(&file, &partial, &description)? {
                 let there = cells.rows_there(&file, &partial)?;
                 let damaged = first_damaged(&file, &partial, &cells, there, observer, stop)?;
                 (found, cells, damaged.map_or(there, |(row, _)| row))
-            }
-            None => {
+            } else {
                 let (bytes, seal) = header::encode(&description)?;
                 let cells = Cells::new(&description, seal);
                 file.set_len(0)
@@ -82,8 +81,7 @@ impl CacheWriter {
                     .and_then(|_| file.write_all(&bytes))
                     .map_err(Error::io("write", &partial))?;
                 (description, cells, 0)
-            }
-        };
+            };
         file.set_len(cells.row_at(done))
             .and_then(|()| file.seek(SeekFrom::End(0)))
             .map_err(Error::io("write", &partial))?;

@@ -87,7 +87,7 @@ pub(super) fn measure<S: ImageClassifier>(
     terms: &Terms,
     shown: &Shown,
 ) -> Result<LossFacts> {
-    let count = terms.terms.len();
+    let count = terms.list.len();
     let mut values = Vec::with_capacity(count);
     let mut ours = Vec::with_capacity(count);
     let mut regressors = Vec::with_capacity(count);
@@ -110,7 +110,7 @@ pub(super) fn measure<S: ImageClassifier>(
         ours.push(gradients);
     }
 
-    let weights: Vec<f64> = terms.terms.iter().map(|term| term.weight).collect();
+    let weights: Vec<f64> = terms.list.iter().map(|term| term.weight).collect();
     let products: Vec<Vec<f64>> = ours
         .iter()
         .map(|a| ours.iter().map(|b| dot(a, b)).collect())
@@ -121,7 +121,7 @@ pub(super) fn measure<S: ImageClassifier>(
         .zip(&norms)
         .map(|(weight, norm)| weight * norm)
         .sum();
-    let facts = terms.terms.iter().zip(&values).zip(&norms);
+    let facts = terms.list.iter().zip(&values).zip(&norms);
     let facts = facts.map(|((term, &value), &gradient)| TermFacts {
         name: term.name.clone(),
         weight: term.weight,
@@ -142,7 +142,7 @@ pub(super) fn measure<S: ImageClassifier>(
             square += weights[i] * weights[j] * products[i][j];
             if i < j && norms[i] > 0.0 && norms[j] > 0.0 {
                 cosines.push(Cosine {
-                    terms: [i, j].map(|at| terms.terms[at].name.clone()),
+                    terms: [i, j].map(|at| terms.list[at].name.clone()),
                     cosine: products[i][j] / norms[i] / norms[j],
                 });
             }
