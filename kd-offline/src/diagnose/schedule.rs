@@ -139,7 +139,7 @@ mod tests {
         );
         assert_eq!(facts.lr[0].to_bits(), 0.1_f64.to_bits());
         assert!(
-            (facts.lr[1] - 0.0508).abs() < 1e-4 && facts.lr[2] < 1e-4,
+            (facts.lr[1] - 0.051_570_5).abs() < 1e-6 && facts.lr[2] < 1e-4,
             "{:?}",
             facts.lr
         );
