@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """Weights from kd to PyTorch and from PyTorch to kd: the same names, the same logits.
 
-    python3 scripts/check-pytorch.py target/debug/kd [MODEL_FOLDER ...]     (pip install torch safetensors numpy)
+    python3 scripts/check-pytorch.py [--onnx] KD [MODEL_FOLDER ...]         (pip install torch safetensors numpy)
 
-Every model folder is exported and must be taken by `load_state_dict(strict=True)` of the PyTorch network of its name. Every
-network that is written out in `kd-models/tests/fixtures/generate.py` is initialised in PyTorch, saved in the present and in the
-older format, and imported. Both ways the logits may differ by 1e-4 of the largest. Ends with 1 where they differ by more.
+KD is the command, as built. Every model folder is exported and must be taken by `load_state_dict(strict=True)` of the PyTorch
+network of its name. Then every network of `kd models`, written out in `kd-models/tests/fixtures/networks.py`, is initialised in
+PyTorch, saved in the present and in the older format, imported, and exported again. Both ways the logits may differ by 1e-4 of
+the largest. With --onnx the imported networks are exported as ONNX graphs as well, which `check-onnx.py` compares (pip install
+onnx onnxruntime). Ends with 1 where something differs by more.
 """
 
 import json
@@ -20,28 +22,24 @@ from safetensors.torch import load_file
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "kd-models" / "tests" / "fixtures"))
 
-from generate import LeNet, ResNet  # noqa: E402
+sys.dont_write_bytecode = True
+from networks import FULL, MAKE, LeNet  # noqa: E402
 
 TOLERANCE = 1e-4
-HE = {"resnet8": 1, "resnet14": 2, "resnet20": 3, "resnet32": 5, "resnet44": 7, "resnet56": 9, "resnet110": 18}
-CRD = {"resnet8x4": 1, "resnet32x4": 5}
-LENET = {"lenet5": [6, 16, 120, 84], "lenet5-half": [3, 8, 60, 42]}
 
 
 def build(name, classes, size):
-    channels, height, _ = size
-    if name in HE:
-        return ResNet(HE[name], [16, 16, 32, 64], classes, channels, "linear", False)
-    if name in CRD:
-        return ResNet(CRD[name], [32, 64, 128, 256], classes, channels, "fc", True)
-    if name in LENET:
-        widths = LENET[name]
-        return LeNet(widths, classes, channels, widths[2], 2 if height == 28 else 0)
-    return None
+    """The PyTorch network, for other classes and channels than usual, too."""
+    if name not in MAKE:
+        return None
+    if name.startswith("lenet5") and size[1] == 28:
+        widths = [6, 16, 120, 84] if name == "lenet5" else [3, 8, 60, 42]
+        return LeNet(widths, classes, size[0], widths[2], 2)
+    return MAKE[name](classes, size[0])
 
 
 def kd(*arguments):
-    done = subprocess.run([sys.argv[1], *map(str, arguments), "--json"], capture_output=True, text=True)
+    done = subprocess.run([KD, *map(str, arguments), "--json"], capture_output=True, text=True)
     if done.returncode != 0:
         sys.exit(f"kd {' '.join(map(str, arguments))}: {done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])
@@ -69,17 +67,21 @@ def exported(folder, work):
 
 def imported(name, work):
     """A network of PyTorch's, taken by kd."""
-    classes, size = (100, (3, 32, 32)) if name in CRD else (10, (3, 32, 32))
+    classes, size, _ = FULL[name]
+    # The weights are the same for any size; small images take less time.
+    size = [size[0], *(min(side, 64) for side in size[1:])]
     torch.manual_seed(0)
     network = build(name, classes, size)
     # Running statistics that are not 0 and 1.
     network.train()(torch.rand(8, *size))
+    channels = size[0]
+    mean, std = ",".join(["0.4"] * channels), ",".join(["0.3"] * channels)
+    shape = ",".join(map(str, size))
     good = True
     for form in ["zip", "legacy"]:
         path, folder, sample = work / f"{name}-{form}.pth", work / f"{name}-{form}", work / "sample.safetensors"
         torch.save({"model": network.state_dict()}, path, _use_new_zipfile_serialization=form == "zip")
-        shape = ",".join(map(str, size))
-        kd("import", path, "--network", name, "--input", shape, "--mean", "0.5,0.4,0.3", "--std", "0.2,0.3,0.4", "--out", folder)
+        kd("import", path, "--network", name, "--input", shape, "--mean", mean, "--std", std, "--out", folder)
         kd("export", "--model", folder, "--format", "safetensors", "--out", work / "back.safetensors", "--sample", sample)
         back = load_file(work / "back.safetensors")
         state = network.state_dict()
@@ -88,22 +90,32 @@ def imported(name, work):
             print(f"{name} from PyTorch ({form}): names or numbers changed on the way")
             good = False
         good &= compare(f"{name} from PyTorch ({form})", network, load_file(sample))
+        path.unlink()
+    if ONNX:
+        graph = work / f"{name}.onnx"
+        kd("export", "--model", work / f"{name}-zip", "--format", "onnx", "--out", graph, "--sample", work / "onnx.safetensors")
+        done = subprocess.run([sys.executable, HERE / "check-onnx.py", graph, work / "onnx.safetensors"])
+        good &= done.returncode == 0
     return good
 
 
 def main():
-    if len(sys.argv) < 2:
-        sys.exit(__doc__)
     torch.set_num_threads(1)
     good = True
     with tempfile.TemporaryDirectory() as work:
         work = pathlib.Path(work)
-        for folder in sys.argv[2:]:
+        for folder in FOLDERS:
             good &= exported(folder, work)
-        for name in [*LENET, *HE, *CRD]:
-            good &= imported(name, work)
+        known = json.loads(subprocess.run([KD, "models", "--json"], capture_output=True, text=True, check=True).stdout)
+        for network in known["networks"]:
+            good &= imported(network["name"], work)
     sys.exit(0 if good else 1)
 
 
 if __name__ == "__main__":
+    ONNX = "--onnx" in sys.argv
+    arguments = [argument for argument in sys.argv[1:] if argument != "--onnx"]
+    if not arguments:
+        sys.exit(__doc__)
+    KD, *FOLDERS = arguments
     main()

@@ -223,6 +223,17 @@ fn a_hint_alone_leaves_the_head_alone_and_that_is_said() {
     );
     assert_eq!(pair.regressor, Some(5 * 4 + 5));
     assert_eq!(diagnosis.costs.unwrap().extra_parameters, 5 * 4 + 5);
+
+    // Maps of one width need none unless it is asked for.
+    let teacher = boxed(&Small::new([4, 4], 3, 2), norm(0.5, 0.5));
+    let toml = "[[losses]]\nkind = \"hint\"\nstudent_tap = \"body\"\n";
+    let diagnosis = look(&with_teacher(brightness(30), teacher, toml));
+    assert_eq!(diagnosis.taps[0].regressor, None);
+    let found = about(&diagnosis, Topic::Taps);
+    assert_eq!(
+        found,
+        [(Grade::Ok, "1 pair of maps fit, 0 of them with a regressor")]
+    );
 }
 
 #[test]

@@ -160,11 +160,11 @@ mod tests {
             text(GRAPH_INPUT, &text(VALUE_NAME, input.as_bytes())),
             text(GRAPH_OUTPUT, &text(VALUE_NAME, output.as_bytes())),
         ];
-        // A version before it, and a field of eight bytes after it.
+        // A version before it, and a field (of number 20) of eight bytes after it.
         [
             vec![8, 0x96, 0x01],
             text(MODEL_GRAPH, &graph.concat()),
-            vec![20 << 3 | 1, 1, 2, 3, 4, 5, 6, 7, 8],
+            vec![0xA1, 0x01, 1, 2, 3, 4, 5, 6, 7, 8],
         ]
         .concat()
     }
@@ -181,7 +181,7 @@ mod tests {
         let whole = model("a", "b", "c");
         for end in 0..whole.len() {
             let cut = rename(&whole[..end], "images", "logits");
-            assert!(cut.is_none() || end >= whole.len() - 9, "{end}");
+            assert!(cut.is_none() || end >= whole.len() - 10, "{end}");
         }
         assert!(rename(b"no protocol buffer", "images", "logits").is_none());
     }

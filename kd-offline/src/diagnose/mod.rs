@@ -343,9 +343,13 @@ impl<S: ImageClassifier> Offline<S> {
                 .collect();
             match self.try_loss(place, dry) {
                 Ok(Some(terms)) => {
-                    if let (Some(pair), Some(made)) = (pairs.first_mut(), terms.regressors.first())
-                    {
-                        pair.regressor = Some(made.extra_parameters());
+                    let made = terms.regressors.first();
+                    // One that only matches sizes has nothing to learn.
+                    let learned = made
+                        .map(kd_losses::Regressor::extra_parameters)
+                        .filter(|parameters| *parameters > 0);
+                    if let Some(pair) = pairs.first_mut() {
+                        pair.regressor = learned;
                     }
                 }
                 Ok(None) => {}

@@ -11,12 +11,10 @@ use crate::Teacher;
 
 /// Samples in one question.
 pub(super) const AT_ONCE: usize = 64;
-/// An alternative that is behind by so many standard errors after the first question is not asked again.
-const HOPELESS: f64 = 2.0;
 /// Two normalisations whose results differ by less than this share of a standard deviation are one.
 const ALIKE: f64 = 0.02;
-/// An alternative that is behind by fewer standard errors classifies about as well.
-const ABOUT_AS_WELL: f64 = 1.0;
+/// An alternative that is behind by more standard errors does not classify about as well, and is asked about no more samples.
+const BEHIND: f64 = 1.0;
 
 /// ImageNet's constants, which many networks from elsewhere were trained with.
 const IMAGENET: [[f64; 3]; 2] = [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]];
@@ -109,14 +107,14 @@ pub(super) fn measure(
         let mut answers = ask(teacher, std::slice::from_ref(first), |pixels| {
             shown.apply(pixels)
         })?;
-        if ahead(&answers, &own) > -HOPELESS {
+        if ahead(&answers, &own) > -BEHIND {
             answers.extend(ask(teacher, rest, |pixels| shown.apply(pixels))?);
         }
         let place = facts.trials.len();
         let of_data = other == *constants;
         facts.trials.push(trial(with, Some(other), &answers));
         let by = ahead(&answers, &own);
-        let calmer_here = by > -ABOUT_AS_WELL && is_clear(lower(&answers, &own));
+        let calmer_here = by > -BEHIND && is_clear(lower(&answers, &own));
         // Who is wrong by more nats than a guess over all classes is no teacher, whatever its largest logit.
         let senseless =
             facts.trials[0].cross_entropy > guess && facts.trials[place].cross_entropy < guess;
