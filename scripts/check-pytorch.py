@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Weights from kd to PyTorch and from PyTorch to kd: the same names, the same logits.
 
-    python3 scripts/check-pytorch.py [--onnx] KD [MODEL_FOLDER ...]         (pip install torch safetensors numpy)
+    python3 scripts/check-pytorch.py [--onnx] [--networks A,B] KD [MODEL_FOLDER ...]    (pip install torch safetensors numpy)
 
 KD is the command, as built. Every model folder is exported and must be taken by `load_state_dict(strict=True)` of the PyTorch
 network of its name. Then every network of `kd models`, written out in `kd-models/tests/fixtures/networks.py`, is initialised in
@@ -10,6 +10,7 @@ the largest. With --onnx the imported networks are exported as ONNX graphs as we
 onnx onnxruntime). Ends with 1 where something differs by more.
 """
 
+import argparse
 import json
 import pathlib
 import subprocess
@@ -50,7 +51,7 @@ def compare(what, network, sample):
         logits = network.eval()(sample["images"])
     worst = float((logits - sample["logits"]).abs().max() / sample["logits"].abs().max())
     good = worst <= TOLERANCE
-    print(f"{what}: largest difference {worst:.1e} {'ok' if good else 'TOO LARGE'}")
+    print(f"{what}: largest difference {worst:.1e} {'ok' if good else 'TOO LARGE'}", flush=True)
     return good
 
 
@@ -106,16 +107,17 @@ def main():
         work = pathlib.Path(work)
         for folder in FOLDERS:
             good &= exported(folder, work)
-        known = json.loads(subprocess.run([KD, "models", "--json"], capture_output=True, text=True, check=True).stdout)
-        for network in known["networks"]:
-            good &= imported(network["name"], work)
+        for name in NETWORKS or [network["name"] for network in kd("models")["networks"]]:
+            good &= imported(name, work)
     sys.exit(0 if good else 1)
 
 
 if __name__ == "__main__":
-    ONNX = "--onnx" in sys.argv
-    arguments = [argument for argument in sys.argv[1:] if argument != "--onnx"]
-    if not arguments:
-        sys.exit(__doc__)
-    KD, *FOLDERS = arguments
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--onnx", action="store_true")
+    parser.add_argument("--networks", type=lambda names: names.split(","))
+    parser.add_argument("kd")
+    parser.add_argument("folders", nargs="*")
+    given = parser.parse_args()
+    ONNX, NETWORKS, KD, FOLDERS = given.onnx, given.networks, given.kd, given.folders
     main()
