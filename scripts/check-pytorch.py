@@ -92,9 +92,11 @@ def imported(name, work):
             good = False
         good &= compare(f"{name} from PyTorch ({form})", network, load_file(sample))
         path.unlink()
-    if ONNX:
+    # Burn's exporter does not know the operation that shuffles channels.
+    if ONNX and not name.startswith("shufflenet"):
         graph = work / f"{name}.onnx"
-        kd("export", "--model", work / f"{name}-zip", "--format", "onnx", "--out", graph, "--sample", work / "onnx.safetensors")
+        sample = work / "onnx.safetensors"
+        kd("export", "--model", work / f"{name}-zip", "--format", "onnx", "--out", graph, "--sample", sample)
         done = subprocess.run([sys.executable, HERE / "check-onnx.py", graph, work / "onnx.safetensors"])
         good &= done.returncode == 0
     return good
