@@ -20,6 +20,83 @@ pub(crate) fn temperature(value: f64) -> Result<()> {
     })
 }
 
+/// A constant called `name` must satisfy `ok`; `range` says in words what that is, `advice` what people use.
+pub(crate) fn constant(
+    name: &'static str,
+    value: f64,
+    ok: bool,
+    range: &'static str,
+    advice: &'static str,
+) -> Result<()> {
+    if ok {
+        return Ok(());
+    }
+    Err(Error::OutOfRange {
+        name,
+        range,
+        value,
+        advice,
+    })
+}
+
+/// `value` must be finite and above 0.
+pub(crate) fn positive(name: &'static str, value: f64, advice: &'static str) -> Result<()> {
+    let ok = value.is_finite() && value > 0.0;
+    constant(name, value, ok, "finite and above 0", advice)
+}
+
+/// `value` must be finite and at least 0.
+pub(crate) fn not_negative(name: &'static str, value: f64, advice: &'static str) -> Result<()> {
+    let ok = value.is_finite() && value >= 0.0;
+    constant(name, value, ok, "finite and at least 0", advice)
+}
+
+/// Any tensor must have elements.
+pub(crate) fn filled<const D: usize>(
+    loss: &'static str,
+    name: &'static str,
+    tensor: &Tensor<D>,
+) -> Result<()> {
+    not_empty(loss, (name, &tensor.dims()))
+}
+
+/// A list of maps must have as many entries as there should be.
+pub(crate) fn count(
+    loss: &'static str,
+    name: &'static str,
+    found: usize,
+    expected: usize,
+) -> Result<()> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(Error::UnexpectedCount {
+        loss,
+        name,
+        found,
+        expected,
+    })
+}
+
+/// A map must have the number of channels (or a dense representation the number of features) that a module was made for.
+pub(crate) fn width<const D: usize>(
+    loss: &'static str,
+    name: &'static str,
+    tensor: &Tensor<D>,
+    expected: usize,
+) -> Result<()> {
+    let shape = tensor.dims();
+    if shape[1] == expected {
+        return Ok(());
+    }
+    Err(Error::UnexpectedWidth {
+        loss,
+        name,
+        shape: shape.to_vec(),
+        expected,
+    })
+}
+
 /// Logits `[batch_size, num_classes]` and hard labels `[batch_size]`.
 pub(crate) fn logits_and_targets(
     loss: &'static str,
@@ -74,9 +151,30 @@ pub(crate) fn sample_pair(
     pair(loss, FEATURES, student, teacher, [(Axis::Batch, 0..1)])
 }
 
+/// Two dense representations `[batch_size, features]`, equal in both.
+pub(crate) fn embedding_pair(
+    loss: &'static str,
+    student: &Tensor<2>,
+    teacher: &Tensor<2>,
+) -> Result<()> {
+    let axes = [(Axis::Batch, 0..1), (Axis::Features, 1..2)];
+    pair(loss, EMBEDDINGS, student, teacher, axes)
+}
+
+/// Two dense representations `[batch_size, features]`, of which only the batch size must be equal.
+pub(crate) fn embedding_batches(
+    loss: &'static str,
+    student: &Tensor<2>,
+    teacher: &Tensor<2>,
+) -> Result<()> {
+    pair(loss, EMBEDDINGS, student, teacher, [(Axis::Batch, 0..1)])
+}
+
+const EMBEDDINGS: [&str; 2] = ["student_embedding", "teacher_embedding"];
 const FEATURES: [&str; 2] = ["student_features", "teacher_features"];
 
-fn pair<const D: usize, const N: usize>(
+/// Two tensors with the names that the signature gives them: not empty, equal along `axes`, of one dtype, on one device.
+pub(crate) fn pair<const D: usize, const N: usize>(
     loss: &'static str,
     names: [&'static str; 2],
     student: &Tensor<D>,
@@ -104,8 +202,19 @@ fn pair<const D: usize, const N: usize>(
     same_device(loss, names, [student.device(), teacher.device()])
 }
 
+/// Two tensors of any rank must have equal batch sizes, their first axes.
+pub(crate) fn batches<const D: usize, const E: usize>(
+    loss: &'static str,
+    (left_name, left): (&'static str, &Tensor<D>),
+    (right_name, right): (&'static str, &Tensor<E>),
+) -> Result<()> {
+    let (left, right) = (left.dims(), right.dims());
+    let (left, right): (Named<'_>, Named<'_>) = ((left_name, &left), (right_name, &right));
+    equal(loss, Axis::Batch, 0..1, left, right)
+}
+
 /// The hardware must be the same; autodiff on or off makes no difference here.
-fn same_device(
+pub(crate) fn same_device(
     loss: &'static str,
     [left, right]: [&'static str; 2],
     [left_device, right_device]: [Device; 2],

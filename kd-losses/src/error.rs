@@ -74,6 +74,49 @@ pub enum Error {
         expected: usize,
     },
 
+    /// A module was made for another number of channels or features.
+    #[error(
+        "`{loss}`: `{name}` {shape:?} has a width of {}, but the loss was made for {expected}; \
+         give `init` the widths of the taps",
+        shape[1]
+    )]
+    UnexpectedWidth {
+        /// The loss that was called.
+        loss: &'static str,
+        /// The argument.
+        name: &'static str,
+        /// Its shape.
+        shape: Vec<usize>,
+        /// The width that `init` was given.
+        expected: usize,
+    },
+
+    /// A list has another number of entries than it should.
+    #[error("`{loss}`: `{name}` has {found} entries, expected {expected}; give one for each tap")]
+    UnexpectedCount {
+        /// The loss that was called.
+        loss: &'static str,
+        /// The argument.
+        name: &'static str,
+        /// Entries in the list.
+        found: usize,
+        /// Entries that were expected.
+        expected: usize,
+    },
+
+    /// A loss compares samples with each other and needs more of them.
+    #[error("`{loss}`: a batch of {found} is too small, at least {needed} are needed; {advice}")]
+    TooFewSamples {
+        /// The loss that was called.
+        loss: &'static str,
+        /// Samples in the batch.
+        found: usize,
+        /// Samples that are needed.
+        needed: usize,
+        /// What to do.
+        advice: &'static str,
+    },
+
     /// Two tensors that belong together have different element types.
     #[error(
         "`{loss}`: `{left}` is {left_dtype:?}, `{right}` is {right_dtype:?}; \
@@ -121,6 +164,8 @@ pub enum Axis {
     Classes,
     /// The number of channels of a feature map.
     Channels,
+    /// The number of features of a dense representation.
+    Features,
     /// Height or width of a feature map.
     MapSize,
 }
@@ -130,6 +175,7 @@ impl Axis {
         match self {
             Self::Batch => "take both from the same batch",
             Self::Classes => "give teacher and student the same classes in the same order",
+            Self::Features => "bring the student to the teacher's width with an adapter",
             Self::Channels => "bring the student to the teacher's width with a `Regressor`",
             Self::MapSize => "tap layers of one map size, or pool the larger map first",
         }
@@ -142,6 +188,7 @@ impl fmt::Display for Axis {
             Self::Batch => "batch size",
             Self::Classes => "number of classes",
             Self::Channels => "channels",
+            Self::Features => "number of features",
             Self::MapSize => "height or width",
         })
     }

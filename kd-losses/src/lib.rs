@@ -2,41 +2,46 @@
 //!
 //! # Map of the crate
 //!
-//! | file | holds |
+//! | folder | holds |
 //! |---|---|
-//! | `cross_entropy` | [`cross_entropy`]: the student against hard labels |
-//! | `soft_target` | [`soft_target`]: the student against the teacher's softened distribution |
-//! | `hint` | [`hint`]: the student's feature map against the teacher's |
-//! | `regressor` | [`Regressor`]: the trainable map that makes two feature maps comparable |
-//! | `attention_transfer` | [`attention_transfer`]: where the student looks against where the teacher looks |
+//! | `logits` | losses of the networks' outputs |
+//! | `features` | losses of feature maps and of dense representations |
+//! | `dense` | losses of maps with a prediction at each position |
+//! | `priors` | regularisers, and priors on synthetic images and on predictions |
+//! | `adapters` | modules that are trained beside the student and make two maps comparable |
+//! | `combination` | weighted sums of terms, weights that change with time |
+//! | `catalogue` | [`LossInfo`]: what there is, with papers, constants and disagreements |
 //! | `error` | [`Error`], [`Axis`], [`Result`] |
 //!
-//! One file holds one family of losses: the plain function with every constant as an argument,
-//! then the config with the defaults and their sources, then the struct that the config makes.
-//! `check` (shapes, dtypes, constants) and `seeded` (initial values) are shared and private.
+//! One file holds one loss: the plain function with every constant as an argument, then the config with the defaults and
+//! their sources, then the struct that the config makes, then its entry in the catalogue. `check` (shapes, dtypes,
+//! constants) and `seeded` (initial values) are shared and private.
 //!
 //! # Crate features
 //!
 //! None. The backend is chosen by features of `burn` in the crate that runs the losses.
 
-mod attention_transfer;
+mod adapters;
+mod catalogue;
 mod check;
-mod cross_entropy;
+mod combination;
+mod dense;
 mod error;
-mod hint;
-mod regressor;
+mod features;
+mod logits;
+mod priors;
 mod seeded;
-mod soft_target;
 
-pub use cross_entropy::{CrossEntropyLoss, CrossEntropyLossConfig, cross_entropy};
+pub use logits::logit_regression;
+pub use logits::{CrossEntropyLoss, CrossEntropyLossConfig, cross_entropy};
+pub use logits::{SoftTargetLoss, SoftTargetLossConfig, soft_target};
 
-pub use soft_target::{SoftTargetLoss, SoftTargetLossConfig, soft_target};
-
-pub use hint::hint;
-pub use regressor::{MapSizes, Projection, Regressor, RegressorConfig};
-
-pub use attention_transfer::{
+pub use features::hint;
+pub use features::{
     AttentionDistance, AttentionTransferLoss, AttentionTransferLossConfig, attention_transfer,
 };
 
+pub use adapters::{MapSizes, Projection, Regressor, RegressorConfig};
+
+pub use catalogue::{Constant, Family, LossInfo, Paper, UsualWeight, find_loss, losses};
 pub use error::{Axis, Error, Result};

@@ -4,6 +4,11 @@
 //! everything drawn before. Here value `i` is a function of `(seed, i)`, so a run that is resumed,
 //! or that makes its modules in another order, starts from the same numbers on every backend.
 
+use burn::module::Param;
+use burn::nn::conv::Conv2d;
+use burn::nn::{BatchNorm, BatchNormConfig, Linear, PaddingConfig2d};
+use burn::tensor::{Device, Tensor, TensorData};
+
 /// What splitmix64 adds to its state at each draw: 2^64 divided by the golden ratio, made odd.
 const GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
 
@@ -22,6 +27,113 @@ pub(crate) fn uniform(seed: u64, bound: f32) -> impl Iterator<Item = f32> {
     // 2^23: 24 bits over it lie in [0, 2), exactly representable.
     let half = 8_388_608.0_f32;
     (0..).map(move |index| ((splitmix64(seed, index) >> 40) as f32 / half - 1.0) * bound)
+}
+
+/// Makes the layers of a module one after the other, each with values of its own.
+///
+/// Layer number `i` draws from `splitmix64(seed, i)`, so that a layer more at the end changes nothing before it. Weights and biases
+/// are uniform in `[-b, b)` with `b = 1 / sqrt(fan_in)`, the range of `PyTorch`'s layers.
+pub(crate) struct Layers<'a> {
+    seed: u64,
+    made: u64,
+    device: &'a Device,
+}
+
+/// The shape of a convolution: square kernel, equal strides and paddings along both axes.
+#[derive(Clone, Copy)]
+pub(crate) struct Kernel {
+    pub(crate) size: usize,
+    pub(crate) stride: usize,
+    pub(crate) padding: usize,
+    pub(crate) bias: bool,
+}
+
+impl Kernel {
+    /// 1x1, without a bias.
+    pub(crate) const POINT: Self = Self {
+        size: 1,
+        stride: 1,
+        padding: 0,
+        bias: false,
+    };
+
+    /// 3x3 that keeps height and width, without a bias.
+    pub(crate) const SQUARE: Self = Self {
+        size: 3,
+        stride: 1,
+        padding: 1,
+        bias: false,
+    };
+
+    pub(crate) const fn with_bias(mut self) -> Self {
+        self.bias = true;
+        self
+    }
+}
+
+impl<'a> Layers<'a> {
+    pub(crate) fn new(seed: u64, device: &'a Device) -> Self {
+        let made = 0;
+        Self { seed, made, device }
+    }
+
+    /// The values of the next layer.
+    fn next(&mut self, fan_in: usize) -> impl Iterator<Item = f32> + use<> {
+        let seed = splitmix64(self.seed, self.made);
+        self.made += 1;
+        uniform(seed, (fan_in as f32).sqrt().recip())
+    }
+
+    /// A convolution; weight `[channels_out, channels_in, size, size]`.
+    pub(crate) fn conv(
+        &mut self,
+        channels_in: usize,
+        channels_out: usize,
+        kernel: Kernel,
+    ) -> Conv2d {
+        let Kernel {
+            size,
+            stride,
+            padding,
+            bias,
+        } = kernel;
+        let shape = [channels_out, channels_in, size, size];
+        let mut values = self.next(channels_in * size * size);
+        let weight = self.param(shape, &mut values);
+        Conv2d {
+            weight,
+            bias: bias.then(|| self.param([channels_out], &mut values)),
+            stride: [stride, stride],
+            kernel_size: [size, size],
+            dilation: [1, 1],
+            groups: 1,
+            padding: PaddingConfig2d::Explicit(padding, padding, padding, padding),
+        }
+    }
+
+    /// A fully connected layer; weight `[features_in, features_out]`, as Burn has it.
+    pub(crate) fn linear(&mut self, features_in: usize, features_out: usize) -> Linear {
+        let mut values = self.next(features_in);
+        Linear {
+            weight: self.param([features_in, features_out], &mut values),
+            bias: Some(self.param([features_out], &mut values)),
+        }
+    }
+
+    /// A batch norm with scale 1 and shift 0.
+    pub(crate) fn batch_norm(&self, channels: usize) -> BatchNorm {
+        BatchNormConfig::new(channels).init(self.device)
+    }
+
+    /// A parameter filled from `values`.
+    pub(crate) fn param<const D: usize>(
+        &self,
+        shape: [usize; D],
+        values: &mut impl Iterator<Item = f32>,
+    ) -> Param<Tensor<D>> {
+        let values: Vec<f32> = values.take(shape.iter().product()).collect();
+        Param::from_data(TensorData::new(values, shape), self.device)
+    }
 }
 
 #[cfg(test)]

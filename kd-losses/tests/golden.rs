@@ -1,5 +1,5 @@
 //! Every loss against values and gradients computed in 64-bit floats from the papers' formulas, see
-//! `fixtures/generate.py`.
+//! `fixtures/classic.py`.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use kd_losses::{

@@ -1,5 +1,6 @@
 //! Hint-based training: feature maps compared element by element.
 
+use crate::catalogue::{Family, LossInfo, Paper, UsualWeight};
 use crate::check;
 use crate::error::Result;
 use burn::tensor::Tensor;
@@ -55,3 +56,28 @@ pub fn hint(student_features: Tensor<4>, teacher_features: Tensor<4>) -> Result<
 pub(crate) fn mean_squared_difference(student: Tensor<4>, teacher: Tensor<4>) -> Tensor<1> {
     (student - teacher.without_autodiff()).square().mean()
 }
+
+pub(crate) const INFO: LossInfo = LossInfo {
+    name: "hint",
+    title: "FitNets hint",
+    family: Family::Features,
+    about: "mean squared difference of two feature maps, with a learned regressor",
+    paper: Paper {
+        authors: "Romero et al.",
+        year: 2014,
+        arxiv: "1412.6550",
+        place: "equation (3)",
+    },
+    inputs: "two maps `[batch, channels, height, width]`",
+    constants: &[],
+    defaults: None,
+    extra_parameters: "`(student_channels + 1) * teacher_channels` with a regressor",
+    usual_weight: Some(UsualWeight {
+        value: 100.0,
+        source: "1910.10699",
+    }),
+    cost: "",
+    disagreements: "half the sum of squares (the paper), or the mean over all elements; here the mean, so that a weight does not \
+        depend on the size of the map. The regressor: a wide unpadded kernel and a nonlinearity (the paper), strided 3x3 with batch \
+        norm and ReLU, or a plain 1x1; here a plain 1x1, pooling only if asked",
+};

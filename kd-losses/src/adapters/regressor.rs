@@ -2,7 +2,7 @@
 
 use crate::check;
 use crate::error::{Axis, Error, Result};
-use crate::hint::mean_squared_difference;
+use crate::features::hint::mean_squared_difference;
 use crate::seeded;
 use burn::config::Config;
 use burn::module::{Module, Param};

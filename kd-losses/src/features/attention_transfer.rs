@@ -1,5 +1,6 @@
 //! Attention transfer: where in the image student and teacher are active.
 
+use crate::catalogue::{Constant, Family, LossInfo, Paper, UsualWeight};
 use crate::check;
 use crate::error::{Error, Result};
 use burn::config::Config;
@@ -210,3 +211,37 @@ impl AttentionTransferLoss {
         )
     }
 }
+
+pub(crate) const INFO: LossInfo = LossInfo {
+    name: "attention-transfer",
+    title: "Attention transfer",
+    family: Family::Features,
+    about: "difference of normalised attention maps",
+    paper: Paper {
+        authors: "Zagoruyko and Komodakis",
+        year: 2016,
+        arxiv: "1612.03928",
+        place: "equation (2)",
+    },
+    inputs: "two maps `[batch, channels, height, width]`, channels may differ",
+    constants: &[
+        Constant {
+            name: "distance",
+            source: "the authors' code",
+        },
+        Constant {
+            name: "epsilon",
+            source: "the authors' code",
+        },
+    ],
+    defaults: Some(|| AttentionTransferLossConfig::new().to_string()),
+    extra_parameters: "none",
+    usual_weight: Some(UsualWeight {
+        value: AttentionTransferLoss::USUAL_WEIGHT,
+        source: "the authors' code",
+    }),
+    cost: "",
+    disagreements: "mean over samples and positions, sum over positions, or an unsquared norm (the paper); `beta` halved (the paper) \
+        or not; the bound on the norm 1e-12, on its square, or 1e-6 added; here the authors' code, the others as `distance`; the \
+        bound on the norm",
+};

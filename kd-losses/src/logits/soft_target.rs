@@ -1,5 +1,6 @@
 //! Knowledge distillation with softened targets.
 
+use crate::catalogue::{Constant, Family, LossInfo, Paper, UsualWeight};
 use crate::check;
 use crate::error::Result;
 use burn::config::Config;
@@ -143,3 +144,31 @@ impl SoftTargetLoss {
         soft_target(student_logits, teacher_logits, self.temperature)
     }
 }
+
+pub(crate) const INFO: LossInfo = LossInfo {
+    name: "kd",
+    title: "Knowledge distillation",
+    family: Family::Logits,
+    about: "KL divergence from the teacher's softened probabilities",
+    paper: Paper {
+        authors: "Hinton et al.",
+        year: 2015,
+        arxiv: "1503.02531",
+        place: "section 2",
+    },
+    inputs: "two logits `[batch, classes]`",
+    constants: &[Constant {
+        name: "temperature",
+        source: "the comparisons on CIFAR-100, 1910.10699; the paper: 1 to 20",
+    }],
+    defaults: Some(|| SoftTargetLossConfig::new().to_string()),
+    extra_parameters: "none",
+    usual_weight: Some(UsualWeight {
+        value: SoftTargetLoss::USUAL_WEIGHT,
+        source: "1910.10699, beside a cross-entropy of weight 0.1",
+    }),
+    cost: "",
+    disagreements: "the divergence summed over classes, or its mean over classes too (smaller by the number of classes, from a \
+        default reduction; some then double it); with or without T squared; here summed over classes, mean over the batch, times T \
+        squared, so that the gradient keeps its size",
+};

@@ -1,5 +1,6 @@
 //! Cross-entropy against hard labels, with label smoothing.
 
+use crate::catalogue::{Constant, Family, LossInfo, Paper};
 use crate::check;
 use crate::error::{Error, Result};
 use burn::config::Config;
@@ -144,3 +145,26 @@ impl CrossEntropyLoss {
         cross_entropy(logits, targets, self.label_smoothing)
     }
 }
+
+pub(crate) const INFO: LossInfo = LossInfo {
+    name: "cross-entropy",
+    title: "Cross-entropy, label smoothing",
+    family: Family::Logits,
+    about: "cross-entropy with the labels, with label smoothing",
+    paper: Paper {
+        authors: "Szegedy et al.",
+        year: 2015,
+        arxiv: "1512.00567",
+        place: "section 7",
+    },
+    inputs: "logits `[batch, classes]`, targets `[batch]`",
+    constants: &[Constant {
+        name: "label_smoothing",
+        source: "off; the paper: 0.1",
+    }],
+    defaults: Some(|| CrossEntropyLossConfig::new().to_string()),
+    extra_parameters: "none",
+    usual_weight: None,
+    cost: "",
+    disagreements: "smoothing spread over all classes, or over all but the label; here over all, as the paper and PyTorch",
+};

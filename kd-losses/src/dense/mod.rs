@@ -1,0 +1,5 @@
+//! Losses of dense prediction.
+
+use crate::catalogue::LossInfo;
+
+pub(crate) const CATALOGUE: &[&LossInfo] = &[];
