@@ -152,6 +152,54 @@ pub enum Error {
         /// Where it lives, as Burn writes it.
         right_device: String,
     },
+
+    /// A weighted sum has no terms.
+    #[error("a weighted sum has no terms; add one at least")]
+    NoTerms,
+
+    /// Two terms of a weighted sum have one name.
+    #[error("a weighted sum has two terms called `{name}`; give each a name of its own")]
+    EqualTerms {
+        /// The name.
+        name: String,
+    },
+
+    /// The weight of a term is not finite.
+    #[error("the weight of the term `{name}` must be finite, got {weight}; 0 turns a term off")]
+    WeightOfTerm {
+        /// The term.
+        name: String,
+        /// What was given.
+        weight: f64,
+    },
+
+    /// The value of a term is not one number.
+    #[error(
+        "the term `{name}` {shape:?} is not one number; reduce it to `[1]`, for example by its mean"
+    )]
+    NotOneNumber {
+        /// The term.
+        name: String,
+        /// Its shape.
+        shape: Vec<usize>,
+    },
+
+    /// Two terms of a weighted sum cannot be added.
+    #[error(
+        "the terms `{left}` ({left_has}) and `{right}` ({right_has}) differ in {what}; bring all terms to one"
+    )]
+    UnlikeTerms {
+        /// In what they differ.
+        what: &'static str,
+        /// The first term.
+        left: String,
+        /// What it has.
+        left_has: String,
+        /// The other term.
+        right: String,
+        /// What it has.
+        right_has: String,
+    },
 }
 
 /// The axis along which two shapes were compared.

@@ -43,5 +43,7 @@ pub use features::{
 
 pub use adapters::{MapSizes, Projection, Regressor, RegressorConfig};
 
+pub use combination::{Combined, Schedule, WeightedSum};
+
 pub use catalogue::{Constant, Family, LossInfo, Paper, UsualWeight, find_loss, losses};
 pub use error::{Axis, Error, Result};
