@@ -1,68 +1,43 @@
 //! What a recipe says of the losses and the teachers.
 
 use kd_core::{Error, Result};
-use serde::{Deserialize, Serialize};
+use kd_losses::Schedule;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value};
+
+use crate::kinds::{self, Kind, Reads};
 
 /// One term of the weighted sum that the student minimises: an entry of `[[losses]]` in a recipe.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
-#[non_exhaustive]
-pub enum LossConfig {
-    /// Cross-entropy with the labels; see [`kd_losses::cross_entropy`](kd_losses::cross_entropy()).
-    CrossEntropy {
-        /// The weight of the term.
-        #[serde(default = "one")]
-        weight: f64,
-        /// Share of the target taken from the label and spread over all classes, in `[0, 1)`.
-        #[serde(default)]
-        label_smoothing: f64,
-    },
-    /// Hinton's distillation with its factor `temperature^2`; see [`kd_losses::soft_target`](kd_losses::soft_target()).
-    Kd {
-        /// The weight of the term.
-        #[serde(default = "one")]
-        weight: f64,
-        /// The temperature, above 0; 4 where a recipe says nothing.
-        #[serde(default = "temperature")]
-        temperature: f64,
-    },
-    /// The student's map against a teacher's; see [`kd_losses::hint`](kd_losses::hint()).
-    Hint {
-        /// The weight of the term.
-        #[serde(default = "one")]
-        weight: f64,
-        /// The student's tap.
-        student_tap: String,
-        /// The teacher's tap; the student's where a recipe says nothing.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        teacher_tap: Option<String>,
-        /// Which teacher, from 0.
-        #[serde(default)]
-        teacher: usize,
-        /// Whether a learned 1x1 convolution stands between the two.
-        #[serde(default)]
-        regressor: Widths,
-        /// What to do with maps of different size.
-        #[serde(default = "sizes")]
-        map_sizes: kd_losses::MapSizes,
-    },
-    /// Attention transfer; see [`kd_losses::attention_transfer`](kd_losses::attention_transfer()).
-    AttentionTransfer {
-        /// The weight of the sum over the taps.
-        #[serde(default = "attention_weight")]
-        weight: f64,
-        /// The student's taps.
-        student_taps: Vec<String>,
-        /// The teacher's taps, one for each of the student's; the same names where a recipe says nothing.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        teacher_taps: Option<Vec<String>>,
-        /// Which teacher, from 0.
-        #[serde(default)]
-        teacher: usize,
-        /// How the difference of two maps becomes a number.
-        #[serde(default = "distance")]
-        distance: kd_losses::AttentionDistance,
-    },
+///
+/// Its `kind` is a name of the catalogue ([`kd_losses::losses`]), and beside the keys that are listed here it takes every constant of that
+/// loss by name. What a recipe leaves out has the default value of the loss's config, which is the paper's.
+///
+/// | key | of which losses | without it |
+/// |---|---|---|
+/// | `kind` | all | must be there |
+/// | `weight` | all: a number, or a table, see [`kd_losses::Schedule`] | 1; `attention-transfer`: 1000 |
+/// | `name` | all: the name in logs | the kind |
+/// | `standardise` | losses of two logits: true puts both through [`kd_losses::LogitStandardisation`] first | false |
+/// | `student_tap`, `student_taps` | losses of features: names of stages, or `dense` for what goes into the head | must be there |
+/// | `teacher_tap`, `teacher_taps` | the same, one for each of the student's | the same names |
+/// | `teacher` | losses of features: which teacher, from 0 | 0 |
+///
+/// ```
+/// let toml = "kind = \"dkd\"\nbeta = 2.0\nweight = { kind = \"warm-up\", to = 1.0, epochs = 20 }";
+/// let loss: kd_offline::LossConfig = toml::from_str(toml).unwrap();
+/// assert_eq!(loss.kind(), "dkd");
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct LossConfig {
+    kind: &'static Kind,
+    name: Option<String>,
+    weight: Schedule,
+    standardise: bool,
+    teacher: usize,
+    student_taps: Vec<String>,
+    teacher_taps: Option<Vec<String>>,
+    /// Every constant of the loss.
+    settings: Map<String, Value>,
 }
 
 /// Whether a learned 1x1 convolution maps the student's channels to the teacher's.
@@ -90,138 +65,313 @@ pub enum Ensemble {
     Probabilities,
 }
 
-fn one() -> f64 {
-    1.0
-}
-
-fn temperature() -> f64 {
-    kd_losses::SoftTargetLossConfig::new().temperature
-}
-
-fn attention_weight() -> f64 {
-    kd_losses::AttentionTransferLoss::USUAL_WEIGHT
-}
-
-fn distance() -> kd_losses::AttentionDistance {
-    kd_losses::AttentionTransferLossConfig::new().distance
-}
-
-fn sizes() -> kd_losses::MapSizes {
-    kd_losses::MapSizes::MustMatch
-}
+const TAPS: [&str; 5] = [
+    "student_tap",
+    "student_taps",
+    "teacher_tap",
+    "teacher_taps",
+    "teacher",
+];
 
 impl LossConfig {
-    /// Cross-entropy with weight 1 and no smoothing.
+    /// A loss by its name in the catalogue, as a recipe that says nothing else has it. Losses of features need
+    /// [`LossConfig::at`], too.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownName`] with the nearest name, or [`Error::Config`] for a loss of the catalogue that has no place in offline
+    /// distillation.
+    pub fn of(kind: &str) -> Result<Self> {
+        let kind = kinds::find(kind)?;
+        Ok(Self {
+            kind,
+            name: None,
+            weight: Schedule::from(kind.weight),
+            standardise: false,
+            teacher: 0,
+            student_taps: Vec::new(),
+            teacher_taps: None,
+            settings: (kind.defaults)(),
+        })
+    }
+
+    /// Cross-entropy without smoothing.
     pub fn cross_entropy(weight: f64) -> Self {
-        Self::CrossEntropy {
-            weight,
-            label_smoothing: 0.0,
-        }
+        Self::smoothed_cross_entropy(weight, 0.0)
+    }
+
+    /// Cross-entropy with label smoothing, a share in `[0, 1)`.
+    pub fn smoothed_cross_entropy(weight: f64, label_smoothing: f64) -> Self {
+        Self::known("cross-entropy")
+            .with_weight(weight)
+            .set("label_smoothing", label_smoothing)
     }
 
     /// Hinton's distillation.
     pub fn kd(weight: f64, temperature: f64) -> Self {
-        Self::Kd {
-            weight,
-            temperature,
-        }
+        Self::known("kd")
+            .with_weight(weight)
+            .set("temperature", temperature)
     }
 
-    /// Every kind there is, as a recipe calls it, with a line of what it does.
-    pub fn kinds() -> &'static [(&'static str, &'static str)] {
-        &[
-            (
-                "cross-entropy",
-                "cross-entropy with the labels, with label smoothing",
-            ),
-            (
-                "kd",
-                "KL divergence from the teacher's softened probabilities (Hinton et al. 2015)",
-            ),
-            (
-                "hint",
-                "mean squared difference of two feature maps, with a learned regressor (FitNets, 2015)",
-            ),
-            (
-                "attention-transfer",
-                "difference of normalised attention maps (Zagoruyko and Komodakis 2017)",
-            ),
-        ]
+    fn set(mut self, constant: &str, value: f64) -> Self {
+        self.settings.insert(constant.into(), value.into());
+        self
+    }
+
+    #[expect(
+        clippy::expect_used,
+        reason = "the two names above are in the table, which a test asserts"
+    )]
+    fn known(kind: &str) -> Self {
+        Self::of(kind).expect("a name in the table")
+    }
+
+    /// With this weight in all epochs.
+    #[must_use]
+    pub fn with_weight(mut self, weight: f64) -> Self {
+        self.weight = Schedule::from(weight);
+        self
+    }
+
+    /// With a constant of the loss set to `value`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownName`] if the loss has no such constant, [`Error::Config`] if it takes no such value.
+    pub fn with(mut self, constant: &str, value: impl Into<Value>) -> Result<Self> {
+        if !self.settings.contains_key(constant) {
+            let known = self.settings.keys().map(String::as_str);
+            return Err(Error::unknown_name("constant", constant, known));
+        }
+        self.settings.insert(constant.to_owned(), value.into());
+        (self.kind.typed)(&self.settings).map_err(|problem| Error::config(constant, problem))?;
+        Ok(self)
+    }
+
+    /// At these taps of the student and of teacher 0.
+    #[must_use]
+    pub fn at(mut self, student_taps: &[&str], teacher_taps: &[&str]) -> Self {
+        let owned = |taps: &[&str]| taps.iter().map(|&tap| tap.to_owned()).collect();
+        self.student_taps = owned(student_taps);
+        self.teacher_taps = Some(owned(teacher_taps));
+        self
+    }
+
+    /// Every kind there is, in the order of the catalogue.
+    pub fn kinds() -> impl Iterator<Item = &'static str> {
+        kinds::all().map(|kind| kind.name)
+    }
+
+    /// The name of the loss in the catalogue.
+    pub fn kind(&self) -> &'static str {
+        self.kind.name
     }
 
     /// The name under which the term is logged.
     pub fn name(&self) -> String {
-        match self {
-            Self::CrossEntropy { .. } => "cross_entropy".into(),
-            Self::Kd { .. } => "kd".into(),
-            Self::Hint { student_tap, .. } => format!("hint_{student_tap}"),
-            Self::AttentionTransfer { .. } => "attention_transfer".into(),
+        if let Some(name) = &self.name {
+            return name.clone();
+        }
+        let kind = self.kind.name.replace('-', "_");
+        match self.student_taps.as_slice() {
+            [tap] if self.kind.name == "hint" => format!("{kind}_{tap}"),
+            _ => kind,
         }
     }
 
-    pub(crate) fn weight(&self) -> f64 {
-        match self {
-            Self::CrossEntropy { weight, .. }
-            | Self::Kd { weight, .. }
-            | Self::Hint { weight, .. }
-            | Self::AttentionTransfer { weight, .. } => *weight,
-        }
+    /// The weight over time.
+    pub fn weight(&self) -> &Schedule {
+        &self.weight
     }
 
-    /// The teacher that the term asks, if it asks a particular one.
-    fn asks(&self) -> Option<usize> {
-        match self {
-            Self::CrossEntropy { .. } => None,
-            Self::Kd { .. } => Some(0),
-            Self::Hint { teacher, .. } | Self::AttentionTransfer { teacher, .. } => Some(*teacher),
-        }
+    /// The constants of the loss, as a config of kd-losses or of a kind reads them.
+    pub(crate) fn settings<C: serde::de::DeserializeOwned>(&self) -> Result<C> {
+        serde_json::from_value(Value::Object(self.settings.clone())).map_err(|error| {
+            Error::method(format!("the constants of loss `{}`", self.name()), error)
+        })
+    }
+
+    /// The temperature, if the loss has one.
+    pub(crate) fn temperature(&self) -> Option<f64> {
+        self.settings.get("temperature").and_then(Value::as_f64)
+    }
+
+    pub(crate) fn standardise(&self) -> bool {
+        self.standardise
+    }
+
+    pub(crate) fn reads(&self) -> Reads {
+        self.kind.reads
+    }
+
+    pub(crate) fn which_teacher(&self) -> usize {
+        self.teacher
+    }
+
+    /// The student's taps and the teacher's.
+    pub(crate) fn each_taps(&self) -> (&[String], &[String]) {
+        let theirs = self.teacher_taps.as_ref().unwrap_or(&self.student_taps);
+        (&self.student_taps, theirs)
+    }
+
+    /// The student's taps, and for each the teacher's.
+    pub(crate) fn taps(&self) -> impl Iterator<Item = (&str, &str)> {
+        let (ours, theirs) = self.each_taps();
+        let ours = ours.iter().map(String::as_str);
+        ours.zip(theirs.iter().map(String::as_str))
+    }
+
+    pub(crate) fn bind(&self, binder: &mut kinds::Binder<'_>) -> Result<Box<dyn kinds::Bound>> {
+        (self.kind.bind)(self, binder)
     }
 
     /// Checks what can be checked without a network, for the loss at `index` and so many teachers.
     pub(crate) fn check(&self, index: usize, teachers: usize) -> Result<()> {
         let field = |name: &str| format!("losses.{index}.{name}");
-        let weight = self.weight();
-        if !weight.is_finite() || weight < 0.0 {
+        if let Schedule::Constant { value: weight } = self.weight
+            && (!weight.is_finite() || weight < 0.0)
+        {
             let problem = format!("must be finite and not negative, got {weight}");
             return Err(Error::config(field("weight"), problem));
         }
-        if let Some(teacher) = self.asks().filter(|&teacher| teacher >= teachers) {
+        self.weight
+            .check()
+            .map_err(|error| Error::config(field("weight"), error.to_string()))?;
+        if self.reads() != Reads::Labels && self.teacher >= teachers {
+            let given = self.teacher;
             let problem = match teachers {
                 0 => "needs a teacher; add one under `[[teachers]]`".into(),
-                1 => format!("is {teacher}, but there is only 1 teacher, counted from 0"),
-                _ => {
-                    format!("is {teacher}, but there are only {teachers} teachers, counted from 0")
-                }
+                1 => format!("is {given}, but there is only 1 teacher, counted from 0"),
+                _ => format!("is {given}, but there are only {teachers} teachers, counted from 0"),
             };
             return Err(Error::config(field("teacher"), problem));
         }
-        match self {
-            Self::CrossEntropy {
-                label_smoothing: s, ..
-            } if !(0.0..1.0).contains(s) => Err(Error::config(
-                field("label_smoothing"),
-                format!("must be at least 0 and below 1, got {s}"),
-            )),
-            Self::Kd { temperature: t, .. } if !t.is_finite() || *t <= 0.0 => Err(Error::config(
-                field("temperature"),
-                format!("must be finite and above 0, got {t}; the papers use 1 to 20"),
-            )),
-            Self::AttentionTransfer {
-                student_taps,
-                teacher_taps,
-                ..
-            } => {
-                let count = teacher_taps.as_ref().map_or(student_taps.len(), Vec::len);
-                if student_taps.is_empty() || count != student_taps.len() {
-                    let problem = format!(
-                        "needs as many teacher taps as student taps, at least one, got {count} and {}",
-                        student_taps.len()
-                    );
-                    return Err(Error::config(field("teacher_taps"), problem));
-                }
-                Ok(())
-            }
-            _ => Ok(()),
+        self.check_taps(field)
+    }
+
+    fn check_taps(&self, field: impl Fn(&str) -> String) -> Result<()> {
+        let Reads::Taps { at_least, at_most } = self.reads() else {
+            return Ok(());
+        };
+        let ours = self.student_taps.len();
+        let theirs = self.teacher_taps.as_ref().map_or(ours, Vec::len);
+        if theirs != ours && !self.kind.any_teacher_taps {
+            let problem = format!(
+                "needs as many teacher taps as student taps, at least one, got {theirs} and {ours}"
+            );
+            return Err(Error::config(field("teacher_taps"), problem));
         }
+        let kind = self.kind.name;
+        if ours == 0 {
+            let problem = format!(
+                "is missing; loss `{kind}` compares feature maps: name stages of the student, or `dense` for what goes into its head"
+            );
+            return Err(Error::config(field("student_taps"), problem));
+        }
+        if ours < at_least || ours > at_most || theirs == 0 {
+            let wanted = if ours < at_least || theirs == 0 {
+                format!("at least {at_least}")
+            } else {
+                format!("at most {at_most}")
+            };
+            let problem = format!("has {ours} entries; loss `{kind}` needs {wanted}");
+            return Err(Error::config(field("student_taps"), problem));
+        }
+        Ok(())
+    }
+}
+
+impl Serialize for LossConfig {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let mut table = Map::new();
+        table.insert("kind".into(), self.kind.name.into());
+        if let Some(name) = &self.name {
+            table.insert("name".into(), name.as_str().into());
+        }
+        let weight =
+            serde_json::to_value(self.weight).map_err(<S::Error as serde::ser::Error>::custom)?;
+        table.insert("weight".into(), weight);
+        if self.standardise {
+            table.insert("standardise".into(), true.into());
+        }
+        if let Reads::Taps { .. } = self.reads() {
+            let mut put = |one: &str, many: &str, taps: &[String]| match taps {
+                [tap] => table.insert(one.into(), tap.as_str().into()),
+                taps => table.insert(many.into(), taps.to_vec().into()),
+            };
+            put("student_tap", "student_taps", &self.student_taps);
+            if let Some(taps) = &self.teacher_taps {
+                put("teacher_tap", "teacher_taps", taps);
+            }
+            table.insert("teacher".into(), self.teacher.into());
+        }
+        table.extend(self.settings.clone());
+        table.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for LossConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let mut table = Map::<String, Value>::deserialize(deserializer)?;
+        let kind = table.remove("kind");
+        let kind = kind.ok_or_else(|| <D::Error as serde::de::Error>::missing_field("kind"))?;
+        let kind = kind.as_str().ok_or_else(|| {
+            <D::Error as serde::de::Error>::custom(
+                "`kind` of a loss must be a string, such as \"kd\"",
+            )
+        })?;
+        let mut loss = Self::of(kind).map_err(<D::Error as serde::de::Error>::custom)?;
+        for (key, value) in table {
+            loss.read(&key, value)
+                .map_err(<D::Error as serde::de::Error>::custom)?;
+        }
+        (loss.kind.typed)(&loss.settings).map_err(<D::Error as serde::de::Error>::custom)?;
+        Ok(loss)
+    }
+}
+
+impl LossConfig {
+    /// Takes one key of a recipe; the errors begin as those of serde do, so that a recipe's reader knows them.
+    fn read(&mut self, key: &str, value: Value) -> std::result::Result<(), String> {
+        fn typed<T: serde::de::DeserializeOwned>(
+            key: &str,
+            value: Value,
+        ) -> std::result::Result<T, String> {
+            serde_json::from_value(value).map_err(|error| format!("`{key}`: {error}"))
+        }
+        let has_taps = matches!(self.reads(), Reads::Taps { .. });
+        match key {
+            "weight" => self.weight = typed(key, value)?,
+            "name" => self.name = Some(typed(key, value)?),
+            "standardise" if self.reads() == Reads::Logits => self.standardise = typed(key, value)?,
+            "teacher" if has_taps => self.teacher = typed(key, value)?,
+            "student_tap" if has_taps => self.student_taps = vec![typed(key, value)?],
+            "student_taps" if has_taps => self.student_taps = typed(key, value)?,
+            "teacher_tap" if has_taps => self.teacher_taps = Some(vec![typed(key, value)?]),
+            "teacher_taps" if has_taps => self.teacher_taps = Some(typed(key, value)?),
+            _ => match self.settings.get_mut(key) {
+                Some(setting) => *setting = value,
+                None => {
+                    let known: Vec<String> =
+                        self.keys().iter().map(|key| format!("`{key}`")).collect();
+                    let known = known.join(", ");
+                    return Err(format!("unknown field `{key}`, expected one of {known}"));
+                }
+            },
+        }
+        Ok(())
+    }
+
+    /// All keys that a recipe may set.
+    fn keys(&self) -> Vec<&str> {
+        let mut keys = vec!["kind", "weight", "name"];
+        match self.reads() {
+            Reads::Logits => keys.push("standardise"),
+            Reads::Taps { .. } => keys.extend(TAPS),
+            Reads::Labels => {}
+        }
+        keys.extend(self.settings.keys().map(String::as_str));
+        keys
     }
 }

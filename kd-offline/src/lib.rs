@@ -7,7 +7,8 @@
 //! | `config` | [`LossConfig`], [`Ensemble`]: what a recipe says |
 //! | `teacher` | [`Teacher`], [`FrozenTeacher`], [`Answer`]: who is asked, and what they say |
 //! | `cached` | [`CacheConfig`]: answers that are read from a file |
-//! | `terms` | the losses bound to taps and regressors |
+//! | `kinds` | the losses of the catalogue, each with what it reads and how it is bound to taps and modules |
+//! | `terms` | the losses of a recipe, bound |
 //! | `phase` | one step, one evaluation, the whole state |
 //! | `method` | [`Offline`]: the method as kd-core's runner takes it |
 //! | `diagnose` | [`Offline::diagnose`]: what would go wrong, before anything is trained |
@@ -15,6 +16,7 @@
 mod cached;
 mod config;
 mod diagnose;
+mod kinds;
 mod method;
 mod phase;
 mod teacher;

@@ -12,8 +12,9 @@ use kd_core::{
 };
 
 use crate::cached::{CachedAnswers, TeacherCaches, Wanted};
+use crate::kinds::{Binder, Seen};
 use crate::phase::{Distill, RESULT_PHASE};
-use crate::terms::{Seen, Terms};
+use crate::terms::Terms;
 use crate::{CacheConfig, Ensemble, LossConfig, Taps, Teacher};
 
 /// What the student sees.
@@ -251,19 +252,14 @@ impl<S: ImageClassifier> Offline<S> {
         Ok(())
     }
 
-    /// Trained parameters beside the student's: those of the regressors.
+    /// Trained parameters beside the student's: those of regressors and of other parts of the losses.
     ///
     /// # Errors
     ///
     /// As [`Offline::check`].
     pub fn extra_parameters(&self) -> Result<usize> {
-        Ok(self
-            .make()?
-            .terms
-            .regressors
-            .iter()
-            .map(kd_losses::Regressor::extra_parameters)
-            .sum())
+        let parameters = self.make()?.terms.parameters();
+        Ok(usize::try_from(parameters).unwrap_or(usize::MAX))
     }
 
     /// What each teacher is asked for in every step, beside its logits.
@@ -315,21 +311,14 @@ impl<S: ImageClassifier> Offline<S> {
             .map(AsRef::as_ref)
             .zip(&looks)
             .collect();
-        let terms = Terms::bind(
-            &self.losses,
-            self.ensemble,
-            (&student, &seen),
-            &asked,
-            self.seed,
-            &self.device,
-        )?;
+        let terms = Terms::bind(&self.losses, self.binder(&student, &seen, &asked))?;
         let answers = self
             .teachers
             .iter()
             .zip(&terms.asked)
             .map(|(teacher, taps)| teacher.answer(pixels.clone(), taps))
             .collect::<Result<Vec<_>>>()?;
-        terms.try_on(&seen, &answers, &Tensor::zeros([1], &self.device))?;
+        terms.try_on(&seen, &answers, &self.teachers, self.data.train.ids())?;
         let plan = self.training.plan(
             train.steps_per_epoch(),
             Some(Selection::highest("accuracy")),
@@ -350,6 +339,29 @@ impl<S: ImageClassifier> Offline<S> {
             device: self.device.clone(),
             teacher_logits: None,
         })
+    }
+
+    /// What the losses are bound with.
+    pub(crate) fn binder<'a>(
+        &'a self,
+        student: &S,
+        seen: &'a Seen,
+        teachers: &'a [(&'a dyn Teacher, &'a Seen)],
+    ) -> Binder<'a> {
+        let train = &self.data.train;
+        Binder {
+            stages: student.stage_names(),
+            student: seen,
+            teachers,
+            asked: vec![Taps::new(); teachers.len()],
+            ensemble: self.ensemble,
+            seed: self.seed,
+            index: 0,
+            device: &self.device,
+            batch_size: self.training.batch_size.min(train.len()),
+            ids: train.ids(),
+            labels: train.dataset().labels(),
+        }
     }
 
     fn check_classes(&self, student: &Seen, teachers: &[Seen]) -> Result<()> {

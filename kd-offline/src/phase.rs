@@ -10,6 +10,7 @@ use kd_core::{
 };
 
 use crate::cached::TeacherCaches;
+use crate::kinds::Scene;
 use crate::teacher::average;
 use crate::terms::Terms;
 use crate::{Answer, Ensemble, Teacher};
@@ -94,32 +95,32 @@ impl<S: ImageClassifier> Phase for Distill<'_, S> {
         let input = Tensor::from_inner(self.normalisation.apply(batch.pixels)?);
         let targets = Tensor::from_inner(batch.targets);
         let student = self.student.forward_traced(&input);
-        let values = self.terms.values(&student, &teachers, &targets)?;
+        let scene = Scene {
+            student: &student,
+            answers: &teachers,
+            teachers: self.teachers,
+            targets: &targets,
+            ids: &batch.ids,
+            step: at.step as u64,
+            trial: false,
+        };
+        let steps = self.train.steps_per_epoch().max(1) as f64;
+        let epoch = at.epoch as f64 + at.step_in_epoch as f64 / steps;
+        let combined = self.terms.combine(&scene, epoch)?;
+        let mut report = combined.terms;
+        report.push(("total".into(), combined.total.clone().inner()));
 
-        let mut total = Tensor::zeros([1], &self.device);
-        let mut report: LossTerms = Vec::with_capacity(values.len() + 1);
-        for (term, value) in self.terms.list.iter().zip(values) {
-            report.push((term.name.clone(), value.clone().inner()));
-            total = total + value.mul_scalar(term.weight);
-        }
-        report.push(("total".into(), total.clone().inner()));
-
-        let mut raw = total.backward();
+        let mut raw = combined.total.backward();
         let mut gradients = NamedGradients::new();
         gradients.collect("student", &self.student, &mut raw);
-        for (index, regressor) in self.terms.regressors.iter().enumerate() {
-            gradients.collect(&format!("regressor{index}"), regressor, &mut raw);
+        for (index, term) in self.terms.list.iter().enumerate() {
+            term.collect(index, &mut gradients, &mut raw);
         }
         self.training.clip(&mut gradients);
         self.student = self
             .optimizer
             .step("student", self.student.clone(), at.lr, &gradients);
-        for (index, regressor) in self.terms.regressors.iter_mut().enumerate() {
-            let prefix = format!("regressor{index}");
-            *regressor = self
-                .optimizer
-                .step(&prefix, regressor.clone(), at.lr, &gradients);
-        }
+        self.terms.step(&mut self.optimizer, at.lr, &gradients);
         Ok(report)
     }
 
@@ -162,9 +163,7 @@ impl<S: ImageClassifier> Phase for Distill<'_, S> {
         };
         put("optimizer", moments);
         put("student", export(&self.student, Names::Burn));
-        for (index, regressor) in self.terms.regressors.iter().enumerate() {
-            put(&format!("regressor{index}"), export(regressor, Names::Burn));
-        }
+        tensors.extend(self.terms.state());
         let values = BTreeMap::from([("optimizer_steps".to_owned(), serde_json::json!(steps))]);
         PhaseState { tensors, values }
     }
@@ -178,10 +177,7 @@ impl<S: ImageClassifier> Phase for Distill<'_, S> {
             state.tensors.iter().filter_map(inside).collect()
         };
         self.student = import(&self.student, &part("student"), Names::Burn, "checkpoint")?;
-        for (index, regressor) in self.terms.regressors.iter_mut().enumerate() {
-            let tensors = part(&format!("regressor{index}"));
-            *regressor = import(regressor, &tensors, Names::Burn, "checkpoint")?;
-        }
+        self.terms.restore(&state.tensors)?;
         let steps = state
             .values
             .get("optimizer_steps")

@@ -10,6 +10,7 @@ use kd_core::{
 };
 
 use crate::Ensemble;
+use crate::kinds::{DENSE, as_map};
 
 /// What a teacher is asked for in every step: its logits, and the maps at the taps that the losses read.
 ///
@@ -60,12 +61,29 @@ pub trait Teacher: fmt::Debug {
         None
     }
 
+    /// What its head says of dense representations that are not its own. The head is a constant, but gradients pass through it
+    /// to `dense`.
+    ///
+    /// # Shapes
+    ///
+    /// - `dense`: `[batch_size, features]`, on either form of the device
+    /// - result: logits `[batch_size, num_classes]`
+    ///
+    /// # Errors
+    ///
+    /// If the teacher does not lend its head, which is so where it is not said otherwise.
+    fn classify(&self, dense: Tensor<2>) -> Result<Tensor<2>> {
+        drop(dense);
+        let problem = "is a teacher that does not lend its head; use a `FrozenTeacher`";
+        Err(Error::config("teacher", problem))
+    }
+
     /// The number of its learnable parameters, if it is known.
     fn parameters(&self) -> Option<u64> {
         None
     }
 
-    /// The logits and the maps at `taps`.
+    /// The logits and the maps at `taps`, each a stage or `dense`, what goes into the head, as `[batch_size, features, 1, 1]`.
     ///
     /// # Shapes
     ///
@@ -78,9 +96,13 @@ pub trait Teacher: fmt::Debug {
         let seen = self.look(pixels)?;
         let maps = taps
             .iter()
-            .map(|tap| {
-                let map = seen.maps.get(self.tap(tap)?).cloned();
-                map.ok_or_else(|| Error::unknown_name("tap", tap, []))
+            .map(|tap| match self.tap(tap) {
+                Ok(stage) => {
+                    let map = seen.maps.get(stage).cloned();
+                    map.ok_or_else(|| Error::unknown_name("tap", tap, []))
+                }
+                Err(_) if tap == DENSE => Ok(as_map(seen.dense.clone())),
+                Err(error) => Err(error),
             })
             .collect::<Result<_>>()?;
         Ok(Answer {
@@ -143,6 +165,10 @@ impl<N: ImageClassifier> Teacher for FrozenTeacher<N> {
 
     fn normalisation(&self) -> Option<&Normalisation> {
         Some(&self.normalisation)
+    }
+
+    fn classify(&self, dense: Tensor<2>) -> Result<Tensor<2>> {
+        Ok(self.network.network().forward_head(dense))
     }
 
     fn parameters(&self) -> Option<u64> {

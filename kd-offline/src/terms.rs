@@ -1,244 +1,196 @@
-//! The losses of a recipe, bound to taps and regressors.
+//! The losses of a recipe, bound to taps and modules.
 
-use burn::tensor::{Device, Int, Tensor};
-use kd_core::{Draws, Error, ImageClassifier, Result, Trace};
-use kd_losses::{MapSizes, Projection, Regressor, RegressorConfig};
+use burn::tensor::{Gradients, Int, Tensor};
+use kd_core::{Error, NamedGradients, Optimizer, Result, Tensors};
+use kd_losses::{Combined, Schedule, WeightedSum};
 
-use crate::teacher::average;
-use crate::{Answer, Ensemble, LossConfig, Taps, Teacher, Widths};
+use crate::kinds::{Binder, Bound, Scene, Seen};
+use crate::{Answer, LossConfig, Taps, Teacher};
 
-pub(crate) type Seen = Trace<Tensor<4>, Tensor<2>, Tensor<2>>;
-
-/// A loss that knows where to look: at stages of the student, and at places in what a teacher was asked for.
+/// A loss that knows where to look.
 #[derive(Debug)]
 pub(crate) struct Term {
     pub(crate) name: String,
-    pub(crate) weight: f64,
-    kind: Kind,
+    pub(crate) weight: Schedule,
+    bound: Box<dyn Bound>,
 }
 
-#[derive(Debug)]
-enum Kind {
-    CrossEntropy {
-        label_smoothing: f64,
-    },
-    Kd {
-        temperature: f64,
-        ensemble: Ensemble,
-    },
-    Hint {
-        student: usize,
-        teacher: usize,
-        map: usize,
-        regressor: Option<usize>,
-    },
-    Attention {
-        pairs: Vec<[usize; 2]>,
-        teacher: usize,
-        distance: kd_losses::AttentionDistance,
-    },
+impl Term {
+    /// Parameters that are trained for it beside the student.
+    pub(crate) fn parameters(&self) -> u64 {
+        self.bound.parameters()
+    }
+
+    /// Takes the gradients of what is trained for it, under the names that the optimizer knows.
+    pub(crate) fn collect(&self, index: usize, into: &mut NamedGradients, raw: &mut Gradients) {
+        self.bound.collect(&prefix(index), into, raw);
+    }
 }
 
-/// The terms and the regressors that are trained beside the student.
+/// The terms, with all that is trained beside the student.
 #[derive(Debug)]
 pub(crate) struct Terms {
     pub(crate) list: Vec<Term>,
-    pub(crate) regressors: Vec<Regressor>,
     /// What each teacher is asked for.
     pub(crate) asked: Vec<Taps>,
 }
 
+/// The name under which the optimizer and checkpoints keep what belongs to term `index`.
+fn prefix(index: usize) -> String {
+    format!("loss{index}")
+}
+
 impl Terms {
     /// Binds the losses of a recipe, having looked once at what student and teachers give.
-    pub(crate) fn bind<S: ImageClassifier>(
-        losses: &[LossConfig],
-        ensemble: Ensemble,
-        student: (&S, &Seen),
-        teachers: &[(&dyn Teacher, &Seen)],
-        seed: u64,
-        device: &Device,
-    ) -> Result<Self> {
-        let mut bound = Self {
-            list: Vec::new(),
-            regressors: Vec::new(),
-            asked: vec![Taps::new(); teachers.len()],
-        };
+    pub(crate) fn bind(losses: &[LossConfig], mut binder: Binder<'_>) -> Result<Self> {
+        let mut list: Vec<Term> = Vec::new();
         for (index, loss) in losses.iter().enumerate() {
-            loss.check(index, teachers.len())?;
-            let kind = match loss {
-                LossConfig::CrossEntropy {
-                    label_smoothing, ..
-                } => Kind::CrossEntropy {
-                    label_smoothing: *label_smoothing,
-                },
-                LossConfig::Kd { temperature, .. } => Kind::Kd {
-                    temperature: *temperature,
-                    ensemble,
-                },
-                LossConfig::Hint {
-                    student_tap,
-                    teacher_tap,
-                    teacher,
-                    regressor,
-                    map_sizes,
-                    ..
-                } => {
-                    let (of, seen) = &teachers[*teacher];
-                    let tap = teacher_tap.as_ref().unwrap_or(student_tap);
-                    let theirs = of.tap(tap)?;
-                    let at = student.0.tap(student_tap)?;
-                    let widths = [student.1.maps[at].dims()[1], seen.maps[theirs].dims()[1]];
-                    let map = ask(&mut bound.asked[*teacher], tap);
-                    let seed = Draws::new(seed, "regressor", index as u64, 0).bits();
-                    let made = regressor_for(*regressor, *map_sizes, widths, seed, device)?;
-                    let made = made.map(|made| {
-                        bound.regressors.push(made);
-                        bound.regressors.len() - 1
-                    });
-                    Kind::Hint {
-                        student: at,
-                        teacher: *teacher,
-                        map,
-                        regressor: made,
-                    }
-                }
-                LossConfig::AttentionTransfer {
-                    student_taps,
-                    teacher_taps,
-                    teacher,
-                    distance,
-                    ..
-                } => {
-                    let theirs = teacher_taps.as_ref().unwrap_or(student_taps);
-                    let pairs = student_taps
-                        .iter()
-                        .zip(theirs)
-                        .map(|(ours, theirs)| {
-                            let at = student.0.tap(ours)?;
-                            teachers[*teacher].0.tap(theirs)?;
-                            Ok([at, ask(&mut bound.asked[*teacher], theirs)])
-                        })
-                        .collect::<Result<_>>()?;
-                    Kind::Attention {
-                        pairs,
-                        teacher: *teacher,
-                        distance: *distance,
-                    }
-                }
-            };
-            let name = unique(loss.name(), &bound.list);
-            bound.list.push(Term {
-                name,
-                weight: loss.weight(),
-                kind,
+            loss.check(index, binder.teachers.len())?;
+            binder.index = index;
+            let bound = loss
+                .bind(&mut binder)
+                .map_err(|error| error.within(&format!("losses.{index}")))?;
+            list.push(Term {
+                name: unique(loss.name(), &list),
+                weight: *loss.weight(),
+                bound,
             });
         }
-        Ok(bound)
+        Ok(Self {
+            list,
+            asked: binder.asked,
+        })
     }
 
-    /// Computes each term once for maps and logits that were seen, so that what does not fit is known before a run begins.
+    /// Computes each term once for maps and logits of one sample, so that what does not fit is known before a run begins.
     pub(crate) fn try_on(
         &self,
         student: &Seen,
-        teachers: &[Answer],
-        targets: &Tensor<1, Int>,
+        answers: &[Answer],
+        teachers: &[Box<dyn Teacher>],
+        ids: &[u32],
     ) -> Result<()> {
         for (index, term) in self.list.iter().enumerate() {
-            self.value(&term.kind, student, teachers, targets)
-                .map_err(|error| {
-                    let problem = format!("cannot be computed: {error}");
-                    Error::config(format!("losses.{index}"), problem)
-                })?;
+            let samples = term.bound.trial_batch();
+            let student = repeated(student, samples);
+            let answers: Vec<Answer> = answers
+                .iter()
+                .map(|answer| Answer {
+                    logits: answer.logits.clone().repeat_dim(0, samples),
+                    maps: each_repeated(&answer.maps, samples),
+                })
+                .collect();
+            let targets = Tensor::<1, Int>::zeros([samples], &student.output.device());
+            let scene = Scene {
+                student: &student,
+                answers: &answers,
+                teachers,
+                targets: &targets,
+                ids: ids.get(..samples).unwrap_or(ids),
+                step: 0,
+                trial: true,
+            };
+            let tried = term.bound.value(&scene).and_then(|value| {
+                term.bound.beside(&scene)?;
+                Ok(value)
+            });
+            tried.map_err(|error| {
+                let problem = format!("cannot be computed: {error}");
+                Error::config(format!("losses.{index}"), problem)
+            })?;
         }
         Ok(())
     }
 
+    /// The weighted sum at `epoch`, which may be a fraction.
+    pub(crate) fn combine(&self, scene: &Scene<'_>, epoch: f64) -> Result<Combined> {
+        let mut sum = WeightedSum::new();
+        for (term, value) in self.list.iter().zip(self.values(scene)?) {
+            sum = sum.add(term.name.clone(), term.weight.at(epoch), value);
+        }
+        for (name, value) in self.beside(scene)? {
+            sum = sum.add(name, 1.0, value);
+        }
+        sum.finish()
+            .map_err(|error| Error::method("the sum of the losses", error))
+    }
+
     /// The unweighted value of each term, in order.
-    pub(crate) fn values(
-        &self,
-        student: &Seen,
-        teachers: &[Answer],
-        targets: &Tensor<1, Int>,
-    ) -> Result<Vec<Tensor<1>>> {
+    pub(crate) fn values(&self, scene: &Scene<'_>) -> Result<Vec<Tensor<1>>> {
         self.list
             .iter()
-            .map(|term| {
-                self.value(&term.kind, student, teachers, targets)
-                    .map_err(|error| Error::method(format!("loss `{}`", term.name), error))
-            })
+            .map(|term| term.bound.value(scene).map_err(|error| wrong(term, error)))
             .collect()
     }
 
-    fn value(
-        &self,
-        kind: &Kind,
-        student: &Seen,
-        teachers: &[Answer],
-        targets: &Tensor<1, Int>,
-    ) -> kd_losses::Result<Tensor<1>> {
-        match kind {
-            Kind::CrossEntropy { label_smoothing } => {
-                kd_losses::cross_entropy(student.output.clone(), targets.clone(), *label_smoothing)
-            }
-            Kind::Kd {
-                temperature,
-                ensemble,
-            } => {
-                let logits: Vec<Tensor<2>> = teachers
-                    .iter()
-                    .map(|teacher| teacher.logits.clone())
-                    .collect();
-                // `check` has seen to it that there is one; without, the student is its own and the loss is 0.
-                let teacher = average(&logits, *ensemble, *temperature)
-                    .unwrap_or_else(|| student.output.clone().inner());
-                kd_losses::soft_target(student.output.clone(), teacher, *temperature)
-            }
-            Kind::Hint {
-                student: at,
-                teacher,
-                map,
-                regressor,
-            } => {
-                let (ours, theirs) = (
-                    student.maps[*at].clone(),
-                    teachers[*teacher].maps[*map].clone(),
-                );
-                match regressor {
-                    Some(index) => self.regressors[*index].hint(ours, theirs),
-                    None => kd_losses::hint(ours, theirs),
-                }
-            }
-            Kind::Attention {
-                pairs,
-                teacher,
-                distance,
-            } => {
-                let epsilon = kd_losses::AttentionTransferLossConfig::new().epsilon;
-                let mut sum: Option<Tensor<1>> = None;
-                for [at, map] in pairs {
-                    let ours = student.maps[*at].clone();
-                    let theirs = teachers[*teacher].maps[*map].clone();
-                    let value = kd_losses::attention_transfer(ours, theirs, *distance, epsilon)?;
-                    sum = Some(match sum {
-                        Some(sum) => sum + value,
-                        None => value,
-                    });
-                }
-                Ok(sum.unwrap_or_else(|| Tensor::zeros([1], &student.output.device())))
+    /// What is to be differentiated beside the weighted terms: it trains only what stands beside the student.
+    pub(crate) fn beside(&self, scene: &Scene<'_>) -> Result<Vec<(String, Tensor<1>)>> {
+        let mut all = Vec::new();
+        for term in &self.list {
+            let beside = term
+                .bound
+                .beside(scene)
+                .map_err(|error| wrong(term, error))?;
+            if let Some((what, value)) = beside {
+                all.push((format!("{}_{what}", term.name), value));
             }
         }
+        Ok(all)
+    }
+
+    /// Parameters that are trained beside the student.
+    pub(crate) fn parameters(&self) -> u64 {
+        self.list.iter().map(Term::parameters).sum()
+    }
+
+    /// Does a step of the optimizer with what is trained beside the student.
+    pub(crate) fn step(&mut self, optimizer: &mut Optimizer, lr: f64, gradients: &NamedGradients) {
+        for (index, term) in self.list.iter_mut().enumerate() {
+            term.bound.step(&prefix(index), optimizer, lr, gradients);
+        }
+    }
+
+    /// Modules and memories, each name beginning with that of its term.
+    pub(crate) fn state(&self) -> Tensors {
+        let of = |(index, term): (usize, &Term)| {
+            let tensors = term.bound.state().into_iter();
+            tensors.map(move |(name, data)| (format!("{}/{name}", prefix(index)), data))
+        };
+        self.list.iter().enumerate().flat_map(of).collect()
+    }
+
+    /// Takes back what [`Terms::state`] gave.
+    pub(crate) fn restore(&mut self, state: &Tensors) -> Result<()> {
+        for (index, term) in self.list.iter_mut().enumerate() {
+            let prefix = format!("{}/", prefix(index));
+            let part = state.iter().filter_map(|(name, data)| {
+                let name = name.strip_prefix(&prefix)?;
+                Some((name.to_owned(), data.clone()))
+            });
+            term.bound.restore(&part.collect())?;
+        }
+        Ok(())
     }
 }
 
-/// Where the map at `tap` will be in the answer.
-fn ask(asked: &mut Taps, tap: &str) -> usize {
-    asked
-        .iter()
-        .position(|known| known == tap)
-        .unwrap_or_else(|| {
-            asked.push(tap.to_owned());
-            asked.len() - 1
-        })
+fn wrong(term: &Term, error: crate::kinds::Problem) -> Error {
+    Error::Method {
+        what: format!("loss `{}`", term.name),
+        source: error,
+    }
+}
+
+fn repeated(seen: &Seen, samples: usize) -> Seen {
+    Seen {
+        maps: each_repeated(&seen.maps, samples),
+        dense: seen.dense.clone().repeat_dim(0, samples),
+        output: seen.output.clone().repeat_dim(0, samples),
+    }
+}
+
+fn each_repeated(maps: &[Tensor<4>], samples: usize) -> Vec<Tensor<4>> {
+    let maps = maps.iter().cloned();
+    maps.map(|map| map.repeat_dim(0, samples)).collect()
 }
 
 /// `name`, or `name_2`, `name_3`, ... if it is taken.
@@ -251,33 +203,4 @@ fn unique(name: String, taken: &[Term]) -> String {
         .map(|n| format!("{name}_{n}"))
         .find(|name| !is_taken(name))
         .unwrap_or(name)
-}
-
-/// The regressor for maps of these widths, student first, if one is wanted.
-fn regressor_for(
-    wanted: Widths,
-    sizes: MapSizes,
-    [ours, theirs]: [usize; 2],
-    seed: u64,
-    device: &Device,
-) -> Result<Option<Regressor>> {
-    if wanted == Widths::None && ours != theirs {
-        return Err(Error::Shape {
-            what: "hint".into(),
-            expected: format!("maps of equal width, the teacher's has {theirs} channels"),
-            found: format!("{ours} of the student"),
-            remedy: "set `regressor = \"when-widths-differ\"`".into(),
-        });
-    }
-    let projection = match wanted {
-        Widths::None if sizes == MapSizes::MustMatch => return Ok(None),
-        Widths::None | Widths::WhenWidthsDiffer => Projection::WhenWidthsDiffer,
-        Widths::Always => Projection::Always,
-    };
-    RegressorConfig::new(ours, theirs)
-        .with_projection(projection)
-        .with_map_sizes(sizes)
-        .init(seed, device)
-        .map(Some)
-        .map_err(|error| Error::method("regressor", error))
 }

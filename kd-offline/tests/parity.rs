@@ -98,9 +98,7 @@ fn three_steps_are_those_of_pytorch() {
     let mut phase = method.start(0, &folder).unwrap();
     let mut state = phase.state();
     for (name, data) in part(&fixture, "regressor.") {
-        let old = state
-            .tensors
-            .insert(format!("regressor0/conv.{name}"), data);
+        let old = state.tensors.insert(format!("loss2/0/conv.{name}"), data);
         assert!(old.is_some(), "the regressor has no {name}");
     }
     phase.restore(&state).unwrap();
@@ -126,7 +124,7 @@ fn three_steps_are_those_of_pytorch() {
         let after = format!("after{}", step + 1);
         let wanted = part(&fixture, &format!("{after}.student."));
         all_near(&format!("{after}.student"), &phase.result(), &wanted);
-        let regressor = part(&phase.state().tensors, "regressor0/conv.");
+        let regressor = part(&phase.state().tensors, "loss2/0/conv.");
         let wanted = part(&fixture, &format!("{after}.regressor."));
         all_near(&format!("{after}.regressor"), &regressor, &wanted);
     }

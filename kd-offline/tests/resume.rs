@@ -124,8 +124,8 @@ fn an_interrupted_run_has_the_regressors_and_moments_of_an_undisturbed_one() {
         kd_core::write_atomically(&path, &whole[checkpoint]).unwrap();
         let names = kd_core::read_tensors(&path).unwrap();
         for name in [
-            "regressor1/conv.weight".to_owned(),
-            format!("optimizer/regressor0.conv.weight#{moments}"),
+            "loss3/0/conv.weight".to_owned(),
+            format!("optimizer/loss2.conv.weight#{moments}"),
             "student/body_norm.running_var".to_owned(),
         ] {
             assert!(
@@ -158,7 +158,7 @@ fn the_seed_decides_the_initial_regressors_and_each_has_its_own() {
         kd_core::read_tensors(&path.path().join(name)).unwrap()
     };
     let (a, b) = (regressors(0), regressors(1));
-    for name in ["regressor0/conv.weight", "regressor1/conv.weight"] {
+    for name in ["loss2/0/conv.weight", "loss3/0/conv.weight"] {
         // Two steps of Adam move a weight by at most 0.02.
         let far = a[name]
             .iter::<f64>()

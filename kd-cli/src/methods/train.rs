@@ -96,10 +96,10 @@ impl TrainRecipe {
             self.train.clone(),
             at.device(),
         )
-        .with_losses(vec![LossConfig::CrossEntropy {
-            weight: 1.0,
-            label_smoothing: self.label_smoothing,
-        }])
+        .with_losses(vec![LossConfig::smoothed_cross_entropy(
+            1.0,
+            self.label_smoothing,
+        )])
         .with_seed(self.seed)
         .with_bank_seed(self.data.bank_seed)
     }

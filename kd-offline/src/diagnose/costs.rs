@@ -10,8 +10,8 @@ use kd_core::{
 use serde::Serialize;
 
 use super::{ScheduleFacts, TeacherFacts};
+use crate::kinds::Seen;
 use crate::phase::Distill;
-use crate::terms::Seen;
 
 /// Bytes of a number.
 const FLOAT: u64 = 4;
@@ -24,7 +24,7 @@ const KEPT: u64 = 3;
 pub struct CostFacts {
     /// Parameters of the student that are trained.
     pub student_parameters: u64,
-    /// Parameters that are trained beside the student: those of the regressors.
+    /// Parameters that are trained beside the student: those of regressors and of other parts of the losses.
     pub extra_parameters: u64,
     /// Seconds.
     pub time: TimeEstimate,
@@ -51,7 +51,7 @@ pub struct TimeEstimate {
 /// Estimated bytes.
 ///
 /// ```text
-/// weights      4 * (numbers in the student and the regressors)
+/// weights      4 * (numbers in the student and in what is trained beside it)
 /// gradients    4 * (trained numbers)
 /// moments      4 * (trained numbers) * (0 SGD, 1 SGD with momentum, 2 Adam)
 /// activations  4 * batch_size * sum over the student's stages of 3 * convolutions * (numbers in the stage's map)
@@ -151,7 +151,7 @@ pub(super) fn memory<S: ImageClassifier>(
 ) -> MemoryEstimate {
     let student = &phase.student;
     let numbers = |elements: usize| FLOAT * elements as u64;
-    let extra: u64 = phase.terms.regressors.iter().map(count_parameters).sum();
+    let extra = phase.terms.parameters();
     let trained = count_parameters(student) + extra;
     let all: usize = export(student, Names::Burn)
         .values()

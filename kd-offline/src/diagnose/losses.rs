@@ -6,8 +6,9 @@ use serde::Serialize;
 
 use super::finding::{Finding, Topic};
 use super::{percent, short_number};
+use crate::kinds::Scene;
 use crate::terms::Terms;
-use crate::{Answer, LossConfig};
+use crate::{Answer, LossConfig, Teacher};
 
 /// A weighted gradient that is so many times all others together is a warning.
 const DROWNS: f64 = 1000.0;
@@ -24,7 +25,7 @@ const STUDENT: &str = "student";
 pub struct TermFacts {
     /// The name under which it is logged.
     pub name: String,
-    /// Its weight.
+    /// Its weight, the largest where it changes with time.
     pub weight: f64,
     /// Its value, without the weight.
     pub value: f64,
@@ -79,22 +80,32 @@ pub(super) struct Shown {
     pub(super) input: Tensor<4>,
     pub(super) targets: Tensor<1, Int>,
     pub(super) answers: Vec<Answer>,
+    pub(super) ids: Vec<u32>,
 }
 
 /// Computes each term by itself, forward and backward. Every pass has its own copy of the student.
 pub(super) fn measure<S: ImageClassifier>(
     student: &S,
     terms: &Terms,
+    teachers: &[Box<dyn Teacher>],
     shown: &Shown,
 ) -> Result<LossFacts> {
     let count = terms.list.len();
     let mut values = Vec::with_capacity(count);
     let mut ours = Vec::with_capacity(count);
-    let mut regressors = Vec::with_capacity(count);
+    let mut modules = Vec::with_capacity(count);
     for index in 0..count {
         let copy = detached_copy(student);
         let seen = copy.forward_traced(&shown.input);
-        let all = terms.values(&seen, &shown.answers, &shown.targets)?;
+        let all = terms.values(&Scene {
+            student: &seen,
+            answers: &shown.answers,
+            teachers,
+            targets: &shown.targets,
+            ids: &shown.ids,
+            step: 0,
+            trial: true,
+        })?;
         let Some(value) = all.into_iter().nth(index) else {
             break;
         };
@@ -103,14 +114,18 @@ pub(super) fn measure<S: ImageClassifier>(
         let mut gradients = NamedGradients::new();
         gradients.collect(STUDENT, &copy, &mut raw);
         let mut beside = NamedGradients::new();
-        for (place, regressor) in terms.regressors.iter().enumerate() {
-            beside.collect(&format!("regressor{place}"), regressor, &mut raw);
+        for (place, term) in terms.list.iter().enumerate() {
+            term.collect(place, &mut beside, &mut raw);
         }
-        regressors.push(dot(&beside, &beside));
+        modules.push(dot(&beside, &beside));
         ours.push(gradients);
     }
 
-    let weights: Vec<f64> = terms.list.iter().map(|term| term.weight).collect();
+    let weights: Vec<f64> = terms
+        .list
+        .iter()
+        .map(|term| term.weight.largest())
+        .collect();
     let products: Vec<Vec<f64>> = ours
         .iter()
         .map(|a| ours.iter().map(|b| dot(a, b)).collect())
@@ -124,11 +139,11 @@ pub(super) fn measure<S: ImageClassifier>(
     let facts = terms.list.iter().zip(&values).zip(&norms);
     let facts = facts.map(|((term, &value), &gradient)| TermFacts {
         name: term.name.clone(),
-        weight: term.weight,
+        weight: term.weight.largest(),
         value,
         gradient,
         share: if sum > 0.0 {
-            term.weight * gradient / sum
+            term.weight.largest() * gradient / sum
         } else {
             0.0
         },
@@ -136,8 +151,8 @@ pub(super) fn measure<S: ImageClassifier>(
     let mut cosines = Vec::new();
     let mut square = 0.0;
     for i in 0..ours.len() {
-        // A regressor belongs to one term, so that those of different terms have no product.
-        square += weights[i] * weights[i] * regressors[i];
+        // A module belongs to one term, so that those of different terms have no product.
+        square += weights[i] * weights[i] * modules[i];
         for j in 0..ours.len() {
             square += weights[i] * weights[j] * products[i][j];
             if i < j && norms[i] > 0.0 && norms[j] > 0.0 {
@@ -301,10 +316,13 @@ fn compare(facts: &LossFacts, losses: &[LossConfig], say: &mut impl FnMut(Findin
         let value = times(&TermFacts::weighted_value, term);
         if gradient >= DOMINATES {
             let usual = match loss {
-                Some(LossConfig::AttentionTransfer { .. }) => {
-                    "; around 1000 is usual for attention transfer"
-                }
-                _ => "",
+                Some(loss) => match kd_losses::find_loss(loss.kind())
+                    .and_then(|loss| loss.usual_weight)
+                {
+                    Some(usual) => format!("; around {} is usual ({})", usual.value, usual.source),
+                    None => String::new(),
+                },
+                None => String::new(),
             };
             let text = format!(
                 "loss `{}`: its weighted gradient is {} times that of all other losses together, which will have hardly any \

@@ -28,7 +28,8 @@ pub use schedule::ScheduleFacts;
 pub use taps::TapPair;
 pub use teachers::{TeacherFacts, Trial};
 
-use crate::terms::{Seen, Terms};
+use crate::kinds::{DENSE, Seen};
+use crate::terms::Terms;
 use crate::{Offline, Teacher};
 
 /// How closely [`Offline::diagnose`] looks, and what is known beside the method itself.
@@ -321,9 +322,10 @@ impl<S: ImageClassifier> Offline<S> {
         }
         for (place, loss) in self.losses.iter().enumerate() {
             let name = loss.name();
-            let mut pairs: Vec<TapPair> = taps::compared(loss)
-                .into_iter()
-                .map(|(ours, teacher, theirs)| {
+            let teacher = loss.which_teacher();
+            let mut pairs: Vec<TapPair> = loss
+                .taps()
+                .map(|(ours, theirs)| {
                     let stage = dry.student.tap(ours).ok();
                     let look = dry.looks.get(teacher).and_then(Option::as_ref);
                     let their_stage = self
@@ -333,21 +335,20 @@ impl<S: ImageClassifier> Offline<S> {
                     TapPair {
                         loss: name.clone(),
                         student_tap: ours.to_owned(),
-                        student_map: stage.and_then(|stage| taps::map_at(&dry.seen, stage)),
+                        student_map: taps::map_at(&dry.seen, ours, stage),
                         teacher,
                         teacher_tap: theirs.to_owned(),
-                        teacher_map: look.and_then(|look| taps::map_at(look, their_stage?)),
+                        teacher_map: look.and_then(|look| taps::map_at(look, theirs, their_stage)),
                         regressor: None,
                     }
                 })
                 .collect();
             match self.try_loss(place, dry) {
                 Ok(Some(terms)) => {
-                    let made = terms.regressors.first();
-                    // One that only matches sizes has nothing to learn.
-                    let learned = made
-                        .map(kd_losses::Regressor::extra_parameters)
-                        .filter(|parameters| *parameters > 0);
+                    // A regressor that only matches sizes has nothing to learn.
+                    let learned = Some(terms.parameters())
+                        .filter(|parameters| *parameters > 0)
+                        .and_then(|parameters| usize::try_from(parameters).ok());
                     if let Some(pair) = pairs.first_mut() {
                         pair.regressor = learned;
                     }
@@ -385,8 +386,14 @@ impl<S: ImageClassifier> Offline<S> {
     fn try_loss(&self, place: usize, dry: &Dry<S>) -> Result<Option<Terms>> {
         let loss = &self.losses[place];
         loss.check(place, self.teachers.len())?;
-        for (ours, _, _) in taps::compared(loss) {
-            dry.student.tap(ours)?;
+        for (ours, _) in loss.taps() {
+            dry.student
+                .tap(ours)
+                .map(drop)
+                .or_else(|error| match ours {
+                    DENSE => Ok(()),
+                    _ => Err(error),
+                })?;
         }
         let looks: Option<Vec<&Seen>> = dry.looks.iter().map(Option::as_ref).collect();
         let Some(looks) = looks else {
@@ -394,9 +401,8 @@ impl<S: ImageClassifier> Offline<S> {
         };
         let asked: Vec<(&dyn Teacher, &Seen)> =
             self.teachers.iter().map(AsRef::as_ref).zip(looks).collect();
-        let student = (&dry.student, &dry.seen);
         let one = std::slice::from_ref(loss);
-        let terms = Terms::bind(one, self.ensemble, student, &asked, self.seed, &self.device)?;
+        let terms = Terms::bind(one, self.binder(&dry.student, &dry.seen, &asked))?;
         let [channels, height, width] = self.image();
         let pixels = Tensor::zeros([1, channels, height, width], &self.device.clone().inner());
         let answers = self
@@ -405,7 +411,7 @@ impl<S: ImageClassifier> Offline<S> {
             .zip(&terms.asked)
             .map(|(teacher, taps)| teacher.answer(pixels.clone(), taps))
             .collect::<Result<Vec<_>>>()?;
-        terms.values(&dry.seen, &answers, &Tensor::zeros([1], &self.device))?;
+        terms.try_on(&dry.seen, &answers, &self.teachers, self.data.train.ids())?;
         Ok(Some(terms))
     }
 
@@ -427,8 +433,9 @@ impl<S: ImageClassifier> Offline<S> {
             answers: phase.ask(&batch)?,
             input: Tensor::from_inner(self.normalisation.apply(batch.pixels)?),
             targets: Tensor::from_inner(batch.targets),
+            ids: batch.ids,
         };
-        let facts = losses::measure(&phase.student, &phase.terms, &shown)?;
+        let facts = losses::measure(&phase.student, &phase.terms, &self.teachers, &shown)?;
         losses::judge(
             &facts,
             &self.losses,
@@ -443,7 +450,7 @@ impl<S: ImageClassifier> Offline<S> {
         let looks: Vec<Seen> = dry.looks.iter().flatten().cloned().collect();
         let costs = CostFacts {
             student_parameters: count_parameters(&self.student),
-            extra_parameters: phase.terms.regressors.iter().map(count_parameters).sum(),
+            extra_parameters: phase.terms.parameters(),
             memory: costs::memory(&phase, &dry.seen, &looks, &diagnosis.teachers),
             time: costs::time(&mut phase, &schedule, &self.device)?,
         };

@@ -2,8 +2,7 @@
 
 use serde::Serialize;
 
-use crate::LossConfig;
-use crate::terms::Seen;
+use crate::kinds::{DENSE, Seen};
 
 /// Two maps that a loss compares.
 #[derive(Clone, Debug, Serialize)]
@@ -21,41 +20,16 @@ pub struct TapPair {
     pub teacher_tap: String,
     /// Channels, height and width of the teacher's map; nothing if it has no such tap.
     pub teacher_map: Option<[usize; 3]>,
-    /// Parameters of the regressor between them; nothing if there is none.
+    /// Parameters of what is trained between them, or of all that is trained for the loss where that belongs to no pair; nothing if there
+    /// is nothing to train.
     pub regressor: Option<usize>,
 }
 
-/// The taps that a loss compares: the student's, and which teacher's.
-pub(super) fn compared(loss: &LossConfig) -> Vec<(&str, usize, &str)> {
-    match loss {
-        LossConfig::Hint {
-            student_tap,
-            teacher_tap,
-            teacher,
-            ..
-        } => vec![(
-            student_tap,
-            *teacher,
-            teacher_tap.as_ref().unwrap_or(student_tap),
-        )],
-        LossConfig::AttentionTransfer {
-            student_taps,
-            teacher_taps,
-            teacher,
-            ..
-        } => {
-            let theirs = teacher_taps.as_ref().unwrap_or(student_taps);
-            let pairs = student_taps.iter().zip(theirs);
-            pairs
-                .map(|(ours, theirs)| (ours.as_str(), *teacher, theirs.as_str()))
-                .collect()
-        }
-        LossConfig::CrossEntropy { .. } | LossConfig::Kd { .. } => Vec::new(),
-    }
-}
-
-/// Channels, height and width of the map at `stage`.
-pub(super) fn map_at(seen: &Seen, stage: usize) -> Option<[usize; 3]> {
+/// Channels, height and width of the map at `tap`, which is the stage that was found for it, or the dense representation.
+pub(super) fn map_at(seen: &Seen, tap: &str, stage: Option<usize>) -> Option<[usize; 3]> {
+    let Some(stage) = stage else {
+        return (tap == DENSE).then(|| [seen.dense.dims()[1], 1, 1]);
+    };
     let [_, channels, height, width] = seen.maps.get(stage)?.dims();
     Some([channels, height, width])
 }

@@ -237,10 +237,7 @@ pub fn offline(
 
 /// Temperature KD with weight 1.
 pub fn kd(temperature: f64) -> LossConfig {
-    LossConfig::Kd {
-        weight: 1.0,
-        temperature,
-    }
+    LossConfig::kd(1.0, temperature)
 }
 
 /// The losses as a person writes them.
