@@ -122,6 +122,43 @@ pub(crate) fn logits_pair(
     pair(loss, names, student, teacher, axes)
 }
 
+/// Two `[batch_size, num_classes]`, equal in both, and hard labels `[batch_size]`.
+pub(crate) fn labelled_pair(
+    loss: &'static str,
+    student: &Tensor<2>,
+    teacher: &Tensor<2>,
+    targets: &Tensor<1, Int>,
+) -> Result<()> {
+    logits_pair(loss, student, teacher)?;
+    labelled(loss, ("student_logits", student), targets)
+}
+
+/// Logits `[batch_size, num_classes]` under a name of their own, and hard labels `[batch_size]`.
+pub(crate) fn labelled(
+    loss: &'static str,
+    (name, logits): (&'static str, &Tensor<2>),
+    targets: &Tensor<1, Int>,
+) -> Result<()> {
+    let (left, right) = (logits.dims(), targets.dims());
+    not_empty(loss, (name, &left))?;
+    equal(loss, Axis::Batch, 0..1, (name, &left), ("targets", &right))?;
+    let devices = [logits.device(), targets.device()];
+    same_device(loss, [name, "targets"], devices)
+}
+
+/// A loss that sets one class against the others needs others.
+pub(crate) fn two_classes(
+    loss: &'static str,
+    name: &'static str,
+    logits: &Tensor<2>,
+) -> Result<()> {
+    let shape = logits.dims();
+    if shape[1] >= 2 {
+        return Ok(());
+    }
+    Err(Error::TooFewClasses { loss, name, shape })
+}
+
 /// Two `[batch_size, channels, height, width]`, equal in all.
 pub(crate) fn feature_pair(
     loss: &'static str,

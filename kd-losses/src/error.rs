@@ -117,6 +117,21 @@ pub enum Error {
         advice: &'static str,
     },
 
+    /// A loss sets the label against the other classes, and there are none.
+    #[error(
+        "`{loss}`: `{name}` {shape:?} has {} class, at least 2 are needed; \
+         give the output of a classifier",
+        shape[1]
+    )]
+    TooFewClasses {
+        /// The loss that was called.
+        loss: &'static str,
+        /// The argument.
+        name: &'static str,
+        /// Its shape, `[batch_size, num_classes]`.
+        shape: [usize; 2],
+    },
+
     /// Two tensors that belong together have different element types.
     #[error(
         "`{loss}`: `{left}` is {left_dtype:?}, `{right}` is {right_dtype:?}; \

@@ -47,3 +47,4 @@ pub use combination::{Combined, Schedule, WeightedSum};
 
 pub use catalogue::{Constant, Family, LossInfo, Paper, UsualWeight, find_loss, losses};
 pub use error::{Axis, Error, Result};
+pub use logits::{DecoupledKdLoss, DecoupledKdLossConfig, decoupled_kd};
