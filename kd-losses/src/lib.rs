@@ -48,3 +48,6 @@ pub use combination::{Combined, Schedule, WeightedSum};
 pub use catalogue::{Constant, Family, LossInfo, Paper, UsualWeight, find_loss, losses};
 pub use error::{Axis, Error, Result};
 pub use logits::{DecoupledKdLoss, DecoupledKdLossConfig, decoupled_kd};
+pub use logits::{DistLoss, DistLossConfig, dist};
+pub use logits::{NormalisedKdLoss, NormalisedKdLossConfig, normalised_kd};
+pub use logits::{WeightedSoftLabelLoss, WeightedSoftLabelLossConfig, weighted_soft_label};

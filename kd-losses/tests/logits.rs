@@ -3,7 +3,7 @@
 mod support;
 
 use burn::tensor::{Device, Int, Tensor};
-use kd_losses::{decoupled_kd, logit_regression};
+use kd_losses::{decoupled_kd, dist, logit_regression, normalised_kd, weighted_soft_label};
 use support::{Golden, Outcome, assert_finite, hard_pairs};
 
 #[test]
@@ -29,20 +29,74 @@ fn decoupled_kd_is_as_the_formula_says() -> Outcome {
 }
 
 #[test]
+fn dist_is_as_the_formula_says() -> Outcome {
+    Golden::read("dist")?.check(9, |given| {
+        Ok(dist(
+            given.student("student")?,
+            given.teacher("teacher")?,
+            given.number("beta")?,
+            given.number("gamma")?,
+            given.number("temperature")?,
+            given.number("epsilon")?,
+        )?)
+    })
+}
+
+#[test]
+fn normalised_kd_is_as_the_formula_says() -> Outcome {
+    Golden::read("normalised_kd")?.check(8, |given| {
+        Ok(normalised_kd(
+            given.student("student")?,
+            given.teacher("teacher")?,
+            given.ints("targets")?,
+            given.number("gamma")?,
+            given.number("temperature")?,
+        )?)
+    })
+}
+
+#[test]
+fn weighted_soft_label_is_as_the_formula_says() -> Outcome {
+    Golden::read("weighted_soft_label")?.check(8, |given| {
+        Ok(weighted_soft_label(
+            given.student("student")?,
+            given.teacher("teacher")?,
+            given.ints("targets")?,
+            given.number("temperature")?,
+            given.number("epsilon")?,
+        )?)
+    })
+}
+
+#[test]
 fn every_loss_of_two_logits_survives_hard_inputs() -> Outcome {
+    type Loss = (
+        &'static str,
+        fn(Tensor<2>, Tensor<2>, Tensor<1, Int>) -> kd_losses::Result<Tensor<1>>,
+    );
+    let losses: [Loss; 5] = [
+        ("logit_regression", |s, t, _| logit_regression(s, t)),
+        ("decoupled_kd", |s, t, y| {
+            decoupled_kd(s, t, y, 1.0, 8.0, 4.0)
+        }),
+        ("dist", |s, t, _| dist(s, t, 1.0, 1.0, 1.0, 1e-8)),
+        ("normalised_kd", |s, t, y| normalised_kd(s, t, y, 1.5, 1.0)),
+        ("weighted_soft_label", |s, t, y| {
+            weighted_soft_label(s, t, y, 2.0, 1e-7)
+        }),
+    ];
     for shape in [[4, 5], [1, 5], [3, 2], [1, 2]] {
+        let labels: Vec<i64> = (0..shape[0])
+            .map(|sample| i64::try_from(sample % shape[1]))
+            .collect::<Result<_, _>>()?;
         for (name, student, teacher) in hard_pairs::<2>(shape) {
             let teacher = Tensor::<2>::from_data(teacher, &Device::flex());
-            let targets: Vec<i64> = (0..shape[0])
-                .map(|sample| i64::try_from(sample % shape[1]))
-                .collect::<Result<_, _>>()?;
-            let targets = Tensor::<1, Int>::from_data(targets.as_slice(), &Device::flex());
-            assert_finite(name, student.clone(), |student| {
-                logit_regression(student, teacher.clone())
-            })?;
-            assert_finite(name, student, |student| {
-                decoupled_kd(student, teacher.clone(), targets.clone(), 1.0, 8.0, 4.0)
-            })?;
+            let targets = Tensor::<1, Int>::from_data(labels.as_slice(), &Device::flex());
+            for (loss, function) in losses {
+                assert_finite(&format!("{loss}, {name}"), student.clone(), |student| {
+                    function(student, teacher.clone(), targets.clone())
+                })?;
+            }
         }
     }
     Ok(())

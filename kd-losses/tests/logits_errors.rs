@@ -1,7 +1,11 @@
 //! What the losses of logits refuse, and in what words.
 
 use burn::tensor::{Device, Int, Tensor};
-use kd_losses::{DecoupledKdLoss, DecoupledKdLossConfig, Error, decoupled_kd};
+use kd_losses::{
+    DecoupledKdLoss, DecoupledKdLossConfig, DistLoss, DistLossConfig, Error, NormalisedKdLoss,
+    NormalisedKdLossConfig, WeightedSoftLabelLoss, WeightedSoftLabelLossConfig, decoupled_kd, dist,
+    normalised_kd, weighted_soft_label,
+};
 
 fn matrix(batch_size: usize, num_classes: usize) -> Tensor<2> {
     Tensor::zeros([batch_size, num_classes], &Device::flex())
@@ -24,6 +28,12 @@ fn send_and_sync<T: Send + Sync + Unpin + 'static>() {}
 fn public_types_are_send_and_sync() {
     send_and_sync::<DecoupledKdLoss>();
     send_and_sync::<DecoupledKdLossConfig>();
+    send_and_sync::<DistLoss>();
+    send_and_sync::<DistLossConfig>();
+    send_and_sync::<NormalisedKdLoss>();
+    send_and_sync::<NormalisedKdLossConfig>();
+    send_and_sync::<WeightedSoftLabelLoss>();
+    send_and_sync::<WeightedSoftLabelLossConfig>();
 }
 
 #[test]
@@ -66,5 +76,106 @@ fn constants_of_decoupled_kd_have_ranges() {
         ),
     ] {
         assert_eq!(text(config.init()), expected);
+    }
+}
+
+#[test]
+fn every_loss_names_itself_when_shapes_differ() {
+    let (student, teacher) = (|| matrix(2, 3), || matrix(2, 4));
+    for (name, found) in [
+        (
+            "dist",
+            text(dist(student(), teacher(), 1.0, 1.0, 1.0, 1e-8)),
+        ),
+        (
+            "normalised_kd",
+            text(normalised_kd(student(), teacher(), labels(2), 1.5, 1.0)),
+        ),
+        (
+            "weighted_soft_label",
+            text(weighted_soft_label(
+                student(),
+                teacher(),
+                labels(2),
+                2.0,
+                1e-7,
+            )),
+        ),
+    ] {
+        let expected = format!(
+            "`{name}`: `student_logits` [2, 3] and `teacher_logits` [2, 4] differ in number of classes; \
+             give teacher and student the same classes in the same order"
+        );
+        assert_eq!(found, expected);
+    }
+    // A batch of one would be broadcast without a word.
+    for (name, found) in [
+        (
+            "dist",
+            text(dist(matrix(1, 3), matrix(2, 3), 1.0, 1.0, 1.0, 1e-8)),
+        ),
+        (
+            "normalised_kd",
+            text(normalised_kd(
+                matrix(1, 3),
+                matrix(2, 3),
+                labels(2),
+                1.5,
+                1.0,
+            )),
+        ),
+        (
+            "weighted_soft_label",
+            text(weighted_soft_label(
+                matrix(1, 3),
+                matrix(2, 3),
+                labels(2),
+                2.0,
+                1e-7,
+            )),
+        ),
+    ] {
+        assert!(found.contains("differ in batch size"), "{name}: {found}");
+    }
+}
+
+#[test]
+fn constants_have_ranges() {
+    let epsilon = "`epsilon` must be from 1e-15 to 1, got 0; ";
+    for (found, expected) in [
+        (
+            text(DistLossConfig::new().with_beta(-1.0).init()),
+            "`beta` must be finite and at least 0, got -1; the authors use 1".to_owned(),
+        ),
+        (
+            text(DistLossConfig::new().with_gamma(f64::INFINITY).init()),
+            "`gamma` must be finite and at least 0, got inf; the authors use 1".to_owned(),
+        ),
+        (
+            text(DistLossConfig::new().with_epsilon(0.0).init()),
+            format!("{epsilon}1e-8 suits 32-bit floats, 1e-3 16-bit ones"),
+        ),
+        (
+            text(NormalisedKdLossConfig::new().with_gamma(-0.1).init()),
+            "`gamma` must be finite and at least 0, got -0.1; the authors use 1.5".to_owned(),
+        ),
+        (
+            text(WeightedSoftLabelLossConfig::new().with_epsilon(0.0).init()),
+            format!("{epsilon}the authors use 1e-7"),
+        ),
+    ] {
+        assert_eq!(found, expected);
+    }
+    let temperature = "`temperature` must be finite and above 0, got 0; the paper uses 1 to 20";
+    for found in [
+        text(DistLossConfig::new().with_temperature(0.0).init()),
+        text(NormalisedKdLossConfig::new().with_temperature(0.0).init()),
+        text(
+            WeightedSoftLabelLossConfig::new()
+                .with_temperature(0.0)
+                .init(),
+        ),
+    ] {
+        assert_eq!(found, temperature);
     }
 }

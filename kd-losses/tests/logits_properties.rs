@@ -1,7 +1,7 @@
 //! What holds for any logits: zero at equality, never negative, what changes nothing, identities between losses.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use kd_losses::{Error, decoupled_kd, soft_target};
+use kd_losses::{Error, decoupled_kd, dist, normalised_kd, soft_target, weighted_soft_label};
 use proptest::prelude::*;
 
 /// Rounding may carry a value that is zero a little below it.
@@ -132,5 +132,62 @@ proptest! {
         let usual = value(soft_target(student, teacher, temperature))?;
         let tolerance = 1e-4 * (usual + temperature * temperature);
         prop_assert!((decoupled - usual).abs() <= tolerance, "{decoupled}, {usual}");
+    }
+
+    #[test]
+    fn dist_is_bounded_and_blind_for_shift_and_order(
+        batch in batch(), temperature in 0.5_f64..8.0,
+    ) {
+        let loss = |batch: Batch| dist(batch.student, batch.teacher, 1.0, 0.7, temperature, 1e-8);
+        let scale = 1.0 + temperature * temperature;
+        let plain = value(loss(batch.clone()))?;
+        let largest = 2.0 * 1.7 * temperature * temperature;
+        prop_assert!((-ROUNDING * scale..=largest + ROUNDING * scale).contains(&plain), "{plain}");
+        // Columns of improbable classes are near the bound of the norms, where rounding counts.
+        check_invariance(&batch, &|batch| {
+            dist(batch.student, batch.teacher, 1.0, 0.7, temperature, 1e-3)
+        }, 10.0 * scale)?;
+    }
+
+    #[test]
+    fn dist_of_equal_logits_is_zero_where_samples_differ(
+        batch in batch(), temperature in 2.0_f64..8.0,
+    ) {
+        let teacher = batch.teacher.clone();
+        let rows = value(dist(teacher.clone(), teacher.clone(), 1.0, 0.0, temperature, 1e-8))?;
+        prop_assert!(rows.abs() < 1e-3, "rows {rows}");
+        // The columns of one sample have nothing to correlate: all of the term is left.
+        let one = teacher.narrow(0, 0, 1);
+        let columns = value(dist(one.clone(), one, 0.0, 1.0, temperature, 1e-8))?;
+        let all = temperature * temperature;
+        prop_assert!((columns - all).abs() < 1e-4 * all, "columns {columns}");
+    }
+
+    #[test]
+    fn normalised_kd_is_not_negative_and_blind_for_shift_and_order(
+        batch in batch(), temperature in 0.5_f64..4.0, gamma in 0.0_f64..3.0,
+    ) {
+        let loss = |batch: Batch| {
+            normalised_kd(batch.student, batch.teacher, batch.targets, gamma, temperature)
+        };
+        let plain = value(loss(batch.clone()))?;
+        prop_assert!(plain >= -ROUNDING, "{plain}");
+        check_invariance(&batch, &loss, 1.0 + temperature * temperature)?;
+    }
+
+    #[test]
+    fn weighted_soft_label_is_a_divergence_and_at_most_soft_target(
+        batch in batch(), temperature in 0.5_f64..8.0,
+    ) {
+        let loss = |batch: Batch| {
+            weighted_soft_label(batch.student, batch.teacher, batch.targets, temperature, 1e-7)
+        };
+        let scale = 1.0 + temperature * temperature;
+        let equal = value(loss(batch.equal()))?;
+        prop_assert!(equal.abs() <= ROUNDING * scale, "{equal} at equality");
+        let plain = value(loss(batch.clone()))?;
+        let whole = value(soft_target(batch.student, batch.teacher, temperature))?;
+        let rounding = ROUNDING * scale * (1.0 + whole);
+        prop_assert!((-rounding..=whole + rounding).contains(&plain), "{plain} of {whole}");
     }
 }
