@@ -51,3 +51,13 @@ pub use logits::{DecoupledKdLoss, DecoupledKdLossConfig, decoupled_kd};
 pub use logits::{DistLoss, DistLossConfig, dist};
 pub use logits::{NormalisedKdLoss, NormalisedKdLossConfig, normalised_kd};
 pub use logits::{WeightedSoftLabelLoss, WeightedSoftLabelLossConfig, weighted_soft_label};
+pub use logits::{
+    LogitStandardisationLoss, LogitStandardisationLossConfig, logit_standardisation, standardised,
+};
+pub use logits::{
+    MultiLevelLoss, MultiLevelLossConfig, batch_alignment, class_alignment, instance_alignment,
+    multi_level,
+};
+pub use logits::{
+    VirtualTeacherLoss, VirtualTeacherLossConfig, VirtualTeacherSoftening, virtual_teacher,
+};

@@ -2,9 +2,12 @@
 
 use burn::tensor::{Device, Int, Tensor};
 use kd_losses::{
-    DecoupledKdLoss, DecoupledKdLossConfig, DistLoss, DistLossConfig, Error, NormalisedKdLoss,
-    NormalisedKdLossConfig, WeightedSoftLabelLoss, WeightedSoftLabelLossConfig, decoupled_kd, dist,
-    normalised_kd, weighted_soft_label,
+    DecoupledKdLoss, DecoupledKdLossConfig, DistLoss, DistLossConfig, Error,
+    LogitStandardisationLoss, LogitStandardisationLossConfig, MultiLevelLoss, MultiLevelLossConfig,
+    NormalisedKdLoss, NormalisedKdLossConfig, VirtualTeacherLoss, VirtualTeacherLossConfig,
+    VirtualTeacherSoftening, WeightedSoftLabelLoss, WeightedSoftLabelLossConfig, batch_alignment,
+    class_alignment, decoupled_kd, dist, instance_alignment, logit_standardisation, multi_level,
+    normalised_kd, standardised, virtual_teacher, weighted_soft_label,
 };
 
 fn matrix(batch_size: usize, num_classes: usize) -> Tensor<2> {
@@ -30,6 +33,13 @@ fn public_types_are_send_and_sync() {
     send_and_sync::<DecoupledKdLossConfig>();
     send_and_sync::<DistLoss>();
     send_and_sync::<DistLossConfig>();
+    send_and_sync::<LogitStandardisationLoss>();
+    send_and_sync::<LogitStandardisationLossConfig>();
+    send_and_sync::<MultiLevelLoss>();
+    send_and_sync::<MultiLevelLossConfig>();
+    send_and_sync::<VirtualTeacherLoss>();
+    send_and_sync::<VirtualTeacherLossConfig>();
+    send_and_sync::<VirtualTeacherSoftening>();
     send_and_sync::<NormalisedKdLoss>();
     send_and_sync::<NormalisedKdLossConfig>();
     send_and_sync::<WeightedSoftLabelLoss>();
@@ -79,64 +89,76 @@ fn constants_of_decoupled_kd_have_ranges() {
     }
 }
 
+type Loss = (
+    &'static str,
+    fn(Tensor<2>, Tensor<2>) -> Result<Tensor<1>, Error>,
+);
+
+const LOSSES: &[Loss] = &[
+    ("dist", |s, t| dist(s, t, 1.0, 1.0, 1.0, 1e-8)),
+    ("normalised_kd", |s, t| {
+        normalised_kd(s, t, labels(2), 1.5, 1.0)
+    }),
+    ("weighted_soft_label", |s, t| {
+        weighted_soft_label(s, t, labels(2), 2.0, 1e-7)
+    }),
+    ("logit_standardisation", |s, t| {
+        logit_standardisation(s, t, 2.0, 1e-7)
+    }),
+    ("multi_level", |s, t| {
+        multi_level(s, t, &[2.0], 0.0, 0.0, 0.0)
+    }),
+    ("instance_alignment", |s, t| {
+        instance_alignment(s, t, &[2.0])
+    }),
+    ("batch_alignment", |s, t| batch_alignment(s, t, &[2.0])),
+    ("class_alignment", |s, t| class_alignment(s, t, &[2.0])),
+];
+
 #[test]
 fn every_loss_names_itself_when_shapes_differ() {
-    let (student, teacher) = (|| matrix(2, 3), || matrix(2, 4));
-    for (name, found) in [
-        (
-            "dist",
-            text(dist(student(), teacher(), 1.0, 1.0, 1.0, 1e-8)),
-        ),
-        (
-            "normalised_kd",
-            text(normalised_kd(student(), teacher(), labels(2), 1.5, 1.0)),
-        ),
-        (
-            "weighted_soft_label",
-            text(weighted_soft_label(
-                student(),
-                teacher(),
-                labels(2),
-                2.0,
-                1e-7,
-            )),
-        ),
-    ] {
-        let expected = format!(
-            "`{name}`: `student_logits` [2, 3] and `teacher_logits` [2, 4] differ in number of classes; \
-             give teacher and student the same classes in the same order"
+    for (name, loss) in LOSSES {
+        assert_eq!(
+            text(loss(matrix(2, 3), matrix(2, 4))),
+            format!(
+                "`{name}`: `student_logits` [2, 3] and `teacher_logits` [2, 4] differ in number of classes; \
+                 give teacher and student the same classes in the same order"
+            )
         );
-        assert_eq!(found, expected);
+        // A batch of one would be broadcast without a word.
+        assert_eq!(
+            text(loss(matrix(1, 3), matrix(2, 3))),
+            format!(
+                "`{name}`: `student_logits` [1, 3] and `teacher_logits` [2, 3] differ in batch size; \
+                 take both from the same batch"
+            )
+        );
+        assert_eq!(
+            text(loss(matrix(0, 3), matrix(0, 3))),
+            format!("`{name}`: `student_logits` [0, 3] has no elements; skip empty batches")
+        );
     }
-    // A batch of one would be broadcast without a word.
-    for (name, found) in [
-        (
-            "dist",
-            text(dist(matrix(1, 3), matrix(2, 3), 1.0, 1.0, 1.0, 1e-8)),
-        ),
-        (
-            "normalised_kd",
-            text(normalised_kd(
-                matrix(1, 3),
-                matrix(2, 3),
-                labels(2),
-                1.5,
-                1.0,
-            )),
-        ),
-        (
-            "weighted_soft_label",
-            text(weighted_soft_label(
-                matrix(1, 3),
-                matrix(2, 3),
-                labels(2),
-                2.0,
-                1e-7,
-            )),
-        ),
-    ] {
-        assert!(found.contains("differ in batch size"), "{name}: {found}");
-    }
+    assert_eq!(
+        text(standardised(matrix(0, 3), 1e-7)),
+        "`standardised`: `logits` [0, 3] has no elements; skip empty batches"
+    );
+    let virtual_teacher = |logits, targets| {
+        text(virtual_teacher(
+            logits,
+            targets,
+            0.99,
+            20.0,
+            VirtualTeacherSoftening::Probabilities,
+        ))
+    };
+    assert_eq!(
+        virtual_teacher(matrix(2, 3), labels(1)),
+        "`virtual_teacher`: `logits` [2, 3] and `targets` [1] differ in batch size; take both from the same batch"
+    );
+    assert_eq!(
+        virtual_teacher(matrix(2, 1), labels(2)),
+        "`virtual_teacher`: `logits` [2, 1] has 1 class, at least 2 are needed; give the output of a classifier"
+    );
 }
 
 #[test]
@@ -163,12 +185,60 @@ fn constants_have_ranges() {
             text(WeightedSoftLabelLossConfig::new().with_epsilon(0.0).init()),
             format!("{epsilon}the authors use 1e-7"),
         ),
+        (
+            text(
+                LogitStandardisationLossConfig::new()
+                    .with_epsilon(0.0)
+                    .init(),
+            ),
+            format!("{epsilon}1e-7 suits 32-bit floats, 1e-3 16-bit ones"),
+        ),
+        (
+            text(
+                MultiLevelLossConfig::new()
+                    .with_temperatures(Vec::new())
+                    .init(),
+            ),
+            "`temperatures` must be at least one number, got 0; the authors use 2, 3, 4, 5 and 6"
+                .to_owned(),
+        ),
+        (
+            text(
+                MultiLevelLossConfig::new()
+                    .with_temperatures(vec![2.0, -1.0])
+                    .init(),
+            ),
+            "`temperatures` must be finite and above 0, got -1; the authors use 2, 3, 4, 5 and 6"
+                .to_owned(),
+        ),
+        (
+            text(MultiLevelLossConfig::new().with_class_weight(-1.0).init()),
+            "`class_weight` must be finite and at least 0, got -1; the authors use 1".to_owned(),
+        ),
+        (
+            text(
+                VirtualTeacherLossConfig::new()
+                    .with_correct_probability(1.0)
+                    .init(),
+            ),
+            "`correct_probability` must be above 0 and below 1, got 1; the authors use 0.99"
+                .to_owned(),
+        ),
+        (
+            text(VirtualTeacherLossConfig::new().with_temperature(0.0).init()),
+            "`temperature` must be finite and above 0, got 0; the authors use 20".to_owned(),
+        ),
     ] {
         assert_eq!(found, expected);
     }
     let temperature = "`temperature` must be finite and above 0, got 0; the paper uses 1 to 20";
     for found in [
         text(DistLossConfig::new().with_temperature(0.0).init()),
+        text(
+            LogitStandardisationLossConfig::new()
+                .with_temperature(0.0)
+                .init(),
+        ),
         text(NormalisedKdLossConfig::new().with_temperature(0.0).init()),
         text(
             WeightedSoftLabelLossConfig::new()

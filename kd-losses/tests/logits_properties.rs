@@ -1,112 +1,17 @@
-//! What holds for any logits: zero at equality, never negative, what changes nothing, identities between losses.
+//! What holds for any logits: zero at equality, never negative, what changes nothing.
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
-use kd_losses::{Error, decoupled_kd, dist, normalised_kd, soft_target, weighted_soft_label};
+#[path = "support/logits.rs"]
+mod support;
+
+use kd_losses::{
+    batch_alignment, class_alignment, decoupled_kd, dist, instance_alignment,
+    logit_standardisation, multi_level, normalised_kd, soft_target, standardised,
+    weighted_soft_label,
+};
 use proptest::prelude::*;
-
-/// Rounding may carry a value that is zero a little below it.
-const ROUNDING: f64 = 2e-5;
-
-fn config() -> ProptestConfig {
-    ProptestConfig {
-        cases: 64,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
-}
-
-fn failed(error: Error) -> TestCaseError {
-    TestCaseError::fail(error.to_string())
-}
-
-fn value(loss: Result<Tensor<1>, Error>) -> Result<f64, TestCaseError> {
-    Ok(loss.map_err(failed)?.into_scalar::<f64>())
-}
-
-/// The last class first, all others one up.
-fn rotated(logits: &Tensor<2>) -> Tensor<2> {
-    let [_, num_classes] = logits.dims();
-    let last = logits.clone().narrow(1, num_classes - 1, 1);
-    Tensor::cat(vec![last, logits.clone().narrow(1, 0, num_classes - 1)], 1)
-}
-
-/// Student, teacher and labels of one batch.
-#[derive(Clone, Debug)]
-struct Batch {
-    student: Tensor<2>,
-    teacher: Tensor<2>,
-    targets: Tensor<1, Int>,
-}
-
-impl Batch {
-    /// The classes in another order, the labels with them.
-    fn rotated(&self) -> Self {
-        let num_classes = i64::try_from(self.student.dims()[1]).unwrap_or(i64::MAX);
-        Self {
-            student: rotated(&self.student),
-            teacher: rotated(&self.teacher),
-            targets: (self.targets.clone() + 1).remainder_scalar(num_classes),
-        }
-    }
-
-    fn shifted(&self, by: f64) -> Self {
-        Self {
-            student: self.student.clone() + by,
-            ..self.clone()
-        }
-    }
-
-    fn equal(&self) -> Self {
-        Self {
-            student: self.teacher.clone(),
-            ..self.clone()
-        }
-    }
-}
-
-prop_compose! {
-    fn batch()(shape in (1_usize..6, 2_usize..9))(
-        student in prop::collection::vec(-8.0_f32..8.0, shape.0 * shape.1),
-        teacher in prop::collection::vec(-8.0_f32..8.0, shape.0 * shape.1),
-        targets in prop::collection::vec(0..i64::try_from(shape.1).unwrap_or(i64::MAX), shape.0),
-        shape in Just([shape.0, shape.1]),
-    ) -> Batch {
-        let device = Device::flex();
-        Batch {
-            student: Tensor::from_data(TensorData::new(student, shape), &device),
-            teacher: Tensor::from_data(TensorData::new(teacher, shape), &device),
-            targets: Tensor::from_data(TensorData::new(targets, [shape[0]]), &device),
-        }
-    }
-}
-
-type Loss<'a> = &'a dyn Fn(Batch) -> Result<Tensor<1>, Error>;
-
-/// Zero at equality, never negative, blind for a shift of the student's logits and for the order of classes.
-fn check_divergence(batch: &Batch, loss: Loss<'_>, scale: f64) -> Result<(), TestCaseError> {
-    let equal = value(loss(batch.equal()))?;
-    prop_assert!(equal.abs() <= ROUNDING * scale, "{equal} at equality");
-    let plain = value(loss(batch.clone()))?;
-    prop_assert!(plain >= -ROUNDING * scale, "{plain} is negative");
-    check_invariance(batch, loss, scale)
-}
-
-/// Blind for a shift of the student's logits and for the order of classes, but not for everything.
-fn check_invariance(batch: &Batch, loss: Loss<'_>, scale: f64) -> Result<(), TestCaseError> {
-    let plain = value(loss(batch.clone()))?;
-    let tolerance = 1e-4 * plain.abs() + ROUNDING * scale;
-    let shifted = value(loss(batch.shifted(13.0)))?;
-    prop_assert!(
-        (plain - shifted).abs() <= tolerance,
-        "{plain}, shifted {shifted}"
-    );
-    let turned = value(loss(batch.rotated()))?;
-    prop_assert!(
-        (plain - turned).abs() <= tolerance,
-        "{plain}, rotated {turned}"
-    );
-    Ok(())
-}
+use support::{
+    Batch, ROUNDING, batch, check_divergence, check_invariance, config, failed, numbers, value,
+};
 
 proptest! {
     #![proptest_config(config())]
@@ -117,21 +22,6 @@ proptest! {
             decoupled_kd(batch.student, batch.teacher, batch.targets, 1.0, beta, temperature)
         };
         check_divergence(&batch, &loss, 10.0 * (1.0 + temperature * temperature))?;
-    }
-
-    #[test]
-    fn decoupled_kd_with_the_hidden_weight_is_soft_target(batch in batch(), temperature in 0.5_f64..8.0) {
-        // beta = 1 - p[y] is one number in a batch of one only.
-        let (student, teacher) = (batch.student.narrow(0, 0, 1), batch.teacher.narrow(0, 0, 1));
-        let targets = batch.targets.narrow(0, 0, 1);
-        let p = burn::tensor::activation::softmax(teacher.clone() / temperature, 1);
-        let rest = 1.0 - p.gather(1, targets.clone().reshape([1, 1])).into_scalar::<f64>();
-        let decoupled = value(decoupled_kd(
-            student.clone(), teacher.clone(), targets, 1.0, rest.max(0.0), temperature,
-        ))?;
-        let usual = value(soft_target(student, teacher, temperature))?;
-        let tolerance = 1e-4 * (usual + temperature * temperature);
-        prop_assert!((decoupled - usual).abs() <= tolerance, "{decoupled}, {usual}");
     }
 
     #[test]
@@ -147,20 +37,6 @@ proptest! {
         check_invariance(&batch, &|batch| {
             dist(batch.student, batch.teacher, 1.0, 0.7, temperature, 1e-3)
         }, 10.0 * scale)?;
-    }
-
-    #[test]
-    fn dist_of_equal_logits_is_zero_where_samples_differ(
-        batch in batch(), temperature in 2.0_f64..8.0,
-    ) {
-        let teacher = batch.teacher.clone();
-        let rows = value(dist(teacher.clone(), teacher.clone(), 1.0, 0.0, temperature, 1e-8))?;
-        prop_assert!(rows.abs() < 1e-3, "rows {rows}");
-        // The columns of one sample have nothing to correlate: all of the term is left.
-        let one = teacher.narrow(0, 0, 1);
-        let columns = value(dist(one.clone(), one, 0.0, 1.0, temperature, 1e-8))?;
-        let all = temperature * temperature;
-        prop_assert!((columns - all).abs() < 1e-4 * all, "columns {columns}");
     }
 
     #[test]
@@ -189,5 +65,60 @@ proptest! {
         let whole = value(soft_target(batch.student, batch.teacher, temperature))?;
         let rounding = ROUNDING * scale * (1.0 + whole);
         prop_assert!((-rounding..=whole + rounding).contains(&plain), "{plain} of {whole}");
+    }
+
+    #[test]
+    fn standardised_rows_have_mean_0_and_deviation_1_whatever_the_scale(
+        batch in batch(), scale in 0.1_f64..100.0, shift in -20.0_f64..20.0,
+    ) {
+        let [batch_size, num_classes] = batch.student.dims();
+        let plain = standardised(batch.student.clone(), 1e-7).map_err(failed)?;
+        let other = standardised(batch.student.clone() * scale + shift, 1e-7).map_err(failed)?;
+        let (plain, other) = (numbers(plain), numbers(other));
+        for row in 0..batch_size {
+            let (plain, other) = (&plain[row * num_classes..][..num_classes], &other[row * num_classes..][..num_classes]);
+            let sum: f64 = plain.iter().sum();
+            prop_assert!(sum.abs() < 1e-3, "sum {sum}");
+            let spread = plain.iter().map(|z| z * z).sum::<f64>() / (num_classes - 1) as f64;
+            prop_assert!((spread - 1.0).abs() < 1e-2, "variance {spread}");
+            for (plain, other) in plain.iter().zip(other) {
+                prop_assert!((plain - other).abs() < 2e-2, "{plain}, scaled {other}");
+            }
+        }
+    }
+
+    #[test]
+    fn logit_standardisation_sees_no_scale(
+        batch in batch(), scale in 0.5_f64..50.0, temperature in 0.5_f64..8.0,
+    ) {
+        let loss = |batch: Batch| {
+            logit_standardisation(batch.student, batch.teacher, temperature, 1e-7)
+        };
+        let rounding = 20.0 * (1.0 + temperature * temperature);
+        let equal = value(loss(batch.equal()))?;
+        prop_assert!(equal.abs() <= ROUNDING * rounding, "{equal} at equality");
+        let plain = value(loss(batch.clone()))?;
+        prop_assert!(plain >= -ROUNDING * rounding, "{plain}");
+        let scaled = value(loss(Batch { student: batch.student.clone() * scale, ..batch }))?;
+        prop_assert!((plain - scaled).abs() <= ROUNDING * rounding * (1.0 + plain), "{plain}, {scaled}");
+    }
+
+    #[test]
+    fn multi_level_is_a_divergence_and_the_sum_of_its_levels(
+        batch in batch(), weights in prop::array::uniform3(0.0_f64..3.0),
+    ) {
+        let temperatures = [1.5, 4.0];
+        let [one, two, three] = weights;
+        let loss = |batch: Batch| {
+            multi_level(batch.student, batch.teacher, &temperatures, one, two, three)
+        };
+        check_divergence(&batch, &loss, 100.0)?;
+        let (s, t) = (batch.student.clone(), batch.teacher.clone());
+        let whole = value(loss(batch))?;
+        let instance = value(instance_alignment(s.clone(), t.clone(), &temperatures))?;
+        let batches = value(batch_alignment(s.clone(), t.clone(), &temperatures))?;
+        let classes = value(class_alignment(s, t, &temperatures))?;
+        let sum = one * instance + two * batches + three * classes;
+        prop_assert!((whole - sum).abs() <= 1e-4 * (1.0 + sum), "{whole}, {sum}");
     }
 }

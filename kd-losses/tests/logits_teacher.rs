@@ -1,7 +1,10 @@
 //! The teacher is a constant in the losses of logits, except in those that make images.
 
 use burn::tensor::{Device, Distribution, Int, Tensor};
-use kd_losses::{Result, decoupled_kd, dist, normalised_kd, weighted_soft_label};
+use kd_losses::{
+    Result, decoupled_kd, dist, logit_standardisation, multi_level, normalised_kd,
+    weighted_soft_label,
+};
 
 fn random(shape: [usize; 2], device: &Device) -> Tensor<2> {
     Tensor::random(shape, Distribution::Normal(0.0, 1.0), device)
@@ -48,6 +51,8 @@ fn no_gradient_reaches_the_teacher() -> Result<()> {
         let targets = targets(&device);
         check_places(|s, t| decoupled_kd(s, t, targets.clone(), 1.0, 8.0, 4.0))?;
         check_places(|s, t| dist(s, t, 1.0, 1.0, 1.0, 1e-8))?;
+        check_places(|s, t| logit_standardisation(s, t, 2.0, 1e-7))?;
+        check_places(|s, t| multi_level(s, t, &[2.0, 6.0], 1.0, 1.0, 1.0))?;
         check_places(|s, t| normalised_kd(s, t, targets.clone(), 1.5, 1.0))?;
         check_places(|s, t| weighted_soft_label(s, t, targets.clone(), 2.0, 1e-7))?;
     }

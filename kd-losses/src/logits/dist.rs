@@ -58,7 +58,7 @@ use burn::tensor::Tensor;
 ///
 /// # References
 ///
-/// Huang, You, Wang, Qian, Xu, "Knowledge Distillation from A Stronger Teacher", NeurIPS 2022, arXiv 2205.10536, the relations
+/// Huang, You, Wang, Qian, Xu, "Knowledge Distillation from A Stronger Teacher", `NeurIPS` 2022, arXiv 2205.10536, the relations
 /// between and within classes. As in the authors' code, `epsilon` is added to the product of the norms; here each norm is bounded
 /// by `epsilon` as well, so that the gradient of a constant column is 0, not 0 / 0. T squared is that of the copies of their code for
 /// classification; their code for segmentation has neither a temperature nor the factor.
