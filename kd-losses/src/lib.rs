@@ -61,3 +61,12 @@ pub use logits::{
 pub use logits::{
     VirtualTeacherLoss, VirtualTeacherLossConfig, VirtualTeacherSoftening, virtual_teacher,
 };
+pub use features::{
+    CorrelationCongruenceLoss, CorrelationCongruenceLossConfig, CorrelationKernel,
+    correlation_congruence,
+};
+pub use features::{PktLoss, PktLossConfig, pkt};
+pub use features::{
+    SimilarityPreservingLoss, SimilarityPreservingLossConfig, similarity_preserving,
+};
+pub use features::{rkd_angle, rkd_distance};

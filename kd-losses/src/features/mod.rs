@@ -3,11 +3,33 @@
 use crate::catalogue::LossInfo;
 
 mod attention_transfer;
+mod correlation_congruence;
 pub(crate) mod hint;
+mod pkt;
+pub(crate) mod relation;
+mod rkd;
+mod similarity_preserving;
 
 pub use attention_transfer::{
     AttentionDistance, AttentionTransferLoss, AttentionTransferLossConfig, attention_transfer,
 };
+pub use correlation_congruence::{
+    CorrelationCongruenceLoss, CorrelationCongruenceLossConfig, CorrelationKernel,
+    correlation_congruence,
+};
 pub use hint::hint;
+pub use pkt::{PktLoss, PktLossConfig, pkt};
+pub use rkd::{rkd_angle, rkd_distance};
+pub use similarity_preserving::{
+    SimilarityPreservingLoss, SimilarityPreservingLossConfig, similarity_preserving,
+};
 
-pub(crate) const CATALOGUE: &[&LossInfo] = &[&hint::INFO, &attention_transfer::INFO];
+pub(crate) const CATALOGUE: &[&LossInfo] = &[
+    &hint::INFO,
+    &attention_transfer::INFO,
+    &similarity_preserving::INFO,
+    &rkd::DISTANCE,
+    &rkd::ANGLE,
+    &pkt::INFO,
+    &correlation_congruence::INFO,
+];
