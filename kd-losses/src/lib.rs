@@ -70,3 +70,7 @@ pub use features::{
     SimilarityPreservingLoss, SimilarityPreservingLossConfig, similarity_preserving,
 };
 pub use features::{rkd_angle, rkd_distance};
+pub use features::{PkdLoss, PkdLossConfig, pkd};
+pub use dense::{CwdLoss, CwdLossConfig, cwd};
+pub use dense::{PairWiseAffinityLoss, PairWiseAffinityLossConfig, pair_wise_affinity};
+pub use dense::{PixelWiseLoss, PixelWiseLossConfig, pixel_wise};

@@ -5,9 +5,10 @@ mod support;
 
 use burn::tensor::{Device, Tensor};
 use kd_losses::{
-    CorrelationCongruenceLoss, CorrelationCongruenceLossConfig, CorrelationKernel, PktLoss,
-    PktLossConfig, Result, SimilarityPreservingLoss, SimilarityPreservingLossConfig,
-    correlation_congruence, pkt, rkd_angle, rkd_distance, similarity_preserving,
+    CorrelationCongruenceLoss, CorrelationCongruenceLossConfig, CorrelationKernel, PkdLoss,
+    PkdLossConfig, PktLoss, PktLossConfig, Result, SimilarityPreservingLoss,
+    SimilarityPreservingLossConfig, correlation_congruence, pkd, pkt, rkd_angle, rkd_distance,
+    similarity_preserving,
 };
 use support::{Golden, Outcome, assert_finite, hard_pairs, wave};
 
@@ -58,6 +59,14 @@ fn correlation_congruence_is_as_the_formula_says() -> Outcome {
     })
 }
 
+#[test]
+fn pkd_is_as_the_formula_says() -> Outcome {
+    Golden::read("pkd")?.check(9, |given| {
+        let (student, teacher) = (given.student("student")?, given.teacher("teacher")?);
+        Ok(pkd(student, teacher, given.number("epsilon")?)?)
+    })
+}
+
 type Loss<const D: usize> = fn(Tensor<D>, Tensor<D>) -> Result<Tensor<1>>;
 
 const OF_EMBEDDINGS: &[(&str, Loss<2>)] = &[
@@ -73,9 +82,12 @@ const OF_EMBEDDINGS: &[(&str, Loss<2>)] = &[
     }),
 ];
 
-const OF_MAPS: &[(&str, Loss<4>)] = &[("sp", |student, teacher| {
-    similarity_preserving(student, teacher, 1e-12)
-})];
+const OF_MAPS: &[(&str, Loss<4>)] = &[
+    ("sp", |student, teacher| {
+        similarity_preserving(student, teacher, 1e-12)
+    }),
+    ("pkd", |student, teacher| pkd(student, teacher, 1e-5)),
+];
 
 /// Finite on hard inputs, not negative, and 0 where both are equal.
 fn survives<const D: usize>(name: &str, loss: Loss<D>, shape: [usize; D]) -> Outcome {
@@ -185,6 +197,7 @@ fn constants_outside_their_range_are_errors() {
         .with_epsilon(0.0)
         .init();
     assert_eq!(text(made), epsilon);
+    assert_eq!(text(PkdLossConfig::new().with_epsilon(0.0).init()), epsilon);
     let cc = CorrelationCongruenceLossConfig::new;
     assert_eq!(text(cc().with_epsilon(0.0).init()), epsilon);
     assert_eq!(
@@ -207,6 +220,8 @@ fn public_types_are_send_and_sync() {
     send_and_sync::<CorrelationCongruenceLoss>();
     send_and_sync::<CorrelationCongruenceLossConfig>();
     send_and_sync::<CorrelationKernel>();
+    send_and_sync::<PkdLoss>();
+    send_and_sync::<PkdLossConfig>();
     send_and_sync::<PktLoss>();
     send_and_sync::<PktLossConfig>();
     send_and_sync::<SimilarityPreservingLoss>();

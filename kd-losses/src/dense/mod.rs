@@ -2,4 +2,12 @@
 
 use crate::catalogue::LossInfo;
 
-pub(crate) const CATALOGUE: &[&LossInfo] = &[];
+mod cwd;
+mod pair_wise;
+mod pixel_wise;
+
+pub use cwd::{CwdLoss, CwdLossConfig, cwd};
+pub use pair_wise::{PairWiseAffinityLoss, PairWiseAffinityLossConfig, pair_wise_affinity};
+pub use pixel_wise::{PixelWiseLoss, PixelWiseLossConfig, pixel_wise};
+
+pub(crate) const CATALOGUE: &[&LossInfo] = &[&cwd::INFO, &pixel_wise::INFO, &pair_wise::INFO];

@@ -5,6 +5,7 @@ use crate::catalogue::LossInfo;
 mod attention_transfer;
 mod correlation_congruence;
 pub(crate) mod hint;
+mod pkd;
 mod pkt;
 pub(crate) mod relation;
 mod rkd;
@@ -18,6 +19,7 @@ pub use correlation_congruence::{
     correlation_congruence,
 };
 pub use hint::hint;
+pub use pkd::{PkdLoss, PkdLossConfig, pkd};
 pub use pkt::{PktLoss, PktLossConfig, pkt};
 pub use rkd::{rkd_angle, rkd_distance};
 pub use similarity_preserving::{
@@ -32,4 +34,5 @@ pub(crate) const CATALOGUE: &[&LossInfo] = &[
     &rkd::ANGLE,
     &pkt::INFO,
     &correlation_congruence::INFO,
+    &pkd::INFO,
 ];
