@@ -74,3 +74,7 @@ pub use features::{PkdLoss, PkdLossConfig, pkd};
 pub use dense::{CwdLoss, CwdLossConfig, cwd};
 pub use dense::{PairWiseAffinityLoss, PairWiseAffinityLossConfig, pair_wise_affinity};
 pub use dense::{PixelWiseLoss, PixelWiseLossConfig, pixel_wise};
+pub use features::{OfdLoss, OfdLossConfig, ofd, ofd_margins};
+pub use features::{VidLoss, VidLossConfig, vid};
+pub use adapters::{EmbedNormalisation, LinearEmbed, LinearEmbedConfig};
+pub use adapters::{Nonlinearity, NormedRegressor, NormedRegressorConfig};

@@ -1,5 +1,13 @@
 //! Modules that are trained beside the student and make two feature maps comparable.
 
+pub(crate) mod conv_norm;
+mod linear_embed;
+pub(crate) mod map_sizes;
+mod normed_regressor;
 mod regressor;
+pub(crate) mod widths;
 
-pub use regressor::{MapSizes, Projection, Regressor, RegressorConfig};
+pub use linear_embed::{EmbedNormalisation, LinearEmbed, LinearEmbedConfig};
+pub use map_sizes::MapSizes;
+pub use normed_regressor::{Nonlinearity, NormedRegressor, NormedRegressorConfig};
+pub use regressor::{Projection, Regressor, RegressorConfig};

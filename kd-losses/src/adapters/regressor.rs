@@ -1,7 +1,9 @@
 //! The trainable map from the student's feature space to the teacher's.
 
+use super::map_sizes::{MapSizes, pool_to};
+use super::widths::at_least_one;
 use crate::check;
-use crate::error::{Axis, Error, Result};
+use crate::error::{Error, Result};
 use crate::features::hint::mean_squared_difference;
 use crate::seeded;
 use burn::config::Config;
@@ -9,21 +11,9 @@ use burn::module::{Module, Param};
 use burn::nn::PaddingConfig2d;
 use burn::nn::conv::Conv2d;
 use burn::serde::{Deserialize, Serialize};
-use burn::tensor::module::adaptive_avg_pool2d;
 use burn::tensor::{Device, Tensor, TensorData};
 
 const NAME: &str = "regressor";
-
-/// What to do with maps of different height or width.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(crate = "burn::serde", rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum MapSizes {
-    /// They must be equal; anything else is an error.
-    MustMatch,
-    /// Along each axis the larger map is brought to the smaller by adaptive average pooling.
-    PoolLarger,
-}
 
 /// Whether there is a convolution where the widths are equal already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -128,18 +118,6 @@ impl RegressorConfig {
     }
 }
 
-fn at_least_one(name: &'static str, channels: usize) -> Result<()> {
-    if channels > 0 {
-        return Ok(());
-    }
-    Err(Error::OutOfRange {
-        name,
-        range: "at least 1",
-        value: channels as f64,
-        advice: "give the number of channels of the tapped layer",
-    })
-}
-
 /// A 1x1 convolution that maps the student's tap to the width of the teacher's hint.
 ///
 /// ```text
@@ -224,7 +202,7 @@ impl Regressor {
         check::sample_pair(NAME, &student_features, &teacher_features)?;
         let (student_shape, teacher_shape) = (student_features.dims(), teacher_features.dims());
         self.check_widths(student_shape, teacher_shape)?;
-        let size = self.common_size(student_shape, teacher_shape)?;
+        let size = self.map_sizes.common(NAME, student_shape, teacher_shape)?;
 
         // A 1x1 convolution and an average commute, so pool first and convolve fewer positions.
         let student = pool_to(student_features, size);
@@ -266,36 +244,4 @@ impl Regressor {
         }
         Ok(())
     }
-
-    fn common_size(
-        &self,
-        student_shape: [usize; 4],
-        teacher_shape: [usize; 4],
-    ) -> Result<[usize; 2]> {
-        let [_, _, student_height, student_width] = student_shape;
-        let [_, _, teacher_height, teacher_width] = teacher_shape;
-        let size = [
-            student_height.min(teacher_height),
-            student_width.min(teacher_width),
-        ];
-        if self.map_sizes == MapSizes::MustMatch && student_shape[2..] != teacher_shape[2..] {
-            return Err(Error::UnequalShapes {
-                loss: NAME,
-                axis: Axis::MapSize,
-                left: "student_features",
-                left_shape: student_shape.to_vec(),
-                right: "teacher_features",
-                right_shape: teacher_shape.to_vec(),
-            });
-        }
-        Ok(size)
-    }
-}
-
-fn pool_to(features: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
-    let [_, _, height, width] = features.dims();
-    if [height, width] == size {
-        return features;
-    }
-    adaptive_avg_pool2d(features, size) // [batch_size, channels, size[0], size[1]]
 }

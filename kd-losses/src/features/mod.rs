@@ -10,6 +10,9 @@ mod pkt;
 pub(crate) mod relation;
 mod rkd;
 mod similarity_preserving;
+mod ofd;
+mod ofd_margins;
+mod vid;
 
 pub use attention_transfer::{
     AttentionDistance, AttentionTransferLoss, AttentionTransferLossConfig, attention_transfer,
@@ -25,6 +28,9 @@ pub use rkd::{rkd_angle, rkd_distance};
 pub use similarity_preserving::{
     SimilarityPreservingLoss, SimilarityPreservingLossConfig, similarity_preserving,
 };
+pub use ofd::{OfdLoss, OfdLossConfig, ofd};
+pub use ofd_margins::ofd_margins;
+pub use vid::{VidLoss, VidLossConfig, vid};
 
 pub(crate) const CATALOGUE: &[&LossInfo] = &[
     &hint::INFO,
@@ -35,4 +41,6 @@ pub(crate) const CATALOGUE: &[&LossInfo] = &[
     &pkt::INFO,
     &correlation_congruence::INFO,
     &pkd::INFO,
+    &vid::INFO,
+    &ofd::INFO,
 ];

@@ -1,0 +1,273 @@
+//! Adapters and losses with trained parts: golden values and gradients, hard inputs, the teacher as a constant.
+
+mod support;
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor, TensorData};
+use kd_losses::{
+    EmbedNormalisation, LinearEmbed, LinearEmbedConfig, MapSizes, Nonlinearity, NormedRegressor,
+    NormedRegressorConfig, OfdLoss, OfdLossConfig, Result, VidLoss, VidLossConfig, hint,
+    ofd_margins,
+};
+use support::{Given, Golden, Outcome, assert_finite, hard_pairs, numbers, wave};
+
+fn autodiff() -> Device {
+    Device::flex().autodiff()
+}
+
+/// The channels that a case has for student and teacher.
+fn channels(given: &Given<'_>) -> Outcome<(usize, usize)> {
+    let of = |name: &str| given.count(name);
+    Ok((of("student_channels")?, of("teacher_channels")?))
+}
+
+/// Checks a loss of two maps, made by `init` from the channels of the case.
+fn check_maps<M: Module>(
+    name: &str,
+    at_least: usize,
+    init: impl Fn(&Given<'_>, usize, usize) -> Outcome<M>,
+    forward: impl Fn(&M, Tensor<4>, Tensor<4>) -> Result<Tensor<1>>,
+) -> Outcome {
+    Golden::read(name)?.check(at_least, |given| {
+        let (student_channels, teacher_channels) = channels(given)?;
+        let loss = given.module(init(given, student_channels, teacher_channels)?)?;
+        let (student, teacher) = (given.student("student")?, given.teacher("teacher")?);
+        Ok(forward(&loss, student, teacher)?)
+    })
+}
+
+#[test]
+fn normed_regressor_is_as_the_formula_says() -> Outcome {
+    check_maps(
+        "normed_regressor",
+        12,
+        |given, student, teacher| {
+            let config = NormedRegressorConfig::new(student, teacher)
+                .with_nonlinearity(given.choice("nonlinearity")?)
+                .with_map_sizes(MapSizes::PoolLarger);
+            Ok(config.init(0, &autodiff())?)
+        },
+        NormedRegressor::hint,
+    )
+}
+
+#[test]
+fn linear_embed_is_as_the_formula_says() -> Outcome {
+    Golden::read("linear_embed")?.check(10, |given| {
+        let student = given.student::<4>("student")?;
+        let target = given.teacher::<2>("teacher")?;
+        let [_, channels, height, width] = student.dims();
+        let embed = LinearEmbedConfig::new(channels * height * width)
+            .with_dim(given.count("dim")?)
+            .with_normalisation(given.choice("normalisation")?)
+            .with_epsilon(given.number("epsilon")?)
+            .init(0, &autodiff())?;
+        let embedding = given.module(embed)?.forward(student)?;
+        Ok((embedding - target).square().mean())
+    })
+}
+
+#[test]
+fn vid_is_as_the_formula_says() -> Outcome {
+    check_maps(
+        "vid",
+        13,
+        |given, student, teacher| {
+            let config = VidLossConfig::new()
+                .with_epsilon(given.number("epsilon")?)
+                .with_map_sizes(MapSizes::PoolLarger);
+            Ok(config.init(student, teacher, 0, &autodiff())?)
+        },
+        VidLoss::forward,
+    )
+}
+
+#[test]
+fn ofd_is_as_the_formula_says() -> Outcome {
+    check_maps(
+        "ofd",
+        10,
+        |given, student, teacher| {
+            let (mean, std): (Vec<f64>, Vec<f64>) =
+                (given.choice("bn_mean")?, given.choice("bn_std")?);
+            let margins = ofd_margins(&mean[..teacher], &std[..teacher])?;
+            let config = OfdLossConfig::new().with_map_sizes(MapSizes::PoolLarger);
+            Ok(config.init(student, margins, 0, &autodiff())?)
+        },
+        OfdLoss::forward,
+    )
+}
+
+/// A loss of two maps with as many channels each.
+type MapLoss = Box<dyn Fn(Tensor<4>, Tensor<4>) -> Result<Tensor<1>>>;
+
+/// Every loss of two maps, made for as many channels on both sides.
+fn map_losses(channels: usize) -> Result<Vec<(&'static str, MapLoss)>> {
+    let device = autodiff();
+    let normed = |nonlinearity| {
+        let config = NormedRegressorConfig::new(channels, channels);
+        config.with_nonlinearity(nonlinearity).init(1, &device)
+    };
+    let (linear, relu) = (normed(Nonlinearity::Linear)?, normed(Nonlinearity::Relu)?);
+    let vid = VidLossConfig::new().init(channels, channels, 2, &device)?;
+    let margins = ofd_margins(&vec![0.1; channels], &vec![1.5; channels])?;
+    let ofd = OfdLossConfig::new().init(channels, margins, 3, &device)?;
+    let embed = LinearEmbedConfig::new(channels).with_dim(4);
+    let embed = embed
+        .with_normalisation(EmbedNormalisation::L2)
+        .init(4, &device)?;
+    // The embedding of each position.
+    let embedded = move |map: Tensor<4>| -> Result<Tensor<4>> {
+        let [batch_size, channels, height, width] = map.dims();
+        let rows = map
+            .permute([0, 2, 3, 1])
+            .reshape([batch_size * height * width, channels]);
+        Ok(embed.forward(rows)?.unsqueeze())
+    };
+    Ok(vec![
+        ("linear regressor", Box::new(move |s, t| linear.hint(s, t))),
+        ("ReLU regressor", Box::new(move |s, t| relu.hint(s, t))),
+        ("vid", Box::new(move |s, t| vid.forward(s, t))),
+        ("ofd", Box::new(move |s, t| ofd.forward(s, t))),
+        (
+            "linear embed",
+            Box::new(move |s, t| hint(embedded(s)?, embedded(t)?)),
+        ),
+    ])
+}
+
+#[test]
+fn every_loss_survives_hard_inputs() -> Outcome {
+    for shape in [[3, 4, 3, 2], [1, 3, 2, 2], [2, 2, 1, 1], [1, 2, 1, 1]] {
+        for (loss_name, loss) in map_losses(shape[1])? {
+            for (name, student, teacher) in hard_pairs::<4>(shape) {
+                let what = format!("{loss_name}, {name}, {shape:?}");
+                let teacher = Tensor::<4>::from_data(teacher, &Device::flex());
+                assert_finite(&what, student, |student| loss(student, teacher.clone()))
+                    .map_err(|error| format!("{what}: {error}"))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn no_gradient_reaches_the_teacher_and_its_place_does_not_matter() -> Outcome {
+    let device = autodiff();
+    let shape = [2, 3, 4, 3];
+    for (name, loss) in map_losses(shape[1])? {
+        let student = Tensor::<4>::from_data(wave(shape, 0.4), &device).require_grad();
+        let leaf = Tensor::<4>::from_data(wave(shape, 1.9), &device).require_grad();
+        let teacher = leaf.clone() * 1.5;
+
+        let value = loss(student.clone(), teacher.clone())?;
+        let gradients = value.backward();
+        assert!(
+            student.grad(&gradients).is_some(),
+            "{name}: the student learns"
+        );
+        assert!(
+            leaf.grad(&gradients).is_none(),
+            "{name}: the teacher does not"
+        );
+
+        let plain = loss(student.clone(), teacher.inner())?;
+        assert!(student.grad(&plain.backward()).is_some(), "{name}");
+        let value = value.into_scalar::<f32>();
+        assert_eq!(
+            value.to_bits(),
+            plain.into_scalar::<f32>().to_bits(),
+            "{name}"
+        );
+    }
+    Ok(())
+}
+
+/// Every parameter and every running statistic of a module, in order.
+fn weights<M: Module>(module: &M) -> Vec<f64> {
+    struct Collect(Vec<f64>);
+    impl burn::module::ModuleVisitor for Collect {
+        fn visit_float<const D: usize>(&mut self, param: &burn::module::Param<Tensor<D>>) {
+            self.0.extend(numbers(param.val()));
+        }
+    }
+    let mut collect = Collect(Vec::new());
+    module.visit(&mut collect);
+    collect.0
+}
+
+/// A module's weights must be a function of the seed, and its count of them what the formula says.
+fn check_seeds<M: Module>(init: impl Fn(u64, &Device) -> Result<M>) -> Result<()> {
+    let device = Device::flex();
+    device.seed(1);
+    let first = weights(&init(9, &device)?);
+    let drawn = Tensor::<1>::random([3], burn::tensor::Distribution::Default, &device);
+    device.seed(1);
+    let undisturbed = Tensor::<1>::random([3], burn::tensor::Distribution::Default, &device);
+    assert_eq!(drawn.into_data(), undisturbed.into_data());
+    assert_eq!(first, weights(&init(9, &autodiff())?));
+    assert_ne!(first, weights(&init(10, &device)?));
+    Ok(())
+}
+
+#[test]
+fn initial_weights_depend_on_the_seed_and_on_nothing_else() -> Result<()> {
+    check_seeds(|seed, device| NormedRegressorConfig::new(3, 4).init(seed, device))?;
+    check_seeds(|seed, device| LinearEmbedConfig::new(3).init(seed, device))?;
+    check_seeds(|seed, device| VidLossConfig::new().init(3, 4, seed, device))?;
+    check_seeds(|seed, device| OfdLossConfig::new().init(3, vec![-1.0; 4], seed, device))
+}
+
+#[test]
+fn extra_parameters_are_those_that_learn() -> Result<()> {
+    let device = Device::flex();
+    let (s, t) = (3, 5);
+    let normed = NormedRegressorConfig::new(s, t);
+    assert_eq!(normed.extra_parameters(), s * t + 2 * t);
+    assert_eq!(normed.init(0, &device)?.extra_parameters(), s * t + 2 * t);
+    let embed = LinearEmbedConfig::new(s).with_dim(t);
+    assert_eq!(embed.extra_parameters(), s * t + t);
+    assert_eq!(embed.init(0, &device)?.extra_parameters(), s * t + t);
+    let vid = VidLossConfig::new().init(s, t, 0, &device)?;
+    assert_eq!(vid.extra_parameters(), t * (s + 2 * t) + t);
+    let ofd = OfdLossConfig::new().init(s, vec![-1.0; t], 0, &device)?;
+    assert_eq!(ofd.extra_parameters(), s * t + 2 * t);
+    Ok(())
+}
+
+#[test]
+fn outside_of_training_the_batch_norm_has_its_running_statistics() -> Result<()> {
+    let regressor = NormedRegressorConfig::new(2, 2).with_nonlinearity(Nonlinearity::Linear);
+    let trained = regressor.init(5, &autodiff())?;
+    let student = TensorData::new(vec![1.0_f32, 9.0, -4.0, 2.0], [1, 2, 2, 1]);
+    let on = |device: &Device| Tensor::<4>::from_data(student.clone(), device);
+    let in_training = numbers(trained.project(on(&autodiff()))?);
+    let afterwards = numbers(trained.valid().project(on(&Device::flex()))?);
+    assert_ne!(in_training, afterwards);
+    // Mean 0 of the batch against a tenth of the way from mean 0 and variance 1 to those of the batch.
+    let mean: f64 = in_training.iter().take(2).sum();
+    assert!(mean.abs() < 1e-5, "{in_training:?}");
+    let fresh = numbers(
+        regressor
+            .init(5, &Device::flex())?
+            .project(on(&Device::flex()))?,
+    );
+    assert_ne!(fresh, afterwards, "the running statistics have moved");
+    Ok(())
+}
+
+fn send_and_sync<T: Send + Sync + Unpin + 'static>() {}
+
+#[test]
+fn public_types_are_send_and_sync() {
+    send_and_sync::<EmbedNormalisation>();
+    send_and_sync::<LinearEmbed>();
+    send_and_sync::<LinearEmbedConfig>();
+    send_and_sync::<Nonlinearity>();
+    send_and_sync::<NormedRegressor>();
+    send_and_sync::<NormedRegressorConfig>();
+    send_and_sync::<OfdLoss>();
+    send_and_sync::<OfdLossConfig>();
+    send_and_sync::<VidLoss>();
+    send_and_sync::<VidLossConfig>();
+}
