@@ -78,3 +78,7 @@ pub use features::{OfdLoss, OfdLossConfig, ofd, ofd_margins};
 pub use features::{VidLoss, VidLossConfig, vid};
 pub use adapters::{EmbedNormalisation, LinearEmbed, LinearEmbedConfig};
 pub use adapters::{Nonlinearity, NormedRegressor, NormedRegressorConfig};
+pub use features::{ActivationBoundaryLoss, ActivationBoundaryLossConfig, activation_boundary};
+pub use features::{MaskedUnit, MgdLoss, MgdLossConfig};
+pub use features::{SimKdLoss, SimKdLossConfig};
+pub use features::{SrrlLoss, SrrlLossConfig, softmax_regression};

@@ -5,7 +5,7 @@
 //! or that makes its modules in another order, starts from the same numbers on every backend.
 
 use burn::module::Param;
-use burn::nn::conv::Conv2d;
+use burn::nn::conv::{Conv2d, ConvTranspose2d};
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, PaddingConfig2d};
 use burn::tensor::{Device, Tensor, TensorData};
 
@@ -27,6 +27,21 @@ pub(crate) fn uniform(seed: u64, bound: f32) -> impl Iterator<Item = f32> {
     // 2^23: 24 bits over it lie in [0, 2), exactly representable.
     let half = 8_388_608.0_f32;
     (0..).map(move |index| ((splitmix64(seed, index) >> 40) as f32 / half - 1.0) * bound)
+}
+
+/// `count` ones and zeros, each 0 with the probability `ratio`: a function of `(seed, draw, position)`.
+///
+/// Draw number `draw` is a generator of its own, so that a step that is repeated, or made first after a resume, has the same mask.
+pub(crate) fn mask(seed: u64, draw: u64, ratio: f64, count: usize) -> Vec<f32> {
+    // Layers take the draws 0, 1, 2, ... of the seed; this is the last of all.
+    let stream = splitmix64(splitmix64(seed, u64::MAX), draw);
+    // 2^53: the upper 53 bits over it lie in [0, 1), exactly representable.
+    let one = 9_007_199_254_740_992.0_f64;
+    let kept = |position| (splitmix64(stream, position) >> 11) as f64 / one >= ratio;
+    (0..)
+        .map(|position| if kept(position) { 1.0 } else { 0.0 })
+        .take(count)
+        .collect()
 }
 
 /// Makes the layers of a module one after the other, each with values of its own.
@@ -111,6 +126,30 @@ impl<'a> Layers<'a> {
         }
     }
 
+    /// A transposed convolution that keeps height and width; weight `[channels_in, channels_out, 3, 3]`.
+    ///
+    /// `PyTorch` takes the second axis of the weight for the fan-in here too, although it is the output.
+    pub(crate) fn conv_transpose(
+        &mut self,
+        channels_in: usize,
+        channels_out: usize,
+        bias: bool,
+    ) -> ConvTranspose2d {
+        let mut values = self.next(channels_out * 9);
+        let weight = self.param([channels_in, channels_out, 3, 3], &mut values);
+        ConvTranspose2d {
+            weight,
+            bias: bias.then(|| self.param([channels_out], &mut values)),
+            stride: [1, 1],
+            kernel_size: [3, 3],
+            dilation: [1, 1],
+            groups: 1,
+            padding: [1, 1],
+            padding_out: [0, 0],
+            channels: [channels_in, channels_out],
+        }
+    }
+
     /// A fully connected layer; weight `[features_in, features_out]`, as Burn has it.
     pub(crate) fn linear(&mut self, features_in: usize, features_out: usize) -> Linear {
         let mut values = self.next(features_in);
@@ -138,7 +177,7 @@ impl<'a> Layers<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::{splitmix64, uniform};
+    use super::{mask, splitmix64, uniform};
 
     #[test]
     fn draws_are_those_of_the_public_generator() {
@@ -160,5 +199,18 @@ mod tests {
         let mean = values.iter().sum::<f32>() / 10_000.0;
         // Standard deviation of the mean is 0.5 / sqrt(3 * 10000) = 0.0029.
         assert!(mean.abs() < 0.012, "mean {mean}");
+    }
+
+    #[test]
+    fn a_mask_is_a_function_of_seed_and_draw_and_has_its_share_of_zeros() {
+        let first = mask(3, 0, 0.65, 20_000);
+        assert_eq!(first, mask(3, 0, 0.65, 20_000));
+        assert_ne!(first, mask(3, 1, 0.65, 20_000));
+        assert_ne!(first, mask(4, 0, 0.65, 20_000));
+        assert_eq!(first[..100], mask(3, 0, 0.65, 100));
+        // Standard deviation of the share is sqrt(0.65 * 0.35 / 20000) = 0.0034.
+        let kept = first.iter().sum::<f32>() / 20_000.0;
+        assert!((kept - 0.35).abs() < 0.014, "{kept}");
+        assert!(mask(3, 0, 0.0, 1000).iter().all(|&value| value > 0.5));
     }
 }

@@ -5,9 +5,10 @@ mod support;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use kd_losses::{
-    EmbedNormalisation, LinearEmbed, LinearEmbedConfig, MapSizes, Nonlinearity, NormedRegressor,
-    NormedRegressorConfig, OfdLoss, OfdLossConfig, Result, VidLoss, VidLossConfig, hint,
-    ofd_margins,
+    ActivationBoundaryLoss, ActivationBoundaryLossConfig, EmbedNormalisation, Error, LinearEmbed,
+    LinearEmbedConfig, MapSizes, MaskedUnit, MgdLoss, MgdLossConfig, Nonlinearity, NormedRegressor,
+    NormedRegressorConfig, OfdLoss, OfdLossConfig, Projection, Result, SimKdLoss, SimKdLossConfig,
+    SrrlLoss, SrrlLossConfig, VidLoss, VidLossConfig, hint, ofd_margins,
 };
 use support::{Given, Golden, Outcome, assert_finite, hard_pairs, numbers, wave};
 
@@ -98,6 +99,68 @@ fn ofd_is_as_the_formula_says() -> Outcome {
     )
 }
 
+#[test]
+fn mgd_is_as_the_formula_says() -> Outcome {
+    Golden::read("mgd")?.check(13, |given| {
+        let (student_channels, teacher_channels) = channels(given)?;
+        let config = MgdLossConfig::new()
+            .with_mask_ratio(given.number("mask_ratio")?)
+            .with_unit(given.choice("unit")?)
+            .with_map_sizes(MapSizes::PoolLarger);
+        let (seed, draw) = (given.choice("seed")?, given.choice("draw")?);
+        let loss = config.init(student_channels, teacher_channels, seed, &autodiff())?;
+        let loss = given.module(loss)?;
+        let (student, teacher) = (given.student("student")?, given.teacher("teacher")?);
+        Ok(loss.forward(student, teacher, draw)?)
+    })
+}
+
+#[test]
+fn simkd_is_as_the_formula_says() -> Outcome {
+    check_maps(
+        "simkd",
+        12,
+        |given, student, teacher| {
+            let config = SimKdLossConfig::new().with_factor(given.count("factor")?);
+            Ok(config.init(student, teacher, 0, &autodiff())?)
+        },
+        SimKdLoss::forward,
+    )
+}
+
+#[test]
+fn srrl_is_as_the_formula_says() -> Outcome {
+    Golden::read("srrl")?.check(13, |given| {
+        let (student_channels, teacher_channels) = channels(given)?;
+        let config = SrrlLossConfig::new()
+            .with_feature_weight(given.number("feature_weight")?)
+            .with_regression_weight(given.number("regression_weight")?)
+            .with_nonlinearity(given.choice("nonlinearity")?);
+        let loss = config.init(student_channels, teacher_channels, 0, &autodiff())?;
+        let loss = given.module(loss)?;
+        let head = given.constant_tensor::<2>("head")?;
+        let (student, teacher) = (given.student("student")?, given.teacher("teacher")?);
+        let classify = |features: Tensor<2>| Ok::<_, Error>(features.matmul(head.clone()));
+        Ok(loss.forward(student, teacher, classify)?)
+    })
+}
+
+#[test]
+fn activation_boundary_is_as_the_formula_says() -> Outcome {
+    check_maps(
+        "activation_boundary",
+        12,
+        |given, student, teacher| {
+            let config = ActivationBoundaryLossConfig::new()
+                .with_margin(given.number("margin")?)
+                .with_projection(given.choice("projection")?)
+                .with_map_sizes(MapSizes::PoolLarger);
+            Ok(config.init(student, teacher, 0, &autodiff())?)
+        },
+        ActivationBoundaryLoss::forward,
+    )
+}
+
 /// A loss of two maps with as many channels each.
 type MapLoss = Box<dyn Fn(Tensor<4>, Tensor<4>) -> Result<Tensor<1>>>;
 
@@ -116,6 +179,17 @@ fn map_losses(channels: usize) -> Result<Vec<(&'static str, MapLoss)>> {
     let embed = embed
         .with_normalisation(EmbedNormalisation::L2)
         .init(4, &device)?;
+    let mgd = MgdLossConfig::new().init(channels, channels, 5, &device)?;
+    let simkd = SimKdLossConfig::new().init(channels, channels, 6, &device)?;
+    let srrl = SrrlLossConfig::new().init(channels, channels, 7, &device)?;
+    let head = Tensor::<2>::from_data(wave([channels, 3], 0.2), &Device::flex());
+    let srrl = move |s, t| srrl.forward(s, t, |dense| Ok::<_, Error>(dense.matmul(head.clone())));
+    let boundary = |projection| {
+        let config = ActivationBoundaryLossConfig::new().with_projection(projection);
+        config.init(channels, channels, 8, &device)
+    };
+    let bare = boundary(Projection::WhenWidthsDiffer)?;
+    let boundary = boundary(Projection::Always)?;
     // The embedding of each position.
     let embedded = move |map: Tensor<4>| -> Result<Tensor<4>> {
         let [batch_size, channels, height, width] = map.dims();
@@ -129,6 +203,11 @@ fn map_losses(channels: usize) -> Result<Vec<(&'static str, MapLoss)>> {
         ("ReLU regressor", Box::new(move |s, t| relu.hint(s, t))),
         ("vid", Box::new(move |s, t| vid.forward(s, t))),
         ("ofd", Box::new(move |s, t| ofd.forward(s, t))),
+        ("mgd", Box::new(move |s, t| mgd.forward(s, t, 1))),
+        ("simkd", Box::new(move |s, t| simkd.forward(s, t))),
+        ("srrl", Box::new(srrl)),
+        ("ab", Box::new(move |s, t| boundary.forward(s, t))),
+        ("bare ab", Box::new(move |s, t| bare.forward(s, t))),
         (
             "linear embed",
             Box::new(move |s, t| hint(embedded(s)?, embedded(t)?)),
@@ -215,7 +294,11 @@ fn initial_weights_depend_on_the_seed_and_on_nothing_else() -> Result<()> {
     check_seeds(|seed, device| NormedRegressorConfig::new(3, 4).init(seed, device))?;
     check_seeds(|seed, device| LinearEmbedConfig::new(3).init(seed, device))?;
     check_seeds(|seed, device| VidLossConfig::new().init(3, 4, seed, device))?;
-    check_seeds(|seed, device| OfdLossConfig::new().init(3, vec![-1.0; 4], seed, device))
+    check_seeds(|seed, device| OfdLossConfig::new().init(3, vec![-1.0; 4], seed, device))?;
+    check_seeds(|seed, device| MgdLossConfig::new().init(3, 4, seed, device))?;
+    check_seeds(|seed, device| SimKdLossConfig::new().init(3, 4, seed, device))?;
+    check_seeds(|seed, device| SrrlLossConfig::new().init(3, 4, seed, device))?;
+    check_seeds(|seed, device| ActivationBoundaryLossConfig::new().init(3, 4, seed, device))
 }
 
 #[test]
@@ -232,6 +315,21 @@ fn extra_parameters_are_those_that_learn() -> Result<()> {
     assert_eq!(vid.extra_parameters(), t * (s + 2 * t) + t);
     let ofd = OfdLossConfig::new().init(s, vec![-1.0; t], 0, &device)?;
     assert_eq!(ofd.extra_parameters(), s * t + 2 * t);
+    let mgd = MgdLossConfig::new();
+    let align = s * t + t;
+    let count = |from| Ok(mgd.init(from, t, 0, &device)?.extra_parameters());
+    assert_eq!(count(s)?, 18 * t * t + 2 * t + align);
+    assert_eq!(count(t)?, 18 * t * t + 2 * t);
+    let simkd = SimKdLossConfig::new().init(s, t, 0, &device)?;
+    let h = t / 2;
+    let expected = s * h + 9 * h * h + h * t + 4 * h + 2 * t;
+    assert_eq!(simkd.extra_parameters(), expected);
+    let srrl = SrrlLossConfig::new().init(s, t, 0, &device)?;
+    assert_eq!(srrl.extra_parameters(), s * t + 2 * t);
+    let boundary = ActivationBoundaryLossConfig::new();
+    let count = |from| Ok(boundary.init(from, t, 0, &device)?.extra_parameters());
+    assert_eq!(count(s)?, s * t + 2 * t);
+    assert_eq!(count(t)?, 0);
     Ok(())
 }
 
@@ -260,14 +358,23 @@ fn send_and_sync<T: Send + Sync + Unpin + 'static>() {}
 
 #[test]
 fn public_types_are_send_and_sync() {
+    send_and_sync::<ActivationBoundaryLoss>();
+    send_and_sync::<ActivationBoundaryLossConfig>();
     send_and_sync::<EmbedNormalisation>();
     send_and_sync::<LinearEmbed>();
     send_and_sync::<LinearEmbedConfig>();
+    send_and_sync::<MaskedUnit>();
+    send_and_sync::<MgdLoss>();
+    send_and_sync::<MgdLossConfig>();
     send_and_sync::<Nonlinearity>();
     send_and_sync::<NormedRegressor>();
     send_and_sync::<NormedRegressorConfig>();
     send_and_sync::<OfdLoss>();
     send_and_sync::<OfdLossConfig>();
+    send_and_sync::<SimKdLoss>();
+    send_and_sync::<SimKdLossConfig>();
+    send_and_sync::<SrrlLoss>();
+    send_and_sync::<SrrlLossConfig>();
     send_and_sync::<VidLoss>();
     send_and_sync::<VidLossConfig>();
 }

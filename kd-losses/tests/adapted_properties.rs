@@ -4,8 +4,9 @@ mod support;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use kd_losses::{
-    EmbedNormalisation, Error, LinearEmbedConfig, MapSizes, NormedRegressorConfig, OfdLossConfig,
-    Result, VidLossConfig, ofd, ofd_margins, vid,
+    ActivationBoundaryLossConfig, EmbedNormalisation, Error, LinearEmbedConfig, MapSizes,
+    MaskedUnit, MgdLossConfig, NormedRegressorConfig, OfdLossConfig, Result, SimKdLossConfig,
+    SrrlLossConfig, VidLossConfig, activation_boundary, ofd, ofd_margins, softmax_regression, vid,
 };
 use proptest::prelude::*;
 use support::{numbers, wave};
@@ -109,6 +110,56 @@ proptest! {
     }
 
     #[test]
+    fn activation_boundary_is_zero_beyond_the_margin_and_sees_only_the_teachers_signs(
+        (shape, student, teacher) in maps(),
+        margin in 0.1_f64..3.0,
+        further in 0.0_f64..5.0,
+        scale in 0.1_f64..10.0,
+    ) {
+        let loss = |student: &[f64], teacher: &[f64]| {
+            value(activation_boundary(tensor(student, shape), tensor(teacher, shape), margin))
+        };
+        let plain = loss(&student, &teacher)?;
+        prop_assert!(plain >= 0.0);
+        let scaled: Vec<f64> = teacher.iter().map(|t| t * scale).collect();
+        prop_assert!((plain - loss(&student, &scaled)?).abs() < 1e-12);
+        let sign = |t: f64| if t > 0.0 { 1.0 } else { -1.0 };
+        let at = |distance: f64| teacher.iter().map(|&t| sign(t) * distance).collect::<Vec<f64>>();
+        let beyond = loss(&at(margin + further), &teacher)?;
+        prop_assert!(beyond.abs() < 1e-12, "{beyond} beyond the margin");
+        // As far as `further` on the wrong side, each neuron has (margin + further)^2.
+        let wrong = loss(&at(-further), &teacher)?;
+        let expected = (margin + further).powi(2) * (teacher.len() / shape[0]) as f64;
+        prop_assert!((wrong - expected).abs() < 1e-9 * (1.0 + expected), "{wrong}, expected {expected}");
+        // The other side of everything is the same loss.
+        let negated = |values: &[f64]| values.iter().map(|v| -v).collect::<Vec<f64>>();
+        if teacher.iter().all(|&t| t != 0.0) {
+            let mirrored = loss(&negated(&student), &negated(&teacher))?;
+            prop_assert!((plain - mirrored).abs() < 1e-9 * (1.0 + plain), "{plain}, mirrored {mirrored}");
+        }
+    }
+
+    #[test]
+    fn softmax_regression_is_a_squared_distance(
+        (shape, student, teacher) in maps(),
+        shift in -9.0_f64..9.0,
+    ) {
+        let shape = [shape[0], shape[1] * shape[2] * shape[3]];
+        let (student, teacher) = (tensor(&student, shape), tensor(&teacher, shape));
+        let plain = value(softmax_regression(student.clone(), teacher.clone()))?;
+        prop_assert!(value(softmax_regression(teacher.clone(), teacher.clone()))?.abs() < 1e-15);
+        let turned = value(softmax_regression(teacher.clone(), student.clone()))?;
+        let shifted = value(softmax_regression(student.clone() + shift, teacher.clone() + shift))?;
+        let mirrored = value(softmax_regression(student.flip([1]), teacher.clone().flip([1])))?;
+        for other in [turned, shifted, mirrored] {
+            prop_assert!((plain - other).abs() < 1e-9 * (1.0 + plain), "{plain}, {other}");
+        }
+        // A shift of one side by x is worth x squared: no softmax is in between.
+        let apart = value(softmax_regression(teacher.clone() + shift, teacher))?;
+        prop_assert!((apart - shift * shift).abs() < 1e-9 * (1.0 + apart), "{apart}");
+    }
+
+    #[test]
     fn margins_are_negative_and_scale_with_the_batch_norm(
         mean in -6.0_f64..6.0,
         std in 0.01_f64..4.0,
@@ -159,6 +210,110 @@ fn the_initial_variance_is_the_one_asked_for() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn what_is_masked_gets_no_gradient_from_its_own_position() -> Result<()> {
+    // Equal widths: no layer between the student's map and the mask.
+    let shape = [2, 3, 5, 4];
+    let at = |unit, ratio: f64, draw| -> Result<Vec<bool>> {
+        let config = MgdLossConfig::new().with_unit(unit).with_mask_ratio(ratio);
+        let loss = config.init(3, 3, 17, &Device::flex().autodiff())?;
+        let student = map(shape, 0.3).autodiff().require_grad();
+        let gradients = loss
+            .forward(student.clone(), map(shape, 1.1), draw)?
+            .backward();
+        let gradient = student.grad(&gradients).map(numbers).unwrap_or_default();
+        Ok(gradient.into_iter().map(|value| value == 0.0).collect())
+    };
+    let masked = |zeros: &[bool]| zeros.iter().filter(|&&zero| zero).count();
+    let plane = 5 * 4;
+    let positions = at(MaskedUnit::Position, 0.5, 0)?;
+    for (index, &zero) in positions.iter().enumerate() {
+        // All channels of a position together.
+        let first = index / (3 * plane) * 3 * plane + index % plane;
+        assert_eq!(zero, positions[first], "{index}");
+    }
+    assert!(
+        (30..90).contains(&masked(&positions)),
+        "{}",
+        masked(&positions)
+    );
+    let channels = at(MaskedUnit::Channel, 0.5, 0)?;
+    for (index, &zero) in channels.iter().enumerate() {
+        assert_eq!(zero, channels[index / plane * plane], "{index}");
+    }
+    assert!((1..6).contains(&(masked(&channels) / plane)));
+    assert_eq!(
+        positions,
+        at(MaskedUnit::Position, 0.5, 0)?,
+        "a draw that is repeated"
+    );
+    assert_ne!(positions, at(MaskedUnit::Position, 0.5, 1)?, "another draw");
+    assert_eq!(masked(&at(MaskedUnit::Position, 0.0, 0)?), 0);
+    Ok(())
+}
+
+#[test]
+fn simkd_is_the_distance_from_what_it_projects() -> Result<()> {
+    let loss = SimKdLossConfig::new().init(3, 4, 2, &Device::flex())?;
+    let student = map([2, 3, 3, 2], 0.4);
+    let projected = loss.project(student.clone())?;
+    assert_eq!(projected.dims(), [2, 4, 3, 2]);
+    assert!(numbers(projected.clone()).iter().all(|&value| value >= 0.0));
+    assert!(numbers(loss.forward(student.clone(), projected.clone())?)[0] < 1e-12);
+    let apart = numbers(loss.forward(student, projected + 3.0)?)[0];
+    assert!((apart - 9.0).abs() < 1e-4, "{apart}");
+    Ok(())
+}
+
+/// The error of somebody's own classifier.
+#[derive(Debug)]
+enum Mine {
+    Loss(Error),
+    Classifier,
+}
+
+impl From<Error> for Mine {
+    fn from(error: Error) -> Self {
+        Self::Loss(error)
+    }
+}
+
+#[test]
+fn srrl_is_the_sum_of_its_terms() -> Result<()> {
+    let device = Device::flex();
+    let (student, teacher) = (map([3, 2, 2, 2], 0.4), map([3, 4, 5, 1], 0.9));
+    let head = map::<2>([4, 6], 0.2);
+    let classify = |dense: Tensor<2>| Ok::<_, Error>(dense.matmul(head.clone()));
+    let with = |feature: f64, regression: f64| -> Result<f64> {
+        let config = SrrlLossConfig::new().with_feature_weight(feature);
+        let loss = config
+            .with_regression_weight(regression)
+            .init(2, 4, 2, &device)?;
+        Ok(numbers(loss.forward(student.clone(), teacher.clone(), classify)?)[0])
+    };
+    let (matching, regression) = (with(1.0, 0.0)?, with(0.0, 1.0)?);
+    let both = with(0.25, 3.0)?;
+    assert!((both - 0.25 * matching - 3.0 * regression).abs() < 1e-5 * both);
+
+    let loss = SrrlLossConfig::new().init(2, 4, 2, &device)?;
+    let dense = loss.adapted_dense(student.clone())?;
+    assert_eq!(dense.dims(), [3, 4]);
+    let averages: Tensor<2> = teacher.clone().mean_dims(&[2, 3]).squeeze_dims(&[2, 3]);
+    let by_hand = softmax_regression(classify(dense)?, classify(averages)?)?;
+    assert!((numbers(by_hand)[0] - regression).abs() < 1e-5 * regression);
+
+    // The classifier's own error comes back.
+    let failing = |_: Tensor<2>| Err(Mine::Classifier);
+    let found = loss.forward(student.clone(), teacher.clone(), failing);
+    assert!(matches!(found, Err(Mine::Classifier)));
+    let wrong_width = loss.forward(teacher, student, failing);
+    assert!(matches!(
+        wrong_width,
+        Err(Mine::Loss(Error::UnexpectedWidth { .. }))
+    ));
+    Ok(())
+}
+
 /// The text of the error.
 fn text<T>(result: Result<T>) -> String {
     result.map_or_else(|error| error.to_string(), |_| "no error".to_owned())
@@ -173,10 +328,18 @@ fn errors_say_what_is_wrong() -> Result<()> {
     let normed = NormedRegressorConfig::new(2, 3).init(0, &device)?;
     let vid_loss = VidLossConfig::new().init(2, 3, 0, &device)?;
     let ofd_loss = OfdLossConfig::new().init(2, vec![-1.0; 3], 0, &device)?;
-    let losses: [(&str, MapLoss<'_>); 3] = [
+    let mgd = MgdLossConfig::new().init(2, 3, 0, &device)?;
+    let simkd = SimKdLossConfig::new().init(2, 3, 0, &device)?;
+    let srrl = SrrlLossConfig::new().init(2, 3, 0, &device)?;
+    let boundary = ActivationBoundaryLossConfig::new().init(2, 3, 0, &device)?;
+    let losses: [(&str, MapLoss<'_>); 7] = [
         ("normed_regressor", &|s, t| normed.hint(s, t)),
         ("vid", &|s, t| vid_loss.forward(s, t)),
         ("ofd", &|s, t| ofd_loss.forward(s, t)),
+        ("mgd", &|s, t| mgd.forward(s, t, 0)),
+        ("simkd", &|s, t| simkd.forward(s, t)),
+        ("srrl", &|s, t| srrl.forward(s, t, Ok::<_, Error>)),
+        ("activation_boundary", &|s, t| boundary.forward(s, t)),
     ];
     for (name, loss) in losses {
         let good = || map([2, 2, 4, 4], 0.1);
@@ -193,6 +356,13 @@ fn errors_say_what_is_wrong() -> Result<()> {
                 "cast the teacher",
             ),
         ] {
+            if problem.contains("height") && ["simkd", "srrl"].contains(&name) {
+                assert!(
+                    loss(student, teacher).is_ok(),
+                    "{name} takes maps of any sizes"
+                );
+                continue;
+            }
             let found = text(loss(student, teacher));
             assert!(
                 found.contains(problem) && found.contains(&format!("`{name}`")),
@@ -201,7 +371,15 @@ fn errors_say_what_is_wrong() -> Result<()> {
         }
     }
     let empty = Tensor::<4>::zeros([0, 2, 4, 4], &device);
-    assert!(text(normed.project(empty)).contains("has no elements"));
+    for found in [
+        text(normed.project(empty.clone())),
+        text(simkd.project(empty.clone())),
+        text(srrl.adapted_dense(empty)),
+    ] {
+        assert!(found.contains("has no elements"), "{found}");
+    }
+    assert!(text(simkd.project(map([1, 4, 1, 1], 0.0))).contains("made for 2"));
+    assert!(text(srrl.adapted_dense(map([1, 4, 1, 1], 0.0))).contains("made for 2"));
     Ok(())
 }
 
@@ -325,6 +503,72 @@ fn margins_outside_of_their_range_are_errors() {
                 &[f64::NAN],
             )),
             "`margins` must be finite",
+        ),
+    ] {
+        assert!(found.contains(expected), "{found}, not {expected}");
+    }
+}
+
+#[test]
+fn constants_of_losses_outside_of_their_range_are_errors() {
+    let device = &Device::flex();
+    let mask = |ratio| {
+        text(
+            MgdLossConfig::new()
+                .with_mask_ratio(ratio)
+                .init(2, 2, 0, device),
+        )
+    };
+    let factor = |factor| {
+        text(
+            SimKdLossConfig::new()
+                .with_factor(factor)
+                .init(2, 4, 0, device),
+        )
+    };
+    let feature = SrrlLossConfig::new().with_feature_weight(-1.0);
+    let regression = SrrlLossConfig::new().with_regression_weight(f64::NAN);
+    let margin = ActivationBoundaryLossConfig::new().with_margin(0.0);
+    let (one, other) = (map([1, 2, 1, 1], 0.1), map([1, 2, 1, 1], 0.2));
+    for (found, expected) in [
+        (
+            mask(1.0),
+            "`mask_ratio` must be at least 0 and below 1, got 1",
+        ),
+        (mask(-0.1), "`mask_ratio` must be"),
+        (mask(f64::NAN), "`mask_ratio` must be"),
+        (
+            text(MgdLossConfig::new().init(0, 2, 0, device)),
+            "`student_channels` must be",
+        ),
+        (
+            factor(0),
+            "`factor` must be from 1 to the teacher's number of channels",
+        ),
+        (factor(5), "`factor` must be"),
+        (
+            text(SimKdLossConfig::new().init(2, 0, 0, device)),
+            "`teacher_channels` must be",
+        ),
+        (
+            text(feature.init(2, 2, 0, device)),
+            "`feature_weight` must be finite and at least 0",
+        ),
+        (
+            text(regression.init(2, 2, 0, device)),
+            "`regression_weight` must be",
+        ),
+        (
+            text(margin.init(2, 2, 0, device)),
+            "`margin` must be finite and above 0",
+        ),
+        (
+            text(activation_boundary(one, other, f64::INFINITY)),
+            "`margin` must be",
+        ),
+        (
+            text(softmax_regression(map([2, 3], 0.1), map([2, 4], 0.2))),
+            "differ in number of classes",
         ),
     ] {
         assert!(found.contains(expected), "{found}, not {expected}");

@@ -13,6 +13,10 @@ mod similarity_preserving;
 mod ofd;
 mod ofd_margins;
 mod vid;
+mod activation_boundary;
+mod mgd;
+mod simkd;
+mod srrl;
 
 pub use attention_transfer::{
     AttentionDistance, AttentionTransferLoss, AttentionTransferLossConfig, attention_transfer,
@@ -31,6 +35,12 @@ pub use similarity_preserving::{
 pub use ofd::{OfdLoss, OfdLossConfig, ofd};
 pub use ofd_margins::ofd_margins;
 pub use vid::{VidLoss, VidLossConfig, vid};
+pub use activation_boundary::{
+    ActivationBoundaryLoss, ActivationBoundaryLossConfig, activation_boundary,
+};
+pub use mgd::{MaskedUnit, MgdLoss, MgdLossConfig};
+pub use simkd::{SimKdLoss, SimKdLossConfig};
+pub use srrl::{SrrlLoss, SrrlLossConfig, softmax_regression};
 
 pub(crate) const CATALOGUE: &[&LossInfo] = &[
     &hint::INFO,
@@ -43,4 +53,8 @@ pub(crate) const CATALOGUE: &[&LossInfo] = &[
     &pkd::INFO,
     &vid::INFO,
     &ofd::INFO,
+    &mgd::INFO,
+    &simkd::INFO,
+    &srrl::INFO,
+    &activation_boundary::INFO,
 ];
