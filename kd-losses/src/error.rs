@@ -132,6 +132,42 @@ pub enum Error {
         shape: [usize; 2],
     },
 
+    /// A sample has no row in a memory.
+    #[error(
+        "`{loss}`: there is no sample {id} in a memory of {num_samples}; \
+         give the positions of the samples in the training set, from 0"
+    )]
+    UnknownSample {
+        /// The loss that was called.
+        loss: &'static str,
+        /// The sample that was asked for.
+        id: usize,
+        /// Samples that the memory was made for.
+        num_samples: usize,
+    },
+
+    /// A contrastive loss has nothing to compare with.
+    #[error("`{loss}`: there are no negatives: {reason}")]
+    NoNegatives {
+        /// The loss that was called.
+        loss: &'static str,
+        /// Why.
+        reason: &'static str,
+    },
+
+    /// The stored state of a loss does not fit it.
+    #[error(
+        "`{loss}`: `{name}` {problem}; restore the state of a loss that was made with the same config and data"
+    )]
+    WrongState {
+        /// The loss that was called.
+        loss: &'static str,
+        /// The entry of the state.
+        name: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+
     /// Two tensors that belong together have different element types.
     #[error(
         "`{loss}`: `{left}` is {left_dtype:?}, `{right}` is {right_dtype:?}; \

@@ -82,3 +82,6 @@ pub use features::{ActivationBoundaryLoss, ActivationBoundaryLossConfig, activat
 pub use features::{MaskedUnit, MgdLoss, MgdLossConfig};
 pub use features::{SimKdLoss, SimKdLossConfig};
 pub use features::{SrrlLoss, SrrlLossConfig, softmax_regression};
+pub use features::{
+    CrdEmbeddings, CrdLossConfig, CrdMemory, CrdNegatives, CrdSamples, crd_log_z, crd_nce,
+};

@@ -15,7 +15,7 @@ const GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
 /// Draw number `index` of the splitmix64 generator started at `seed` (Steele, Lea, Flood, "Fast
 /// splittable pseudorandom number generators", OOPSLA 2014, with the mixing constants of the
 /// generator's later public domain version).
-fn splitmix64(seed: u64, index: u64) -> u64 {
+pub(crate) fn splitmix64(seed: u64, index: u64) -> u64 {
     let state = seed.wrapping_add(GAMMA.wrapping_mul(index.wrapping_add(1)));
     let mixed = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);

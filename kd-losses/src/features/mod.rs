@@ -17,6 +17,7 @@ mod activation_boundary;
 mod mgd;
 mod simkd;
 mod srrl;
+mod crd;
 
 pub use attention_transfer::{
     AttentionDistance, AttentionTransferLoss, AttentionTransferLossConfig, attention_transfer,
@@ -41,6 +42,9 @@ pub use activation_boundary::{
 pub use mgd::{MaskedUnit, MgdLoss, MgdLossConfig};
 pub use simkd::{SimKdLoss, SimKdLossConfig};
 pub use srrl::{SrrlLoss, SrrlLossConfig, softmax_regression};
+pub use crd::{
+    CrdEmbeddings, CrdLossConfig, CrdMemory, CrdNegatives, CrdSamples, crd_log_z, crd_nce,
+};
 
 pub(crate) const CATALOGUE: &[&LossInfo] = &[
     &hint::INFO,
@@ -57,4 +61,5 @@ pub(crate) const CATALOGUE: &[&LossInfo] = &[
     &simkd::INFO,
     &srrl::INFO,
     &activation_boundary::INFO,
+    &crd::INFO,
 ];
