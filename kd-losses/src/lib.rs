@@ -85,3 +85,6 @@ pub use features::{SrrlLoss, SrrlLossConfig, softmax_regression};
 pub use features::{
     CrdEmbeddings, CrdLossConfig, CrdMemory, CrdNegatives, CrdSamples, crd_log_z, crd_nce,
 };
+pub use features::{InfoNceLoss, InfoNceLossConfig, info_nce, info_nce_bound};
+pub use features::{ReviewKd, ReviewKdLossConfig, hierarchical_context};
+pub use adapters::{AttentionFusion, AttentionFusionConfig, FusionDepth};

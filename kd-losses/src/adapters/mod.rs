@@ -6,8 +6,10 @@ pub(crate) mod map_sizes;
 mod normed_regressor;
 mod regressor;
 pub(crate) mod widths;
+mod attention_fusion;
 
 pub use linear_embed::{EmbedNormalisation, LinearEmbed, LinearEmbedConfig};
 pub use map_sizes::MapSizes;
 pub use normed_regressor::{Nonlinearity, NormedRegressor, NormedRegressorConfig};
 pub use regressor::{Projection, Regressor, RegressorConfig};
+pub use attention_fusion::{AttentionFusion, AttentionFusionConfig, FusionDepth};

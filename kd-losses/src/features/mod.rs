@@ -18,6 +18,9 @@ mod mgd;
 mod simkd;
 mod srrl;
 mod crd;
+mod info_nce;
+mod reviewkd;
+mod unit_rows;
 
 pub use attention_transfer::{
     AttentionDistance, AttentionTransferLoss, AttentionTransferLossConfig, attention_transfer,
@@ -45,6 +48,8 @@ pub use srrl::{SrrlLoss, SrrlLossConfig, softmax_regression};
 pub use crd::{
     CrdEmbeddings, CrdLossConfig, CrdMemory, CrdNegatives, CrdSamples, crd_log_z, crd_nce,
 };
+pub use info_nce::{InfoNceLoss, InfoNceLossConfig, info_nce, info_nce_bound};
+pub use reviewkd::{ReviewKd, ReviewKdLossConfig, hierarchical_context};
 
 pub(crate) const CATALOGUE: &[&LossInfo] = &[
     &hint::INFO,
@@ -62,4 +67,6 @@ pub(crate) const CATALOGUE: &[&LossInfo] = &[
     &srrl::INFO,
     &activation_boundary::INFO,
     &crd::INFO,
+    &reviewkd::INFO,
+    &info_nce::INFO,
 ];

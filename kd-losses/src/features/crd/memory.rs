@@ -5,13 +5,12 @@ use super::nce::crd_log_z;
 use super::negatives::Sampler;
 use crate::check;
 use crate::error::{Error, Result};
+use crate::features::unit_rows::unit_rows;
 use crate::seeded;
 use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData};
 use core::mem;
 use std::collections::BTreeSet;
 
-/// Smallest length that a vector is divided by.
-const SMALLEST: f64 = 1e-12;
 // What the banks and the negatives draw from: the last draws of the seed, as layers take the first.
 const STUDENT: u64 = u64::MAX;
 const TEACHER: u64 = u64::MAX - 1;
@@ -209,7 +208,7 @@ impl CrdMemory {
                 None => embedding,
             };
             let old = side.bank.clone().select(0, ids.clone());
-            let new = normalise(old.clone() * momentum + embedding * (1.0 - momentum));
+            let new = unit_rows(old.clone() * momentum + embedding * (1.0 - momentum));
             // Taken out of its place, so that it is changed where it is and not copied.
             let bank = mem::replace(&mut side.bank, old);
             side.bank = bank.select_assign(0, ids.clone(), new, IndexingUpdateOp::Assign);
@@ -229,11 +228,4 @@ fn indices(values: impl Iterator<Item = usize>, device: &Device) -> Tensor<1, In
     let values: Vec<i64> = values.map(|value| (value as u64).cast_signed()).collect();
     let shape = [values.len()];
     Tensor::from_data(TensorData::new(values, shape), device)
-}
-
-/// Rows of length 1, `[batch_size, dim]`; a row of zeros stays one.
-pub(super) fn normalise(rows: Tensor<2>) -> Tensor<2> {
-    let square = rows.clone().square().sum_dim(1); // [batch_size, 1]
-    // Bounded before the root, whose slope at 0 is infinite.
-    rows / square.clamp_min(SMALLEST * SMALLEST).sqrt()
 }

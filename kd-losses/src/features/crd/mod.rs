@@ -11,12 +11,12 @@ pub use negatives::{CrdNegatives, CrdSamples};
 use crate::catalogue::{Constant, Family, LossInfo, Paper, UsualWeight};
 use crate::check;
 use crate::error::{Axis, Error, Result};
+use crate::features::unit_rows::unit_rows;
 use crate::seeded::Layers;
 use burn::config::Config;
 use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::{Device, Tensor, TensorData};
-use memory::normalise;
 use negatives::Sampler;
 
 const NAME: &str = "crd";
@@ -245,8 +245,8 @@ impl CrdEmbeddings {
         }
         memory.check(ids, &student_embedding, dim)?;
 
-        let student = normalise(self.student.forward(student_embedding));
-        let teacher = normalise(self.teacher.forward(teacher_embedding.without_autodiff()));
+        let student = unit_rows(self.student.forward(student_embedding));
+        let teacher = unit_rows(self.teacher.forward(teacher_embedding.without_autodiff()));
         let candidates = memory.sampler.draw(ids, self.num_negatives, draw);
         let candidates = TensorData::new(candidates, [ids.len(), self.num_negatives + 1]);
         let candidates = Tensor::from_data(candidates, &memory.student_bank().device());
