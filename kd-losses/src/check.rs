@@ -3,6 +3,7 @@
 
 use crate::error::{Axis, Error, Result};
 use burn::tensor::{Device, Int, Tensor};
+use core::fmt::{Debug, Display};
 
 /// A tensor's name in the signature of the loss, and its shape.
 type Named<'a> = (&'static str, &'a [usize]);
@@ -237,6 +238,55 @@ pub(crate) fn pair<const D: usize, const N: usize>(
         });
     }
     same_device(loss, names, [student.device(), teacher.device()])
+}
+
+/// Two tensors must be of one shape and dtype and on one device; `advice` says where they come from.
+pub(crate) fn alike<const D: usize>(
+    loss: &'static str,
+    (left_name, left): (impl Display, &Tensor<D>),
+    (right_name, right): (impl Display, &Tensor<D>),
+    advice: &'static str,
+) -> Result<()> {
+    let unlike = |what, left_has: &dyn Debug, right_has: &dyn Debug| Error::Unlike {
+        loss,
+        what,
+        left: format!("`{left_name}` ({left_has:?})"),
+        right: format!("`{right_name}` ({right_has:?})"),
+        advice,
+    };
+    let (one, other) = (left.dims(), right.dims());
+    if one != other {
+        return Err(unlike("shape", &one, &other));
+    }
+    let (one, other) = (left.dtype(), right.dtype());
+    if one != other {
+        return Err(unlike("dtype", &one, &other));
+    }
+    let (one, other) = (left.device(), right.device());
+    if one != other {
+        return Err(unlike("device", &one, &other));
+    }
+    Ok(())
+}
+
+/// A list must not be shorter than the loss needs.
+pub(crate) fn at_least(
+    loss: &'static str,
+    name: &'static str,
+    found: usize,
+    needed: usize,
+    advice: &'static str,
+) -> Result<()> {
+    if found >= needed {
+        return Ok(());
+    }
+    Err(Error::TooFewEntries {
+        loss,
+        name,
+        found,
+        needed,
+        advice,
+    })
 }
 
 /// Two tensors of any rank must have equal batch sizes, their first axes.

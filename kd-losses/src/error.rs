@@ -204,6 +204,36 @@ pub enum Error {
         right_device: String,
     },
 
+    /// A list has fewer entries than a loss needs.
+    #[error("`{loss}`: `{name}` has {found} entries, at least {needed} are needed; {advice}")]
+    TooFewEntries {
+        /// The loss that was called.
+        loss: &'static str,
+        /// The argument.
+        name: &'static str,
+        /// Entries in the list.
+        found: usize,
+        /// Entries that are needed.
+        needed: usize,
+        /// What to do.
+        advice: &'static str,
+    },
+
+    /// Two tensors that should be alike differ in shape, dtype or device.
+    #[error("`{loss}`: {left} and {right} differ in {what}; {advice}")]
+    Unlike {
+        /// The loss that was called.
+        loss: &'static str,
+        /// In what they differ.
+        what: &'static str,
+        /// The first tensor and what it has.
+        left: String,
+        /// The other tensor and what it has.
+        right: String,
+        /// What to do.
+        advice: &'static str,
+    },
+
     /// A weighted sum has no terms.
     #[error("a weighted sum has no terms; add one at least")]
     NoTerms,

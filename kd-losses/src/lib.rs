@@ -88,3 +88,11 @@ pub use features::{
 pub use features::{InfoNceLoss, InfoNceLossConfig, info_nce, info_nce_bound};
 pub use features::{ReviewKd, ReviewKdLossConfig, hierarchical_context};
 pub use adapters::{AttentionFusion, AttentionFusionConfig, FusionDepth};
+pub use priors::{
+    ClassifierDiversificationLoss, ClassifierDiversificationLossConfig, ClassifierOverlap,
+    classifier_diversification,
+};
+pub use priors::{
+    IncrementPenalty, IncrementPenaltyConfig, IncrementPenaltyState, IncrementReference,
+    increment_penalty,
+};

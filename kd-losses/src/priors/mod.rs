@@ -2,4 +2,18 @@
 
 use crate::catalogue::LossInfo;
 
-pub(crate) const CATALOGUE: &[&LossInfo] = &[];
+mod classifier_diversification;
+mod increment_penalty;
+mod norm;
+
+pub use classifier_diversification::{
+    ClassifierDiversificationLoss, ClassifierDiversificationLossConfig, ClassifierOverlap,
+    classifier_diversification,
+};
+pub use increment_penalty::{
+    IncrementPenalty, IncrementPenaltyConfig, IncrementPenaltyState, IncrementReference,
+    increment_penalty,
+};
+
+pub(crate) const CATALOGUE: &[&LossInfo] =
+    &[&classifier_diversification::INFO, &increment_penalty::INFO];
