@@ -243,30 +243,52 @@ pub(crate) fn pair<const D: usize, const N: usize>(
 /// Two tensors must be of one shape and dtype and on one device; `advice` says where they come from.
 pub(crate) fn alike<const D: usize>(
     loss: &'static str,
-    (left_name, left): (impl Display, &Tensor<D>),
-    (right_name, right): (impl Display, &Tensor<D>),
+    left: (impl Display, &Tensor<D>),
+    right: (impl Display, &Tensor<D>),
     advice: &'static str,
 ) -> Result<()> {
-    let unlike = |what, left_has: &dyn Debug, right_has: &dyn Debug| Error::Unlike {
-        loss,
-        what,
-        left: format!("`{left_name}` ({left_has:?})"),
-        right: format!("`{right_name}` ({right_has:?})"),
-        advice,
-    };
-    let (one, other) = (left.dims(), right.dims());
-    if one != other {
-        return Err(unlike("shape", &one, &other));
+    let shapes = (left.1.dims(), right.1.dims());
+    if shapes.0 != shapes.1 {
+        let (left, right) = ((left.0, shapes.0), (right.0, shapes.1));
+        return Err(unlike(loss, "shape", left, right, advice));
     }
-    let (one, other) = (left.dtype(), right.dtype());
-    if one != other {
-        return Err(unlike("dtype", &one, &other));
+    same_kind(loss, left, right, advice)
+}
+
+/// Two tensors of any shape must be of one dtype and on one device.
+pub(crate) fn same_kind<const D: usize, const E: usize>(
+    loss: &'static str,
+    (left_name, left): (impl Display, &Tensor<D>),
+    (right_name, right): (impl Display, &Tensor<E>),
+    advice: &'static str,
+) -> Result<()> {
+    let dtypes = (left.dtype(), right.dtype());
+    if dtypes.0 != dtypes.1 {
+        let (left, right) = ((left_name, dtypes.0), (right_name, dtypes.1));
+        return Err(unlike(loss, "dtype", left, right, advice));
     }
-    let (one, other) = (left.device(), right.device());
-    if one != other {
-        return Err(unlike("device", &one, &other));
+    let devices = (left.device(), right.device());
+    if devices.0 != devices.1 {
+        let (left, right) = ((left_name, devices.0), (right_name, devices.1));
+        return Err(unlike(loss, "device", left, right, advice));
     }
     Ok(())
+}
+
+fn unlike(
+    loss: &'static str,
+    what: &'static str,
+    left: (impl Display, impl Debug),
+    right: (impl Display, impl Debug),
+    advice: &'static str,
+) -> Error {
+    Error::Unlike {
+        loss,
+        what,
+        left: format!("`{}` ({:?})", left.0, left.1),
+        right: format!("`{}` ({:?})", right.0, right.1),
+        advice,
+    }
 }
 
 /// A list must not be shorter than the loss needs.

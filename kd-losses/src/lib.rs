@@ -96,3 +96,10 @@ pub use priors::{
     IncrementPenalty, IncrementPenaltyConfig, IncrementPenaltyState, IncrementReference,
     increment_penalty,
 };
+pub use priors::{
+    BnStatisticsLoss, BnStatisticsLossConfig, NormStatistics, StatisticsDistance, bn_statistics,
+};
+pub use priors::{ImageL2Loss, ImageL2LossConfig, ImageSize, image_l2};
+pub use priors::{ModeSeekingForm, ModeSeekingLoss, ModeSeekingLossConfig, mode_seeking};
+pub use priors::{TotalVariationLoss, TotalVariationLossConfig, VariationForm, total_variation};
+pub use priors::{activation_norm, batch_entropy, one_hot_confidence};
