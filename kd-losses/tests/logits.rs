@@ -2,10 +2,13 @@
 
 mod support;
 
+use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Int, Tensor};
 use kd_losses::{
-    VirtualTeacherSoftening, decoupled_kd, dist, logit_regression, logit_standardisation,
-    multi_level, normalised_kd, standardised, virtual_teacher, weighted_soft_label,
+    SoftCrossEntropyLossConfig, VirtualTeacherSoftening, adversarial_kl, belief_matching,
+    decoupled_kd, dist, jensen_shannon, logit_l1, logit_regression, logit_standardisation,
+    multi_level, normalised_kd, reverse_kl, soft_cross_entropy, standardised, virtual_teacher,
+    weighted_soft_label,
 };
 use support::{Golden, Outcome, assert_finite, hard_pairs};
 
@@ -119,12 +122,75 @@ fn virtual_teacher_is_as_the_formula_says() -> Outcome {
 }
 
 #[test]
+fn reverse_kl_is_as_the_formula_says() -> Outcome {
+    Golden::read("reverse_kl")?.check(6, |given| {
+        let (student, teacher) = (given.student("student")?, given.teacher("teacher")?);
+        Ok(reverse_kl(student, teacher, given.number("temperature")?)?)
+    })
+}
+
+#[test]
+fn jensen_shannon_is_as_the_formula_says() -> Outcome {
+    Golden::read("jensen_shannon")?.check(8, |given| {
+        let (student, teacher) = (given.student("student")?, given.teacher("teacher")?);
+        let (beta, temperature) = (given.number("beta")?, given.number("temperature")?);
+        Ok(jensen_shannon(student, teacher, beta, temperature)?)
+    })
+}
+
+#[test]
+fn soft_cross_entropy_is_as_the_formula_says() -> Outcome {
+    Golden::read("soft_cross_entropy")?.check(5, |given| {
+        let targets = given.constant_tensor("soft_targets")?;
+        Ok(soft_cross_entropy(given.student("student")?, targets)?)
+    })?;
+    Golden::read("soft_cross_entropy_of_teacher")?.check(6, |given| {
+        let (student, teacher) = (given.student("student")?, given.teacher("teacher")?);
+        let config = SoftCrossEntropyLossConfig::new();
+        let config = config.with_temperature(given.number("temperature")?);
+        Ok(config.init()?.forward(student, teacher)?)
+    })
+}
+
+#[test]
+fn adversarial_kl_is_as_the_formula_says_on_both_sides() -> Outcome {
+    Golden::read("adversarial_kl")?.check(6, |given| {
+        let (student, teacher) = (given.student("student")?, given.student("teacher")?);
+        Ok(adversarial_kl(
+            student,
+            teacher,
+            given.number("temperature")?,
+        )?)
+    })
+}
+
+#[test]
+fn belief_matching_is_as_the_formula_says_on_both_sides() -> Outcome {
+    Golden::read("belief_matching")?.check(6, |given| {
+        let (student, teacher) = (given.student("student")?, given.student("teacher")?);
+        Ok(belief_matching(
+            student,
+            teacher,
+            given.number("temperature")?,
+        )?)
+    })
+}
+
+#[test]
+fn logit_l1_is_as_the_formula_says_on_both_sides() -> Outcome {
+    Golden::read("logit_l1")?.check(5, |given| {
+        let (student, teacher) = (given.student("student")?, given.student("teacher")?);
+        Ok(logit_l1(student, teacher)?)
+    })
+}
+
+#[test]
 fn every_loss_of_two_logits_survives_hard_inputs() -> Outcome {
     type Loss = (
         &'static str,
         fn(Tensor<2>, Tensor<2>, Tensor<1, Int>) -> kd_losses::Result<Tensor<1>>,
     );
-    let losses: [Loss; 9] = [
+    let losses: [Loss; 16] = [
         ("logit_regression", |s, t, _| logit_regression(s, t)),
         ("decoupled_kd", |s, t, y| {
             decoupled_kd(s, t, y, 1.0, 8.0, 4.0)
@@ -140,6 +206,18 @@ fn every_loss_of_two_logits_survives_hard_inputs() -> Outcome {
         ("multi_level", |s, t, _| {
             multi_level(s, t, &[2.0, 6.0], 1.0, 1.0, 1.0)
         }),
+        ("reverse_kl", |s, t, _| reverse_kl(s, t, 1.0)),
+        ("jensen_shannon", |s, t, _| jensen_shannon(s, t, 0.5, 1.0)),
+        ("soft_cross_entropy", |s, t, _| {
+            soft_cross_entropy(s, softmax(t, 1))
+        }),
+        ("adversarial_kl", |s, t, _| adversarial_kl(s, t, 1.0)),
+        ("belief_matching", |s, t, _| belief_matching(s, t, 1.0)),
+        // The gradient with respect to the teacher's logits.
+        ("belief_matching, teacher", |s, t, _| {
+            belief_matching(t, s, 1.0)
+        }),
+        ("logit_l1", |s, t, _| logit_l1(s, t)),
         ("virtual_teacher", |s, _, y| {
             virtual_teacher(s, y, 0.99, 20.0, VirtualTeacherSoftening::Probabilities)
         }),

@@ -2,12 +2,16 @@
 
 use burn::tensor::{Device, Int, Tensor};
 use kd_losses::{
-    DecoupledKdLoss, DecoupledKdLossConfig, DistLoss, DistLossConfig, Error,
-    LogitStandardisationLoss, LogitStandardisationLossConfig, MultiLevelLoss, MultiLevelLossConfig,
-    NormalisedKdLoss, NormalisedKdLossConfig, VirtualTeacherLoss, VirtualTeacherLossConfig,
-    VirtualTeacherSoftening, WeightedSoftLabelLoss, WeightedSoftLabelLossConfig, batch_alignment,
-    class_alignment, decoupled_kd, dist, instance_alignment, logit_standardisation, multi_level,
-    normalised_kd, standardised, virtual_teacher, weighted_soft_label,
+    AdversarialKlLoss, AdversarialKlLossConfig, BeliefMatchingLoss, BeliefMatchingLossConfig,
+    DecoupledKdLoss, DecoupledKdLossConfig, DistLoss, DistLossConfig, Error, JensenShannonLoss,
+    JensenShannonLossConfig, LogitStandardisationLoss, LogitStandardisationLossConfig,
+    MultiLevelLoss, MultiLevelLossConfig, NormalisedKdLoss, NormalisedKdLossConfig, ReverseKlLoss,
+    ReverseKlLossConfig, SoftCrossEntropyLoss, SoftCrossEntropyLossConfig, VirtualTeacherLoss,
+    VirtualTeacherLossConfig, VirtualTeacherSoftening, WeightedSoftLabelLoss,
+    WeightedSoftLabelLossConfig, adversarial_kl, batch_alignment, belief_matching, class_alignment,
+    decoupled_kd, dist, instance_alignment, jensen_shannon, logit_l1, logit_standardisation,
+    multi_level, normalised_kd, reverse_kl, soft_cross_entropy, standardised, virtual_teacher,
+    weighted_soft_label,
 };
 
 fn matrix(batch_size: usize, num_classes: usize) -> Tensor<2> {
@@ -40,6 +44,16 @@ fn public_types_are_send_and_sync() {
     send_and_sync::<VirtualTeacherLoss>();
     send_and_sync::<VirtualTeacherLossConfig>();
     send_and_sync::<VirtualTeacherSoftening>();
+    send_and_sync::<AdversarialKlLoss>();
+    send_and_sync::<AdversarialKlLossConfig>();
+    send_and_sync::<BeliefMatchingLoss>();
+    send_and_sync::<BeliefMatchingLossConfig>();
+    send_and_sync::<JensenShannonLoss>();
+    send_and_sync::<JensenShannonLossConfig>();
+    send_and_sync::<ReverseKlLoss>();
+    send_and_sync::<ReverseKlLossConfig>();
+    send_and_sync::<SoftCrossEntropyLoss>();
+    send_and_sync::<SoftCrossEntropyLossConfig>();
     send_and_sync::<NormalisedKdLoss>();
     send_and_sync::<NormalisedKdLossConfig>();
     send_and_sync::<WeightedSoftLabelLoss>();
@@ -112,6 +126,14 @@ const LOSSES: &[Loss] = &[
         instance_alignment(s, t, &[2.0])
     }),
     ("batch_alignment", |s, t| batch_alignment(s, t, &[2.0])),
+    ("reverse_kl", |s, t| reverse_kl(s, t, 1.0)),
+    ("jensen_shannon", |s, t| jensen_shannon(s, t, 0.5, 1.0)),
+    ("adversarial_kl", |s, t| adversarial_kl(s, t, 1.0)),
+    ("belief_matching", |s, t| belief_matching(s, t, 1.0)),
+    ("logit_l1", |s, t| logit_l1(s, t)),
+    ("soft_cross_entropy", |s, t| {
+        SoftCrossEntropyLossConfig::new().init()?.forward(s, t)
+    }),
     ("class_alignment", |s, t| class_alignment(s, t, &[2.0])),
 ];
 
@@ -141,6 +163,11 @@ fn every_loss_names_itself_when_shapes_differ() {
     assert_eq!(
         text(standardised(matrix(0, 3), 1e-7)),
         "`standardised`: `logits` [0, 3] has no elements; skip empty batches"
+    );
+    assert_eq!(
+        text(soft_cross_entropy(matrix(2, 3), matrix(2, 4))),
+        "`soft_cross_entropy`: `logits` [2, 3] and `soft_targets` [2, 4] differ in number of classes; \
+         give teacher and student the same classes in the same order"
     );
     let virtual_teacher = |logits, targets| {
         text(virtual_teacher(
@@ -225,6 +252,11 @@ fn constants_have_ranges() {
                 .to_owned(),
         ),
         (
+            text(JensenShannonLossConfig::new().with_beta(0.0).init()),
+            "`beta` must be above 0 and below 1, got 0; 0.5 is usual; use `soft_target` for its limit at 0, \
+             `reverse_kl` for that at 1".to_owned(),
+        ),
+        (
             text(VirtualTeacherLossConfig::new().with_temperature(0.0).init()),
             "`temperature` must be finite and above 0, got 0; the authors use 20".to_owned(),
         ),
@@ -233,6 +265,15 @@ fn constants_have_ranges() {
     }
     let temperature = "`temperature` must be finite and above 0, got 0; the paper uses 1 to 20";
     for found in [
+        text(AdversarialKlLossConfig::new().with_temperature(0.0).init()),
+        text(BeliefMatchingLossConfig::new().with_temperature(0.0).init()),
+        text(JensenShannonLossConfig::new().with_temperature(0.0).init()),
+        text(ReverseKlLossConfig::new().with_temperature(0.0).init()),
+        text(
+            SoftCrossEntropyLossConfig::new()
+                .with_temperature(0.0)
+                .init(),
+        ),
         text(DistLossConfig::new().with_temperature(0.0).init()),
         text(
             LogitStandardisationLossConfig::new()

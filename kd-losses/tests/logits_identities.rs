@@ -4,11 +4,12 @@
 mod support;
 
 use kd_losses::{
-    VirtualTeacherSoftening, batch_alignment, class_alignment, cross_entropy, decoupled_kd, dist,
-    soft_target, virtual_teacher,
+    SoftCrossEntropyLossConfig, VirtualTeacherSoftening, adversarial_kl, batch_alignment,
+    belief_matching, class_alignment, cross_entropy, decoupled_kd, dist, jensen_shannon,
+    reverse_kl, soft_cross_entropy, soft_target, virtual_teacher,
 };
 use proptest::prelude::*;
-use support::{ROUNDING, batch, config, numbers, rotated, value};
+use support::{Batch, ROUNDING, batch, config, failed, numbers, rotated, value};
 
 proptest! {
     #![proptest_config(config())]
@@ -96,5 +97,74 @@ proptest! {
         ))?;
         prop_assert!((loss - (smoothed - entropy)).abs() <= 1e-4 * (1.0 + smoothed), "{loss}, {smoothed}");
         prop_assert!(loss >= -ROUNDING, "{loss}");
+    }
+
+    #[test]
+    fn reverse_kl_is_soft_target_with_the_sides_changed(batch in batch(), temperature in 0.5_f64..8.0) {
+        let Batch { student, teacher, .. } = batch;
+        let reverse = value(reverse_kl(student.clone(), teacher.clone(), temperature))?;
+        let forward = value(soft_target(teacher, student, temperature))?;
+        let tolerance = 1e-4 * forward.abs() + ROUNDING * (1.0 + temperature * temperature);
+        prop_assert!((reverse - forward).abs() <= tolerance, "{reverse}, {forward}");
+    }
+
+    #[test]
+    fn jensen_shannon_tends_to_the_two_kullback_leibler_divergences(batch in batch()) {
+        // Logits of at most 2, so that the remainder is small: it is of the order of beta.
+        let (student, teacher) = (batch.student * 0.25, batch.teacher * 0.25);
+        let forward = value(soft_target(student.clone(), teacher.clone(), 1.0))?;
+        let reverse = value(reverse_kl(student.clone(), teacher.clone(), 1.0))?;
+        let share = 1e-3;
+        let near = |beta| value(jensen_shannon(student.clone(), teacher.clone(), beta, 1.0));
+        let (low, high) = (near(share)? / share, near(1.0 - share)? / share);
+        prop_assert!((low - forward).abs() <= 0.05 * forward + 1e-3, "{low}, {forward}");
+        prop_assert!((high - reverse).abs() <= 0.05 * reverse + 1e-3, "{high}, {reverse}");
+    }
+
+    #[test]
+    fn jensen_shannon_at_one_half_has_no_sides(batch in batch(), temperature in 0.5_f64..8.0) {
+        let Batch { student, teacher, .. } = batch;
+        let there = value(jensen_shannon(student.clone(), teacher.clone(), 0.5, temperature))?;
+        let back = value(jensen_shannon(teacher, student, 0.5, temperature))?;
+        prop_assert!((there - back).abs() <= ROUNDING * (1.0 + temperature * temperature));
+    }
+
+    #[test]
+    fn soft_cross_entropy_of_hard_targets_is_cross_entropy(batch in batch()) {
+        let [_, num_classes] = batch.student.dims();
+        let hard = batch.targets.clone().one_hot::<2>(num_classes).float();
+        let soft = value(soft_cross_entropy(batch.student.clone(), hard))?;
+        let plain = value(cross_entropy(batch.student, batch.targets, 0.0))?;
+        prop_assert!((soft - plain).abs() <= ROUNDING * (1.0 + plain), "{soft}, {plain}");
+    }
+
+    #[test]
+    fn soft_cross_entropy_less_the_entropy_is_soft_target(batch in batch(), temperature in 0.5_f64..8.0) {
+        let config = SoftCrossEntropyLossConfig::new().with_temperature(temperature);
+        let loss = config.init().map_err(failed)?;
+        let Batch { student, teacher, .. } = batch;
+        let entropy = value(loss.forward(teacher.clone(), teacher.clone()))?;
+        let found = value(loss.forward(student.clone(), teacher.clone()))? - entropy;
+        let usual = value(soft_target(student, teacher, temperature))?;
+        let tolerance = 1e-4 * usual.abs() + 2.0 * ROUNDING * (1.0 + entropy);
+        prop_assert!((found - usual).abs() <= tolerance, "{found}, {usual}");
+    }
+
+    #[test]
+    fn adversarial_kl_and_belief_matching_are_parts_of_soft_target(
+        batch in batch(), temperature in 0.5_f64..8.0,
+    ) {
+        let square = temperature * temperature;
+        // Where the student is the teacher but less sure, both decide the same everywhere.
+        let (student, teacher) = (batch.teacher.clone() * 0.5, batch.teacher);
+        let usual = value(soft_target(student.clone(), teacher.clone(), temperature))?;
+        let tolerance = 1e-4 * usual.abs() + ROUNDING * (1.0 + square);
+        let adversarial = value(adversarial_kl(student.clone(), teacher.clone(), temperature))?;
+        prop_assert!((adversarial + usual).abs() <= tolerance, "{adversarial}, {usual}");
+        let belief = value(belief_matching(student, teacher.clone(), temperature))?;
+        prop_assert!((belief * square - usual).abs() <= tolerance, "{belief}, {usual}");
+        // Where it is the opposite, nowhere; only a teacher of equal logits decides the same.
+        let opposite = value(adversarial_kl(teacher.clone().neg(), teacher, temperature))?;
+        prop_assert!(opposite.abs() <= ROUNDING, "{opposite}");
     }
 }

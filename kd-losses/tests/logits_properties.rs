@@ -3,10 +3,11 @@
 #[path = "support/logits.rs"]
 mod support;
 
+use burn::tensor::activation::softmax;
 use kd_losses::{
-    batch_alignment, class_alignment, decoupled_kd, dist, instance_alignment,
-    logit_standardisation, multi_level, normalised_kd, soft_target, standardised,
-    weighted_soft_label,
+    adversarial_kl, batch_alignment, belief_matching, class_alignment, decoupled_kd, dist,
+    instance_alignment, jensen_shannon, logit_l1, logit_standardisation, multi_level,
+    normalised_kd, reverse_kl, soft_cross_entropy, soft_target, standardised, weighted_soft_label,
 };
 use proptest::prelude::*;
 use support::{
@@ -120,5 +121,65 @@ proptest! {
         let classes = value(class_alignment(s, t, &temperatures))?;
         let sum = one * instance + two * batches + three * classes;
         prop_assert!((whole - sum).abs() <= 1e-4 * (1.0 + sum), "{whole}, {sum}");
+    }
+
+    #[test]
+    fn reverse_kl_is_a_divergence(batch in batch(), temperature in 0.5_f64..8.0) {
+        let loss = |batch: Batch| reverse_kl(batch.student, batch.teacher, temperature);
+        check_divergence(&batch, &loss, 1.0 + temperature * temperature)?;
+    }
+
+    #[test]
+    fn jensen_shannon_is_a_bounded_divergence(
+        batch in batch(), temperature in 0.5_f64..8.0, beta in 0.05_f64..0.95, scale in 1.0_f64..100.0,
+    ) {
+        let loss = |batch: Batch| {
+            jensen_shannon(batch.student * scale, batch.teacher * scale, beta, temperature)
+        };
+        let rounding = scale * (1.0 + temperature * temperature);
+        check_divergence(&batch, &loss, rounding)?;
+        let bound = -(beta * beta.ln() + (1.0 - beta) * (1.0 - beta).ln());
+        let bound = temperature * temperature * bound;
+        let found = value(loss(batch))?;
+        prop_assert!(found <= bound + ROUNDING * rounding, "{found}, bound {bound}");
+    }
+
+    #[test]
+    fn soft_cross_entropy_is_at_least_the_entropy_of_its_targets(batch in batch()) {
+        let targets = softmax(batch.teacher.clone(), 1);
+        let least = value(soft_cross_entropy(batch.teacher.clone(), targets.clone()))?;
+        let found = value(soft_cross_entropy(batch.student.clone(), targets))?;
+        prop_assert!(least >= 0.0 && found >= least - ROUNDING, "{found}, least {least}");
+        let loss = |batch: Batch| soft_cross_entropy(batch.student, softmax(batch.teacher, 1));
+        check_invariance(&batch, &loss, 1.0)?;
+    }
+
+    #[test]
+    fn belief_matching_is_a_divergence(batch in batch(), temperature in 0.5_f64..8.0) {
+        let loss = |batch: Batch| belief_matching(batch.student, batch.teacher, temperature);
+        check_divergence(&batch, &loss, 1.0)?;
+    }
+
+    #[test]
+    fn adversarial_kl_is_never_positive_and_at_least_minus_soft_target(
+        batch in batch(), temperature in 0.5_f64..8.0,
+    ) {
+        let loss = |batch: Batch| adversarial_kl(batch.student, batch.teacher, temperature);
+        let found = value(loss(batch.clone()))?;
+        let whole = value(soft_target(batch.student.clone(), batch.teacher.clone(), temperature))?;
+        let rounding = ROUNDING * (1.0 + temperature * temperature);
+        prop_assert!(found <= rounding && found >= -whole * 1.0001 - rounding, "{found} of {whole}");
+        check_invariance(&batch, &loss, 1.0 + temperature * temperature)?;
+    }
+
+    #[test]
+    fn logit_l1_is_a_distance(batch in batch(), scale in -20.0_f64..20.0) {
+        let Batch { student, teacher, .. } = batch;
+        prop_assert!(value(logit_l1(teacher.clone(), teacher.clone()))? == 0.0);
+        let there = value(logit_l1(student.clone(), teacher.clone()))?;
+        let back = value(logit_l1(teacher.clone(), student.clone()))?;
+        prop_assert!(there >= 0.0 && (there - back).abs() <= ROUNDING);
+        let scaled = value(logit_l1(student * scale, teacher * scale))?;
+        prop_assert!((scaled - scale.abs() * there).abs() <= 1e-4 * (1.0 + scaled), "{scaled}");
     }
 }

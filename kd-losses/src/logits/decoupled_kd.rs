@@ -26,19 +26,20 @@ use burn::tensor::{Int, Tensor};
 /// - `targets`: `[batch_size]`, each from 0 to `num_classes - 1`
 /// - result: `[1]`
 ///
-/// `alpha` and `beta` are finite and at least 0, `temperature` is finite and above 0. The result is in nats times T squared:
-/// summed over classes, the mean over the batch, never negative, 0 where both agree up to a shift of the logits. With
-/// `alpha = 1` and, for each sample, `beta = 1 - p[y]` it is [`soft_target`](crate::soft_target): that is how the paper finds the
-/// weight by which the usual loss hides the other classes. With two classes NCKD is 0.
+/// `alpha` and `beta` are finite and at least 0, `temperature` is finite and above 0. The result is in nats times
+/// T squared: summed over classes, the mean over the batch, never negative, 0 where both agree up to a shift of
+/// the logits. With `alpha = 1` and, for each sample, `beta = 1 - p[y]` it is
+/// [`soft_target`](crate::soft_target): that is how the paper finds the weight by which the usual loss hides the
+/// other classes. With two classes NCKD is 0.
 ///
-/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student is on the
-/// autodiff one. All is computed from logarithms; values and gradients are finite for logits of 1e4 and beyond, and a target
-/// out of range is **not checked** (see [`cross_entropy`](crate::cross_entropy)).
+/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student is on
+/// the autodiff one. All is computed from logarithms; values and gradients are finite for logits of 1e4 and
+/// beyond, and a target out of range is **not checked** (see [`cross_entropy`](crate::cross_entropy)).
 ///
 /// # Errors
 ///
-/// A constant outside its range; an empty batch; fewer than two classes; unequal batch sizes or numbers of classes; tensors of
-/// different dtypes or on different devices.
+/// A constant outside its range; an empty batch; fewer than two classes; unequal batch sizes or numbers of
+/// classes; tensors of different dtypes or on different devices.
 ///
 /// # Examples
 ///
@@ -60,11 +61,11 @@ use burn::tensor::{Int, Tensor};
 ///
 /// # References
 ///
-/// Zhao, Cui, Song, Qiu, Liang, "Decoupled Knowledge Distillation", CVPR 2022, arXiv 2203.08679, section 3. As in the
-/// authors' code, T squared multiplies both parts. That code hides the target from NCKD by taking 1000 from its softened logit,
-/// which shows through once logits differ by more, and takes the logarithm of summed probabilities, which is minus infinity
-/// once they underflow; here both are exact. Its weight grows over the first 20 epochs, which is left to the schedule of
-/// weights.
+/// Zhao, Cui, Song, Qiu, Liang, "Decoupled Knowledge Distillation", CVPR 2022, arXiv 2203.08679, section 3. As in
+/// the authors' code, T squared multiplies both parts. That code hides the target from NCKD by taking 1000 from
+/// its softened logit, which shows through once logits differ by more, and takes the logarithm of summed
+/// probabilities, which is minus infinity once they underflow; here both are exact. Its weight grows over the
+/// first 20 epochs, which is left to the schedule of weights.
 pub fn decoupled_kd(
     student_logits: Tensor<2>,
     teacher_logits: Tensor<2>,
@@ -115,8 +116,7 @@ pub struct DecoupledKdLossConfig {
     pub alpha: f64,
     /// Weight of the part of the other classes, finite and at least 0, the paper's beta.
     ///
-    /// 8, the authors' code for CIFAR-100; the paper tunes it by pair of networks, for which it advises larger values the
-    /// surer the teacher is.
+    /// 8, the authors' code for CIFAR-100; it is tuned by pair of networks.
     #[config(default = 8.0)]
     pub beta: f64,
     /// What both logits are divided by, finite and above 0, the paper's T.
@@ -151,7 +151,8 @@ pub struct DecoupledKdLoss {
 }
 
 impl DecoupledKdLoss {
-    /// The weight usual beside a cross-entropy of weight 1: 1, which the authors' code reaches linearly over 20 epochs.
+    /// The weight usual beside a cross-entropy of weight 1: 1, which the authors' code reaches linearly over
+    /// 20 epochs.
     pub const USUAL_WEIGHT: f64 = 1.0;
 
     /// [`decoupled_kd`] of two `[batch_size, num_classes]` and `targets` `[batch_size]`.

@@ -66,7 +66,8 @@ pub fn instance_alignment(
 /// - `student_logits`, `teacher_logits`: `[batch_size, num_classes]`
 /// - result: `[1]`, never negative, 0 where both agree up to a shift of the logits
 ///
-/// A batch of one compares its only sample with itself. Costs two matrices `[batch_size, batch_size]` for each temperature.
+/// A batch of one compares its only sample with itself. Costs two matrices `[batch_size, batch_size]` for each
+/// temperature.
 ///
 /// # Errors
 ///
@@ -122,8 +123,8 @@ pub fn batch_alignment(
 /// - `student_logits`, `teacher_logits`: `[batch_size, num_classes]`
 /// - result: `[1]`, never negative, 0 where both agree up to a shift of the logits
 ///
-/// The matrices are sums over the batch, so that the loss grows with the square of the batch size. Costs two matrices
-/// `[num_classes, num_classes]` for each temperature.
+/// The matrices are sums over the batch, so that the loss grows with the square of the batch size. Costs two
+/// matrices `[num_classes, num_classes]` for each temperature.
 ///
 /// # Errors
 ///
@@ -183,7 +184,8 @@ fn sum(
     Ok(Tensor::cat(parts.collect(), 0).sum())
 }
 
-/// Multi-level logit distillation: alignment of each prediction, of samples with each other, of classes with each other.
+/// Multi-level logit distillation: alignment of each prediction, of samples with each other, of classes with each
+/// other.
 ///
 /// ```text
 /// loss = instance_weight * instance_alignment + batch_weight * batch_alignment + class_weight * class_alignment
@@ -194,17 +196,18 @@ fn sum(
 /// - `student_logits`, `teacher_logits`: `[batch_size, num_classes]`
 /// - result: `[1]`
 ///
-/// `temperatures` has at least one entry, each finite and above 0; the weights are finite and at least 0, and a level of
-/// weight 0 is not computed. The result is never negative and 0 where both agree up to a shift of the logits. The levels have
-/// unequal units: the first is in nats times T squared, a mean over the batch; the third grows with the batch.
+/// `temperatures` has at least one entry, each finite and above 0; the weights are finite and at least 0, and a
+/// level of weight 0 is not computed. The result is never negative and 0 where both agree up to a shift of the
+/// logits. The levels have unequal units: the first is in nats times T squared, a mean over the batch; the third
+/// grows with the batch.
 ///
-/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student is on the
-/// autodiff one. Values and gradients are finite for logits of 1e4 and beyond.
+/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student is on
+/// the autodiff one. Values and gradients are finite for logits of 1e4 and beyond.
 ///
 /// # Errors
 ///
-/// A constant outside its range; no temperatures; an empty batch; unequal batch sizes or numbers of classes; tensors of
-/// different dtypes or on different devices.
+/// A constant outside its range; no temperatures; an empty batch; unequal batch sizes or numbers of classes;
+/// tensors of different dtypes or on different devices.
 ///
 /// # Examples
 ///
@@ -224,12 +227,13 @@ fn sum(
 ///
 /// # References
 ///
-/// Jin, Wang, Lin, "Multi-Level Logit Distillation", CVPR 2023, pages 24276 to 24285. The divisors and temperatures are those of the
-/// authors' code. That code differs from its paper, and we follow neither in two points. It computes masks of the less certain
-/// samples and of the less frequent classes, but multiplies them with losses that are summed already, so that they select nothing and
-/// only scale the levels by the share they keep, about one half: there are no masks here. And it adds the levels for a weakly and for a strongly augmented
-/// batch, where it takes the weak batch at two of the temperatures of the strong one and leaves out the strong batch at the
-/// second and third level: here a call is one batch, to be made for each view.
+/// Jin, Wang, Lin, "Multi-Level Logit Distillation", CVPR 2023, pages 24276 to 24285. The divisors and
+/// temperatures are those of the authors' code. Two things of that code are not followed. It computes masks of
+/// the less certain samples and of the less frequent classes, but multiplies them with losses that are summed
+/// already, so that they select nothing and only scale the levels by the share they keep, about one half: there
+/// are no masks here. It adds the levels for a weakly and for a strongly augmented batch, where it takes the weak
+/// batch at two of the temperatures of the strong one and leaves out the strong batch at the second and third
+/// level: here a call is one batch, to be made for each view.
 pub fn multi_level(
     student_logits: Tensor<2>,
     teacher_logits: Tensor<2>,

@@ -10,17 +10,17 @@ use burn::tensor::{Int, Tensor};
 
 /// How the distribution `u` of a virtual teacher is softened by the temperature `T`.
 ///
-/// The two differ by far: with 100 classes, `a = 0.99` and `T = 20` the label has 1.05 times the probability of another class in
-/// the first, 1.58 times in the second.
+/// The two differ by far: with 100 classes, `a = 0.99` and `T = 20` the label has 1.05 times the probability of
+/// another class in the first, 1.58 times in the second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(crate = "burn::serde", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum VirtualTeacherSoftening {
-    /// `p = softmax(u / T)`, the probabilities taken for logits; the student is not softened and there is no factor T
-    /// squared: the authors' published code.
+    /// `p = softmax(u / T)`, the probabilities taken for logits; the student is not softened and there is no
+    /// factor T squared: the authors' published code.
     Probabilities,
-    /// `p = softmax(log u / T)`, as logits of a real teacher with these probabilities would be softened; the student is
-    /// softened too, and the factor is T squared.
+    /// `p = softmax(log u / T)`, as logits of a real teacher with these probabilities would be softened; the
+    /// student is softened too, and the factor is T squared.
     Logarithms,
 }
 
@@ -43,14 +43,16 @@ pub enum VirtualTeacherSoftening {
 /// - `targets`: `[batch_size]`, each from 0 to `num_classes - 1`
 /// - result: `[1]`
 ///
-/// `correct_probability` is above 0 and below 1, `temperature` is finite and above 0. The result is in nats (times T squared), summed over
-/// classes, the mean over the batch, never negative, 0 at the student whose probabilities are `p`. There is no teacher: this is a
-/// label smoothing whose share of the label is `p`. Values and gradients are finite for logits of 1e4 and beyond, and a target
-/// out of range is **not checked** (see [`cross_entropy`](crate::cross_entropy)).
+/// `correct_probability` is above 0 and below 1, `temperature` is finite and above 0. The result is in nats
+/// (times T squared), summed over classes, the mean over the batch, never negative, 0 at the student whose
+/// probabilities are `p`. There is no teacher: this is a label smoothing whose share of the label is `p`. Values
+/// and gradients are finite for logits of 1e4 and beyond, and a target out of range is **not checked** (see
+/// [`cross_entropy`](crate::cross_entropy)).
 ///
 /// # Errors
 ///
-/// A constant outside its range; an empty batch; fewer than two classes; unequal batch sizes; tensors on different devices.
+/// A constant outside its range; an empty batch; fewer than two classes; unequal batch sizes; tensors on
+/// different devices.
 ///
 /// # Examples
 ///
@@ -69,10 +71,12 @@ pub enum VirtualTeacherSoftening {
 ///
 /// # References
 ///
-/// Yuan, Tay, Li, Wang, Feng, "Revisiting Knowledge Distillation via Label Smoothing Regularization", CVPR 2020, arXiv 1909.11723,
-/// the regularisation Tf-KD reg. The paper softens the virtual teacher by a temperature, as one softens a teacher's logits; the authors' code puts
-/// the *probabilities* through the softmax, leaves the student as it is, and takes the mean over classes too, which it then multiplies by 100, the
-/// number of classes of its CIFAR-100: with 100 classes it is [`VirtualTeacherSoftening::Probabilities`] here. The other method of the paper, Tf-KD self, is
+/// Yuan, Tay, Li, Wang, Feng, "Revisiting Knowledge Distillation via Label Smoothing Regularization", CVPR 2020,
+/// arXiv 1909.11723, the regularisation Tf-KD reg. The paper speaks of a virtual teacher softened by a
+/// temperature, which can be read as for the logits of a real one; the authors' code puts the *probabilities*
+/// through the softmax, leaves the student as it is, and takes the mean over classes too, which it then
+/// multiplies by 100, the number of classes of its CIFAR-100: with 100 classes it is
+/// [`VirtualTeacherSoftening::Probabilities`] here. The other method of the paper, Tf-KD self, is
 /// [`soft_target`](crate::soft_target) with a trained network of the student's own architecture as the teacher.
 pub fn virtual_teacher(
     logits: Tensor<2>,
@@ -231,6 +235,6 @@ pub(crate) const INFO: LossInfo = LossInfo {
         source: "the authors' code, CIFAR-100, beside a cross-entropy of weight 0.9",
     }),
     cost: "",
-    disagreements: "the authors' code puts probabilities through the softmax and leaves the student unsoftened, others soften logarithms on \
-        both sides: `softening`; its mean over classes times 100 is, with the 100 classes it was made for, the sum used here",
+    disagreements: "the authors' code puts probabilities through the softmax and leaves the student unsoftened, the paper can be read as \
+        softening logarithms, and the student: `softening`; its mean over classes times 100 is, with the 100 classes it was made for, the sum used here",
 };
