@@ -36,7 +36,7 @@ pub use logits::logit_regression;
 pub use logits::{CrossEntropyLoss, CrossEntropyLossConfig, cross_entropy};
 pub use logits::{SoftTargetLoss, SoftTargetLossConfig, soft_target};
 
-pub use features::hint;
+pub use features::{fsp, hint};
 pub use features::{
     AttentionDistance, AttentionTransferLoss, AttentionTransferLossConfig, attention_transfer,
 };
@@ -109,3 +109,5 @@ pub use logits::{BeliefMatchingLoss, BeliefMatchingLossConfig, belief_matching};
 pub use logits::{JensenShannonLoss, JensenShannonLossConfig, jensen_shannon};
 pub use logits::{ReverseKlLoss, ReverseKlLossConfig, reverse_kl};
 pub use logits::{SoftCrossEntropyLoss, SoftCrossEntropyLossConfig, soft_cross_entropy};
+pub use features::{IckdLoss, IckdLossConfig, ickd};
+pub use features::{NstLoss, NstLossConfig, SelectivityKernel, nst};

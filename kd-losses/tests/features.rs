@@ -5,9 +5,10 @@ mod support;
 
 use burn::tensor::{Device, Tensor};
 use kd_losses::{
-    CorrelationCongruenceLoss, CorrelationCongruenceLossConfig, CorrelationKernel, PkdLoss,
-    PkdLossConfig, PktLoss, PktLossConfig, Result, SimilarityPreservingLoss,
-    SimilarityPreservingLossConfig, correlation_congruence, pkd, pkt, rkd_angle, rkd_distance,
+    CorrelationCongruenceLoss, CorrelationCongruenceLossConfig, CorrelationKernel, IckdLoss,
+    IckdLossConfig, NstLoss, NstLossConfig, PkdLoss, PkdLossConfig, PktLoss, PktLossConfig, Result,
+    SelectivityKernel, SimilarityPreservingLoss, SimilarityPreservingLossConfig,
+    correlation_congruence, fsp, ickd, nst, pkd, pkt, rkd_angle, rkd_distance,
     similarity_preserving,
 };
 use support::{Golden, Outcome, assert_finite, hard_pairs, wave};
@@ -67,6 +68,32 @@ fn pkd_is_as_the_formula_says() -> Outcome {
     })
 }
 
+#[test]
+fn nst_is_as_the_formula_says() -> Outcome {
+    Golden::read("nst")?.check(12, |given| {
+        let (student, teacher) = (given.student("student")?, given.teacher("teacher")?);
+        let (kernel, epsilon) = (given.choice("kernel")?, given.number("epsilon")?);
+        Ok(nst(student, teacher, kernel, epsilon)?)
+    })
+}
+
+#[test]
+fn fsp_is_as_the_formula_says() -> Outcome {
+    Golden::read("fsp")?.check(8, |given| {
+        let student = [given.student("student0")?, given.student("student1")?];
+        let teacher = [given.teacher("teacher0")?, given.teacher("teacher1")?];
+        Ok(fsp(student, teacher)?)
+    })
+}
+
+#[test]
+fn ickd_is_as_the_formula_says() -> Outcome {
+    Golden::read("ickd")?.check(9, |given| {
+        let (student, teacher) = (given.student("student")?, given.teacher("teacher")?);
+        Ok(ickd(student, teacher, given.number("epsilon")?)?)
+    })
+}
+
 type Loss<const D: usize> = fn(Tensor<D>, Tensor<D>) -> Result<Tensor<1>>;
 
 const OF_EMBEDDINGS: &[(&str, Loss<2>)] = &[
@@ -87,6 +114,19 @@ const OF_MAPS: &[(&str, Loss<4>)] = &[
         similarity_preserving(student, teacher, 1e-12)
     }),
     ("pkd", |student, teacher| pkd(student, teacher, 1e-5)),
+    ("nst", |student, teacher| {
+        nst(student, teacher, SelectivityKernel::Polynomial, 1e-12)
+    }),
+    ("nst linear", |student, teacher| {
+        nst(student, teacher, SelectivityKernel::Linear, 1e-12)
+    }),
+    ("nst gaussian", |student, teacher| {
+        nst(student, teacher, SelectivityKernel::Gaussian, 1e-12)
+    }),
+    ("ickd", |student, teacher| ickd(student, teacher, 1e-12)),
+    ("fsp", |student, teacher| {
+        fsp([student.clone(), student], [teacher.clone(), teacher])
+    }),
 ];
 
 /// Finite on hard inputs, not negative, and 0 where both are equal.
@@ -179,7 +219,7 @@ fn other_batch_sizes_are_errors() {
     }
     for (name, loss) in OF_MAPS {
         let found = text(loss(maps(1), maps(2)));
-        let expected = "`student_features` [1, 2, 2, 2] and `teacher_features` [2, 2, 2, 2] differ in batch size; take both from the same batch";
+        let expected = "[2, 2, 2, 2] differ in batch size; take both from the same batch";
         assert!(found.ends_with(expected), "{name}: {found}");
         let found = text(loss(maps(0), maps(0)));
         assert!(
@@ -187,6 +227,39 @@ fn other_batch_sizes_are_errors() {
             "{name}: {found}"
         );
     }
+}
+
+#[test]
+fn shapes_that_do_not_belong_together_are_errors() {
+    let map = |shape: [usize; 4]| Tensor::<4>::ones(shape, &Device::flex());
+    let small = || map([2, 3, 2, 2]);
+    assert_eq!(
+        text(fsp([small(), map([2, 3, 3, 2])], [small(), small()])),
+        "`fsp`: `student[0]` [2, 3, 2, 2] and `student[1]` [2, 3, 3, 2] differ in height or width; \
+         tap layers of one map size, or pool the larger map first"
+    );
+    let found = text(fsp([small(), small()], [small(), map([2, 4, 2, 2])]));
+    let expected =
+        "`fsp`: `student[1]` [2, 3, 2, 2] and `teacher[1]` [2, 4, 2, 2] differ in channels";
+    assert!(found.starts_with(expected), "{found}");
+    let found = text(fsp(
+        [small(), map([1, 3, 2, 2])],
+        [small(), map([1, 3, 2, 2])],
+    ));
+    let expected =
+        "`fsp`: `student[0]` [2, 3, 2, 2] and `student[1]` [1, 3, 2, 2] differ in batch size";
+    assert!(found.starts_with(expected), "{found}");
+    let found = text(nst(
+        small(),
+        map([2, 3, 2, 1]),
+        SelectivityKernel::Linear,
+        1e-12,
+    ));
+    assert!(found.contains("differ in height or width"), "{found}");
+    let found = text(ickd(small(), map([2, 4, 2, 2]), 1e-12));
+    assert!(found.contains("differ in channels"), "{found}");
+    let found = text(pkd(small(), map([2, 4, 2, 2]), 1e-5));
+    assert!(found.contains("differ in channels"), "{found}");
 }
 
 #[test]
@@ -198,6 +271,11 @@ fn constants_outside_their_range_are_errors() {
         .init();
     assert_eq!(text(made), epsilon);
     assert_eq!(text(PkdLossConfig::new().with_epsilon(0.0).init()), epsilon);
+    assert_eq!(text(NstLossConfig::new().with_epsilon(0.0).init()), epsilon);
+    assert_eq!(
+        text(IckdLossConfig::new().with_epsilon(0.0).init()),
+        epsilon
+    );
     let cc = CorrelationCongruenceLossConfig::new;
     assert_eq!(text(cc().with_epsilon(0.0).init()), epsilon);
     assert_eq!(
@@ -222,6 +300,11 @@ fn public_types_are_send_and_sync() {
     send_and_sync::<CorrelationKernel>();
     send_and_sync::<PkdLoss>();
     send_and_sync::<PkdLossConfig>();
+    send_and_sync::<IckdLoss>();
+    send_and_sync::<IckdLossConfig>();
+    send_and_sync::<NstLoss>();
+    send_and_sync::<NstLossConfig>();
+    send_and_sync::<SelectivityKernel>();
     send_and_sync::<PktLoss>();
     send_and_sync::<PktLossConfig>();
     send_and_sync::<SimilarityPreservingLoss>();

@@ -21,6 +21,9 @@ mod crd;
 mod info_nce;
 mod reviewkd;
 mod unit_rows;
+mod fsp;
+mod ickd;
+mod nst;
 
 pub use attention_transfer::{
     AttentionDistance, AttentionTransferLoss, AttentionTransferLossConfig, attention_transfer,
@@ -50,6 +53,9 @@ pub use crd::{
 };
 pub use info_nce::{InfoNceLoss, InfoNceLossConfig, info_nce, info_nce_bound};
 pub use reviewkd::{ReviewKd, ReviewKdLossConfig, hierarchical_context};
+pub use fsp::fsp;
+pub use ickd::{IckdLoss, IckdLossConfig, ickd};
+pub use nst::{NstLoss, NstLossConfig, SelectivityKernel, nst};
 
 pub(crate) const CATALOGUE: &[&LossInfo] = &[
     &hint::INFO,
@@ -69,4 +75,7 @@ pub(crate) const CATALOGUE: &[&LossInfo] = &[
     &crd::INFO,
     &reviewkd::INFO,
     &info_nce::INFO,
+    &nst::INFO,
+    &fsp::INFO,
+    &ickd::INFO,
 ];
