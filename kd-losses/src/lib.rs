@@ -111,3 +111,4 @@ pub use logits::{ReverseKlLoss, ReverseKlLossConfig, reverse_kl};
 pub use logits::{SoftCrossEntropyLoss, SoftCrossEntropyLossConfig, soft_cross_entropy};
 pub use features::{IckdLoss, IckdLossConfig, ickd};
 pub use features::{NstLoss, NstLossConfig, SelectivityKernel, nst};
+pub use features::{FactorNorm, FactorTransferLoss, FactorTransferLossConfig, factor_transfer};

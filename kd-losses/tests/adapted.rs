@@ -5,10 +5,11 @@ mod support;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use kd_losses::{
-    ActivationBoundaryLoss, ActivationBoundaryLossConfig, EmbedNormalisation, Error, LinearEmbed,
-    LinearEmbedConfig, MapSizes, MaskedUnit, MgdLoss, MgdLossConfig, Nonlinearity, NormedRegressor,
-    NormedRegressorConfig, OfdLoss, OfdLossConfig, Projection, Result, SimKdLoss, SimKdLossConfig,
-    SrrlLoss, SrrlLossConfig, VidLoss, VidLossConfig, hint, ofd_margins,
+    ActivationBoundaryLoss, ActivationBoundaryLossConfig, EmbedNormalisation, Error, FactorNorm,
+    FactorTransferLoss, FactorTransferLossConfig, LinearEmbed, LinearEmbedConfig, MapSizes,
+    MaskedUnit, MgdLoss, MgdLossConfig, Nonlinearity, NormedRegressor, NormedRegressorConfig,
+    OfdLoss, OfdLossConfig, Projection, Result, SimKdLoss, SimKdLossConfig, SrrlLoss,
+    SrrlLossConfig, VidLoss, VidLossConfig, factor_transfer, hint, ofd_margins,
 };
 use support::{Given, Golden, Outcome, assert_finite, hard_pairs, numbers, wave};
 
@@ -161,6 +162,40 @@ fn activation_boundary_is_as_the_formula_says() -> Outcome {
     )
 }
 
+#[test]
+fn factor_transfer_is_as_the_formula_says() -> Outcome {
+    Golden::read("factor_transfer")?.check(9, |given| {
+        let (student, teacher) = (given.student("student")?, given.teacher("teacher")?);
+        Ok(factor_transfer(student, teacher, given.number("epsilon")?)?)
+    })
+}
+
+/// The loss of a case.
+fn factor_loss(given: &Given<'_>) -> Outcome<FactorTransferLoss> {
+    let (student_channels, teacher_channels) = channels(given)?;
+    let config = FactorTransferLossConfig::new()
+        .with_rate(given.number("rate")?)
+        .with_paraphraser_norm(given.choice("paraphraser_norm")?)
+        .with_translator_norm(given.choice("translator_norm")?)
+        .with_map_sizes(MapSizes::PoolLarger);
+    given.module(config.init(student_channels, teacher_channels, 0, &autodiff())?)
+}
+
+#[test]
+fn transfer_of_factors_is_as_the_formula_says() -> Outcome {
+    Golden::read("ft_transfer")?.check(8, |given| {
+        let (student, teacher) = (given.student("student")?, given.teacher("teacher")?);
+        Ok(factor_loss(given)?.forward(student, teacher)?)
+    })
+}
+
+#[test]
+fn reconstruction_is_as_the_formula_says() -> Outcome {
+    Golden::read("ft_reconstruction")?.check(6, |given| {
+        Ok(factor_loss(given)?.reconstruction(given.teacher("teacher")?)?)
+    })
+}
+
 /// A loss of two maps with as many channels each.
 type MapLoss = Box<dyn Fn(Tensor<4>, Tensor<4>) -> Result<Tensor<1>>>;
 
@@ -190,6 +225,15 @@ fn map_losses(channels: usize) -> Result<Vec<(&'static str, MapLoss)>> {
     };
     let bare = boundary(Projection::WhenWidthsDiffer)?;
     let boundary = boundary(Projection::Always)?;
+    let factors = |norm| {
+        let config = FactorTransferLossConfig::new()
+            .with_rate(1.0)
+            .with_paraphraser_norm(norm);
+        config
+            .with_translator_norm(norm)
+            .init(channels, channels, 9, &device)
+    };
+    let (factors, bare_factors) = (factors(FactorNorm::Batch)?, factors(FactorNorm::None)?);
     // The embedding of each position.
     let embedded = move |map: Tensor<4>| -> Result<Tensor<4>> {
         let [batch_size, channels, height, width] = map.dims();
@@ -207,6 +251,12 @@ fn map_losses(channels: usize) -> Result<Vec<(&'static str, MapLoss)>> {
         ("simkd", Box::new(move |s, t| simkd.forward(s, t))),
         ("srrl", Box::new(srrl)),
         ("ab", Box::new(move |s, t| boundary.forward(s, t))),
+        ("ft", Box::new(move |s, t| factors.forward(s, t))),
+        ("bare ft", Box::new(move |s, t| bare_factors.forward(s, t))),
+        (
+            "factor transfer",
+            Box::new(|s, t| factor_transfer(s, t, 1e-12)),
+        ),
         ("bare ab", Box::new(move |s, t| bare.forward(s, t))),
         (
             "linear embed",
@@ -298,7 +348,8 @@ fn initial_weights_depend_on_the_seed_and_on_nothing_else() -> Result<()> {
     check_seeds(|seed, device| MgdLossConfig::new().init(3, 4, seed, device))?;
     check_seeds(|seed, device| SimKdLossConfig::new().init(3, 4, seed, device))?;
     check_seeds(|seed, device| SrrlLossConfig::new().init(3, 4, seed, device))?;
-    check_seeds(|seed, device| ActivationBoundaryLossConfig::new().init(3, 4, seed, device))
+    check_seeds(|seed, device| ActivationBoundaryLossConfig::new().init(3, 4, seed, device))?;
+    check_seeds(|seed, device| FactorTransferLossConfig::new().init(3, 4, seed, device))
 }
 
 #[test]
@@ -330,6 +381,16 @@ fn extra_parameters_are_those_that_learn() -> Result<()> {
     let count = |from| Ok(boundary.init(from, t, 0, &device)?.extra_parameters());
     assert_eq!(count(s)?, s * t + 2 * t);
     assert_eq!(count(t)?, 0);
+    let h = 3; // 2.5, rounded
+    let convolutions = 9 * (2 * (t * t + t * h + h * h) + s * s + s * h + h * h);
+    let ft = FactorTransferLossConfig::new();
+    let count = ft.init(s, t, 0, &device)?.extra_parameters();
+    assert_eq!(count, convolutions + 2 * (3 * t + 5 * h + s));
+    let ft = ft
+        .with_paraphraser_norm(FactorNorm::None)
+        .with_translator_norm(FactorNorm::None);
+    let count = ft.init(s, t, 0, &device)?.extra_parameters();
+    assert_eq!(count, convolutions + 3 * t + 5 * h + s);
     Ok(())
 }
 
@@ -361,6 +422,9 @@ fn public_types_are_send_and_sync() {
     send_and_sync::<ActivationBoundaryLoss>();
     send_and_sync::<ActivationBoundaryLossConfig>();
     send_and_sync::<EmbedNormalisation>();
+    send_and_sync::<FactorNorm>();
+    send_and_sync::<FactorTransferLoss>();
+    send_and_sync::<FactorTransferLossConfig>();
     send_and_sync::<LinearEmbed>();
     send_and_sync::<LinearEmbedConfig>();
     send_and_sync::<MaskedUnit>();

@@ -2,11 +2,13 @@
 
 mod support;
 
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{DType, Device, Gradients, Tensor, TensorData};
 use kd_losses::{
-    ActivationBoundaryLossConfig, EmbedNormalisation, Error, LinearEmbedConfig, MapSizes,
-    MaskedUnit, MgdLossConfig, NormedRegressorConfig, OfdLossConfig, Result, SimKdLossConfig,
-    SrrlLossConfig, VidLossConfig, activation_boundary, ofd, ofd_margins, softmax_regression, vid,
+    ActivationBoundaryLossConfig, EmbedNormalisation, Error, FactorTransferLossConfig,
+    LinearEmbedConfig, MapSizes, MaskedUnit, MgdLossConfig, NormedRegressorConfig, OfdLossConfig,
+    Result, SimKdLossConfig, SrrlLossConfig, VidLossConfig, activation_boundary, factor_transfer,
+    ofd, ofd_margins, softmax_regression, vid,
 };
 use proptest::prelude::*;
 use support::{numbers, wave};
@@ -137,6 +139,27 @@ proptest! {
             let mirrored = loss(&negated(&student), &negated(&teacher))?;
             prop_assert!((plain - mirrored).abs() < 1e-9 * (1.0 + plain), "{plain}, mirrored {mirrored}");
         }
+    }
+
+    #[test]
+    fn factors_have_no_length_and_equal_ones_no_distance(
+        (shape, student, teacher) in maps(),
+        scale in 0.1_f64..10.0,
+    ) {
+        let loss = |student: Tensor<4>, teacher: Tensor<4>| value(factor_transfer(student, teacher, 1e-12));
+        let (student, teacher) = (tensor(&student, shape), tensor(&teacher, shape));
+        let plain = loss(student.clone(), teacher.clone())?;
+        let most = 2.0 / ((shape[1] * shape[2] * shape[3]) as f64).sqrt();
+        prop_assert!((0.0..=most + 1e-12).contains(&plain), "{plain}, at most {most}");
+        prop_assert!(loss(teacher.clone(), teacher.clone() * scale)?.abs() < 1e-12);
+        let scaled = loss(student.clone() * scale, teacher.clone())?;
+        prop_assert!((plain - scaled).abs() < 1e-9, "{plain}, scaled {scaled}");
+        let turned = loss(teacher.clone(), student)?;
+        prop_assert!((plain - turned).abs() < 1e-12, "{plain}, exchanged {turned}");
+        // Opposite factors are twice as far as either from zero.
+        let opposite = loss(teacher.clone().neg(), teacher.clone())?;
+        let from_zero = loss(teacher.zeros_like(), teacher)?;
+        prop_assert!((opposite - 2.0 * from_zero).abs() < 1e-9, "{opposite}, {from_zero}");
     }
 
     #[test]
@@ -314,6 +337,108 @@ fn srrl_is_the_sum_of_its_terms() -> Result<()> {
     Ok(())
 }
 
+/// The names of parameters, running statistics left out, and whether each has a gradient.
+fn learning<M: Module>(module: &M, gradients: &Gradients) -> Vec<(String, bool)> {
+    struct Visit<'a> {
+        gradients: &'a Gradients,
+        path: Vec<String>,
+        found: Vec<(String, bool)>,
+    }
+    impl ModuleVisitor for Visit<'_> {
+        fn enter_module(&mut self, name: &str, _container_type: &str) {
+            self.path.push(name.to_owned());
+        }
+        fn exit_module(&mut self, _name: &str, _container_type: &str) {
+            self.path.pop();
+        }
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let path = self.path.join(".");
+            if !path.contains("running_") {
+                let learns = param.val().grad(self.gradients).is_some();
+                self.found.push((path, learns));
+            }
+        }
+    }
+    let (path, found) = (Vec::new(), Vec::new());
+    let mut visit = Visit {
+        gradients,
+        path,
+        found,
+    };
+    module.visit(&mut visit);
+    visit.found
+}
+
+/// The running statistics of a module.
+fn statistics<M: Module>(module: &M) -> Vec<(String, Vec<f64>)> {
+    struct Visit(Vec<String>, Vec<(String, Vec<f64>)>);
+    impl ModuleVisitor for Visit {
+        fn enter_module(&mut self, name: &str, _container_type: &str) {
+            self.0.push(name.to_owned());
+        }
+        fn exit_module(&mut self, _name: &str, _container_type: &str) {
+            self.0.pop();
+        }
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let path = self.0.join(".");
+            if path.contains("running_") {
+                self.1.push((path, numbers(param.val())));
+            }
+        }
+    }
+    let mut visit = Visit(Vec::new(), Vec::new());
+    // An update is seen at the next one, or by the module in inference form.
+    module.valid().visit(&mut visit);
+    visit.1
+}
+
+#[test]
+fn each_term_of_factor_transfer_trains_its_own_part() -> Result<()> {
+    let device = Device::flex().autodiff();
+    let loss = FactorTransferLossConfig::new().init(2, 4, 3, &device)?;
+    let student = map([3, 2, 3, 3], 0.2).autodiff().require_grad();
+    let teacher = map([3, 4, 3, 3], 0.8).autodiff().require_grad();
+    let before = statistics(&loss);
+    assert_eq!(before.len(), 18, "two for each of nine batch norms");
+
+    let first = loss.reconstruction(teacher.clone())?.backward();
+    let between = statistics(&loss);
+    let second = loss.transfer(student.clone(), teacher.clone())?.backward();
+    let after = statistics(&loss);
+    assert!(teacher.grad(&first).is_none() && teacher.grad(&second).is_none());
+    assert!(student.grad(&second).is_some());
+    for (name, learns) in learning(&loss, &first) {
+        assert_eq!(
+            learns,
+            !name.starts_with("translator"),
+            "{name} in the reconstruction"
+        );
+    }
+    for (name, learns) in learning(&loss, &second) {
+        assert_eq!(
+            learns,
+            name.starts_with("translator"),
+            "{name} in the transfer"
+        );
+    }
+    // The same of the statistics.
+    for ((name, old), (_, new)) in before.iter().zip(&between) {
+        assert_eq!(
+            old != new,
+            !name.starts_with("translator"),
+            "{name} in the reconstruction"
+        );
+    }
+    for ((name, old), (_, new)) in between.iter().zip(&after) {
+        assert_eq!(
+            old != new,
+            name.starts_with("translator"),
+            "{name} in the transfer"
+        );
+    }
+    Ok(())
+}
+
 /// The text of the error.
 fn text<T>(result: Result<T>) -> String {
     result.map_or_else(|error| error.to_string(), |_| "no error".to_owned())
@@ -332,11 +457,13 @@ fn errors_say_what_is_wrong() -> Result<()> {
     let simkd = SimKdLossConfig::new().init(2, 3, 0, &device)?;
     let srrl = SrrlLossConfig::new().init(2, 3, 0, &device)?;
     let boundary = ActivationBoundaryLossConfig::new().init(2, 3, 0, &device)?;
-    let losses: [(&str, MapLoss<'_>); 7] = [
+    let factors = FactorTransferLossConfig::new().init(2, 3, 0, &device)?;
+    let losses: [(&str, MapLoss<'_>); 8] = [
         ("normed_regressor", &|s, t| normed.hint(s, t)),
         ("vid", &|s, t| vid_loss.forward(s, t)),
         ("ofd", &|s, t| ofd_loss.forward(s, t)),
         ("mgd", &|s, t| mgd.forward(s, t, 0)),
+        ("factor_transfer", &|s, t| factors.forward(s, t)),
         ("simkd", &|s, t| simkd.forward(s, t)),
         ("srrl", &|s, t| srrl.forward(s, t, Ok::<_, Error>)),
         ("activation_boundary", &|s, t| boundary.forward(s, t)),
@@ -374,11 +501,13 @@ fn errors_say_what_is_wrong() -> Result<()> {
     for found in [
         text(normed.project(empty.clone())),
         text(simkd.project(empty.clone())),
-        text(srrl.adapted_dense(empty)),
+        text(srrl.adapted_dense(empty.clone())),
+        text(factors.reconstruction(empty)),
     ] {
         assert!(found.contains("has no elements"), "{found}");
     }
     assert!(text(simkd.project(map([1, 4, 1, 1], 0.0))).contains("made for 2"));
+    assert!(text(factors.reconstruction(map([1, 4, 1, 1], 0.0))).contains("made for 3"));
     assert!(text(srrl.adapted_dense(map([1, 4, 1, 1], 0.0))).contains("made for 2"));
     Ok(())
 }
@@ -526,11 +655,26 @@ fn constants_of_losses_outside_of_their_range_are_errors() {
                 .init(2, 4, 0, device),
         )
     };
+    let rate = |rate| {
+        text(
+            FactorTransferLossConfig::new()
+                .with_rate(rate)
+                .init(2, 2, 0, device),
+        )
+    };
     let feature = SrrlLossConfig::new().with_feature_weight(-1.0);
     let regression = SrrlLossConfig::new().with_regression_weight(f64::NAN);
     let margin = ActivationBoundaryLossConfig::new().with_margin(0.0);
     let (one, other) = (map([1, 2, 1, 1], 0.1), map([1, 2, 1, 1], 0.2));
     for (found, expected) in [
+        (rate(0.0), "`rate` must be above 0 and at most 16"),
+        (rate(0.2), "with one channel at least in a factor, got 0.2"),
+        (rate(17.0), "`rate` must be"),
+        (rate(f64::NAN), "`rate` must be"),
+        (
+            text(factor_transfer(one.clone(), other.clone(), 0.0)),
+            "`epsilon` must be from 1e-15 to 1",
+        ),
         (
             mask(1.0),
             "`mask_ratio` must be at least 0 and below 1, got 1",

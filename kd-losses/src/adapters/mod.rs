@@ -7,6 +7,7 @@ mod normed_regressor;
 mod regressor;
 pub(crate) mod widths;
 mod attention_fusion;
+pub(crate) mod linear_embed;
 
 pub use linear_embed::{EmbedNormalisation, LinearEmbed, LinearEmbedConfig};
 pub use map_sizes::MapSizes;

@@ -24,6 +24,8 @@ mod unit_rows;
 mod fsp;
 mod ickd;
 mod nst;
+mod factor_transfer;
+mod paraphraser;
 
 pub use attention_transfer::{
     AttentionDistance, AttentionTransferLoss, AttentionTransferLossConfig, attention_transfer,
@@ -56,6 +58,8 @@ pub use reviewkd::{ReviewKd, ReviewKdLossConfig, hierarchical_context};
 pub use fsp::fsp;
 pub use ickd::{IckdLoss, IckdLossConfig, ickd};
 pub use nst::{NstLoss, NstLossConfig, SelectivityKernel, nst};
+pub use factor_transfer::{FactorTransferLoss, FactorTransferLossConfig, factor_transfer};
+pub use paraphraser::FactorNorm;
 
 pub(crate) const CATALOGUE: &[&LossInfo] = &[
     &hint::INFO,
@@ -78,4 +82,5 @@ pub(crate) const CATALOGUE: &[&LossInfo] = &[
     &nst::INFO,
     &fsp::INFO,
     &ickd::INFO,
+    &factor_transfer::INFO,
 ];
