@@ -132,6 +132,20 @@ pub enum Error {
         shape: [usize; 2],
     },
 
+    /// A loss was made for batches of another size.
+    #[error(
+        "`{loss}`: a batch of {found}, but the loss was made for batches of {expected}; \
+         leave out the last batch of an epoch where it is smaller"
+    )]
+    UnexpectedBatch {
+        /// The loss that was called.
+        loss: &'static str,
+        /// Samples in the batch.
+        found: usize,
+        /// The batch size that `init` was given.
+        expected: usize,
+    },
+
     /// A sample has no row in a memory.
     #[error(
         "`{loss}`: there is no sample {id} in a memory of {num_samples}; \

@@ -112,3 +112,4 @@ pub use logits::{SoftCrossEntropyLoss, SoftCrossEntropyLossConfig, soft_cross_en
 pub use features::{IckdLoss, IckdLossConfig, ickd};
 pub use features::{NstLoss, NstLossConfig, SelectivityKernel, nst};
 pub use features::{FactorNorm, FactorTransferLoss, FactorTransferLossConfig, factor_transfer};
+pub use features::{SemCkd, SemCkdLossConfig};

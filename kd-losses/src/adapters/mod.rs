@@ -9,6 +9,7 @@ pub(crate) mod widths;
 mod attention_fusion;
 pub(crate) mod linear_embed;
 
+pub(crate) use attention_fusion::trained_of;
 pub use linear_embed::{EmbedNormalisation, LinearEmbed, LinearEmbedConfig};
 pub use map_sizes::MapSizes;
 pub use normed_regressor::{Nonlinearity, NormedRegressor, NormedRegressorConfig};

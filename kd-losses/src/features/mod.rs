@@ -26,6 +26,7 @@ mod ickd;
 mod nst;
 mod factor_transfer;
 mod paraphraser;
+mod semckd;
 
 pub use attention_transfer::{
     AttentionDistance, AttentionTransferLoss, AttentionTransferLossConfig, attention_transfer,
@@ -60,6 +61,7 @@ pub use ickd::{IckdLoss, IckdLossConfig, ickd};
 pub use nst::{NstLoss, NstLossConfig, SelectivityKernel, nst};
 pub use factor_transfer::{FactorTransferLoss, FactorTransferLossConfig, factor_transfer};
 pub use paraphraser::FactorNorm;
+pub use semckd::{SemCkd, SemCkdLossConfig};
 
 pub(crate) const CATALOGUE: &[&LossInfo] = &[
     &hint::INFO,
@@ -83,4 +85,5 @@ pub(crate) const CATALOGUE: &[&LossInfo] = &[
     &fsp::INFO,
     &ickd::INFO,
     &factor_transfer::INFO,
+    &semckd::INFO,
 ];
