@@ -33,7 +33,7 @@ fn reviewkd_is_as_the_formula_says() -> Outcome {
             .map(|tap| given.student(&format!("student{tap}")));
         let teachers = taps.map(|tap| given.teacher(&format!("teacher{tap}")));
         let students = students.collect::<Outcome<Vec<_>>>()?;
-        Ok(review.forward(students, teachers.collect::<Outcome<Vec<_>>>()?)?)
+        Ok(review.forward(&students, &teachers.collect::<Outcome<Vec<_>>>()?)?)
     })
 }
 
@@ -116,8 +116,8 @@ fn both_losses_survive_hard_inputs() -> Outcome {
             })?;
             assert!(found >= 0.0, "{name}");
             let found = assert_finite(name, student, |student| {
-                let students = vec![student, deep_student.clone().autodiff()];
-                review.forward(students, vec![teacher.clone(), deep_teacher.clone()])
+                let students = [student, deep_student.clone().autodiff()];
+                review.forward(&students, &[teacher.clone(), deep_teacher.clone()])
             })?;
             assert!(found >= 0.0, "{name}");
         }
@@ -134,8 +134,8 @@ fn the_teacher_is_a_constant_wherever_it_is() -> Outcome {
     let leaf = Tensor::<4>::from_data(wave([2, 3, 4, 4], 0.9), &autodiff).require_grad();
     let mut values = Vec::new();
     for teacher in [leaf.clone() * 1.5, (leaf.clone() * 1.5).inner()] {
-        let students = vec![student.clone(), deep_student.clone()];
-        let loss = review.forward(students, vec![teacher.clone(), deep_teacher.clone()])?;
+        let students = [student.clone(), deep_student.clone()];
+        let loss = review.forward(&students, &[teacher.clone(), deep_teacher.clone()])?;
         values.push(numbers(loss.clone()));
         let gradients = loss.backward();
         assert!(student.grad(&gradients).is_some());
@@ -158,8 +158,8 @@ fn a_deep_layer_learns_from_the_shallow_teacher_too() -> Outcome {
     let gradient = |phase: f64| -> Outcome<Vec<f64>> {
         let student = Tensor::<4>::from_data(wave([2, 3, 4, 4], 0.1), &Device::flex()).autodiff();
         let teacher = Tensor::<4>::from_data(wave([2, 3, 4, 4], phase), &Device::flex());
-        let students = vec![student, deep_student.clone()];
-        let loss = review.forward(students, vec![teacher, deep_teacher.clone()])?;
+        let students = [student, deep_student.clone()];
+        let loss = review.forward(&students, &[teacher, deep_teacher.clone()])?;
         let gradient = deep_student.grad(&loss.backward());
         Ok(numbers(gradient.ok_or("the deep layer learns")?))
     };
@@ -213,8 +213,8 @@ fn initial_weights_depend_on_the_seed_and_on_nothing_else() -> Outcome {
         let review = ReviewKdLossConfig::new().init(&[3, 4], &[3, 4], seed, &autodiff)?;
         let map = |channels| Tensor::<4>::from_data(wave([2, channels, 4, 4], 0.4), &autodiff);
         Ok(numbers(review.forward(
-            vec![map(3), map(4)],
-            vec![map(3) * 2.0, map(4) + 1.0],
+            &[map(3), map(4)],
+            &[map(3) * 2.0, map(4) + 1.0],
         )?))
     };
     assert_eq!(values(3)?, values(3)?);
@@ -255,24 +255,25 @@ fn what_is_wrong_is_said_in_words() -> Outcome {
 
     let review = config().init(&[2, 3], &[4, 5], 0, &device)?;
     let map = |batch_size, channels| Tensor::<4>::ones([batch_size, channels, 4, 4], &device);
-    let call = |students, teachers| text(review.forward(students, teachers));
+    let call =
+        |students: &[Tensor<4>], teachers: &[Tensor<4>]| text(review.forward(students, teachers));
     assert_eq!(
-        call(vec![map(2, 2)], vec![map(2, 4), map(2, 5)]),
+        call(&[map(2, 2)], &[map(2, 4), map(2, 5)]),
         "`reviewkd`: `student_features` has 1 entries, expected 2; give one for each tap"
     );
     assert_eq!(
-        call(vec![map(2, 2), map(2, 3)], vec![map(2, 4), map(1, 5)]),
+        call(&[map(2, 2), map(2, 3)], &[map(2, 4), map(1, 5)]),
         "`reviewkd`: `student_features` [2, 3, 4, 4] and `teacher_features` [1, 5, 4, 4] differ in batch size; \
          take both from the same batch"
     );
     assert_eq!(
-        call(vec![map(2, 3), map(2, 3)], vec![map(2, 4), map(2, 5)]),
+        call(&[map(2, 3), map(2, 3)], &[map(2, 4), map(2, 5)]),
         "`reviewkd`: `student_features` [2, 3, 4, 4] has a width of 3, but the loss was made for 2; \
          give `init` the widths of the taps"
     );
     // Batches that agree in pairs alone.
     assert_eq!(
-        call(vec![map(2, 2), map(1, 3)], vec![map(2, 4), map(1, 5)]),
+        call(&[map(2, 2), map(1, 3)], &[map(2, 4), map(1, 5)]),
         "`attention_fusion`: `student_features` [2, 2, 4, 4] and `deeper` [1, 3, 4, 4] differ in batch size; \
          take both from the same batch"
     );

@@ -67,8 +67,9 @@ fn beside_one_teachers_layer_the_order_of_samples_changes_nothing() -> Outcome {
     // With one teacher's layer the attention is 1 whatever the similarities: order and similarities no longer matter.
     let loss = SemCkdLossConfig::new().init(&[3], &[2], 4, 1, &Device::flex().autodiff())?;
     let (student, teacher) = (map([4, 3, 5, 5], 0.3).autodiff(), map([4, 2, 5, 5], 1.3));
-    let found = numbers(loss.forward(&[student.clone()], &[teacher.clone()])?);
-    let turned = numbers(loss.forward(&[student.flip([0])], &[teacher.flip([0])])?);
+    let turned = [student.clone().flip([0])];
+    let turned = numbers(loss.forward(&turned, &[teacher.clone().flip([0])])?);
+    let found = numbers(loss.forward(&[student], &[teacher])?);
     assert!(
         (found[0] / turned[0] - 1.0).abs() < 1e-5,
         "{found:?} {turned:?}"
@@ -91,8 +92,9 @@ fn equal_teachers_layers_are_as_good_as_one() -> Outcome {
         Tensor::<4>::zeros([4, 3, 5, 5], &device),
         map([4, 2, 5, 5], 1.3),
     );
-    let single = numbers(one.forward(&[student.clone()], &[teacher.clone()])?);
-    let double = numbers(two.forward(&[student], &[teacher.clone(), teacher.clone()])?);
+    let (students, teachers) = ([student], [teacher.clone(), teacher.clone()]);
+    let single = numbers(one.forward(&students, &teachers[..1])?);
+    let double = numbers(two.forward(&students, &teachers)?);
     assert!(
         (single[0] / double[0] - 1.0).abs() < 1e-5,
         "{single:?} {double:?}"

@@ -92,9 +92,9 @@ impl ReviewKdLossConfig {
 /// let device = Device::flex();
 /// let review = ReviewKdLossConfig::new().init(&[4, 8], &[6, 12], 0, &device.clone().autodiff())?;
 /// let map = |channels, size| Tensor::<4>::ones([2, channels, size, size], &device);
-/// let students = vec![map(4, 8).autodiff().require_grad(), map(8, 4).autodiff()];
+/// let students = [map(4, 8).autodiff().require_grad(), map(8, 4).autodiff()];
 ///
-/// let loss = review.forward(students.clone(), vec![map(6, 8), map(12, 4)])?;
+/// let loss = review.forward(&students, &[map(6, 8), map(12, 4)])?;
 /// assert!(students[0].grad(&loss.backward()).is_some());
 /// # Ok::<(), kd_losses::Error>(())
 /// ```
@@ -138,18 +138,15 @@ impl ReviewKd {
     /// different devices.
     pub fn forward(
         &self,
-        student_features: Vec<Tensor<4>>,
-        teacher_features: Vec<Tensor<4>>,
+        student_features: &[Tensor<4>],
+        teacher_features: &[Tensor<4>],
     ) -> Result<Tensor<1>> {
         let taps = self.stages.len();
         let names = ["student_features", "teacher_features"];
         check::count(NAME, names[0], student_features.len(), taps)?;
         check::count(NAME, names[1], teacher_features.len(), taps)?;
-        for (stage, (student, teacher)) in self
-            .stages
-            .iter()
-            .zip(student_features.iter().zip(&teacher_features))
-        {
+        let pairs = student_features.iter().zip(teacher_features);
+        for (stage, (student, teacher)) in self.stages.iter().zip(pairs.clone()) {
             let [expected_student, expected_teacher] = stage.widths();
             check::pair(NAME, names, student, teacher, [(Axis::Batch, 0..1)])?;
             check::width(NAME, names[0], student, expected_student)?;
@@ -157,12 +154,11 @@ impl ReviewKd {
         }
         let mut deeper = None;
         let mut losses = Vec::new();
-        let pairs = student_features.into_iter().zip(teacher_features);
         for (stage, (student, teacher)) in self.stages.iter().zip(pairs).rev() {
             let [_, _, height, width] = teacher.dims();
-            let (output, fused) = stage.forward(student, deeper, [height, width])?;
+            let (output, fused) = stage.forward(student.clone(), deeper, [height, width])?;
             deeper = Some(fused);
-            losses.push(hierarchical_context(output, teacher)?);
+            losses.push(hierarchical_context(output, teacher.clone())?);
         }
         Ok(Tensor::cat(losses, 0).sum())
     }
