@@ -312,11 +312,14 @@ pub(crate) const INFO: LossInfo = LossInfo {
         },
     ],
     defaults: Some(|| FactorTransferLossConfig::new().to_string()),
-    extra_parameters: "`9 (2 (t t + t h + h h) + s s + s h + h h) + 2 (3 t + 5 h + s)` for `s` and `t` channels of student and         teacher and `h = rate t`",
+    extra_parameters: "`9 (2 (t t + t h + h h) + s s + s h + h h) + 2 (3 t + 5 h + s)` for `s` and `t` channels of student and \
+        teacher and `h = rate t`",
     usual_weight: Some(UsualWeight {
         value: FactorTransferLoss::USUAL_WEIGHT,
         source: "the authors' code, for the transfer",
     }),
     cost: "six 3x3 convolutions; in a first step the autoencoder is trained",
-    disagreements: "the l1 norm (the paper) or the mean over elements (the authors' code); the factor normalised as a whole (both)         or the mean of its squared channels (RepDistiller); here the authors' code; the reconstruction as squared norm (the         paper), mean absolute difference (the authors' code), or mean square (RepDistiller, here)",
+    disagreements: "the l1 norm (the paper) or the mean over elements (the authors' code); the factor normalised as a whole (both) \
+        or the mean of its squared channels (RepDistiller); here the authors' code; the reconstruction as squared norm (the \
+        paper), mean absolute difference (the authors' code), or mean square (RepDistiller, here)",
 };
