@@ -113,3 +113,4 @@ pub use features::{IckdLoss, IckdLossConfig, ickd};
 pub use features::{NstLoss, NstLossConfig, SelectivityKernel, nst};
 pub use features::{FactorNorm, FactorTransferLoss, FactorTransferLossConfig, factor_transfer};
 pub use features::{SemCkd, SemCkdLossConfig};
+pub use features::{KdsvdLoss, KdsvdLossConfig, kdsvd};

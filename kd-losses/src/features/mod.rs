@@ -27,6 +27,8 @@ mod nst;
 mod factor_transfer;
 mod paraphraser;
 mod semckd;
+mod jacobi;
+mod kdsvd;
 
 pub use attention_transfer::{
     AttentionDistance, AttentionTransferLoss, AttentionTransferLossConfig, attention_transfer,
@@ -62,6 +64,7 @@ pub use nst::{NstLoss, NstLossConfig, SelectivityKernel, nst};
 pub use factor_transfer::{FactorTransferLoss, FactorTransferLossConfig, factor_transfer};
 pub use paraphraser::FactorNorm;
 pub use semckd::{SemCkd, SemCkdLossConfig};
+pub use kdsvd::{KdsvdLoss, KdsvdLossConfig, kdsvd};
 
 pub(crate) const CATALOGUE: &[&LossInfo] = &[
     &hint::INFO,
@@ -86,4 +89,5 @@ pub(crate) const CATALOGUE: &[&LossInfo] = &[
     &ickd::INFO,
     &factor_transfer::INFO,
     &semckd::INFO,
+    &kdsvd::INFO,
 ];
