@@ -173,12 +173,12 @@ impl CrdMemory {
             let (embedding, bank) = (embedding.clone(), bank.clone());
             crd_log_z(embedding, bank, candidates.clone(), temperature)
         };
-        let of_student = match self.student.log_z.take() {
-            Some(known) => known,
+        let of_student = match &self.student.log_z {
+            Some(known) => known.clone(),
             None => estimate(student, &self.teacher.bank)?,
         };
-        let of_teacher = match self.teacher.log_z.take() {
-            Some(known) => known,
+        let of_teacher = match &self.teacher.log_z {
+            Some(known) => known.clone(),
             None => estimate(teacher, &self.student.bank)?,
         };
         self.student.log_z = Some(of_student.clone());
