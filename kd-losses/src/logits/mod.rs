@@ -3,6 +3,7 @@
 use crate::catalogue::LossInfo;
 
 mod adversarial_kl;
+mod alignment;
 mod belief_matching;
 mod cross_entropy;
 mod decoupled_kd;
@@ -21,6 +22,7 @@ mod virtual_teacher;
 mod weighted_soft_label;
 
 pub use adversarial_kl::{AdversarialKlLoss, AdversarialKlLossConfig, adversarial_kl};
+pub use alignment::{batch_alignment, class_alignment, instance_alignment};
 pub use belief_matching::{BeliefMatchingLoss, BeliefMatchingLossConfig, belief_matching};
 pub use cross_entropy::{CrossEntropyLoss, CrossEntropyLossConfig, cross_entropy};
 pub use decoupled_kd::{DecoupledKdLoss, DecoupledKdLossConfig, decoupled_kd};
@@ -31,10 +33,7 @@ pub use logit_regression::logit_regression;
 pub use logit_standardisation::{
     LogitStandardisationLoss, LogitStandardisationLossConfig, logit_standardisation, standardised,
 };
-pub use multi_level::{
-    MultiLevelLoss, MultiLevelLossConfig, batch_alignment, class_alignment, instance_alignment,
-    multi_level,
-};
+pub use multi_level::{MultiLevelLoss, MultiLevelLossConfig, multi_level};
 pub use normalised_kd::{NormalisedKdLoss, NormalisedKdLossConfig, normalised_kd};
 pub use reverse_kl::{ReverseKlLoss, ReverseKlLossConfig, reverse_kl};
 pub use soft_cross_entropy::{
