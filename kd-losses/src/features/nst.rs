@@ -121,7 +121,7 @@ fn squared_distances(x: Tensor<3>, y: Tensor<3>) -> Tensor<3> {
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct NstLossConfig {
-    /// How alike two channels are. The polynomial kernel by default, with which the paper reports most.
+    /// How alike two channels are. The polynomial kernel by default, as in public implementations.
     #[config(default = "SelectivityKernel::Polynomial")]
     pub kernel: SelectivityKernel,
     /// Norm at or below which a channel's map counts as zero, from 1e-15 to 1.
@@ -207,7 +207,7 @@ pub(crate) const INFO: LossInfo = LossInfo {
     constants: &[
         Constant {
             name: "kernel",
-            source: "the paper",
+            source: "public code",
         },
         Constant {
             name: "epsilon",

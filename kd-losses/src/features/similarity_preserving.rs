@@ -53,7 +53,7 @@ use burn::tensor::Tensor;
 ///
 /// # References
 ///
-/// Tung, Mori, "Similarity-Preserving Knowledge Distillation", ICCV 2019, arXiv 1907.09682, equations (1) to (4). One pair
+/// Tung, Mori, "Similarity-Preserving Knowledge Distillation", ICCV 2019, arXiv 1907.09682, section 3. One pair
 /// of layers; the paper sums over the pairs. The bound on the norm is that of the usual implementation, which gives a
 /// row of zeros a slope of `1 / epsilon`; here it has none.
 pub fn similarity_preserving(
@@ -152,7 +152,7 @@ pub(crate) const INFO: LossInfo = LossInfo {
         authors: "Tung and Mori",
         year: 2019,
         arxiv: "1907.09682",
-        place: "equations (1) to (4)",
+        place: "section 3",
     },
     inputs: "two maps `[batch, channels, height, width]`, all but the batch may differ",
     constants: &[Constant {
