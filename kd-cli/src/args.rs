@@ -108,6 +108,14 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// List the losses that a recipe can name, or tell all about one
+    Losses {
+        /// The loss to tell about; all are listed without it
+        name: Option<String>,
+        /// Print one JSON object as the last line
+        #[arg(long)]
+        json: bool,
+    },
     /// List the networks, with parameters and multiply-accumulates, or count one by stage
     Models {
         /// The network to count by stage and kind of layer; all are listed without it

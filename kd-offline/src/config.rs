@@ -15,7 +15,7 @@ use crate::kinds::{self, Kind, Reads};
 /// | key | of which losses | without it |
 /// |---|---|---|
 /// | `kind` | all | must be there |
-/// | `weight` | all: a number, or a table, see [`kd_losses::Schedule`] | 1; `attention-transfer`: 1000 |
+/// | `weight` | all: a number, or a table, see [`kd_losses::Schedule`] | the usual one of the catalogue; 1 where it has none, and for `kd` and `hint` |
 /// | `name` | all: the name in logs | the kind |
 /// | `standardise` | losses of two logits: true puts both through [`kd_losses::LogitStandardisation`] first | false |
 /// | `student_tap`, `student_taps` | losses of features: names of stages, or `dense` for what goes into the head | must be there |
@@ -86,7 +86,7 @@ impl LossConfig {
         Ok(Self {
             kind,
             name: None,
-            weight: Schedule::from(kind.weight),
+            weight: Schedule::from(kind.weight()),
             standardise: false,
             teacher: 0,
             student_taps: Vec::new(),
@@ -145,7 +145,9 @@ impl LossConfig {
             return Err(Error::unknown_name("constant", constant, known));
         }
         self.settings.insert(constant.to_owned(), value.into());
-        (self.kind.typed)(&self.settings).map_err(|problem| Error::config(constant, problem))?;
+        self.kind
+            .check_types(&self.settings)
+            .map_err(|problem| Error::config(constant, problem))?;
         Ok(self)
     }
 
@@ -161,6 +163,22 @@ impl LossConfig {
     /// Every kind there is, in the order of the catalogue.
     pub fn kinds() -> impl Iterator<Item = &'static str> {
         kinds::all().map(|kind| kind.name)
+    }
+
+    /// What a recipe may say of it, as TOML with the default values and with taps to be replaced.
+    pub fn example(&self) -> String {
+        let mut loss = self.clone();
+        if let Reads::Taps { at_least, .. } = loss.reads()
+            && loss.student_taps.is_empty()
+        {
+            let taps = (0..at_least).map(|number| format!("layer{}", number + 1));
+            loss.student_taps = taps.collect();
+        }
+        let line = |(key, value): (String, Value)| format!("{key} = {value}\n");
+        match serde_json::to_value(&loss) {
+            Ok(Value::Object(table)) => table.into_iter().map(line).collect(),
+            _ => String::new(),
+        }
     }
 
     /// The name of the loss in the catalogue.
@@ -326,7 +344,9 @@ impl<'de> Deserialize<'de> for LossConfig {
             loss.read(&key, value)
                 .map_err(<D::Error as serde::de::Error>::custom)?;
         }
-        (loss.kind.typed)(&loss.settings).map_err(<D::Error as serde::de::Error>::custom)?;
+        loss.kind
+            .check_types(&loss.settings)
+            .map_err(<D::Error as serde::de::Error>::custom)?;
         Ok(loss)
     }
 }
@@ -350,15 +370,15 @@ impl LossConfig {
             "student_taps" if has_taps => self.student_taps = typed(key, value)?,
             "teacher_tap" if has_taps => self.teacher_taps = Some(vec![typed(key, value)?]),
             "teacher_taps" if has_taps => self.teacher_taps = Some(typed(key, value)?),
-            _ => match self.settings.get_mut(key) {
-                Some(setting) => *setting = value,
-                None => {
+            _ => {
+                let Some(setting) = self.settings.get_mut(key) else {
                     let known: Vec<String> =
                         self.keys().iter().map(|key| format!("`{key}`")).collect();
                     let known = known.join(", ");
                     return Err(format!("unknown field `{key}`, expected one of {known}"));
-                }
-            },
+                };
+                *setting = value;
+            }
         }
         Ok(())
     }

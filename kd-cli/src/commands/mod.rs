@@ -9,6 +9,7 @@ mod demo;
 mod eval;
 mod export;
 mod import;
+mod losses;
 mod methods;
 mod models;
 mod recipe;
@@ -62,6 +63,7 @@ pub(crate) fn run(args: Args, methods: &Methods) -> Result<()> {
             methods::run(methods, json);
             Ok(())
         }
+        Command::Losses { name, json } => losses::run(name.as_deref(), json),
         Command::Models { name, data, json } => models::run(name.as_deref(), &data, json),
         Command::Completions { shell } => {
             let mut command = Args::command();

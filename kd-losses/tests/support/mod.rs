@@ -59,10 +59,13 @@ pub struct Given<'a> {
     leaves: RefCell<Vec<Leaf>>,
 }
 
+/// Finds the gradient of a leaf.
+type ReadGradient = Box<dyn Fn(&Gradients) -> Option<Vec<f64>>>;
+
 /// A tensor whose gradient is expected under `grad.KEY`.
 struct Leaf {
     key: String,
-    read: Box<dyn Fn(&Gradients) -> Option<Vec<f64>>>,
+    read: ReadGradient,
 }
 
 impl Golden {
@@ -79,7 +82,7 @@ impl Golden {
             let (mut floats, mut ints) = (Vec::new(), Vec::new());
             match view.dtype() {
                 Dtype::F32 => {
-                    floats.extend(chunks(view.data()).map(f32::from_le_bytes).map(f64::from))
+                    floats.extend(chunks(view.data()).map(f32::from_le_bytes).map(f64::from));
                 }
                 Dtype::F64 => floats.extend(chunks(view.data()).map(f64::from_le_bytes)),
                 Dtype::I64 => ints.extend(chunks(view.data()).map(i64::from_le_bytes)),

@@ -3,12 +3,15 @@
 use burn::tensor::Tensor;
 use kd_core::{Error, Result};
 use kd_losses::{
-    AttentionTransferLoss, AttentionTransferLossConfig, MapSizes, Projection, Regressor,
-    RegressorConfig,
+    AttentionTransferLossConfig, CorrelationCongruenceLossConfig, CwdLossConfig, IckdLossConfig,
+    InfoNceLossConfig, KdsvdLossConfig, MapSizes, NstLossConfig, PairWiseAffinityLossConfig,
+    PixelWiseLossConfig, PkdLossConfig, PktLossConfig, Projection, Regressor, RegressorConfig,
+    SimilarityPreservingLossConfig,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
-use super::{Binder, Bound, Kind, Pair, Reads, WithModules, constant_error, json, plain, sum};
+use super::{Binder, Bound, Kind, NoConstants, Pair, Reads, WithModules, json, made, plain, sum};
 use crate::{LossConfig, Widths};
 
 pub(super) const KINDS: &[Kind] = &[
@@ -16,23 +19,169 @@ pub(super) const KINDS: &[Kind] = &[
         "hint",
         Reads::PAIRS,
         || json(Between::default()),
-        |loss, binder| {
-            let between = loss.settings::<Between>()?;
-            adapted(loss, binder, between, kd_losses::hint)
-        },
-    ),
+        |loss, binder| adapted(loss, binder, kd_losses::hint),
+    )
+    .with_weight(1.0),
     Kind::new::<AttentionTransferLossConfig>(
         "attention-transfer",
         Reads::PAIRS,
         || json(AttentionTransferLossConfig::new()),
         |loss, binder| {
-            let made = loss.settings::<AttentionTransferLossConfig>()?.init();
-            let made = made.map_err(constant_error)?;
+            let made = made(loss, AttentionTransferLossConfig::init)?;
             maps(loss, binder, move |ours, theirs| made.forward(ours, theirs))
         },
-    )
-    .with_weight(AttentionTransferLoss::USUAL_WEIGHT),
+    ),
+    Kind::new::<SimilarityPreservingLossConfig>(
+        "sp",
+        Reads::PAIRS,
+        || json(SimilarityPreservingLossConfig::new()),
+        |loss, binder| {
+            let made = made(loss, SimilarityPreservingLossConfig::init)?;
+            maps(loss, binder, move |ours, theirs| made.forward(ours, theirs))
+        },
+    ),
+    Kind::new::<NoConstants>(
+        "rkd-distance",
+        Reads::PAIRS,
+        || json(NoConstants {}),
+        |loss, binder| vectors(loss, binder, kd_losses::rkd_distance),
+    ),
+    Kind::new::<NoConstants>(
+        "rkd-angle",
+        Reads::PAIRS,
+        || json(NoConstants {}),
+        |loss, binder| vectors(loss, binder, kd_losses::rkd_angle),
+    ),
+    Kind::new::<PktLossConfig>(
+        "pkt",
+        Reads::PAIRS,
+        || json(PktLossConfig::new()),
+        |loss, binder| {
+            let made = made(loss, PktLossConfig::init)?;
+            vectors(loss, binder, move |ours, theirs| made.forward(ours, theirs))
+        },
+    ),
+    Kind::new::<CorrelationCongruenceLossConfig>(
+        "cc",
+        Reads::PAIRS,
+        || json(CorrelationCongruenceLossConfig::new()),
+        |loss, binder| {
+            let made = made(loss, CorrelationCongruenceLossConfig::init)?;
+            vectors(loss, binder, move |ours, theirs| made.forward(ours, theirs))
+        },
+    ),
+    Kind::new::<With<InfoNceLossConfig>>(
+        "info-nce",
+        Reads::PAIRS,
+        || between(json(InfoNceLossConfig::new())),
+        |loss, binder| {
+            let made = made(loss, InfoNceLossConfig::init)?;
+            adapted(loss, binder, move |ours, theirs| {
+                made.forward(ours.flatten(1, 3), theirs.flatten(1, 3))
+            })
+        },
+    ),
+    Kind::new::<With<PkdLossConfig>>(
+        "pkd",
+        Reads::PAIRS,
+        || between(json(PkdLossConfig::new())),
+        |loss, binder| {
+            let made = made(loss, PkdLossConfig::init)?;
+            adapted(loss, binder, move |ours, theirs| made.forward(ours, theirs))
+        },
+    ),
+    Kind::new::<With<CwdLossConfig>>(
+        "cwd",
+        Reads::PAIRS,
+        || between(json(CwdLossConfig::new())),
+        |loss, binder| {
+            let made = made(loss, CwdLossConfig::init)?;
+            adapted(loss, binder, move |ours, theirs| made.forward(ours, theirs))
+        },
+    ),
+    Kind::new::<With<PixelWiseLossConfig>>(
+        "pixel-wise",
+        Reads::PAIRS,
+        || between(json(PixelWiseLossConfig::new())),
+        |loss, binder| {
+            let made = made(loss, PixelWiseLossConfig::init)?;
+            adapted(loss, binder, move |ours, theirs| made.forward(ours, theirs))
+        },
+    ),
+    Kind::new::<NstLossConfig>(
+        "nst",
+        Reads::PAIRS,
+        || json(NstLossConfig::new()),
+        |loss, binder| {
+            let made = made(loss, NstLossConfig::init)?;
+            maps(loss, binder, move |ours, theirs| made.forward(ours, theirs))
+        },
+    ),
+    Kind::new::<With<IckdLossConfig>>(
+        "ickd",
+        Reads::PAIRS,
+        || between(json(IckdLossConfig::new())),
+        |loss, binder| {
+            let made = made(loss, IckdLossConfig::init)?;
+            adapted(loss, binder, move |ours, theirs| made.forward(ours, theirs))
+        },
+    ),
+    Kind::new::<KdsvdLossConfig>(
+        "kdsvd",
+        Reads::SEVERAL,
+        || json(KdsvdLossConfig::new()),
+        |loss, binder| {
+            let made = made(loss, KdsvdLossConfig::init)?;
+            let pairs = binder.pairs(loss)?;
+            plain(loss, move |scene| {
+                let (ours, theirs): (Vec<_>, Vec<_>) =
+                    pairs.iter().map(|pair| scene.pair(pair)).unzip();
+                Ok(made.forward(&ours, &theirs)?)
+            })
+        },
+    ),
+    Kind::new::<NoConstants>(
+        "fsp",
+        Reads::SEVERAL,
+        || json(NoConstants {}),
+        |loss, binder| {
+            // Each tap with the one after it.
+            let pairs = binder.pairs(loss)?;
+            plain(loss, move |scene| {
+                sum(pairs.windows(2).map(|flow| {
+                    let (from, from_theirs) = scene.pair(&flow[0]);
+                    let (to, to_theirs) = scene.pair(&flow[1]);
+                    Ok(kd_losses::fsp([from, to], [from_theirs, to_theirs])?)
+                }))
+            })
+        },
+    ),
+    Kind::new::<PairWiseAffinityLossConfig>(
+        "pair-wise-affinity",
+        Reads::PAIRS,
+        || json(PairWiseAffinityLossConfig::new()),
+        |loss, binder| {
+            let made = made(loss, PairWiseAffinityLossConfig::init)?;
+            maps(loss, binder, move |ours, theirs| made.forward(ours, theirs))
+        },
+    ),
 ];
+
+/// The constants of a loss, and what stands between its maps.
+fn between(mut constants: Map<String, Value>) -> Map<String, Value> {
+    constants.extend(json(Between::default()));
+    constants
+}
+
+/// The constants of a loss, and what stands between its maps, as both are read.
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "only whether it can be read counts")]
+struct With<C> {
+    #[serde(flatten)]
+    constants: C,
+    #[serde(flatten)]
+    between: Between,
+}
 
 /// What stands between two maps.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -67,13 +216,24 @@ fn maps(
     })
 }
 
+/// The sum over pairs of taps as vectors.
+fn vectors(
+    loss: &LossConfig,
+    binder: &mut Binder<'_>,
+    formula: impl Fn(Tensor<2>, Tensor<2>) -> kd_losses::Result<Tensor<1>> + 'static,
+) -> Result<Box<dyn Bound>> {
+    maps(loss, binder, move |ours, theirs| {
+        formula(ours.flatten(1, 3), theirs.flatten(1, 3))
+    })
+}
+
 /// The sum over pairs of maps that are brought to one shape first.
 fn adapted(
     loss: &LossConfig,
     binder: &mut Binder<'_>,
-    between: Between,
     formula: impl Fn(Tensor<4>, Tensor<4>) -> kd_losses::Result<Tensor<1>> + 'static,
 ) -> Result<Box<dyn Bound>> {
+    let between = loss.settings::<Between>()?;
     let pairs = binder.pairs(loss)?;
     // Where it stands among the modules, if there is one.
     let mut places = Vec::new();

@@ -2,11 +2,14 @@
 
 use burn::tensor::{Int, Tensor};
 use kd_core::Result;
-use kd_losses::{CrossEntropyLossConfig, SoftTargetLossConfig};
-
-use super::{
-    Binder, Bound, Kind, NoConstants, Problem, Reads, constant_error, ensemble_logits, json, plain,
+use kd_losses::{
+    AdversarialKlLossConfig, BeliefMatchingLossConfig, CrossEntropyLossConfig,
+    DecoupledKdLossConfig, DistLossConfig, JensenShannonLossConfig, LogitStandardisationLossConfig,
+    MultiLevelLossConfig, NormalisedKdLossConfig, ReverseKlLossConfig, SoftCrossEntropyLossConfig,
+    SoftTargetLossConfig, VirtualTeacherLossConfig, WeightedSoftLabelLossConfig,
 };
+
+use super::{Binder, Bound, Kind, NoConstants, Problem, Reads, ensemble_logits, json, made, plain};
 use crate::LossConfig;
 
 pub(super) const KINDS: &[Kind] = &[
@@ -15,12 +18,8 @@ pub(super) const KINDS: &[Kind] = &[
         Reads::Labels,
         || json(CrossEntropyLossConfig::new()),
         |loss, _| {
-            let made = loss.settings::<CrossEntropyLossConfig>()?.init();
-            let made = made.map_err(constant_error)?;
-            plain(loss, move |scene| {
-                let logits = scene.student.output.clone();
-                Ok(made.forward(logits, scene.targets.clone())?)
-            })
+            let made = made(loss, CrossEntropyLossConfig::init)?;
+            labels(loss, move |logits, targets| made.forward(logits, targets))
         },
     ),
     Kind::new::<SoftTargetLossConfig>(
@@ -28,13 +27,13 @@ pub(super) const KINDS: &[Kind] = &[
         Reads::Logits,
         || json(SoftTargetLossConfig::new()),
         |loss, binder| {
-            let made = loss.settings::<SoftTargetLossConfig>()?.init();
-            let made = made.map_err(constant_error)?;
+            let made = made(loss, SoftTargetLossConfig::init)?;
             pair(loss, binder, move |ours, theirs, _| {
                 made.forward(ours, theirs)
             })
         },
-    ),
+    )
+    .with_weight(1.0),
     Kind::new::<NoConstants>(
         "logit-regression",
         Reads::Logits,
@@ -45,7 +44,170 @@ pub(super) const KINDS: &[Kind] = &[
             })
         },
     ),
+    Kind::new::<DecoupledKdLossConfig>(
+        "dkd",
+        Reads::Logits,
+        || json(DecoupledKdLossConfig::new()),
+        |loss, binder| {
+            let made = made(loss, DecoupledKdLossConfig::init)?;
+            pair(loss, binder, move |ours, theirs, targets| {
+                made.forward(ours, theirs, targets)
+            })
+        },
+    ),
+    Kind::new::<NormalisedKdLossConfig>(
+        "nkd",
+        Reads::Logits,
+        || json(NormalisedKdLossConfig::new()),
+        |loss, binder| {
+            let made = made(loss, NormalisedKdLossConfig::init)?;
+            pair(loss, binder, move |ours, theirs, targets| {
+                made.forward(ours, theirs, targets)
+            })
+        },
+    ),
+    Kind::new::<DistLossConfig>(
+        "dist",
+        Reads::Logits,
+        || json(DistLossConfig::new()),
+        |loss, binder| {
+            let made = made(loss, DistLossConfig::init)?;
+            pair(loss, binder, move |ours, theirs, _| {
+                made.forward(ours, theirs)
+            })
+        },
+    ),
+    Kind::new::<WeightedSoftLabelLossConfig>(
+        "wsld",
+        Reads::Logits,
+        || json(WeightedSoftLabelLossConfig::new()),
+        |loss, binder| {
+            let made = made(loss, WeightedSoftLabelLossConfig::init)?;
+            pair(loss, binder, move |ours, theirs, targets| {
+                made.forward(ours, theirs, targets)
+            })
+        },
+    ),
+    Kind::new::<LogitStandardisationLossConfig>(
+        "logit-standardisation",
+        Reads::Logits,
+        || json(LogitStandardisationLossConfig::new()),
+        |loss, binder| {
+            let made = made(loss, LogitStandardisationLossConfig::init)?;
+            pair(loss, binder, move |ours, theirs, _| {
+                made.forward(ours, theirs)
+            })
+        },
+    ),
+    Kind::new::<MultiLevelLossConfig>(
+        "mlkd",
+        Reads::Logits,
+        || json(MultiLevelLossConfig::new()),
+        |loss, binder| {
+            let made = made(loss, MultiLevelLossConfig::init)?;
+            pair(loss, binder, move |ours, theirs, _| {
+                made.forward(ours, theirs)
+            })
+        },
+    ),
+    Kind::new::<ReverseKlLossConfig>(
+        "reverse-kl",
+        Reads::Logits,
+        || json(ReverseKlLossConfig::new()),
+        |loss, binder| {
+            let made = made(loss, ReverseKlLossConfig::init)?;
+            pair(loss, binder, move |ours, theirs, _| {
+                made.forward(ours, theirs)
+            })
+        },
+    ),
+    Kind::new::<JensenShannonLossConfig>(
+        "jensen-shannon",
+        Reads::Logits,
+        || json(JensenShannonLossConfig::new()),
+        |loss, binder| {
+            let made = made(loss, JensenShannonLossConfig::init)?;
+            pair(loss, binder, move |ours, theirs, _| {
+                made.forward(ours, theirs)
+            })
+        },
+    ),
+    Kind::new::<SoftCrossEntropyLossConfig>(
+        "soft-cross-entropy",
+        Reads::Logits,
+        || json(SoftCrossEntropyLossConfig::new()),
+        |loss, binder| {
+            let made = made(loss, SoftCrossEntropyLossConfig::init)?;
+            pair(loss, binder, move |ours, theirs, _| {
+                made.forward(ours, theirs)
+            })
+        },
+    ),
+    Kind::new::<AdversarialKlLossConfig>(
+        "adversarial-kl",
+        Reads::Logits,
+        || json(AdversarialKlLossConfig::new()),
+        |loss, binder| {
+            let made = made(loss, AdversarialKlLossConfig::init)?;
+            pair(loss, binder, move |ours, theirs, _| {
+                made.forward(ours, theirs)
+            })
+        },
+    ),
+    Kind::new::<BeliefMatchingLossConfig>(
+        "belief-matching",
+        Reads::Logits,
+        || json(BeliefMatchingLossConfig::new()),
+        |loss, binder| {
+            let made = made(loss, BeliefMatchingLossConfig::init)?;
+            pair(loss, binder, move |ours, theirs, _| {
+                made.forward(ours, theirs)
+            })
+        },
+    ),
+    Kind::new::<NoConstants>(
+        "logit-l1",
+        Reads::Logits,
+        || json(NoConstants {}),
+        |loss, binder| {
+            pair(loss, binder, |ours, theirs, _| {
+                kd_losses::logit_l1(ours, theirs)
+            })
+        },
+    ),
+    Kind::new::<VirtualTeacherLossConfig>(
+        "virtual-teacher",
+        Reads::Labels,
+        || json(VirtualTeacherLossConfig::new()),
+        |loss, _| {
+            let made = made(loss, VirtualTeacherLossConfig::init)?;
+            labels(loss, move |logits, targets| made.forward(logits, targets))
+        },
+    ),
+    Kind::new::<NoConstants>(
+        "one-hot-confidence",
+        Reads::Labels,
+        || json(NoConstants {}),
+        |loss, _| labels(loss, |logits, _| kd_losses::one_hot_confidence(logits)),
+    ),
+    Kind::new::<NoConstants>(
+        "batch-entropy",
+        Reads::Labels,
+        || json(NoConstants {}),
+        |loss, _| labels(loss, |logits, _| kd_losses::batch_entropy(logits)),
+    ),
 ];
+
+/// A loss of the student's logits and the labels.
+fn labels(
+    loss: &LossConfig,
+    formula: impl Fn(Tensor<2>, Tensor<1, Int>) -> kd_losses::Result<Tensor<1>> + 'static,
+) -> Result<Box<dyn Bound>> {
+    plain(loss, move |scene| {
+        let logits = scene.student.output.clone();
+        Ok(formula(logits, scene.targets.clone())?)
+    })
+}
 
 /// A loss of the student's logits, the teachers' and the labels, both logits standardised where the recipe says so.
 fn pair(
@@ -54,9 +216,18 @@ fn pair(
     formula: impl Fn(Tensor<2>, Tensor<2>, Tensor<1, Int>) -> kd_losses::Result<Tensor<1>> + 'static,
 ) -> Result<Box<dyn Bound>> {
     let (ensemble, temperature) = (binder.ensemble, loss.temperature().unwrap_or(1.0));
+    let standard = loss
+        .standardise()
+        .then(|| LogitStandardisationLossConfig::new().init())
+        .transpose()
+        .map_err(super::constant_error)?;
     plain(loss, move |scene| -> Result<Tensor<1>, Problem> {
-        let ours = scene.student.output.clone();
-        let theirs = ensemble_logits(scene, ensemble, temperature)?;
+        let mut ours = scene.student.output.clone();
+        let mut theirs = ensemble_logits(scene, ensemble, temperature)?;
+        if let Some(standard) = &standard {
+            ours = standard.apply(ours)?;
+            theirs = standard.apply(theirs)?;
+        }
         Ok(formula(ours, theirs, scene.targets.clone())?)
     })
 }

@@ -53,18 +53,20 @@ impl Reads {
     };
 }
 
+/// Whether constants, laid over the defaults, have the right types.
+type Typed = fn(&Map<String, Value>, &Map<String, Value>) -> std::result::Result<(), String>;
+
 /// A loss of the catalogue as offline distillation takes it.
 pub(crate) struct Kind {
     pub(crate) name: &'static str,
     pub(crate) reads: Reads,
-    /// The weight where a recipe says nothing.
-    pub(crate) weight: f64,
+    /// The weight where a recipe says nothing, if that is not the usual one of the catalogue.
+    own_weight: Option<f64>,
     /// Whether the teacher may have another number of taps than the student.
     pub(crate) any_teacher_taps: bool,
     /// The constants with their default values.
     pub(crate) defaults: fn() -> Map<String, Value>,
-    /// Whether the constants have the right types, in words.
-    pub(crate) typed: fn(&Map<String, Value>) -> std::result::Result<(), String>,
+    typed: Typed,
     pub(crate) bind: fn(&LossConfig, &mut Binder<'_>) -> Result<Box<dyn Bound>>,
 }
 
@@ -91,7 +93,7 @@ impl Kind {
         Self {
             name,
             reads,
-            weight: 1.0,
+            own_weight: None,
             any_teacher_taps: false,
             defaults,
             typed: typed::<C>,
@@ -100,8 +102,24 @@ impl Kind {
     }
 
     const fn with_weight(mut self, weight: f64) -> Self {
-        self.weight = weight;
+        self.own_weight = Some(weight);
         self
+    }
+
+    /// Whether the constants have the right types; if not, which one has not, in words.
+    pub(crate) fn check_types(
+        &self,
+        settings: &Map<String, Value>,
+    ) -> std::result::Result<(), String> {
+        (self.typed)(settings, &(self.defaults)())
+    }
+
+    /// The weight where a recipe says nothing: the usual one of the catalogue, else 1.
+    pub(crate) fn weight(&self) -> f64 {
+        let usual = || kd_losses::find_loss(self.name)?.usual_weight;
+        self.own_weight
+            .or_else(|| usual().map(|usual| usual.value))
+            .unwrap_or(1.0)
     }
 
     const fn with_any_teacher_taps(mut self) -> Self {
@@ -110,14 +128,31 @@ impl Kind {
     }
 }
 
+/// Tries the constants; where they have wrong types, says which one.
 fn typed<C: serde::de::DeserializeOwned>(
     settings: &Map<String, Value>,
+    defaults: &Map<String, Value>,
 ) -> std::result::Result<(), String> {
-    // One after the other would lose what belongs together, so the whole, and then which one it was.
-    let whole = |settings: Map<String, Value>| serde_json::from_value::<C>(Value::Object(settings));
-    whole(settings.clone())
-        .map(drop)
-        .map_err(|error| error.to_string())
+    let read = |settings: Map<String, Value>| serde_json::from_value::<C>(Value::Object(settings));
+    let Err(whole) = read(settings.clone()) else {
+        return Ok(());
+    };
+    for (key, value) in settings {
+        let mut one = defaults.clone();
+        one.insert(key.clone(), value.clone());
+        if let Err(error) = read(one) {
+            return Err(format!("`{key}` of the loss: {error}"));
+        }
+    }
+    Err(whole.to_string())
+}
+
+/// Reads the constants of a loss and makes it.
+fn made<C: serde::de::DeserializeOwned, L>(
+    loss: &LossConfig,
+    init: impl FnOnce(&C) -> kd_losses::Result<L>,
+) -> Result<L> {
+    init(&loss.settings::<C>()?).map_err(constant_error)
 }
 
 /// The values of a config with its defaults.
@@ -427,6 +462,10 @@ impl Bound for Plain {
 }
 
 /// A term from a formula.
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "the last line of functions that bind a loss"
+)]
 fn plain(
     loss: &LossConfig,
     formula: impl Fn(&Scene<'_>) -> Result<Tensor<1>, Problem> + 'static,
