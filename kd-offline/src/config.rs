@@ -360,6 +360,10 @@ impl LossConfig {
         ) -> std::result::Result<T, String> {
             serde_json::from_value(value).map_err(|error| format!("`{key}`: {error}"))
         }
+        // TOML has no null: this was `nan` or `inf`.
+        if value.is_null() {
+            return Err(format!("`{key}` must be finite"));
+        }
         let has_taps = matches!(self.reads(), Reads::Taps { .. });
         match key {
             "weight" => self.weight = typed(key, value)?,

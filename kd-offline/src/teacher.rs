@@ -160,7 +160,12 @@ impl<N: ImageClassifier> Teacher for FrozenTeacher<N> {
     }
 
     fn tap(&self, name: &str) -> Result<usize> {
-        self.network.network().tap(name)
+        let stages = self.network.network().stage_names();
+        let place = stages.iter().position(|stage| stage == name);
+        place.ok_or_else(|| {
+            let known = stages.iter().map(String::as_str).chain([DENSE]);
+            Error::unknown_name("tap", name, known)
+        })
     }
 
     fn normalisation(&self) -> Option<&Normalisation> {

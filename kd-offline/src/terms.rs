@@ -33,6 +33,8 @@ pub(crate) struct Terms {
     pub(crate) list: Vec<Term>,
     /// What each teacher is asked for.
     pub(crate) asked: Vec<Taps>,
+    /// The place of the first in the recipe.
+    first: usize,
 }
 
 /// The name under which the optimizer and checkpoints keep what belongs to term `index`.
@@ -41,10 +43,12 @@ fn prefix(index: usize) -> String {
 }
 
 impl Terms {
-    /// Binds the losses of a recipe, having looked once at what student and teachers give.
+    /// Binds losses of a recipe, the first at the place that the binder says, having looked once at what student and teachers
+    /// give.
     pub(crate) fn bind(losses: &[LossConfig], mut binder: Binder<'_>) -> Result<Self> {
         let mut list: Vec<Term> = Vec::new();
-        for (index, loss) in losses.iter().enumerate() {
+        let first = binder.index;
+        for (index, loss) in (first..).zip(losses) {
             loss.check(index, binder.teachers.len())?;
             binder.index = index;
             let bound = loss
@@ -59,6 +63,7 @@ impl Terms {
         Ok(Self {
             list,
             asked: binder.asked,
+            first,
         })
     }
 
@@ -70,7 +75,7 @@ impl Terms {
         teachers: &[Box<dyn Teacher>],
         ids: &[u32],
     ) -> Result<()> {
-        for (index, term) in self.list.iter().enumerate() {
+        for (index, term) in (self.first..).zip(&self.list) {
             let samples = term.bound.trial_batch();
             let student = repeated(student, samples);
             let answers: Vec<Answer> = answers

@@ -251,7 +251,7 @@ fn everything_that_does_not_fit_is_named_at_once() {
     assert_eq!(texts.len(), 4, "{texts:?}");
     assert_eq!(
         texts[0],
-        "loss 1 (`hint_bdoy`): unknown tap `bdoy`; did you mean `body`?; known: stem, body"
+        "loss 1 (`hint_bdoy`): unknown tap `bdoy`; did you mean `body`?; known: stem, body, dense"
     );
     assert!(
         texts[1].starts_with("loss 2 (`hint_body`): ")

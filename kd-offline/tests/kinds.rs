@@ -10,7 +10,7 @@ use support::{Shared, Small, folder, losses, offline, real_data, steps};
 
 /// Those that read several taps, one after the other.
 const SEVERAL: [&str; 3] = ["fsp", "kdsvd", "reviewkd"];
-/// Their gradient reaches no parameter of the student on its own initial predictions, or is made for other ends.
+/// Those that ask no teacher.
 const LABELS: [&str; 4] = [
     "cross-entropy",
     "virtual-teacher",
@@ -24,6 +24,8 @@ fn config(kind: &str) -> LossConfig {
     let has_taps = toml::to_string(&loss).unwrap().contains("student_taps");
     let loss = match has_taps {
         false => loss,
+        // Maps of one size.
+        true if kind == "fsp" => loss.at(&["body", "body"], &["body", "body"]),
         true if SEVERAL.contains(&kind) => loss.at(&["stem", "body"], &["stem", "body"]),
         true => loss.at(&["body"], &["body"]),
     };
@@ -34,17 +36,8 @@ fn config(kind: &str) -> LossConfig {
             .unwrap()
             .with("dim", 5)
             .unwrap(),
-        "reviewkd" => loss
-            .with("mid_channels", 4)
-            .unwrap_or_else(|_| config_of("reviewkd")),
         _ => loss,
     }
-}
-
-fn config_of(kind: &str) -> LossConfig {
-    LossConfig::of(kind)
-        .unwrap()
-        .at(&["stem", "body"], &["stem", "body"])
 }
 
 fn method(kind: &str, teacher: &Shared) -> Offline<Small> {
@@ -154,8 +147,9 @@ fn what_is_trained_beside_the_student_is_counted() {
     assert_eq!(extra("pkd"), 4 * 6 + 6);
     // 1x1 without a bias, and a scale and a shift for each channel.
     assert_eq!(extra("ofd"), 4 * 6 + 2 * 6);
-    // Two linear layers to 5 numbers, of maps of 4 and of 6 channels of 4x4.
-    assert_eq!(extra("crd"), (4 * 16 + 1) * 5 + (6 * 16 + 1) * 5);
+    // Two linear layers to 5 numbers, of maps of 4 and of 6 channels of 24x24.
+    let places = 24 * 24;
+    assert_eq!(extra("crd"), (4 * places + 1) * 5 + (6 * places + 1) * 5);
     for kind in LABELS {
         assert_eq!(extra(kind), 0);
     }

@@ -15,7 +15,7 @@ mod teachers;
 
 use burn::tensor::Tensor;
 use kd_core::{
-    ImageClassifier, Loader, LoaderConfig, Names, Normalisation, Plan, Result, Subset,
+    Error, ImageClassifier, Loader, LoaderConfig, Names, Normalisation, Plan, Result, Subset,
     count_parameters, detached_copy, export, hash_tensors,
 };
 use serde::Serialize;
@@ -386,14 +386,12 @@ impl<S: ImageClassifier> Offline<S> {
     fn try_loss(&self, place: usize, dry: &Dry<S>) -> Result<Option<Terms>> {
         let loss = &self.losses[place];
         loss.check(place, self.teachers.len())?;
+        let stages = dry.student.stage_names();
+        let known = || stages.iter().map(String::as_str).chain([DENSE]);
         for (ours, _) in loss.taps() {
-            dry.student
-                .tap(ours)
-                .map(drop)
-                .or_else(|error| match ours {
-                    DENSE => Ok(()),
-                    _ => Err(error),
-                })?;
+            if !known().any(|tap| tap == ours) {
+                return Err(Error::unknown_name("tap", ours, known()));
+            }
         }
         let looks: Option<Vec<&Seen>> = dry.looks.iter().map(Option::as_ref).collect();
         let Some(looks) = looks else {
@@ -402,7 +400,9 @@ impl<S: ImageClassifier> Offline<S> {
         let asked: Vec<(&dyn Teacher, &Seen)> =
             self.teachers.iter().map(AsRef::as_ref).zip(looks).collect();
         let one = std::slice::from_ref(loss);
-        let terms = Terms::bind(one, self.binder(&dry.student, &dry.seen, &asked))?;
+        let mut binder = self.binder(&dry.student, &dry.seen, &asked);
+        binder.index = place;
+        let terms = Terms::bind(one, binder)?;
         let [channels, height, width] = self.image();
         let pixels = Tensor::zeros([1, channels, height, width], &self.device.clone().inner());
         let answers = self

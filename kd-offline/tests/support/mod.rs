@@ -142,6 +142,10 @@ impl Teacher for Shared {
         self.0.tap(name)
     }
 
+    fn classify(&self, dense: Tensor<2>) -> Result<Tensor<2>> {
+        self.0.classify(dense)
+    }
+
     fn hash(&self) -> String {
         self.0.hash()
     }
