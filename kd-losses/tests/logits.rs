@@ -3,14 +3,14 @@
 mod support;
 
 use burn::tensor::activation::softmax;
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use kd_losses::{
     SoftCrossEntropyLossConfig, VirtualTeacherSoftening, adversarial_kl, belief_matching,
     decoupled_kd, dist, jensen_shannon, logit_l1, logit_regression, logit_standardisation,
     multi_level, normalised_kd, reverse_kl, soft_cross_entropy, standardised, virtual_teacher,
     weighted_soft_label,
 };
-use support::{Golden, Outcome, assert_finite, hard_pairs};
+use support::{Golden, Outcome, assert_finite, hard_pairs, numbers};
 
 #[test]
 fn logit_regression_is_as_the_formula_says() -> Outcome {
@@ -238,6 +238,49 @@ fn every_loss_of_two_logits_survives_hard_inputs() -> Outcome {
                 })?;
             }
         }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_virtual_teacher_that_is_hardly_softened_is_one_hot() -> Outcome {
+    // The exponential of the lead of one class, divided by so small a temperature, is too large for any float.
+    for (probability, target) in [(0.99, 0), (1e-3, 1)] {
+        let targets = Tensor::<1, Int>::from_data([target], &Device::flex());
+        for softening in [
+            VirtualTeacherSoftening::Probabilities,
+            VirtualTeacherSoftening::Logarithms,
+        ] {
+            let what = format!("{softening:?}, {probability}");
+            let logits = TensorData::from([[0.0_f32, 0.0]]);
+            let value = assert_finite(&what, logits, |logits| {
+                virtual_teacher(logits, targets.clone(), probability, 1e-4, softening)
+            })?;
+            let factor = match softening {
+                VirtualTeacherSoftening::Logarithms => 1e-8,
+                _ => 1.0,
+            };
+            let expected = 2.0_f64.ln() * factor;
+            assert!(
+                (value - expected).abs() <= 1e-5 * expected,
+                "{what}: {value}"
+            );
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn equal_logits_become_zeros_however_large() -> Outcome {
+    // Numbers whose mean, in 32-bit floats, is another number.
+    for (logit, num_classes) in [(3333.3_f32, 7), (-7777.7, 100), (1e4 / 3.0, 1000)] {
+        let logits = Tensor::<2>::full([2, num_classes], logit, &Device::flex());
+        let zeros = numbers(standardised(logits, 1e-7)?);
+        assert!(
+            zeros.iter().all(|z| z.abs() < 1e-12),
+            "{logit}: {}",
+            zeros[0]
+        );
     }
     Ok(())
 }

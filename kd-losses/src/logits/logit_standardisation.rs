@@ -27,7 +27,7 @@ use burn::tensor::Tensor;
 /// `epsilon`; it is at most `(K - 1) / root of K` in size. Equal logits become zeros, and so does the only logit
 /// of one class.
 ///
-/// Value and gradient are finite for any logits, +-1e4 and equal ones included. **The gradient is divided by `s`
+/// Value and gradient are finite for logits of 1e4 and beyond, and for equal ones. **The gradient is divided by `s`
 /// too**: it grows as a row's spread shrinks, to `1 / (2 e)` at equal logits.
 ///
 /// The result has a gradient with respect to whatever is given, a teacher too: the losses that follow take their
@@ -65,6 +65,9 @@ pub fn standardised(logits: Tensor<2>, epsilon: f64) -> Result<Tensor<2>> {
     check::filled("standardised", "logits", &logits)?;
 
     let [_batch_size, num_classes] = logits.dims();
+    // Less the largest first, a constant that cancels out: the mean of equal large logits is not quite those logits.
+    let largest = logits.clone().without_autodiff().max_dim(1); // [batch_size, 1]
+    let logits = logits - largest;
     let centred = logits.clone() - logits.mean_dim(1);
     let freedom = num_classes.saturating_sub(1).max(1) as f64;
     let variance = centred.clone().square().sum_dim(1) * freedom.recip(); // [batch_size, 1]

@@ -75,7 +75,7 @@ pub enum VirtualTeacherSoftening {
 /// arXiv 1909.11723, the regularisation Tf-KD reg. The paper speaks of a virtual teacher softened by a
 /// temperature, which can be read as for the logits of a real one; the authors' code puts the *probabilities*
 /// through the softmax, leaves the student as it is, and takes the mean over classes too, which it then
-/// multiplies by 100, the number of classes of its CIFAR-100: with 100 classes it is
+/// multiplies by a number that its settings choose by network: 100 for `ResNet`-18 on CIFAR-100, which makes it
 /// [`VirtualTeacherSoftening::Probabilities`] here. The other method of the paper, Tf-KD self, is
 /// [`soft_target`](crate::soft_target) with a trained network of the student's own architecture as the teacher.
 pub fn virtual_teacher(
@@ -102,7 +102,9 @@ pub fn virtual_teacher(
             (lead, temperature, temperature * temperature)
         }
     };
-    let log_sum = (lead.exp() + others).ln();
+    // Less the larger of the two logits, `lead` and 0, whose exponential may be too large for any float.
+    let largest = lead.max(0.0);
+    let log_sum = ((lead - largest).exp() + others * (-largest).exp()).ln() + largest;
     let (log_label, log_other) = (lead - log_sum, -log_sum);
     let (label, other) = (log_label.exp(), log_other.exp());
     let entropy = -(label * log_label + others * other * log_other);
@@ -138,7 +140,7 @@ pub struct VirtualTeacherLossConfig {
     pub correct_probability: f64,
     /// What the virtual teacher is softened by, finite and above 0, the paper's tau.
     ///
-    /// 20, the authors' code.
+    /// 20, the authors' settings for `ResNet`-18 on CIFAR-100; those for other networks have 10 or 40.
     #[config(default = 20.0)]
     pub temperature: f64,
     /// How the temperature softens.
@@ -173,7 +175,7 @@ pub struct VirtualTeacherLoss {
 }
 
 impl VirtualTeacherLoss {
-    /// The weight usual beside a cross-entropy of weight 0.9: 0.1, the authors' code for CIFAR-100.
+    /// The weight usual beside a cross-entropy of weight 0.9: 0.1, the authors' settings for `ResNet`-18 on CIFAR-100.
     pub const USUAL_WEIGHT: f64 = 0.1;
 
     /// [`virtual_teacher`] of `logits` `[batch_size, num_classes]` and `targets` `[batch_size]`.
@@ -221,7 +223,7 @@ pub(crate) const INFO: LossInfo = LossInfo {
         },
         Constant {
             name: "temperature",
-            source: "the authors' code",
+            source: "the authors' settings for ResNet-18 on CIFAR-100; 10 or 40 for others",
         },
         Constant {
             name: "softening",
@@ -232,9 +234,9 @@ pub(crate) const INFO: LossInfo = LossInfo {
     extra_parameters: "none",
     usual_weight: Some(UsualWeight {
         value: VirtualTeacherLoss::USUAL_WEIGHT,
-        source: "the authors' code, CIFAR-100, beside a cross-entropy of weight 0.9",
+        source: "the authors' settings for ResNet-18 on CIFAR-100, beside a cross-entropy of weight 0.9",
     }),
     cost: "",
     disagreements: "the authors' code puts probabilities through the softmax and leaves the student unsoftened, the paper can be read as \
-        softening logarithms, and the student: `softening`; its mean over classes times 100 is, with the 100 classes it was made for, the sum used here",
+        softening logarithms, and the student: `softening`; its mean over classes is multiplied by a number chosen by network, 100 for ResNet-18 with 100 classes, which makes it the sum used here",
 };
