@@ -29,8 +29,8 @@ pub enum ClassifierOverlap {
     Absolute,
     /// `||A B^T||_F^2`, summed over pairs. Inferred: a smooth variant of [`Self::Frobenius`].
     SquaredFrobenius,
-    /// `||A B^T||_F / (||A||_F ||B||_F)`, mean over pairs. Inferred: a variant that does not see the scale of the weights, between 0
-    /// and 1.
+    /// `||a b^T||_F` with `a = A / ||A||_F` and `b = B / ||B||_F`, mean over pairs. Inferred: a variant that does not see the scale of
+    /// the weights, between 0 and 1.
     NormalisedFrobenius,
     /// `|cos(A[:, k], B[:, k])|`, mean over classes and pairs: a second implementation by others; between 0 and 1.
     ClassCosine,
@@ -96,8 +96,9 @@ pub fn classifier_diversification(
         ClassifierOverlap::Absolute => of_features(left, right).abs().sum(),
         ClassifierOverlap::SquaredFrobenius => of_features(left, right).square().sum(),
         ClassifierOverlap::NormalisedFrobenius => {
-            let sizes = norm(left.clone()) * norm(right.clone());
-            (norm(of_features(left, right)) / sizes).mean()
+            // First to a norm of 1: the norm of a product of small weights is bounded long before their own norms are.
+            let unit = |weight: Tensor<3>| weight.clone() / norm(weight);
+            norm(of_features(unit(left), unit(right))).mean()
         }
         ClassifierOverlap::ClassCosine => {
             // [pairs, 1, classes]

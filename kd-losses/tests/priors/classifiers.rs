@@ -68,6 +68,26 @@ fn classifier_diversification_survives_hard_inputs() -> Outcome {
 }
 
 #[test]
+fn normalised_overlaps_are_between_0_and_1_for_small_weights_too() -> Outcome {
+    let weights = [0.3, 2.1]
+        .map(|phase| Tensor::<2>::from_data(wave([5, 4], phase), (&Device::flex(), DType::F64)));
+    for overlap in [
+        ClassifierOverlap::NormalisedFrobenius,
+        ClassifierOverlap::ClassCosine,
+    ] {
+        let of = |scale: f64| {
+            let scaled = weights.clone().map(|weight| weight * scale);
+            classifier_diversification(&scaled, overlap, 1e-6).map(|loss| numbers(loss)[0])
+        };
+        let plain = of(1.0)?;
+        assert!((0.01..1.0).contains(&plain), "{overlap:?}: {plain}");
+        close(of(1e-5)?, plain, 1e-9);
+        assert!((0.0..=1e-6).contains(&of(0.0)?), "{overlap:?}");
+    }
+    Ok(())
+}
+
+#[test]
 fn classifier_diversification_says_what_is_wrong() {
     let weight = |shape: [usize; 2]| Tensor::<2>::zeros(shape, &Device::flex());
     let loss = |weights: &[Tensor<2>]| {
