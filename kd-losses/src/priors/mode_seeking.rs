@@ -1,6 +1,5 @@
 //! Mode seeking: what differs in noise should differ in the image.
 
-use super::norm::check_epsilon;
 use crate::catalogue::{Constant, Family, LossInfo, Paper, UsualWeight};
 use crate::check;
 use crate::error::Result;
@@ -42,7 +41,7 @@ pub enum ModeSeekingForm {
 /// - result: `[1]`
 ///
 /// The distances are those of whole batches: one ratio, not a mean of the ratios of pairs. `Inverse` is between 0 and `1 / epsilon`, `Norms`
-/// is above 0 and grows without bound as the images coincide while the codes differ; `Ratio` is 0 or below. `epsilon` is from 1e-15 to 1 and
+/// is above 0 and grows without bound as the images coincide while the codes differ; `Ratio` is 0 or below. `epsilon` is from 1e-10 to 1 and
 /// keeps value and gradient finite where images or codes coincide, where the gradient is 0. Gradients reach images and codes: noise has
 /// none, and the teacher's predictions lead back to the images.
 ///
@@ -100,6 +99,13 @@ pub fn mode_seeking(
     })
 }
 
+/// The slope of `Norms` has the third power of `epsilon` below it, which must be representable.
+fn check_epsilon(value: f64) -> Result<()> {
+    let ok = (1e-10..=1.0).contains(&value);
+    let advice = "the authors of `inverse` use 1e-5";
+    check::constant("epsilon", value, ok, "from 1e-10 to 1", advice)
+}
+
 fn check_pairs(
     images: &Tensor<4>,
     other_images: &Tensor<4>,
@@ -131,7 +137,7 @@ pub struct ModeSeekingLossConfig {
     /// The form of the code of Mao et al. by default.
     #[config(default = "ModeSeekingForm::Inverse")]
     pub form: ModeSeekingForm,
-    /// What keeps the quotients finite, from 1e-15 to 1.
+    /// What keeps the quotients finite, from 1e-10 to 1.
     ///
     /// 1e-5, as in the code of Mao et al.; for [`ModeSeekingForm::Norms`] anything below 1e-4 is lost beside the norms of a batch.
     #[config(default = 1e-5)]

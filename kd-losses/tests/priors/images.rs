@@ -75,8 +75,8 @@ fn priors_of_images_say_what_is_wrong() {
         range
     );
     assert_eq!(
-        text(ModeSeekingLossConfig::new().with_epsilon(0.0).init()),
-        range
+        text(ModeSeekingLossConfig::new().with_epsilon(1e-12).init()),
+        "`epsilon` must be from 1e-10 to 1, got 0.000000000001; the authors of `inverse` use 1e-5"
     );
 }
 
