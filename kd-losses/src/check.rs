@@ -17,7 +17,7 @@ pub(crate) fn temperature(value: f64) -> Result<()> {
         name: "temperature",
         range: "finite and above 0",
         value,
-        advice: "the paper uses 1 to 20",
+        advice: "1 to 20 are usual",
     })
 }
 

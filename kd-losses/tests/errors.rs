@@ -33,9 +33,8 @@ fn temperature_must_be_finite_and_positive() {
         (f64::NAN, "NaN"),
         (f64::INFINITY, "inf"),
     ] {
-        let expected = format!(
-            "`temperature` must be finite and above 0, got {printed}; the paper uses 1 to 20"
-        );
+        let expected =
+            format!("`temperature` must be finite and above 0, got {printed}; 1 to 20 are usual");
         let called = soft_target(matrix(2, 3), matrix(2, 3), temperature);
         assert_eq!(text(called), expected);
         let made = SoftTargetLossConfig::new()

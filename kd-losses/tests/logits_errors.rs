@@ -96,7 +96,7 @@ fn constants_of_decoupled_kd_have_ranges() {
         ),
         (
             DecoupledKdLossConfig::new().with_temperature(0.0),
-            "`temperature` must be finite and above 0, got 0; the paper uses 1 to 20",
+            "`temperature` must be finite and above 0, got 0; 1 to 20 are usual",
         ),
     ] {
         assert_eq!(text(config.init()), expected);
@@ -263,7 +263,7 @@ fn constants_have_ranges() {
     ] {
         assert_eq!(found, expected);
     }
-    let temperature = "`temperature` must be finite and above 0, got 0; the paper uses 1 to 20";
+    let temperature = "`temperature` must be finite and above 0, got 0; 1 to 20 are usual";
     for found in [
         text(AdversarialKlLossConfig::new().with_temperature(0.0).init()),
         text(BeliefMatchingLossConfig::new().with_temperature(0.0).init()),
