@@ -7,7 +7,7 @@
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct LossInfo {
-    /// The name in a recipe, for example `soft-target`.
+    /// The name in a recipe, for example `dkd`.
     pub name: &'static str,
     /// The name in the literature.
     pub title: &'static str,

@@ -63,9 +63,9 @@ use burn::tensor::Tensor;
 /// 2021, arXiv 2105.08584, and Fang, Mo, Wang, Song, Bei, Zhang, Song, "Up to 100x Faster Data-free Knowledge
 /// Distillation", AAAI 2022, arXiv 2112.15278: the form of the code of both, at a temperature of 1. Yin et al.,
 /// "Dreaming to Distill: Data-free Knowledge Transfer via `DeepInversion`", CVPR 2020, arXiv 1912.08795, compete
-/// otherwise: by 1 minus a Jensen-Shannon divergence at a temperature of 3, of bounded probabilities, without a
-/// mask, and without the student's gradient unless it is asked for; see
-/// [`jensen_shannon`](crate::jensen_shannon).
+/// otherwise: by 1 minus the mean of `KL(m || p)` and `KL(m || q)`, `m` being the mixture of both, at a temperature
+/// of 3, of bounded probabilities and without a mask. The code calls that a Jensen-Shannon divergence, which has the
+/// mixture in the other place: [`jensen_shannon`](crate::jensen_shannon).
 pub fn adversarial_kl(
     student_logits: Tensor<2>,
     teacher_logits: Tensor<2>,
@@ -170,6 +170,6 @@ pub(crate) const INFO: LossInfo = LossInfo {
         source: "the authors' command for CIFAR-10, beside batch norm statistics of weight 1",
     }),
     cost: "",
-    disagreements: "minus a masked KL divergence (here), or 1 minus a Jensen-Shannon divergence of bounded probabilities without a mask \
+    disagreements: "minus a masked KL divergence (here), or 1 minus the mean divergence of the mixture from both, of bounded probabilities, without a mask \
         (1912.08795); the mean over all samples (here, as the authors) or over those that the mask leaves",
 };
