@@ -79,6 +79,24 @@ pub(crate) fn count(
     })
 }
 
+/// What belongs to the channels of the teacher's map must have one entry for each.
+pub(crate) fn one_for_each_channel(
+    loss: &'static str,
+    name: &'static str,
+    found: usize,
+    channels: usize,
+) -> Result<()> {
+    if found == channels {
+        return Ok(());
+    }
+    Err(Error::NotOneForEachChannel {
+        loss,
+        name,
+        found,
+        channels,
+    })
+}
+
 /// A map must have the number of channels (or a dense representation the number of features) that a module was made for.
 pub(crate) fn width<const D: usize>(
     loss: &'static str,

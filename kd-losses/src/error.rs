@@ -76,8 +76,8 @@ pub enum Error {
 
     /// A module was made for another number of channels or features.
     #[error(
-        "`{loss}`: `{name}` {shape:?} has a width of {}, but the loss was made for {expected}; \
-         give `init` the widths of the taps",
+        "`{loss}`: `{name}` {shape:?} has a width of {}, but the module was made for {expected}; \
+         make it with the widths of the taps",
         shape[1]
     )]
     UnexpectedWidth {
@@ -87,8 +87,24 @@ pub enum Error {
         name: &'static str,
         /// Its shape.
         shape: Vec<usize>,
-        /// The width that `init` was given.
+        /// The width that the module was made for.
         expected: usize,
+    },
+
+    /// A list, or a vector, has another number of entries than there are channels.
+    #[error(
+        "`{loss}`: `{name}` has {found} entries, but there are {channels} channels; \
+         give one for each channel of the teacher's map"
+    )]
+    NotOneForEachChannel {
+        /// The loss that was called.
+        loss: &'static str,
+        /// The argument.
+        name: &'static str,
+        /// Entries that were given.
+        found: usize,
+        /// Channels that there are.
+        channels: usize,
     },
 
     /// A list has another number of entries than it should.

@@ -144,7 +144,16 @@ fn constants_outside_of_their_range_are_errors() -> Result<()> {
                 map([3], 0.0),
                 1e-5,
             )),
-            "differ in channels",
+            "`vid`: `raw_variance` has 3 entries, but there are 2 channels; give one for each channel of the teacher's map",
+        ),
+        (
+            text(vid(
+                map([1, 2, 1, 1], 0.1),
+                map([1, 2, 1, 1], 0.2),
+                Tensor::zeros([0], device),
+                1e-5,
+            )),
+            "`raw_variance` has 0 entries, but there are 2 channels",
         ),
         (
             text(vid(
@@ -167,7 +176,7 @@ fn margins_outside_of_their_range_are_errors() {
     for (found, expected) in [
         (
             text(ofd_margins(&[0.0, 1.0], &[1.0])),
-            "`std` has 1 entries, expected 2",
+            "`std` has 1 entries, but there are 2 channels",
         ),
         (
             text(ofd_margins(&[f64::NAN], &[1.0])),
@@ -187,7 +196,7 @@ fn margins_outside_of_their_range_are_errors() {
         ),
         (
             text(ofd(map([1, 2, 1, 1], 0.1), map([1, 2, 1, 1], 0.2), &[-1.0])),
-            "`margins` [1] and `teacher_features`",
+            "`ofd`: `margins` has 1 entries, but there are 2 channels; give one for each channel of the teacher's map",
         ),
         (
             text(ofd(

@@ -97,7 +97,7 @@ fn what_is_wrong_is_said() {
     let two = [one(), one()];
     assert_eq!(
         text(kdsvd(&two[..1], &two[..1], 1, 8.0)),
-        "`kdsvd`: `student` has 1 entries, expected 2; give one for each tap"
+        "`kdsvd`: `student` has 1 entries, at least 2 are needed; tap two layers or more"
     );
     assert_eq!(
         text(kdsvd(&two, &two[..1], 1, 8.0)),

@@ -215,18 +215,18 @@ fn what_is_wrong_is_said_in_words() -> Outcome {
     );
     assert_eq!(
         call(&teacher, &teacher, &[3, 4]),
-        "`crd`: `student_embedding` [2, 7] has a width of 7, but the loss was made for 4; give `init` the widths of the taps"
+        "`crd`: `student_embedding` [2, 7] has a width of 7, but the module was made for 4; make it with the widths of the taps"
     );
     assert_eq!(
         call(&student, &student, &[3, 4]),
-        "`crd`: `teacher_embedding` [2, 4] has a width of 4, but the loss was made for 7; give `init` the widths of the taps"
+        "`crd`: `teacher_embedding` [2, 4] has a width of 4, but the module was made for 7; make it with the widths of the taps"
     );
     assert_eq!(memory.state(), before, "a call that fails changes nothing");
 
     let wide = small().with_dim(8).init(4, 7, 0, &device)?;
     assert_eq!(
         text(wide.forward(student, teacher, &[0, 1], 0, &mut memory)),
-        "`crd`: `memory` [20, 6] has a width of 6, but the loss was made for 8; give `init` the widths of the taps"
+        "`crd`: `memory` (6) and the embeddings (8) differ in width; make both with one `CrdLossConfig`"
     );
 
     let bank = |shape: [usize; 2]| {

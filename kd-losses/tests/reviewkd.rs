@@ -268,8 +268,8 @@ fn what_is_wrong_is_said_in_words() -> Outcome {
     );
     assert_eq!(
         call(&[map(2, 3), map(2, 3)], &[map(2, 4), map(2, 5)]),
-        "`reviewkd`: `student_features` [2, 3, 4, 4] has a width of 3, but the loss was made for 2; \
-         give `init` the widths of the taps"
+        "`reviewkd`: `student_features` [2, 3, 4, 4] has a width of 3, but the module was made for 2; \
+         make it with the widths of the taps"
     );
     // Batches that agree in pairs alone.
     assert_eq!(

@@ -200,8 +200,8 @@ fn what_is_wrong_is_said_in_words() -> Outcome {
     );
     assert_eq!(
         call(&[map(4, 2), map(4, 3)], &[map(4, 5)]),
-        "`semckd`: `teacher_features` [4, 5, 3, 3] has a width of 5, but the loss was made for 4; \
-         give `init` the widths of the taps"
+        "`semckd`: `teacher_features` [4, 5, 3, 3] has a width of 5, but the module was made for 4; \
+         make it with the widths of the taps"
     );
     Ok(())
 }

@@ -86,7 +86,8 @@ pub fn kdsvd(
     width: f64,
 ) -> Result<Tensor<1>> {
     check_constants(components, width)?;
-    check::count(NAME, "student", student.len(), student.len().max(2))?;
+    let advice = "tap two layers or more";
+    check::at_least(NAME, "student", student.len(), 2, advice)?;
     check::count(NAME, "teacher", teacher.len(), student.len())?;
     for (student_map, teacher_map) in student.iter().zip(teacher) {
         let names = ["student", "teacher"];

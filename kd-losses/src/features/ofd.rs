@@ -5,7 +5,7 @@ use crate::adapters::conv_norm::ConvNorm;
 use crate::adapters::widths;
 use crate::catalogue::{Constant, Family, LossInfo, Paper, UsualWeight};
 use crate::check;
-use crate::error::{Axis, Error, Result};
+use crate::error::Result;
 use crate::seeded::{Kernel, Layers};
 use burn::config::Config;
 use burn::module::Module;
@@ -71,16 +71,7 @@ pub fn ofd(
 ) -> Result<Tensor<1>> {
     check::feature_pair(NAME, &student_features, &teacher_features)?;
     let [batch_size, channels, ..] = teacher_features.dims();
-    if margins.len() != channels {
-        return Err(Error::UnequalShapes {
-            loss: NAME,
-            axis: Axis::Channels,
-            left: "margins",
-            left_shape: vec![margins.len()],
-            right: "teacher_features",
-            right_shape: teacher_features.dims().to_vec(),
-        });
-    }
+    check::one_for_each_channel(NAME, "margins", margins.len(), channels)?;
     check_margins(margins)?;
 
     let teacher = teacher_features.without_autodiff();

@@ -42,7 +42,7 @@ use core::f64::consts::TAU;
 /// Heo et al., "A Comprehensive Overhaul of Feature Distillation", ICCV 2019, arXiv 1904.01866, section 3, and the authors'
 /// code, where the bound of 0.001 and the 3 deviations come from.
 pub fn ofd_margins(mean: &[f64], std: &[f64]) -> Result<Vec<f64>> {
-    check::count("ofd_margins", "std", std.len(), mean.len())?;
+    check::one_for_each_channel("ofd_margins", "std", std.len(), mean.len())?;
     let mut margins = Vec::with_capacity(mean.len());
     for (&mean, &std) in mean.iter().zip(std) {
         for (name, value) in [("mean", mean), ("std", std)] {

@@ -79,10 +79,12 @@ pub fn vid(
         (Axis::MapSize, 2..4),
     ];
     check::pair(NAME, names, &predicted_mean, &teacher_features, axes)?;
-    let raw_variance: Tensor<4> = raw_variance.reshape([1, -1, 1, 1]);
+    let [_, channels, ..] = teacher_features.dims();
+    let [found] = raw_variance.dims();
+    check::one_for_each_channel(NAME, "raw_variance", found, channels)?;
+    let raw_variance: Tensor<4> = raw_variance.reshape([1, channels, 1, 1]);
     let names = ["raw_variance", "teacher_features"];
-    let axes = [(Axis::Channels, 1..2)];
-    check::pair(NAME, names, &raw_variance, &teacher_features, axes)?;
+    check::pair(NAME, names, &raw_variance, &teacher_features, [])?;
 
     // Beyond 40 the softplus is its argument to the last digit of a 64-bit float.
     let variance = softplus_with_threshold(raw_variance, 1.0, 40.0) + epsilon; // [1, channels, 1, 1]

@@ -157,7 +157,16 @@ impl CrdMemory {
                 num_samples,
             });
         }
-        check::width(NAME, "memory", &self.student.bank, dim)?;
+        let [_, width] = self.student.bank.dims();
+        if width != dim {
+            return Err(Error::Unlike {
+                loss: NAME,
+                what: "width",
+                left: format!("`memory` ({width})"),
+                right: format!("the embeddings ({dim})"),
+                advice: "make both with one `CrdLossConfig`",
+            });
+        }
         let names = ["student_embedding", "memory"];
         check::pair(NAME, names, embedding, &self.student.bank, [])
     }
