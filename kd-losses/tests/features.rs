@@ -158,6 +158,22 @@ fn every_loss_of_features_survives_hard_inputs() -> Outcome {
     Ok(())
 }
 
+#[test]
+fn correlation_congruence_is_finite_for_any_gamma() -> Outcome {
+    for gamma in [1e-9, 30.0, 1e4, 1e300] {
+        for (input, student, teacher) in hard_pairs::<2>([4, 3]) {
+            let what = format!("{gamma} {input}");
+            let teacher = Tensor::<2>::from_data(teacher, &Device::flex());
+            let kernel = CorrelationKernel::Taylor;
+            let value = assert_finite(&what, student, |student| {
+                correlation_congruence(student, teacher.clone(), kernel, gamma, 16, 1e-12)
+            })?;
+            assert!((0.0..=1.0 + 1e-6).contains(&value), "{what}: {value}");
+        }
+    }
+    Ok(())
+}
+
 fn check_teacher<const D: usize>(name: &str, loss: Loss<D>, shape: [usize; D]) -> Outcome {
     let plain = Device::flex();
     let autodiff = plain.clone().autodiff();

@@ -95,12 +95,18 @@ pub fn correlation_congruence(
 }
 
 /// The powers of `c`, by Horner's rule.
+///
+/// The first factor is part of each coefficient, of which none is above 1 then: left for the end it would be 0 times infinity for a
+/// large `gamma`.
 fn expansion(cosines: Tensor<2>, gamma: f64, order: usize) -> Tensor<2> {
-    let mut sum = cosines.clone() * (2.0 * gamma / order as f64) + 1.0;
-    for power in (1..order).rev() {
-        sum = sum * cosines.clone() * (2.0 * gamma / power as f64) + 1.0;
+    let mut coefficients = vec![(-2.0 * gamma).exp()];
+    for power in 1..=order {
+        coefficients.push(coefficients[power - 1] * 2.0 * gamma / power as f64);
     }
-    sum * (-2.0 * gamma).exp()
+    let coefficients = coefficients.into_iter().rev();
+    coefficients.fold(cosines.zeros_like(), |sum, coefficient| {
+        sum * cosines.clone() + coefficient
+    })
 }
 
 fn check_constants(gamma: f64, order: usize, epsilon: f64) -> Result<()> {
