@@ -1,5 +1,6 @@
 //! Two maps of neighbouring depths become one, position by position weighted.
 
+use super::conv_norm::norm_parameters;
 use crate::check;
 use crate::error::{Axis, Result};
 use crate::seeded::{Kernel, Layers};
@@ -117,7 +118,7 @@ impl AttentionFusion {
     /// The number of trained parameters beside the student's.
     pub fn extra_parameters(&self) -> usize {
         let attention = self.attention.as_ref().map_or(0, Module::num_params);
-        let norms = [&self.reduce_norm, &self.expand_norm].map(trained_of);
+        let norms = [&self.reduce_norm, &self.expand_norm].map(|norm| norm_parameters(Some(norm)));
         self.reduce.num_params() + self.expand.num_params() + attention + norms[0] + norms[1]
     }
 
@@ -177,11 +178,6 @@ impl AttentionFusion {
         let output = self.expand_norm.forward(self.expand.forward(fused.clone()));
         Ok((output, fused))
     }
-}
-
-/// The trained parameters of a batch norm; `num_params` counts its running averages, too.
-pub(crate) fn trained_of(norm: &BatchNorm) -> usize {
-    norm.gamma.dims()[0] + norm.beta.dims()[0]
 }
 
 fn nearest(features: Tensor<4>, size: [usize; 2]) -> Tensor<4> {

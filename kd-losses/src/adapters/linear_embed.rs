@@ -3,6 +3,7 @@
 use super::widths::at_least_one;
 use crate::check;
 use crate::error::Result;
+use crate::features::relation::epsilon as check_epsilon;
 use crate::seeded::Layers;
 use burn::config::Config;
 use burn::module::Module;
@@ -71,7 +72,7 @@ impl LinearEmbedConfig {
     pub fn init(&self, seed: u64, device: &Device) -> Result<LinearEmbed> {
         at_least_one("features", self.features)?;
         at_least_one("dim", self.dim)?;
-        check_norm_epsilon(self.epsilon)?;
+        check_epsilon(self.epsilon)?;
         Ok(LinearEmbed {
             linear: Layers::new(seed, device).linear(self.features, self.dim),
             features: self.features,
@@ -160,11 +161,4 @@ pub(crate) fn flatten<const D: usize>(tensor: Tensor<D>) -> Tensor<2> {
 pub(crate) fn l2_normalised(rows: Tensor<2>, epsilon: f64) -> Tensor<2> {
     let square = rows.clone().square().sum_dim(1); // [batch_size, 1]
     rows / square.clamp_min(epsilon * epsilon).sqrt()
-}
-
-/// The range of the bound in [`l2_normalised`].
-pub(crate) fn check_norm_epsilon(epsilon: f64) -> Result<()> {
-    let ok = (1e-15..=1.0).contains(&epsilon);
-    let advice = "1e-12 suits 32-bit floats, 1e-3 16-bit ones";
-    check::constant("epsilon", epsilon, ok, "from 1e-15 to 1", advice)
 }

@@ -8,7 +8,6 @@ mod normed_regressor;
 mod regressor;
 pub(crate) mod widths;
 
-pub(crate) use attention_fusion::trained_of;
 pub use attention_fusion::{AttentionFusion, AttentionFusionConfig, FusionDepth};
 pub use linear_embed::{EmbedNormalisation, LinearEmbed, LinearEmbedConfig};
 pub use map_sizes::MapSizes;

@@ -1,8 +1,9 @@
 //! Attention transfer: where in the image student and teacher are active.
 
+use super::relation::epsilon as check_epsilon;
 use crate::catalogue::{Constant, Family, LossInfo, Paper, UsualWeight};
 use crate::check;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use burn::config::Config;
 use burn::serde::{Deserialize, Serialize};
 use burn::tensor::Tensor;
@@ -119,18 +120,6 @@ fn attention_map(features: Tensor<4>, epsilon: f64) -> Tensor<2> {
 /// infinity times the 0 that comes from a bound behind it is NaN.
 fn bounded_root(square: Tensor<2>, epsilon: f64) -> Tensor<2> {
     square.clamp_min(epsilon * epsilon).sqrt()
-}
-
-fn check_epsilon(value: f64) -> Result<()> {
-    if (1e-15..=1.0).contains(&value) {
-        return Ok(());
-    }
-    Err(Error::OutOfRange {
-        name: "epsilon",
-        range: "from 1e-15 to 1",
-        value,
-        advice: "1e-12 suits 32-bit floats, 1e-3 16-bit ones",
-    })
 }
 
 /// The constants of [`attention_transfer`].

@@ -1,6 +1,7 @@
 //! Factor transfer: what an autoencoder makes of the teacher's map, translated from the student's.
 
-use crate::adapters::linear_embed::{check_norm_epsilon, flatten, l2_normalised};
+use super::relation::epsilon as check_epsilon;
+use crate::adapters::linear_embed::{flatten, l2_normalised};
 use crate::adapters::map_sizes::pool_to;
 use crate::adapters::{MapSizes, widths};
 use crate::catalogue::{Constant, Family, LossInfo, Paper, UsualWeight};
@@ -65,7 +66,7 @@ pub fn factor_transfer(
     teacher_factor: Tensor<4>,
     epsilon: f64,
 ) -> Result<Tensor<1>> {
-    check_norm_epsilon(epsilon)?;
+    check_epsilon(epsilon)?;
     check::feature_pair(NAME, &student_factor, &teacher_factor)?;
     let student = l2_normalised(flatten(student_factor), epsilon);
     let teacher = l2_normalised(flatten(teacher_factor.without_autodiff()), epsilon);
@@ -121,7 +122,7 @@ impl FactorTransferLossConfig {
         device: &Device,
     ) -> Result<FactorTransferLoss> {
         widths::channels(student_channels, teacher_channels)?;
-        check_norm_epsilon(self.epsilon)?;
+        check_epsilon(self.epsilon)?;
         let factor = factor_channels(self.rate, teacher_channels)?;
         let mut layers = Layers::new(seed, device);
         let layers = &mut layers;

@@ -3,7 +3,7 @@
 use crate::catalogue::{Constant, Family, LossInfo, Paper};
 use crate::check;
 use crate::error::Result;
-use crate::features::unit_rows::unit_rows;
+use crate::features::relation::unit_rows;
 use burn::config::Config;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Int, Tensor};

@@ -27,7 +27,6 @@ mod semckd;
 mod similarity_preserving;
 mod simkd;
 mod srrl;
-mod unit_rows;
 mod vid;
 
 pub use activation_boundary::{

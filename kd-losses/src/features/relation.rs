@@ -21,6 +21,11 @@ pub(crate) fn unit<const D: usize>(x: Tensor<D>, dim: usize, epsilon: f64) -> Te
     x * inverse_root(square, zero)
 }
 
+/// Rows over their lengths; those of 1e-12 and shorter become zeros without a gradient.
+pub(crate) fn unit_rows(rows: Tensor<2>) -> Tensor<2> {
+    unit(rows, 1, 1e-12)
+}
+
 /// `1 / sqrt(square)`, and 0 without a gradient where `zero` says so.
 pub(crate) fn inverse_root<const D: usize>(square: Tensor<D>, zero: Tensor<D, Bool>) -> Tensor<D> {
     // Replaced before the root, since infinity times the 0 that comes from behind it is NaN.

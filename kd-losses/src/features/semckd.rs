@@ -1,17 +1,17 @@
 //! Cross-layer distillation with semantic calibration.
 
-use crate::adapters::trained_of;
+use crate::adapters::conv_norm::norm_parameters;
+use crate::adapters::map_sizes::pool_to;
 use crate::catalogue::{Constant, Family, LossInfo, Paper, UsualWeight};
 use crate::check;
 use crate::error::{Axis, Error, Result};
-use crate::features::unit_rows::unit_rows;
+use crate::features::relation::unit_rows;
 use crate::seeded::{Kernel, Layers};
 use burn::config::Config;
 use burn::module::Module;
 use burn::nn::conv::Conv2d;
 use burn::nn::{BatchNorm, Linear};
 use burn::tensor::activation::{relu, softmax};
-use burn::tensor::module::adaptive_avg_pool2d;
 use burn::tensor::{Device, Tensor};
 
 const NAME: &str = "semckd";
@@ -183,6 +183,7 @@ impl SemCkd {
         // Not divided: Burn rounds the slope of a division by a number to 32 bits.
         Ok((attention * differences).sum() * (count as f64).recip())
     }
+
     /// The weights of the teacher's layers for each sample and student's layer, `[batch_size, students, teachers]`.
     fn attend(&self, students: &[Tensor<4>], teachers: &[Tensor<4>]) -> Tensor<3> {
         let describe = |embeds: &[SimilarityEmbed], maps: &[Tensor<4>]| {
@@ -265,7 +266,7 @@ impl LayerProjection {
 
     fn trained(&self) -> usize {
         let convolutions = [&self.widen, &self.mix, &self.narrow].map(Module::num_params);
-        let norms = [&self.widen_norm, &self.mix_norm].map(trained_of);
+        let norms = [&self.widen_norm, &self.mix_norm].map(|norm| norm_parameters(Some(norm)));
         convolutions.iter().sum::<usize>() + norms.iter().sum::<usize>()
     }
 }
@@ -281,14 +282,7 @@ fn at_one_size(student: Tensor<4>, teacher: Tensor<4>) -> (Tensor<4>, Tensor<4>)
     let ([_, _, height, width], [_, _, other_height, other_width]) =
         (student.dims(), teacher.dims());
     let size = [height.min(other_height), width.min(other_width)];
-    let pool = |map: Tensor<4>| {
-        if map.dims()[2..] == size {
-            map
-        } else {
-            adaptive_avg_pool2d(map, size)
-        }
-    };
-    (pool(student), pool(teacher))
+    (pool_to(student, size), pool_to(teacher, size))
 }
 
 pub(crate) const INFO: LossInfo = LossInfo {

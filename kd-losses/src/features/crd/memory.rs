@@ -5,7 +5,7 @@ use super::nce::crd_log_z;
 use super::negatives::Sampler;
 use crate::check;
 use crate::error::{Error, Result};
-use crate::features::unit_rows::unit_rows;
+use crate::features::relation::unit_rows;
 use crate::seeded;
 use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData};
 use core::mem;

@@ -11,7 +11,7 @@ pub use negatives::{CrdNegatives, CrdSamples};
 use crate::catalogue::{Constant, Family, LossInfo, Paper, UsualWeight};
 use crate::check;
 use crate::error::{Axis, Error, Result};
-use crate::features::unit_rows::unit_rows;
+use crate::features::relation::unit_rows;
 use crate::seeded::Layers;
 use burn::config::Config;
 use burn::module::Module;
