@@ -225,6 +225,16 @@ impl ModuleMapper for Zeros {
 }
 
 #[test]
+fn the_constant_of_a_student_that_learns_has_no_graph() -> Outcome {
+    let device = Device::flex();
+    let bank = random([9, 4], &device);
+    let embedding = random([2, 4], &device.clone().autodiff()).require_grad();
+    let candidates = Tensor::<2, Int>::from_data([[0, 3], [5, 1]], &device);
+    assert!(!crd_log_z(embedding, bank, candidates, 0.1)?.is_autodiff());
+    Ok(())
+}
+
+#[test]
 fn extra_parameters_are_as_declared() -> Outcome {
     let embeddings = CrdLossConfig::new().init(64, 256, 0, &Device::flex())?;
     assert_eq!(embeddings.extra_parameters(), (64 + 256 + 2) * 128);
