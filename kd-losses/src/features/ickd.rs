@@ -1,7 +1,7 @@
 //! Inter-channel correlation: which channels of a layer are active together.
 
 use super::relation::{epsilon as check_epsilon, flat_channels, gram, unit};
-use crate::catalogue::{Constant, Family, LossInfo, Paper};
+use crate::catalogue::{Constant, Family, LossInfo, Paper, UsualWeight};
 use crate::check;
 use crate::error::{Axis, Result};
 use burn::config::Config;
@@ -25,7 +25,7 @@ use burn::tensor::Tensor;
 ///
 /// The result has no unit, is from 0 to 4, and does not change when a sample's features are multiplied by a number. `epsilon` is
 /// from 1e-15 to 1, in squared units of the features; a channel of zeros has no correlation with any and gets no gradient through
-/// its own row. The channels are compared one to one, so that an adapter has to bring the student to the teacher's where their
+/// its own row. Features whose fourth power, times the number of channels, overflows are too large. The channels are compared one to one, so that an adapter has to bring the student to the teacher's where their
 /// numbers differ, and may where they do not: the paper's student has one.
 ///
 /// Time is `channels^2` times the size of a map, memory `channels^2`, both for each sample.
@@ -106,6 +106,10 @@ pub struct IckdLoss {
 }
 
 impl IckdLoss {
+    /// The weight usual beside a cross-entropy of weight 1: 2.5, that of the authors' command on CIFAR-100, for the last map behind an
+    /// adapter.
+    pub const USUAL_WEIGHT: f64 = 2.5;
+
     /// [`ickd`] of two `[batch_size, channels, height, width]`.
     ///
     /// # Errors
@@ -142,9 +146,9 @@ pub(crate) const INFO: LossInfo = LossInfo {
     about: "difference of the correlations between the channels of a map",
     paper: Paper {
         authors: "Liu et al.",
-        year: 2022,
+        year: 2021,
         arxiv: "2202.03680",
-        place: "section 3",
+        place: "ICCV 2021, section 3",
     },
     inputs: "two maps `[batch, channels, height, width]`, heights and widths may differ",
     constants: &[Constant {
@@ -153,7 +157,10 @@ pub(crate) const INFO: LossInfo = LossInfo {
     }],
     defaults: Some(|| IckdLossConfig::new().to_string()),
     extra_parameters: "none",
-    usual_weight: None,
+    usual_weight: Some(UsualWeight {
+        value: IckdLoss::USUAL_WEIGHT,
+        source: "the authors' command on CIFAR-100",
+    }),
     cost: "channels^2 a sample, times the size of a map in time",
     disagreements: "divided by channels^2 without normalisation (the paper), or rows normalised and divided by channels (the authors' \
         code); here the authors' code",

@@ -9,7 +9,7 @@ use burn::config::Config;
 use burn::tensor::{Tensor, TensorData};
 
 const NAME: &str = "kdsvd";
-/// The student's singular vectors that are compared beside the `components` first ones, as in the authors' code.
+/// The student's singular vectors that are compared beside the `components` first ones, as in Tian et al.'s implementation.
 const SPARE: usize = 3;
 /// Share of the largest eigenvalue below which a difference of two gives no more slope.
 const DAMPING: f64 = 1e-6;
@@ -30,8 +30,8 @@ const NOTHING: f64 = 1e-30;
 ///
 /// A singular vector has no sign, while `R` depends on it: the teacher's are turned so that their entries have a positive sum. The
 /// student's order may be another. For each of the teacher's vectors the loss takes that of the student's first `K + 3` whose cosine
-/// with it is largest in size, turned to make the cosine positive; where this choice changes the loss jumps. A vector whose squared singular value is 0, as far as the
-/// float type can tell, or below 1e-30, is 0 and gets no gradient.
+/// with it is largest in size, turned to make the cosine positive; where this choice changes the loss jumps. A vector whose squared
+/// singular value is 0, as far as the float type can tell, or below 1e-30, is 0 and gets no gradient.
 ///
 /// # Shapes
 ///
@@ -77,8 +77,9 @@ const NOTHING: f64 = 1e-30;
 ///
 /// Lee, Kim, Song, "Self-supervised Knowledge Distillation Using Singular Value Decomposition", ECCV 2018, arXiv 1807.06819, for the
 /// maps of each two consecutive layers. The selection, the weights `w` and the constants are those of Tian et al.'s implementation (arXiv
-/// 1910.10699), which replaces a gradient that is not a number by 0. It leaves the sign of the teacher's vectors to the
-/// decomposition, so that its value depends on the library; the sign above is ours.
+/// 1910.10699), which replaces entries of a decomposition that are not finite by 0, but not gradients. The authors' code selects among
+/// `K + 1` vectors, sums over the batch, takes half of that times `sqrt(K)`, and drops gradients that are not finite. Both leave the
+/// sign to the decomposition, so that their value depends on the library; the sign above is ours.
 pub fn kdsvd(
     student: &[Tensor<4>],
     teacher: &[Tensor<4>],
@@ -324,7 +325,8 @@ pub(crate) const INFO: LossInfo = LossInfo {
     extra_parameters: "none",
     usual_weight: None,
     cost: "waits for the device; about 50 channels^3 operations a sample and layer on the host",
-    disagreements: "gradients of vectors whose singular values nearly coincide set to zero once they are not finite (public code), or damped; the \
-        student's vectors in their own order, or matched with the teacher's (public code); the sign of the teacher's vectors left to the library (public code), on which the value depends, or fixed; here \
-        damped, matched, and turned to a positive sum",
+    disagreements: "half the sum over the batch times sqrt(components), the vector chosen among one more (the authors' code), or the mean over \
+        the batch, chosen among three more (1910.10699, here); gradients that are not finite, where singular values nearly coincide, dropped \
+        (the authors' code), left as they are (1910.10699), or damped (here); the sign of the teacher's vectors left to the library, on \
+        which the value depends (both), or turned to a positive sum (here)",
 };

@@ -33,7 +33,7 @@ pub struct MgdLossConfig {
     /// The probability that a unit is masked, at least 0 and below 1, the paper's lambda.
     ///
     /// 0.5, the value that the authors' code for classification documents; its configs use 0.15, with channels as units, and
-    /// 0.65 to 0.75 for detection and segmentation.
+    /// 0.45 to 0.75 for detection and segmentation.
     #[config(default = 0.5)]
     pub mask_ratio: f64,
     /// What is masked as one.
@@ -66,7 +66,7 @@ impl MgdLossConfig {
     ) -> Result<MgdLoss> {
         widths::channels(student_channels, teacher_channels)?;
         let (ratio, range) = (self.mask_ratio, "at least 0 and below 1");
-        let advice = "the authors use 0.15 for channels and 0.5 to 0.75 for positions";
+        let advice = "the authors use 0.15 for channels and 0.45 to 0.75 for positions";
         let ok = (0.0..1.0).contains(&ratio);
         check::constant("mask_ratio", ratio, ok, range, advice)?;
 
@@ -147,7 +147,7 @@ pub struct MgdLoss {
 
 impl MgdLoss {
     /// The weight usual beside the task's own loss for positions as units: 2e-5, the authors' alpha for one-stage detectors and
-    /// segmentation. For classification, with channels as units, they use 7e-5.
+    /// segmentation. For two-stage detectors they use 5e-7, for classification, with channels as units, 7e-5.
     pub const USUAL_WEIGHT: f64 = 2e-5;
 
     /// The number of trained parameters beside the student's: with student's and teacher's channels `s` and `t` it is
@@ -249,7 +249,7 @@ pub(crate) const INFO: LossInfo = LossInfo {
     extra_parameters: "`18 t t + 2 t` for `t` channels of the teacher, and `s t + t` where the student has another number `s`",
     usual_weight: Some(UsualWeight {
         value: MgdLoss::USUAL_WEIGHT,
-        source: "the authors' alpha for detection and segmentation; 7e-5 for classification",
+        source: "the authors' alpha for one-stage detectors and segmentation; 5e-7 for two-stage ones, 7e-5 for classification",
     }),
     cost: "two 3x3 convolutions of the teacher's width",
     disagreements: "the paper masks positions, the authors' code for classification masks channels; here positions, channels as \

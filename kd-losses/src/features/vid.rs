@@ -164,7 +164,7 @@ impl VidLossConfig {
     }
 }
 
-/// [`vid`] of a student's map whose mean is predicted by three 1x1 convolutions without bias, with a ReLU between each two, and
+/// [`vid`] of a student's map whose mean is predicted by three 1x1 convolutions without bias, with a ReLU between them, and
 /// whose variances are trained; made by [`VidLossConfig`].
 ///
 /// It is a Burn module of its own: give it to the optimizer beside the student, save it in checkpoints, and leave it out of the
