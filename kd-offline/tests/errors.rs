@@ -127,7 +127,7 @@ fn numbers_out_of_range() {
         ),
         (
             "kind = \"kd\"\ntemperature = 0.0",
-            "`losses.0.temperature` must be finite and above 0, got 0; the paper uses 1 to 20",
+            "`losses.0.temperature` must be finite and above 0, got 0; 1 to 20 are usual",
         ),
         (
             "kind = \"cross-entropy\"\nlabel_smoothing = 1.0",

@@ -423,7 +423,8 @@ pub fn assert_finite<const D: usize>(
     let value = numbers(value);
     assert_eq!(value.len(), 1, "{what}: a loss is one number");
     assert!(value[0].is_finite(), "{what}: value {}", value[0]);
-    for gradient in gradient.unwrap_or_default() {
+    let gradient = gradient.ok_or_else(|| format!("{what}: no gradient reaches the student"))?;
+    for gradient in gradient {
         assert!(gradient.is_finite(), "{what}: a gradient is {gradient}");
     }
     Ok(value[0])
