@@ -327,6 +327,13 @@ fn a_term_of_weight_zero_reaches_neither_total_nor_gradient() -> Outcome {
     close(numbers(total.clone())[0], 0.0);
     assert!(leaf.grad(&total.backward()).is_none());
     assert_eq!(terms.len(), 1);
+
+    // What learns has weight 0, and what counts is constant.
+    let constant = Tensor::<1>::from_data([2.0], &Device::flex());
+    let sum = WeightedSum::new().add("off", 0.0, leaf.clone() * 5.0);
+    let Combined { total, .. } = sum.add("constant", 1.0, constant).finish()?;
+    close(numbers(total.clone())[0], 2.0);
+    assert!(leaf.grad(&total.backward()).is_none());
     Ok(())
 }
 

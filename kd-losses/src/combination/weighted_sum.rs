@@ -102,7 +102,13 @@ impl WeightedSum {
                 nothing = Some(value.zeros_like().set_require_grad(learns));
             }
         }
-        let total = total.or(nothing).ok_or(Error::NoTerms)?;
+        let total = match (total, nothing) {
+            // All that counts is constant, and what learns has weight 0.
+            (Some(total), Some(nothing)) if nothing.is_autodiff() && !total.is_autodiff() => {
+                nothing + total
+            }
+            (total, nothing) => total.or(nothing).ok_or(Error::NoTerms)?,
+        };
         Ok(Combined { total, terms })
     }
 
