@@ -1,12 +1,15 @@
-//! What the benches and the comparison with PyTorch share: pairs of networks, made-up data, and the step in its parts.
+//! What the benches and the comparisons with PyTorch share: losses with inputs, pairs of networks, made-up data, and the step in
+//! its parts.
 //!
 //! | file | holds |
 //! |---|---|
+//! | `losses` | [`losses::measured`]: every loss of kd-losses with inputs |
 //! | `pair` | [`Pair`]: a teacher, a student and their images; [`Setup`]: all that a step needs |
 //! | `parts` | [`StepInParts`]: the step of kd-offline written out, so that each part can be timed |
 //!
 //! Nothing here draws on a clock or on the machine: the same pair gives the same weights, batches and losses.
 
+pub mod losses;
 mod pair;
 mod parts;
 
