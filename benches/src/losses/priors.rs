@@ -95,9 +95,12 @@ fn add_bn_statistics(sizes: &mut Sizes<'_>) {
             let layers = x.maps().into_iter().zip(&running);
             let layers = layers.map(|(input, (mean, variance))| {
                 let (mean, variance) = (mean.clone(), variance.clone());
-                let onto = |one: Tensor<1>| match x.learn() {
-                    true => Tensor::from_inner(one),
-                    false => one,
+                let onto = |one: Tensor<1>| {
+                    if x.learn() {
+                        Tensor::from_inner(one)
+                    } else {
+                        one
+                    }
                 };
                 NormStatistics::of(input, onto(mean), onto(variance))
             });

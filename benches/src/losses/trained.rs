@@ -5,9 +5,10 @@ use std::cell::RefCell;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use kd_losses::{
-    ActivationBoundaryLossConfig, CrdLossConfig, CrdSamples, FactorTransferLossConfig,
-    MgdLossConfig, OfdLossConfig, RegressorConfig, Result, ReviewKdLossConfig, SemCkdLossConfig,
-    SimKdLossConfig, SrrlLossConfig, VidLossConfig, ofd_margins,
+    ActivationBoundaryLoss, ActivationBoundaryLossConfig, CrdLossConfig, CrdSamples,
+    FactorTransferLoss, FactorTransferLossConfig, MgdLossConfig, OfdLoss, OfdLossConfig, Regressor,
+    RegressorConfig, Result, ReviewKdLossConfig, SemCkdLossConfig, SimKdLoss, SimKdLossConfig,
+    SrrlLossConfig, VidLoss, VidLossConfig, ofd_margins,
 };
 
 use super::features::{learn_stages, stages_name};
@@ -25,14 +26,14 @@ pub(super) fn add(sizes: &mut Sizes<'_>) {
         "hint",
         WIDER,
         |from, to, device| RegressorConfig::new(from, to).init(SEED, device),
-        |module, student, teacher| module.hint(student, teacher),
+        Regressor::hint,
     );
     add_of_maps(
         sizes,
         "vid",
         WIDER,
         |from, to, device| VidLossConfig::new().init(from, to, SEED, device),
-        |module, student, teacher| module.forward(student, teacher),
+        VidLoss::forward,
     );
     add_of_maps(
         sizes,
@@ -42,21 +43,21 @@ pub(super) fn add(sizes: &mut Sizes<'_>) {
             let margins = ofd_margins(&vec![0.0; to], &vec![1.0; to])?;
             OfdLossConfig::new().init(from, margins, SEED, device)
         },
-        |module, student, teacher| module.forward(student, teacher),
+        OfdLoss::forward,
     );
     add_of_maps(
         sizes,
         "simkd",
         WIDER,
         |from, to, device| SimKdLossConfig::new().init(from, to, SEED, device),
-        |module, student, teacher| module.forward(student, teacher),
+        SimKdLoss::forward,
     );
     add_of_maps(
         sizes,
         "ab",
         WIDER,
         |from, to, device| ActivationBoundaryLossConfig::new().init(from, to, SEED, device),
-        |module, student, teacher| module.forward(student, teacher),
+        ActivationBoundaryLoss::forward,
     );
     // Several 3x3 convolutions as wide as the teacher would take seconds each at four times the width.
     add_of_maps(
@@ -71,7 +72,7 @@ pub(super) fn add(sizes: &mut Sizes<'_>) {
         "ft",
         1,
         |from, to, device| FactorTransferLossConfig::new().init(from, to, SEED, device),
-        |module, student, teacher| module.forward(student, teacher),
+        FactorTransferLoss::forward,
     );
     add_srrl(sizes);
     add_of_stages(sizes);
