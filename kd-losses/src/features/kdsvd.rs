@@ -1,6 +1,6 @@
 //! Self-supervised distillation by singular value decomposition: the main patterns of layers, and how they relate.
 
-use super::jacobi::{Eigen, eigen};
+use super::eigen::{Eigen, eigen};
 use super::relation::{flat_channels, gram, resolution};
 use crate::catalogue::{Constant, Family, LossInfo, Paper};
 use crate::check;
@@ -324,7 +324,7 @@ pub(crate) const INFO: LossInfo = LossInfo {
     defaults: Some(|| KdsvdLossConfig::new().to_string()),
     extra_parameters: "none",
     usual_weight: None,
-    cost: "waits for the device; about 50 channels^3 operations a sample and layer on the host",
+    cost: "waits for the device; about 10 channels^3 operations a sample and layer on the host",
     disagreements: "half the sum over the batch times sqrt(components), the vector chosen among one more (the authors' code), or the mean over \
         the batch, chosen among three more (1910.10699, here); gradients that are not finite, where singular values nearly coincide, dropped \
         (the authors' code), left as they are (1910.10699), or damped (here); the sign of the teacher's vectors left to the library, on \

@@ -28,6 +28,7 @@ mod similarity_preserving;
 mod simkd;
 mod srrl;
 mod vid;
+mod eigen;
 
 pub use activation_boundary::{
     ActivationBoundaryLoss, ActivationBoundaryLossConfig, activation_boundary,
