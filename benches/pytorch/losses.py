@@ -34,14 +34,17 @@ TOLERANCES = {"value": 1e-4, "gradient": 1e-3}
 GROUP = 6
 SLOW = 2.0
 # Why a loss is slower than in PyTorch by more than `SLOW`, as far as it is known.
-REASONS = {}
+REASONS = {
+    "mgd": "Nearly all of it are 3x3 convolutions in Burn, forward and backward.",
+    "kdsvd": "The eigenvectors are computed in 64-bit floats on the host, on one thread.",
+}
 
 
 # --- PyTorch's side, in a process of its own -----------------------------------------------------------------------------
 
 
 def child(folder, mode, ids, threads, repetitions):
-    """Prints one JSON object a line, each for one loss at one size."""
+    """Prints one JSON object a line."""
     import torch
     from loss_formulas import DENSE, FEATURES, LOGITS
     from loss_modules import PRIORS, TRAINED, with_draws
@@ -105,14 +108,14 @@ def child(folder, mode, ids, threads, repetitions):
             last = now
         return statistics.median(taken)
 
-    def forward_without(formula, parts):
-        with torch.no_grad():
-            formula(parts["learns"], parts["given"])
-            parts["given"].pop("afterwards", lambda: None)()
+    @torch.no_grad()
+    def without_gradients(formula, parts):
+        formula(parts["learns"], parts["given"])
+        parts["given"].pop("afterwards", lambda: None)()
 
     def timed(id):
         parts, formula = case(id, torch.float32)
-        forward = times(lambda: forward_without(formula, parts))
+        forward = times(lambda: without_gradients(formula, parts))
         parts, formula = case(id, torch.float32)
         for parameter in parameters(parts["given"]).values():
             parameter.requires_grad_()
@@ -173,8 +176,8 @@ def medians(since):
 
 
 def torch_side(folder, mode, ids, options):
-    command = [sys.executable, HERE, "--child", folder, "--mode", mode, "--repetitions", options.repetitions]
-    return [*command, "--threads", options.threads, "--ids", *ids]
+    words = ["--repetitions", options.repetitions, "--threads", options.threads, "--ids", *ids]
+    return [sys.executable, HERE, "--child", folder, "--mode", mode, *words]
 
 
 def lines_of(printed):
@@ -202,7 +205,7 @@ def measure(ids, bench, folder, options):
         group = names[start : start + GROUP]
         of_group = [id for id in ids if id.split("/")[0] in group]
         since = time.time() - 1
-        _, others = run_quietly([bench, "--bench", "--noplot", f"^({'|'.join(group)})/"], options)
+        _, others = run_quietly([bench, "--bench", "--noplot", "--quiet", f"^({'|'.join(group)})/"], options)
         kd = medians(since)
         printed, torch_others = run_quietly(torch_side(folder, "time", of_group, options), options)
         torch = lines_of(printed)
@@ -215,16 +218,13 @@ def measure(ids, bench, folder, options):
     return times, disturbance
 
 
-def readable(milliseconds):
-    return f"{milliseconds * 1e3:.0f} µs" if milliseconds < 1 else f"{milliseconds:.2f} ms"
-
-
 def report(times, checked, beyond, disturbance, families, options):
     words = " ".join(["python3 benches/pytorch/losses.py", *sys.argv[1:]])
     torch_version = next(iter(checked.values()))["torch"]
     worst = {what: max(line[what] for id, line in checked.items() if id not in beyond) for what in TOLERANCES}
     ratios = {id: sides["forward_backward"][0] / sides["forward_backward"][1] for id, sides in times.items()}
     slow = sorted((id for id in ratios if ratios[id] > SLOW), key=lambda id: -ratios[id])
+    readable = lambda ms: f"{ms * 1e3:.0f} µs" if ms < 1 else f"{ms:.2f} ms"
     lines = [
         "# Losses in kd and in PyTorch on a CPU",
         "",
@@ -255,12 +255,10 @@ def report(times, checked, beyond, disturbance, families, options):
     family = None
     for id, sides in times.items():
         name, sizes = id.split("/")
-        if families[id] != family:
-            family = families[id]
-            lines.append(f"| **{family}** | | | | | |")
-        (kd, torch), (kd_forward, torch_forward) = sides["forward_backward"], sides["forward"]
-        ratio, forward = f"**{kd / torch:.2f}**", f"{kd_forward / torch_forward:.2f}"
-        lines.append(f"| `{name}` | `{sizes}` | {readable(kd)} | {readable(torch)} | {ratio} | {forward} |")
+        lines += [f"| **{families[id]}** | | | | | |"] if families[id] != family else []
+        family = families[id]
+        (kd, torch), (a, b) = sides["forward_backward"], sides["forward"]
+        lines.append(f"| `{name}` | `{sizes}` | {readable(kd)} | {readable(torch)} | **{kd / torch:.2f}** | {a / b:.2f} |")
     lines += ["", f"## Slower than PyTorch by more than {SLOW:.0f}", ""]
     for id in slow:
         lines.append(f"- `{id}`: {ratios[id]:.2f}. {REASONS.get(id.split('/')[0], 'Why is not known yet.')}")
@@ -275,16 +273,14 @@ def main():
     parser.add_argument("--threads", type=int, default=2, help="on each side (2)")
     parser.add_argument("--repetitions", type=int, default=20, help="of PyTorch, at least (20)")
     parser.add_argument("--attempts", type=int, default=3, help="at a process that others disturb (3)")
-    parser.add_argument("--child", type=pathlib.Path, help=argparse.SUPPRESS)
-    parser.add_argument("--mode", choices=["check", "time"], help=argparse.SUPPRESS)
-    parser.add_argument("--ids", nargs="*", help=argparse.SUPPRESS)
+    for word, kind in (("--child", {"type": pathlib.Path}), ("--mode", {}), ("--ids", {"nargs": "*"})):
+        parser.add_argument(word, help=argparse.SUPPRESS, **kind)
     options = parser.parse_args()
     if options.child:
         return child(options.child, options.mode, options.ids, options.threads, options.repetitions)
     kd = build("build", "--workspace", "--example", "losses_case")
     listed = json.loads(run([kd, "--list"], options))
-    unknown = set(options.only or []) - {one["name"] for one in listed}
-    if unknown:
+    if unknown := set(options.only or []) - {one["name"] for one in listed}:
         sys.exit(f"no such loss: {', '.join(sorted(unknown))}")
     chosen = [one for one in listed if not options.only or one["name"] in options.only]
     families = {f"{one['name']}/{one['sizes']}": one["family"] for one in chosen}
@@ -293,9 +289,7 @@ def main():
         if options.check_only:
             sys.exit(f"different: {', '.join(beyond)}" if beyond else 0)
         bench = build("bench", "--workspace", "--profile", "dev", "--bench", "losses", "--no-run")
-        ids = [id for id in families if id not in beyond]
-        if not ids:
-            sys.exit("nothing may be timed")
+        ids = [id for id in families if id not in beyond] or sys.exit("nothing may be timed")
         times, disturbance = measure(ids, bench, pathlib.Path(folder), options)
     out = options.out or ROOT / "benches/results" / f"{datetime.date.today()}-cpu-losses.md"
     out.write_text(report(times, checked, beyond, disturbance, families, options))
