@@ -32,8 +32,7 @@ HERE = pathlib.Path(__file__).resolve()
 TOLERANCES = {"value": 1e-4, "gradient": 1e-3}
 # Losses that are measured together on one side before the other side's turn.
 GROUP = 6
-SLOW = 2.0
-# Why a loss is slower than in PyTorch by more than `SLOW`, as far as it is known.
+SLOW = 2.0  # times as long as PyTorch, and why, as far as it is known:
 REASONS = {
     "mgd": "Nearly all of it are 3x3 convolutions in Burn, forward and backward.",
     "kdsvd": "The eigenvectors are computed in 64-bit floats on the host, on one thread.",

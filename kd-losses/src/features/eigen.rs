@@ -43,7 +43,9 @@ fn three_diagonals(matrix: &mut [f64], size: usize) -> (Vec<f64>, Vec<f64>, Vec<
             continue;
         }
         // Divided by its largest entry, whose square might be 0 or infinite.
-        normal.iter_mut().for_each(|entry| *entry /= scale);
+        for entry in &mut normal {
+            *entry /= scale;
+        }
         let length = dot(&normal, &normal).sqrt().copysign(normal[0]);
         normal[0] += length;
         beside[k] = -length * scale;
@@ -139,9 +141,9 @@ fn dot(left: &[f64], right: &[f64]) -> f64 {
 
 /// `to + factor * what`
 fn add(to: &mut [f64], factor: f64, what: &[f64]) {
-    to.iter_mut()
-        .zip(what)
-        .for_each(|(to, what)| *to += factor * what);
+    for (to, what) in to.iter_mut().zip(what) {
+        *to += factor * what;
+    }
 }
 
 #[cfg(test)]
