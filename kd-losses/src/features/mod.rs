@@ -11,7 +11,6 @@ mod fsp;
 pub(crate) mod hint;
 mod ickd;
 mod info_nce;
-mod jacobi;
 mod kdsvd;
 mod mgd;
 mod nst;
