@@ -6,6 +6,7 @@ mod activation_boundary;
 mod attention_transfer;
 mod correlation_congruence;
 mod crd;
+mod eigen;
 mod factor_transfer;
 mod fsp;
 pub(crate) mod hint;
@@ -27,7 +28,6 @@ mod similarity_preserving;
 mod simkd;
 mod srrl;
 mod vid;
-mod eigen;
 
 pub use activation_boundary::{
     ActivationBoundaryLoss, ActivationBoundaryLossConfig, activation_boundary,
