@@ -1,5 +1,6 @@
 //! The block that most adapters are made of.
 
+use crate::adapters::convolve::convolve;
 use crate::seeded::{Kernel, Layers};
 use burn::module::{Module, Param};
 use burn::nn::BatchNorm;
@@ -44,7 +45,7 @@ impl ConvNorm {
     }
 
     pub(crate) fn forward(&self, features: Tensor<4>) -> Tensor<4> {
-        normalise(self.norm.as_ref(), self.conv.forward(features))
+        normalise(self.norm.as_ref(), convolve(&self.conv, features))
     }
 
     pub(crate) fn extra_parameters(&self) -> usize {

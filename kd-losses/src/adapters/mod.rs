@@ -2,6 +2,7 @@
 
 mod attention_fusion;
 pub(crate) mod conv_norm;
+pub(crate) mod convolve;
 pub(crate) mod linear_embed;
 pub(crate) mod map_sizes;
 mod normed_regressor;

@@ -2,6 +2,7 @@
 
 use super::map_sizes::{MapSizes, pool_to};
 use super::widths::at_least_one;
+use crate::adapters::convolve::convolve;
 use crate::check;
 use crate::error::{Error, Result};
 use crate::features::hint::mean_squared_difference;
@@ -207,7 +208,7 @@ impl Regressor {
         // A 1x1 convolution and an average commute, so pool first and convolve fewer positions.
         let student = pool_to(student_features, size);
         let student = match &self.conv {
-            Some(conv) => conv.forward(student),
+            Some(conv) => convolve(conv, student),
             None => student,
         };
         Ok((student, pool_to(teacher_features.without_autodiff(), size)))
