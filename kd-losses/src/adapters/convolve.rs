@@ -9,11 +9,11 @@ use burn::tensor::Tensor;
 /// A kernel of one position that moves by one takes each position of the map by itself. As a product of matrices it gives the same
 /// numbers, and Burn's CPU backend has the gradient several times as fast as that of a convolution.
 pub(crate) fn convolve(conv: &Conv2d, features: Tensor<4>) -> Tensor<4> {
-    let padded = match conv.padding {
-        PaddingConfig2d::Valid | PaddingConfig2d::Explicit(0, 0, 0, 0) => false,
-        _ => true,
-    };
-    if padded || conv.kernel_size != [1, 1] || conv.stride != [1, 1] || conv.groups != 1 {
+    let bare = matches!(
+        conv.padding,
+        PaddingConfig2d::Valid | PaddingConfig2d::Explicit(0, 0, 0, 0)
+    );
+    if !bare || conv.kernel_size != [1, 1] || conv.stride != [1, 1] || conv.groups != 1 {
         return conv.forward(features);
     }
     let [batch_size, channels_in, height, width] = features.dims();
