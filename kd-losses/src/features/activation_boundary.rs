@@ -66,9 +66,9 @@ pub fn activation_boundary(
     check::feature_pair(NAME, &student_features, &teacher_features)?;
     let [batch_size, ..] = student_features.dims();
     let active = teacher_features.without_autodiff().greater_elem(0.0);
-    let wrong = student_features.clone(); // -y s, how far on the other side
-    let wrong = wrong.mask_where(active, student_features.neg());
-    let hinge = (wrong + margin).clamp_min(0.0);
+    // -y, so that -y s is how far the student is on the other side.
+    let turned = active.float().cast(student_features.dtype()) * -2.0 + 1.0;
+    let hinge = (student_features * turned + margin).clamp_min(0.0);
     // Not `/ batch_size`: the derivative of Burn's division by a number has the precision of 32-bit floats.
     Ok(hinge.square().sum() * (1.0 / batch_size as f64))
 }

@@ -80,9 +80,10 @@ pub fn ofd(
     let margins = Tensor::<4>::from_data(data.convert_dtype(teacher.dtype()), options);
     let positive = teacher.clone().greater_elem(0.0);
     let difference = student_features - teacher.max_pair(margins);
-    // Where the teacher is negative, only what is above it counts.
-    let counted = difference.clone().clamp_min(0.0);
-    let counted = counted.mask_where(positive, difference);
+    // Where the teacher is negative, only what is above it counts: a factor of 1 or 0, which is a constant to the gradient.
+    let above = difference.clone().without_autodiff().greater_elem(0.0);
+    let counts = positive.bool_or(above).float().cast(difference.dtype());
+    let counted = difference * counts;
     // Not `/ batch_size`: the derivative of Burn's division by a number has the precision of 32-bit floats.
     Ok(counted.square().sum() * (1.0 / batch_size as f64))
 }
