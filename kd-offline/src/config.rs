@@ -17,7 +17,7 @@ use crate::kinds::{self, Kind, Reads};
 /// | `kind` | all | must be there |
 /// | `weight` | all: a number, or a table, see [`kd_losses::Schedule`] | the usual one of the catalogue; 1 where it has none, and for `kd` and `hint` |
 /// | `name` | all: the name in logs | the kind |
-/// | `standardise` | losses of two logits: true puts both through [`kd_losses::LogitStandardisation`] first | false |
+/// | `standardise` | losses of two logits: true puts both through [`kd_losses::standardised`] first | false |
 /// | `student_tap`, `student_taps` | losses of features: names of stages, or `dense` for what goes into the head | must be there |
 /// | `teacher_tap`, `teacher_taps` | the same, one for each of the student's | the same names |
 /// | `teacher` | losses of features: which teacher, from 0 | 0 |
