@@ -15,7 +15,7 @@
 //!
 //! One file holds one loss: the plain function with every constant as an argument, then the config with the defaults and
 //! their sources, then the struct that the config makes, then its entry in the catalogue. `check` (shapes, dtypes,
-//! constants) and `seeded` (initial values) are shared and private.
+//! constants), `norm` and `seeded` (initial values) are shared and private.
 //!
 //! # Crate features
 //!
@@ -29,6 +29,7 @@ mod dense;
 mod error;
 mod features;
 mod logits;
+mod norm;
 mod priors;
 mod seeded;
 

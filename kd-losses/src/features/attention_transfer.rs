@@ -4,6 +4,7 @@ use super::relation::epsilon as check_epsilon;
 use crate::catalogue::{Constant, Family, LossInfo, Paper, UsualWeight};
 use crate::check;
 use crate::error::Result;
+use crate::norm::bounded_root;
 use burn::config::Config;
 use burn::serde::{Deserialize, Serialize};
 use burn::tensor::Tensor;
@@ -114,12 +115,6 @@ fn attention_map(features: Tensor<4>, epsilon: f64) -> Tensor<2> {
     let energy = energy.reshape([batch_size, height * width]); // [batch_size, height * width]
     let norm = bounded_root(energy.clone().square().sum_dim(1), epsilon); // [batch_size, 1]
     energy / norm
-}
-
-/// `max(sqrt(square), epsilon)`, bounded before the root: the root's slope at 0 is infinite, and
-/// infinity times the 0 that comes from a bound behind it is NaN.
-fn bounded_root(square: Tensor<2>, epsilon: f64) -> Tensor<2> {
-    square.clamp_min(epsilon * epsilon).sqrt()
 }
 
 /// The constants of [`attention_transfer`].

@@ -1,9 +1,10 @@
 //! DIST: correlations in place of divergences.
 
-use super::parts::{bounded_root, log_softened};
+use super::parts::log_softened;
 use crate::catalogue::{Constant, Family, LossInfo, Paper, UsualWeight};
 use crate::check;
 use crate::error::Result;
+use crate::norm::bounded_root;
 use burn::config::Config;
 use burn::tensor::Tensor;
 

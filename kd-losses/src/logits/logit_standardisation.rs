@@ -1,9 +1,10 @@
 //! Logit standardisation.
 
-use super::parts::{bounded_root, divergence, log_softened};
+use super::parts::{divergence, log_softened};
 use crate::catalogue::{Constant, Family, LossInfo, Paper, UsualWeight};
 use crate::check;
 use crate::error::Result;
+use crate::norm::bounded_root;
 use burn::config::Config;
 use burn::tensor::Tensor;
 

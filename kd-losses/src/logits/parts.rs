@@ -49,8 +49,3 @@ pub(super) fn log_sum_exp(values: Tensor<2>) -> Tensor<2> {
     let largest = values.clone().without_autodiff().max_dim(1); // [batch_size, 1]
     (values - largest.clone()).exp().sum_dim(1).log() + largest
 }
-
-/// `max(sqrt(square), epsilon)`, bounded before the root, whose slope at 0 is infinite.
-pub(super) fn bounded_root(square: Tensor<2>, epsilon: f64) -> Tensor<2> {
-    square.clamp_min(epsilon * epsilon).sqrt()
-}

@@ -1,9 +1,9 @@
 //! Batch-norm statistics: synthetic images should look to each layer like the data it was trained on.
 
-use super::norm::{bounded_root, check_epsilon};
 use crate::catalogue::{Constant, Family, LossInfo, Paper, UsualWeight};
 use crate::check;
 use crate::error::Result;
+use crate::norm::{bounded_root, check_epsilon};
 use burn::config::Config;
 use burn::serde::{Deserialize, Serialize};
 use burn::tensor::Tensor;

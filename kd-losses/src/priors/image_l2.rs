@@ -1,9 +1,9 @@
 //! A prior on the size of images.
 
-use super::norm::{bounded_root, check_epsilon};
 use crate::catalogue::{Constant, Family, LossInfo, Paper, UsualWeight};
 use crate::check;
 use crate::error::Result;
+use crate::norm::{bounded_root, check_epsilon};
 use burn::config::Config;
 use burn::serde::{Deserialize, Serialize};
 use burn::tensor::Tensor;

@@ -9,7 +9,6 @@ mod classifier_diversification;
 mod image_l2;
 mod increment_penalty;
 mod mode_seeking;
-mod norm;
 mod one_hot_confidence;
 mod total_variation;
 
