@@ -80,13 +80,13 @@ impl Bound for Contrast {
         };
         let places = scene.ids.iter().map(place).collect::<Result<Vec<_>, _>>()?;
         let (ours, theirs) = scene.vectors(&self.pair);
-        let mut memory = self.memory();
-        let value = self
-            .embeddings
-            .forward(ours, theirs, &places, scene.step, &mut memory)?;
-        if !scene.trial {
-            *self.memory.lock().unwrap_or_else(PoisonError::into_inner) = memory;
-        }
+        let embeddings = &self.embeddings;
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let value = if scene.trial {
+            embeddings.forward(ours, theirs, &places, scene.step, &mut memory.clone())?
+        } else {
+            embeddings.forward(ours, theirs, &places, scene.step, &mut memory)?
+        };
         Ok(value)
     }
 
