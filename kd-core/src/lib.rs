@@ -38,7 +38,7 @@ pub use fold::fold_batch_norm;
 pub use metrics::{
     ClassificationMetrics, ClassificationSummary, ConfusionMatrix, TeacherComparison,
 };
-pub use network::{Frozen, ImageClassifier, StagedNetwork, Trace};
+pub use network::{Frozen, ImageClassifier, StagedNetwork, Trace, network_hash};
 pub use normalise::Normalisation;
 pub use random::Draws;
 pub use state::{

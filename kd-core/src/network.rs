@@ -1,9 +1,9 @@
 //! The network contract: a chain of named stages, and a head.
 
 use burn::module::Module;
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorData};
 
-use crate::{Error, Result};
+use crate::{Error, Names, Normalisation, Result, export, hash_tensors};
 
 /// What a network must offer to be distilled: named stages that can be run one by one, and a head.
 ///
@@ -201,4 +201,16 @@ impl<N: Module> Frozen<N> {
     pub fn network(&self) -> &N {
         &self.0
     }
+}
+
+/// The SHA-256, in hexadecimal, of what a network is: weights, running statistics and the normalisation of its input.
+///
+/// Caches of what a network says and the inputs of a run go by it.
+pub fn network_hash<M: Module>(network: &M, normalisation: &Normalisation) -> String {
+    let mut tensors = export(network, Names::PyTorch);
+    for (name, values) in [("mean", &normalisation.mean), ("std", &normalisation.std)] {
+        let data = TensorData::new(values.clone(), [values.len()]);
+        tensors.insert(format!("normalisation/{name}"), data);
+    }
+    hash_tensors(&tensors)
 }

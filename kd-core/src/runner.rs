@@ -36,6 +36,9 @@ pub trait Observer {
     /// `done` of the `rows` of a teacher cache are written.
     fn cache_built(&mut self, _done: u64, _rows: u64) {}
 
+    /// Something that a phase needs is computed before it starts, as the maps of a frozen prefix; `done` of `samples` are done.
+    fn preparing(&mut self, _what: &str, _done: u64, _samples: u64) {}
+
     /// `done` of the `rows` of a teacher cache have been read and found whole; with the last of them it is complete.
     fn cache_verified(&mut self, _done: u64, _rows: u64) {}
 }
@@ -68,6 +71,26 @@ impl<A: Observer + ?Sized, B: Observer + ?Sized> Observer for (&mut A, &mut B) {
     fn phase_done(&mut self, outcome: &PhaseOutcome) {
         self.0.phase_done(outcome);
         self.1.phase_done(outcome);
+    }
+
+    fn cache_begun(&mut self, path: &Path, bytes: u64, done: u64, rows: u64) {
+        self.0.cache_begun(path, bytes, done, rows);
+        self.1.cache_begun(path, bytes, done, rows);
+    }
+
+    fn cache_built(&mut self, done: u64, rows: u64) {
+        self.0.cache_built(done, rows);
+        self.1.cache_built(done, rows);
+    }
+
+    fn preparing(&mut self, what: &str, done: u64, samples: u64) {
+        self.0.preparing(what, done, samples);
+        self.1.preparing(what, done, samples);
+    }
+
+    fn cache_verified(&mut self, done: u64, rows: u64) {
+        self.0.cache_verified(done, rows);
+        self.1.cache_verified(done, rows);
     }
 }
 

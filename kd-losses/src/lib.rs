@@ -51,15 +51,15 @@ pub use features::{
     ActivationBoundaryLoss, ActivationBoundaryLossConfig, AttentionDistance, AttentionTransferLoss,
     AttentionTransferLossConfig, CorrelationCongruenceLoss, CorrelationCongruenceLossConfig,
     CorrelationKernel, CrdEmbeddings, CrdLossConfig, CrdMemory, CrdNegatives, CrdSamples,
-    FactorNorm, FactorTransferLoss, FactorTransferLossConfig, IckdLoss, IckdLossConfig,
+    FactorNorm, FactorTransferLoss, FactorTransferLossConfig, FspPooling, IckdLoss, IckdLossConfig,
     InfoNceLoss, InfoNceLossConfig, KdsvdLoss, KdsvdLossConfig, MaskedUnit, MgdLoss, MgdLossConfig,
     NstLoss, NstLossConfig, OfdLoss, OfdLossConfig, PkdLoss, PkdLossConfig, PktLoss, PktLossConfig,
     ReviewKd, ReviewKdLossConfig, SelectivityKernel, SemCkd, SemCkdLossConfig, SimKdLoss,
     SimKdLossConfig, SimilarityPreservingLoss, SimilarityPreservingLossConfig, SrrlLoss,
     SrrlLossConfig, VidLoss, VidLossConfig, activation_boundary, attention_transfer,
-    correlation_congruence, crd_log_z, crd_nce, factor_transfer, fsp, hierarchical_context, hint,
-    ickd, info_nce, info_nce_bound, kdsvd, nst, ofd, ofd_margins, pkd, pkt, rkd_angle,
-    rkd_distance, similarity_preserving, softmax_regression, vid,
+    correlation_congruence, crd_log_z, crd_nce, factor_transfer, fsp, fsp_pooled,
+    hierarchical_context, hint, ickd, info_nce, info_nce_bound, kdsvd, nst, ofd, ofd_margins, pkd,
+    pkt, rkd_angle, rkd_distance, similarity_preserving, softmax_regression, vid,
 };
 
 pub use dense::{

@@ -3,10 +3,9 @@
 use std::fmt;
 
 use burn::tensor::activation::log_softmax;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use kd_core::{
-    Error, Frozen, ImageClassifier, Names, Normalisation, Result, Trace, count_parameters, export,
-    hash_tensors,
+    Error, Frozen, ImageClassifier, Normalisation, Result, Trace, count_parameters, network_hash,
 };
 
 use crate::Ensemble;
@@ -128,7 +127,7 @@ pub struct FrozenTeacher<N> {
 impl<N: ImageClassifier> FrozenTeacher<N> {
     /// A frozen copy of `network`, moved to the plain form of `device`.
     pub fn new(network: &N, normalisation: Normalisation, device: &Device) -> Self {
-        let hash = hash(network, &normalisation);
+        let hash = network_hash(network, &normalisation);
         let network = network.valid().to_device(&device.clone().inner());
         Self {
             network: Frozen::folded(&network),
@@ -141,16 +140,6 @@ impl<N: ImageClassifier> FrozenTeacher<N> {
     pub fn network(&self) -> &N {
         self.network.network()
     }
-}
-
-/// The SHA-256 of weights, running statistics and normalisation.
-fn hash<N: ImageClassifier>(network: &N, normalisation: &Normalisation) -> String {
-    let mut tensors = export(network, Names::PyTorch);
-    for (name, values) in [("mean", &normalisation.mean), ("std", &normalisation.std)] {
-        let data = TensorData::new(values.clone(), [values.len()]);
-        tensors.insert(format!("normalisation/{name}"), data);
-    }
-    hash_tensors(&tensors)
 }
 
 impl<N: ImageClassifier> Teacher for FrozenTeacher<N> {

@@ -70,6 +70,8 @@ pub struct Loader {
     resident: Option<Tensor<2, Int>>,
     /// Where [`Loader::batch`] was last.
     current: Mutex<Option<Feed>>,
+    /// The order of the epoch that [`Loader::samples`] was asked about last.
+    order: Mutex<Option<(usize, Vec<usize>)>>,
 }
 
 impl Loader {
@@ -106,6 +108,7 @@ impl Loader {
             device,
             resident,
             current: Mutex::new(None),
+            order: Mutex::new(None),
         })
     }
 
@@ -177,6 +180,45 @@ impl Loader {
         };
         host.map(|host| self.finish(host))
             .ok_or_else(|| self.no_such_step("step", step))
+    }
+
+    /// The ids of the samples of batch `step` of `epoch`, and their view: [`Loader::batch`] without its pixels, for those who have
+    /// kept what they need of each view.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if an epoch has no such step.
+    pub fn samples(&self, epoch: usize, step: usize) -> Result<(Vec<u32>, u64)> {
+        if step >= self.plan.steps {
+            return Err(self.no_such_step("step", step));
+        }
+        let mut kept = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.as_ref().is_none_or(|(of, _)| *of != epoch) {
+            *kept = Some((epoch, self.plan.order(epoch)));
+        }
+        let order = kept.as_ref().map_or(&[][..], |(_, order)| order.as_slice());
+        let batch_size = self.plan.config.batch_size;
+        let ids = self.plan.subset.ids();
+        let positions = order.iter().skip(step * batch_size).take(batch_size);
+        let view = self.plan.config.views.view(epoch);
+        Ok((positions.map(|&position| ids[position]).collect(), view))
+    }
+
+    /// The labels of the samples `ids`, `[ids]`, on the device.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if one is not in the data set.
+    pub fn labels(&self, ids: &[u32]) -> Result<Tensor<1, Int>> {
+        let label = |id: &u32| {
+            let label = self.plan.subset.dataset().label(*id).map(i64::from);
+            label.ok_or_else(|| Error::config("ids", format!("must be in the data set, got {id}")))
+        };
+        let labels = ids.iter().map(label).collect::<Result<Vec<i64>>>()?;
+        Ok(Tensor::from_data(
+            TensorData::new(labels, [ids.len()]),
+            &self.device,
+        ))
     }
 
     /// View `view` of the samples `ids`, in the order given: what any batch shows of them under that view.

@@ -37,7 +37,7 @@ pub(super) struct HostBatch {
 
 impl Plan {
     /// The positions of the samples in the order of `epoch`.
-    fn order(&self, epoch: usize) -> Vec<usize> {
+    pub(super) fn order(&self, epoch: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.subset.len()).collect();
         if self.config.shuffle {
             Draws::new(self.config.seed, "order", epoch as u64, 0).shuffle(&mut order);

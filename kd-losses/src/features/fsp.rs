@@ -4,8 +4,9 @@ use super::relation::flat_channels;
 use crate::catalogue::{Family, LossInfo, Paper};
 use crate::check;
 use crate::error::{Axis, Error, Result};
+use burn::serde::{Deserialize, Serialize};
 use burn::tensor::Tensor;
-use burn::tensor::module::max_pool2d;
+use burn::tensor::module::{adaptive_avg_pool2d, max_pool2d};
 use burn::tensor::ops::MaxPoolOptions;
 
 const NAME: &str = "fsp";
@@ -64,6 +65,31 @@ const TEACHER: [&str; 2] = ["teacher[0]", "teacher[1]"];
 /// equations (1) and (2), for one pair of layers. Tian et al. (arXiv 1910.10699) pool by averages and take the mean over the entries of the
 /// matrices in place of the sum, which their weight of 50 belongs to. The paper trains in two stages, with this loss alone first.
 pub fn fsp(student: [Tensor<4>; 2], teacher: [Tensor<4>; 2]) -> Result<Tensor<1>> {
+    fsp_pooled(student, teacher, FspPooling::Max)
+}
+
+/// How the larger map of a pair is brought to the size of the smaller one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(crate = "burn::serde", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum FspPooling {
+    /// The largest of each window, as in the paper.
+    #[default]
+    Max,
+    /// The mean of each window, as in much public code.
+    Average,
+}
+
+/// [`fsp`] with a choice of how the larger map is pooled.
+///
+/// # Errors
+///
+/// As [`fsp`].
+pub fn fsp_pooled(
+    student: [Tensor<4>; 2],
+    teacher: [Tensor<4>; 2],
+    pooling: FspPooling,
+) -> Result<Tensor<1>> {
     let channels = || [(Axis::Batch, 0..1), (Axis::Channels, 1..2)];
     for place in 0..2 {
         let names = [STUDENT[place], TEACHER[place]];
@@ -71,14 +97,14 @@ pub fn fsp(student: [Tensor<4>; 2], teacher: [Tensor<4>; 2]) -> Result<Tensor<1>
     }
     let batch = [(Axis::Batch, 0..1)];
     check::pair(NAME, STUDENT, &student[0], &student[1], batch)?;
-    let student = flow(STUDENT, student)?;
-    let teacher = flow(TEACHER, teacher.map(Tensor::without_autodiff))?;
+    let student = flow(STUDENT, student, pooling)?;
+    let teacher = flow(TEACHER, teacher.map(Tensor::without_autodiff), pooling)?;
     let squares = (student - teacher).square(); // [batch_size, channels0, channels1]
     Ok(squares.sum_dim(2).sum_dim(1).mean())
 }
 
 /// `G`, `[batch_size, channels0, channels1]`.
-fn flow(names: [&'static str; 2], maps: [Tensor<4>; 2]) -> Result<Tensor<3>> {
+fn flow(names: [&'static str; 2], maps: [Tensor<4>; 2], pooling: FspPooling) -> Result<Tensor<3>> {
     let [first, second] = &maps;
     let (first, second) = (first.dims(), second.dims());
     let size = [2, 3].map(|axis| first[axis].min(second[axis]));
@@ -94,18 +120,21 @@ fn flow(names: [&'static str; 2], maps: [Tensor<4>; 2]) -> Result<Tensor<3>> {
             right_shape: second.to_vec(),
         });
     }
-    let [first, second] = maps.map(|map| flat_channels(pool_to(map, size)));
+    let [first, second] = maps.map(|map| flat_channels(pool_to(map, size, pooling)));
     let positions = (size[0] * size[1]) as f64;
     Ok(first.matmul(second.transpose()) * positions.recip())
 }
 
-fn pool_to(map: Tensor<4>, [height, width]: [usize; 2]) -> Tensor<4> {
+fn pool_to(map: Tensor<4>, [height, width]: [usize; 2], pooling: FspPooling) -> Tensor<4> {
     let [_batch_size, _channels, from_height, from_width] = map.dims();
     let window = [from_height / height, from_width / width];
     if window == [1, 1] {
         return map;
     }
-    max_pool2d(map, MaxPoolOptions::new(window))
+    match pooling {
+        FspPooling::Max => max_pool2d(map, MaxPoolOptions::new(window)),
+        FspPooling::Average => adaptive_avg_pool2d(map, [height, width]),
+    }
 }
 
 pub(crate) const INFO: LossInfo = LossInfo {

@@ -43,7 +43,7 @@ pub use crd::{
     CrdEmbeddings, CrdLossConfig, CrdMemory, CrdNegatives, CrdSamples, crd_log_z, crd_nce,
 };
 pub use factor_transfer::{FactorTransferLoss, FactorTransferLossConfig, factor_transfer};
-pub use fsp::fsp;
+pub use fsp::{FspPooling, fsp, fsp_pooled};
 pub use hint::hint;
 pub use ickd::{IckdLoss, IckdLossConfig, ickd};
 pub use info_nce::{InfoNceLoss, InfoNceLossConfig, info_nce, info_nce_bound};

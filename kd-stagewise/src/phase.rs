@@ -1,0 +1,490 @@
+//! One phase: one step, one evaluation, the whole state.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::Tensor;
+use kd_core::{
+    Error, Loader, LossTerms, Metrics, NamedGradients, Names, Optimizer, Phase, PhaseState, Plan,
+    Result, StepContext, Tensors, Training, export, import,
+};
+use kd_losses::Regressor;
+
+use crate::kept::{ANSWER, DENSE, PhaseMaps, Role};
+use crate::method::Layout;
+use crate::objective::{Seen, Term};
+use crate::prediction::{Prediction, Targets};
+use crate::procedure::PhaseSpec;
+use crate::reads::Reads;
+use crate::rows::Rows;
+use crate::{PrefixMode, StageNetwork, Stagewise};
+
+/// The samples of one role, and what is kept of them.
+#[derive(Debug)]
+pub(crate) struct Supply {
+    pub(crate) role: Role,
+    pub(crate) loader: Loader,
+    pub(crate) maps: PhaseMaps,
+}
+
+pub(crate) struct StagePhase<'a, S: StageNetwork> {
+    pub(crate) method: &'a Stagewise<S>,
+    pub(crate) layout: Layout,
+    pub(crate) spec: PhaseSpec,
+    /// What the phase's stages read of the frozen ones before them.
+    pub(crate) reads: Reads,
+    pub(crate) training: Training,
+    pub(crate) plan: Plan,
+    pub(crate) student: S,
+    /// The student as the phase began, on the plain device: its frozen stages.
+    pub(crate) prefix: S,
+    pub(crate) regressors: Vec<Option<Regressor>>,
+    pub(crate) optimizer: Optimizer,
+    pub(crate) train: Supply,
+    /// What it is measured on, the samples for selection first.
+    pub(crate) measured: Vec<Supply>,
+}
+
+/// Some samples of a supply in one view.
+struct Drawn {
+    ids: Vec<u32>,
+    view: u64,
+    /// In `[0, 1]`; only where something is not kept.
+    pixels: Option<Tensor<4>>,
+}
+
+/// What the trained stages begin with, on the plain device.
+struct Begin<D> {
+    input: Option<Tensor<4>>,
+    /// The maps of the frozen stages; placeholders where none is read.
+    earlier: Vec<Option<Tensor<4>>>,
+    /// In place of everything where the head alone is trained.
+    dense: Option<D>,
+}
+
+/// What the student and the teacher gave for some samples.
+struct Run<O> {
+    student: Vec<Option<Tensor<4>>>,
+    teacher: Vec<Option<Tensor<4>>>,
+    output: Option<O>,
+    answer: Option<O>,
+}
+
+impl<S: StageNetwork> StagePhase<'_, S> {
+    /// Whether pixels are needed beside what is kept of a supply.
+    fn needs_pixels(&self, supply: &Supply, teacher: bool) -> bool {
+        let student = if self.method.takes_teacher_input(&self.spec) {
+            self.reads.input
+        } else {
+            match supply.maps.student {
+                Some(_) => self.reads.input && !self.spec.head_alone(),
+                None => self.spec.stages.start == 0 || self.reads_frozen(),
+            }
+        };
+        student || (teacher && supply.maps.teacher.is_none())
+    }
+
+    fn reads_frozen(&self) -> bool {
+        self.reads.input || !self.reads.maps.is_empty()
+    }
+
+    fn draw(&self, at: &StepContext) -> Result<Drawn> {
+        let supply = &self.train;
+        if self.needs_pixels(supply, self.spec.objective.reads_teacher()) {
+            let batch = supply.loader.batch(at.epoch, at.step_in_epoch)?;
+            return Ok(Drawn {
+                ids: batch.ids,
+                view: batch.view,
+                pixels: Some(batch.pixels),
+            });
+        }
+        let (ids, view) = supply.loader.samples(at.epoch, at.step_in_epoch)?;
+        Ok(Drawn {
+            ids,
+            view,
+            pixels: None,
+        })
+    }
+
+    /// What the trained stages begin with. `moving` is the student whose frozen stages use the statistics of the batch.
+    fn begin(
+        &self,
+        supply: &Supply,
+        drawn: &Drawn,
+        frozen: &S,
+        moving: Option<&S>,
+    ) -> Result<Begin<S::Dense>> {
+        let first = self.spec.stages.start;
+        let normalise = |pixels: &Tensor<4>| self.method.normalisation.apply(pixels.clone());
+        let input = drawn.pixels.as_ref().map(normalise).transpose()?;
+        let mut earlier = vec![None; first];
+        let mut dense = None;
+        if self.method.takes_teacher_input(&self.spec) {
+            let teacher = self.ask_teacher(
+                supply,
+                drawn,
+                &self.reads.maps.iter().copied().collect::<Vec<_>>(),
+            )?;
+            for &stage in &self.reads.maps {
+                earlier[stage].clone_from(&teacher[stage]);
+            }
+        } else if let Some(store) = &supply.maps.student {
+            if self.spec.head_alone() {
+                dense = Some(store.read(DENSE, drawn.view, &drawn.ids)?);
+            } else {
+                for &stage in &self.reads.maps {
+                    let name = &self.layout.names[stage];
+                    earlier[stage] = Some(store.read(name, drawn.view, &drawn.ids)?);
+                }
+            }
+        } else if let (true, Some(input)) = (first > 0, &input) {
+            let maps = match moving {
+                None => frozen.forward_maps(input, first),
+                Some(student) => {
+                    let lifted = input.clone().lifted();
+                    let maps = student.forward_maps(&lifted, first);
+                    maps.into_iter().map(Tensor::inner).collect()
+                }
+            };
+            earlier = maps.into_iter().map(Some).collect();
+        }
+        Ok(Begin {
+            input,
+            earlier,
+            dense,
+        })
+    }
+
+    /// The teacher's maps at the student's `stages`.
+    fn ask_teacher(
+        &self,
+        supply: &Supply,
+        drawn: &Drawn,
+        stages: &[usize],
+    ) -> Result<Vec<Option<Tensor<4>>>> {
+        let mut maps = vec![None; self.layout.names.len()];
+        if stages.is_empty() {
+            return Ok(maps);
+        }
+        if let Some(store) = &supply.maps.teacher {
+            for &stage in stages {
+                let name = &self.layout.names[stage];
+                maps[stage] = Some(store.read(name, drawn.view, &drawn.ids)?);
+            }
+            return Ok(maps);
+        }
+        let places: Vec<(usize, usize)> = stages
+            .iter()
+            .filter_map(|&stage| Some((stage, self.layout.teacher[stage]?)))
+            .collect();
+        let count = places.iter().map(|(_, place)| place + 1).max().unwrap_or(0);
+        let (Some(teacher), Some(pixels)) = (&self.method.teacher, &drawn.pixels) else {
+            return Err(Error::config("teacher", "is missing"));
+        };
+        let all = teacher.maps(pixels.clone(), count)?;
+        for (stage, place) in places {
+            maps[stage] = all.get(place).cloned();
+        }
+        Ok(maps)
+    }
+
+    fn ask_answer(&self, supply: &Supply, drawn: &Drawn) -> Result<Option<S::Output>> {
+        if !self.spec.objective.reads_answer() {
+            return Ok(None);
+        }
+        if let Some(store) = &supply.maps.teacher {
+            return store.read(ANSWER, drawn.view, &drawn.ids).map(Some);
+        }
+        match (&self.method.teacher, &drawn.pixels) {
+            (Some(teacher), Some(pixels)) => teacher.output(pixels.clone()).map(Some),
+            _ => Err(Error::config("teacher", "is missing")),
+        }
+    }
+
+    /// Runs the stages of the phase and, where the objective reads it, the head. `lift` brings what is constant to the device of
+    /// `student`.
+    fn run(&self, student: &S, begin: Begin<S::Dense>, lifts: bool) -> Run<S::Output> {
+        let lift = |map: Tensor<4>| if lifts { map.lifted() } else { map };
+        let count = self.layout.names.len();
+        let mut seen = vec![None; count];
+        let reads_output = self.spec.objective.reads_output();
+        if let Some(dense) = begin.dense {
+            let dense = if lifts { dense.lifted() } else { dense };
+            return Run {
+                student: seen,
+                teacher: Vec::new(),
+                output: reads_output.then(|| student.forward_head(dense)),
+                answer: None,
+            };
+        }
+        let device = if lifts {
+            self.method.device.clone()
+        } else {
+            self.method.device.clone().inner()
+        };
+        let nothing = Tensor::<4>::zeros([1, 1, 1, 1], &device);
+        let input = begin.input.map_or_else(|| nothing.clone(), lift);
+        let mut maps: Vec<Tensor<4>> = begin
+            .earlier
+            .into_iter()
+            .map(|map| map.map_or_else(|| nothing.clone(), lift))
+            .collect();
+        let (first, end) = (self.spec.stages.start, self.spec.end(count));
+        for (stage, seen) in (first..end).zip(&mut seen[first..]) {
+            let map = student.forward_stage(stage, &input, &maps);
+            *seen = Some(map.clone());
+            maps.push(map);
+        }
+        let output =
+            reads_output.then(|| student.forward_head(student.forward_dense(&input, &maps)));
+        Run {
+            student: seen,
+            teacher: Vec::new(),
+            output,
+            answer: None,
+        }
+    }
+
+    fn targets(&self, supply: &Supply, drawn: &Drawn) -> Result<Option<Targets>> {
+        if !self.spec.objective.reads_labels() {
+            return Ok(None);
+        }
+        Targets::of(&supply.loader, drawn.view, &drawn.ids).map(Some)
+    }
+
+    /// The loss of a phase without labels on a supply, the student as at inference.
+    fn map_loss(&self, supply: &Supply) -> Result<Metrics> {
+        let student = self.student.valid();
+        let regressors: Vec<Option<Regressor>> = self
+            .regressors
+            .iter()
+            .map(|regressor| regressor.as_ref().map(burn::module::Module::valid))
+            .collect();
+        let (mut sum, mut samples) = (0.0, 0.0);
+        let mut spread = Spread::default();
+        let pixels = self.needs_pixels(supply, true);
+        for drawn in supply.whole(pixels) {
+            let drawn = drawn?;
+            let begin = self.begin(supply, &drawn, &student, None)?;
+            let mut run = self.run(&student, begin, false);
+            let taps: Vec<usize> = self.spec.objective.taps().into_iter().collect();
+            run.teacher = self.ask_teacher(supply, &drawn, &taps)?;
+            run.answer = self.ask_answer(supply, &drawn)?;
+            let seen = Seen {
+                names: &self.layout.names,
+                student: &run.student,
+                teacher: &run.teacher,
+                regressors: &regressors,
+                output: run.output.as_ref(),
+                answer: run.answer.as_ref(),
+                targets: None,
+            };
+            let (total, _) = self.spec.objective.value(&seen)?;
+            let weight = drawn.ids.len() as f64;
+            sum += f64::from(total.into_scalar::<f32>()) * weight;
+            samples += weight;
+            if let Some(map) = self.only_map().and_then(|stage| run.teacher[stage].clone()) {
+                spread.add(map);
+            }
+        }
+        let loss = sum / samples;
+        let mut metrics = Metrics::from([("map_loss".to_owned(), loss)]);
+        if let Some(variance) = spread.variance().filter(|variance| *variance > 0.0) {
+            metrics.insert("relative_error".into(), loss / variance);
+        }
+        Ok(metrics)
+    }
+
+    /// The stage whose map the phase learns, if that is all it does and nothing stands between.
+    fn only_map(&self) -> Option<usize> {
+        match self.spec.objective.terms.as_slice() {
+            [(Term::Map(stage), _)] if self.regressors[*stage].is_none() => Some(*stage),
+            _ => None,
+        }
+    }
+
+    /// How well the student answers on a supply.
+    fn answers(&self, supply: &Supply) -> Result<Metrics> {
+        let student = self.student.valid();
+        let mut tally = S::Output::tally(supply.loader.subset().dataset())?;
+        let pixels = self.needs_pixels(supply, false);
+        for drawn in supply.whole(pixels) {
+            let drawn = drawn?;
+            let begin = self.begin(supply, &drawn, &student, None)?;
+            if let Some(output) = self.run(&student, begin, false).output {
+                output.count(&mut tally, &supply.loader, &drawn.ids)?;
+            }
+        }
+        S::Output::metrics(tally)
+    }
+}
+
+impl Supply {
+    /// All samples in order, with their pixels where they are needed.
+    fn whole(&self, pixels: bool) -> impl Iterator<Item = Result<Drawn>> {
+        (0..self.loader.steps_per_epoch()).map(move |step| {
+            if pixels {
+                let batch = self.loader.batch(0, step)?;
+                return Ok(Drawn {
+                    ids: batch.ids,
+                    view: batch.view,
+                    pixels: Some(batch.pixels),
+                });
+            }
+            let (ids, view) = self.loader.samples(0, step)?;
+            Ok(Drawn {
+                ids,
+                view,
+                pixels: None,
+            })
+        })
+    }
+}
+
+/// The variance of all elements of many maps.
+#[derive(Default)]
+struct Spread {
+    count: f64,
+    sum: f64,
+    squares: f64,
+}
+
+impl Spread {
+    fn add(&mut self, map: Tensor<4>) {
+        let count = map.dims().iter().product::<usize>() as f64;
+        let moments = Tensor::cat(vec![map.clone().mean(), map.square().mean()], 0);
+        let moments: Vec<f64> = moments.into_data().iter::<f64>().collect();
+        self.count += count;
+        self.sum += moments[0] * count;
+        self.squares += moments[1] * count;
+    }
+
+    fn variance(&self) -> Option<f64> {
+        let mean = self.sum / self.count;
+        (self.count > 0.0).then(|| self.squares / self.count - mean * mean)
+    }
+}
+
+impl<S: StageNetwork> Phase for StagePhase<'_, S> {
+    fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    fn step(&mut self, at: StepContext) -> Result<LossTerms> {
+        let drawn = self.draw(&at)?;
+        let moving =
+            (self.method.config.prefix == PrefixMode::BatchStatistics).then_some(&self.student);
+        let begin = self.begin(&self.train, &drawn, &self.prefix, moving)?;
+        let mut run = self.run(&self.student, begin, true);
+        let taps: Vec<usize> = self.spec.objective.taps().into_iter().collect();
+        run.teacher = self.ask_teacher(&self.train, &drawn, &taps)?;
+        for map in run.teacher.iter_mut().flatten() {
+            *map = map.clone().lifted();
+        }
+        run.answer = self.ask_answer(&self.train, &drawn)?.map(Rows::lifted);
+        let targets = self.targets(&self.train, &drawn)?.map(Targets::lifted);
+        let seen = Seen {
+            names: &self.layout.names,
+            student: &run.student,
+            teacher: &run.teacher,
+            regressors: &self.regressors,
+            output: run.output.as_ref(),
+            answer: run.answer.as_ref(),
+            targets: targets.as_ref(),
+        };
+        let (total, report) = self.spec.objective.value(&seen)?;
+
+        let mut raw = total.backward();
+        let mut gradients = NamedGradients::new();
+        gradients.collect("student", &self.student, &mut raw);
+        for (stage, regressor) in self.regressors.iter().enumerate() {
+            if let Some(regressor) = regressor {
+                gradients.collect(&format!("regressor{stage}"), regressor, &mut raw);
+            }
+        }
+        self.training.clip(&mut gradients);
+        self.student = self
+            .optimizer
+            .step("student", self.student.clone(), at.lr, &gradients);
+        for (stage, regressor) in self.regressors.iter_mut().enumerate() {
+            if let Some(old) = regressor.take() {
+                let name = format!("regressor{stage}");
+                *regressor = Some(self.optimizer.step(&name, old, at.lr, &gradients));
+            }
+        }
+        Ok(report)
+    }
+
+    fn evaluate(&mut self) -> Result<Metrics> {
+        if !self.spec.objective.reads_labels() {
+            return match self.measured.first() {
+                Some(supply) => self.map_loss(supply),
+                None => Ok(Metrics::new()),
+            };
+        }
+        let mut all = Metrics::new();
+        for supply in &self.measured {
+            let metrics = self.answers(supply)?;
+            let name = |name: String| match supply.role {
+                Role::Validation => format!("validation_{name}"),
+                _ => name,
+            };
+            all.extend(
+                metrics
+                    .into_iter()
+                    .map(|(metric, value)| (name(metric), value)),
+            );
+        }
+        Ok(all)
+    }
+
+    fn result(&self) -> Tensors {
+        export(&self.student, Names::PyTorch)
+    }
+
+    fn state(&self) -> PhaseState {
+        let (moments, steps) = self.optimizer.state();
+        let mut tensors = Tensors::new();
+        let mut put = |prefix: &str, part: Tensors| {
+            let named = part
+                .into_iter()
+                .map(|(name, data)| (format!("{prefix}/{name}"), data));
+            tensors.extend(named);
+        };
+        put("optimizer", moments);
+        put("student", export(&self.student, Names::Burn));
+        for (stage, regressor) in self.regressors.iter().enumerate() {
+            if let Some(regressor) = regressor {
+                put(&format!("regressor{stage}"), export(regressor, Names::Burn));
+            }
+        }
+        let values = BTreeMap::from([("optimizer_steps".to_owned(), serde_json::json!(steps))]);
+        PhaseState { tensors, values }
+    }
+
+    fn restore(&mut self, state: &PhaseState) -> Result<()> {
+        let part = |prefix: &str| -> Tensors {
+            let inside = |(name, data): (&String, &_)| {
+                let name = name.strip_prefix(prefix)?.strip_prefix('/')?;
+                Some((name.to_owned(), Clone::clone(data)))
+            };
+            state.tensors.iter().filter_map(inside).collect()
+        };
+        self.student = import(&self.student, &part("student"), Names::Burn, "checkpoint")?;
+        for (stage, regressor) in self.regressors.iter_mut().enumerate() {
+            if let Some(old) = regressor {
+                let tensors = part(&format!("regressor{stage}"));
+                *old = import(old, &tensors, Names::Burn, "checkpoint")?;
+            }
+        }
+        let steps = state
+            .values
+            .get("optimizer_steps")
+            .cloned()
+            .unwrap_or_default();
+        let steps = serde_json::from_value(steps)
+            .map_err(|error| Error::method("optimizer steps of the checkpoint", error))?;
+        self.optimizer
+            .restore(&part("optimizer"), &steps, &self.method.device);
+        Ok(())
+    }
+}
