@@ -37,7 +37,7 @@ use clap::Parser;
 
 pub use examination::{Examination, ExaminedNetwork, ExaminedWeights};
 pub use method::{Context, MadeModel, MethodRecipe, Prepared, RunnableMethod, Verb};
-pub use methods::{DistillRecipe, TrainRecipe};
+pub use methods::{DistillRecipe, SplitRecipe, StagewiseRecipe, TrainRecipe};
 pub use parts::{
     DataFacts, DataRecipe, FolderNormalisation, ImageSize, LoadedData, LoadedTeacher,
     NetworkRecipe, NewNetwork, TeacherRecipe,
@@ -70,6 +70,7 @@ impl Kd {
         let mut methods = method::Methods::new();
         methods.add::<TrainRecipe>();
         methods.add::<DistillRecipe>();
+        methods.add::<StagewiseRecipe>();
         Self { methods }
     }
 

@@ -4,10 +4,11 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use kd_core::{DataRoots, Error, Method, Result, read_recipe};
 use kd_models::ModelConfig;
 use kd_offline::{FrozenTeacher, Teacher};
+use kd_stagewise::{FrozenStages, StageTeacher};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -212,6 +213,27 @@ impl Context {
             Ok(Box::new(teacher) as Box<dyn Teacher>)
         };
         recipes.iter().enumerate().map(load).collect()
+    }
+
+    /// Reads the teacher of a recipe as one whose stages are asked, and freezes it.
+    ///
+    /// # Errors
+    ///
+    /// As [`TeacherRecipe::load`].
+    pub fn stage_teacher(
+        &self,
+        recipe: &TeacherRecipe,
+        data: &DataFacts,
+    ) -> Result<Box<dyn StageTeacher<Tensor<2>>>> {
+        let loaded = recipe.load(data, &self.device)?;
+        let seen = (recipe.path().display().to_string(), loaded.clone());
+        self.seen.borrow_mut().teachers.push(seen);
+        let LoadedTeacher {
+            network, config, ..
+        } = loaded;
+        let teacher = FrozenStages::new(&network, config.normalisation, &self.device);
+        self.note_input("the teacher", StageTeacher::<Tensor<2>>::hash(&teacher));
+        Ok(Box::new(teacher))
     }
 
     /// What was read so far, for the report.

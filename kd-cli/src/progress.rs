@@ -17,6 +17,15 @@ fn cache_bar(rows: u64) -> ProgressBar {
     }
 }
 
+/// A bar for what a phase needs before it starts.
+fn preparing_bar(what: &str, samples: u64) -> ProgressBar {
+    let bar = ProgressBar::new(samples);
+    match ProgressStyle::with_template("{msg} {bar:20} {pos}/{len}, {eta} left") {
+        Ok(style) => bar.with_style(style).with_message(what.to_owned()),
+        Err(_) => bar,
+    }
+}
+
 /// Says, before it is built, how large a cache will be.
 fn notice_size(path: &Path, bytes: u64, done: u64, rows: u64) {
     let there = match done {
@@ -104,6 +113,16 @@ impl Observer for Progress {
 
     fn cache_built(&mut self, done: u64, _rows: u64) {
         self.bar.set_position(done);
+    }
+
+    fn preparing(&mut self, what: &str, done: u64, samples: u64) {
+        if self.bar.length() != Some(samples) || done <= self.bar.position() {
+            self.bar = preparing_bar(what, samples);
+        }
+        self.bar.set_position(done);
+        if done == samples {
+            self.bar.finish_and_clear();
+        }
     }
 
     fn cache_verified(&mut self, done: u64, rows: u64) {

@@ -125,6 +125,7 @@ impl<'a> Runner<'a> {
         while let Some(name) = names.get(checkpoint.phase_index) {
             checkpoint.phase.clone_from(name);
             let index = checkpoint.phase_index;
+            let since = Instant::now();
             let ready = method.make_ready(index, self.folder, observer, self.stop);
             ready.map_err(|error| match error.kind() {
                 ErrorKind::Interrupted => Error::Interrupted {
@@ -135,6 +136,7 @@ impl<'a> Runner<'a> {
                 _ => error,
             })?;
             let mut phase = method.start(index, self.folder)?;
+            checkpoint.seconds += since.elapsed().as_secs_f64();
             if let Some(state) = state.take() {
                 phase.restore(&state)?;
             }

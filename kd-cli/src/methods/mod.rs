@@ -1,9 +1,11 @@
 //! The methods that kd brings along, one file each.
 
 mod offline;
+mod stagewise;
 mod train;
 
 pub use offline::DistillRecipe;
+pub use stagewise::{SplitRecipe, StagewiseRecipe};
 pub use train::TrainRecipe;
 
 fn auto() -> String {

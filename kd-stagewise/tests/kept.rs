@@ -1,5 +1,4 @@
 //! What is computed once and kept gives the bytes of what is computed in every step.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod support;
 
