@@ -161,7 +161,14 @@ fn an_onnx_graph_has_named_ends_and_an_open_batch() {
 fn networks_of_each_kind_export_for_batches_of_any_size() {
     let place = Place::new();
     let models = kd_models::known_networks().map(|known| known.name);
-    let small = ["lenet5", "resnet8", "resnet20", "resnet8x4"];
+    let small = [
+        "lenet5",
+        "resnet8",
+        "resnet20",
+        "resnet8x4",
+        "skd-small-resnet10",
+        "skd-small-resnet10-cifar",
+    ];
     for name in models.filter(|name| small.contains(name)) {
         let spec = kd_models::NetworkSpec::new(name, 10, [3, 32, 32]);
         let device = kd_core::DeviceName::Cpu.open().unwrap();

@@ -42,8 +42,8 @@ pub use network::{Frozen, ImageClassifier, StagedNetwork, Trace, network_hash};
 pub use normalise::Normalisation;
 pub use random::Draws;
 pub use state::{
-    Names, Tensors, detached_copy, export, hash_tensors, import, read_tensors, write_atomically,
-    write_tensors,
+    Names, Tensors, detached_copy, export, hash_tensors, import, read_tensors, tensor_shapes,
+    write_atomically, write_tensors,
 };
 pub use suggest::nearest;
 

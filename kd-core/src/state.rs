@@ -38,6 +38,18 @@ pub fn export<M: Module>(module: &M, names: Names) -> Tensors {
     reader.tensors
 }
 
+/// The shapes of the tensors of `module`, in the words of `names`.
+///
+/// As [`export`] without the numbers, and without the time and memory that weights take which no one has looked at yet.
+pub fn tensor_shapes<M: Module>(module: &M, names: Names) -> BTreeMap<String, Vec<usize>> {
+    let mut reader = ShapeReader {
+        at: Place::new(names),
+        shapes: BTreeMap::new(),
+    };
+    module.visit(&mut reader);
+    reader.shapes
+}
+
 /// A copy of `module` that shares nothing with it, with the tensors replaced by `tensors`.
 ///
 /// Devices, training flags and which parameters require gradients stay as they are in `module`. The names of the file
@@ -346,6 +358,43 @@ impl ModuleVisitor for Reader {
     fn visit_bool<const D: usize>(&mut self, param: &Param<Tensor<D, Bool>>) {
         let data = param.val().int().into_data().convert::<u8>();
         self.tensors.insert(self.at.path(), data);
+    }
+}
+
+struct ShapeReader {
+    at: Place,
+    shapes: BTreeMap<String, Vec<usize>>,
+}
+
+impl ShapeReader {
+    fn add(&mut self, shape: &[usize]) {
+        let mut shape = shape.to_vec();
+        if self.at.transposed() {
+            shape.reverse();
+        }
+        self.shapes.insert(self.at.path(), shape);
+    }
+}
+
+impl ModuleVisitor for ShapeReader {
+    fn enter_module(&mut self, name: &str, container_type: &str) {
+        self.at.enter(name, container_type);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.at.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.add(param.lazy_shape().as_slice());
+    }
+
+    fn visit_int<const D: usize>(&mut self, param: &Param<Tensor<D, Int>>) {
+        self.add(param.lazy_shape().as_slice());
+    }
+
+    fn visit_bool<const D: usize>(&mut self, param: &Param<Tensor<D, Bool>>) {
+        self.add(param.lazy_shape().as_slice());
     }
 }
 

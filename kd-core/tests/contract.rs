@@ -4,7 +4,7 @@ mod support;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use kd_core::{Frozen, Names, StagedNetwork, detached_copy, export, import};
+use kd_core::{Frozen, Names, StagedNetwork, detached_copy, export, import, tensor_shapes};
 use support::{Small, batch};
 
 #[test]
@@ -79,6 +79,21 @@ fn exporting_sees_the_update_of_the_last_forward_pass_and_importing_forgets_it()
         once,
         "the copy shares nothing with the original"
     );
+}
+
+#[test]
+fn shapes_are_those_of_what_is_exported() {
+    let net = Small::new(&Device::flex());
+    for names in [Names::Burn, Names::PyTorch] {
+        let exported: Vec<_> = export(&net, names)
+            .into_iter()
+            .map(|(name, data)| (name, data.shape().as_slice().to_vec()))
+            .collect();
+        assert_eq!(
+            tensor_shapes(&net, names).into_iter().collect::<Vec<_>>(),
+            exported
+        );
+    }
 }
 
 #[test]

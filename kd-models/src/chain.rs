@@ -30,6 +30,11 @@ pub(crate) trait Chain: Module {
     /// The last layer.
     fn last(&self) -> &Linear;
 
+    /// Makes the logits of the dense representation.
+    fn head(&self, dense: Tensor<2>) -> Tensor<2> {
+        self.last().forward(dense)
+    }
+
     /// Counts every layer.
     fn count(&self, costs: &mut Costs, input: [usize; 3]) -> Result<()>;
 
@@ -81,7 +86,7 @@ macro_rules! staged {
             }
 
             fn forward_head(&self, dense: burn::tensor::Tensor<2>) -> burn::tensor::Tensor<2> {
-                crate::chain::Chain::last(self).forward(dense)
+                crate::chain::Chain::head(self, dense)
             }
 
             fn stage_parameters(&self, stage: usize) -> Vec<String> {

@@ -18,6 +18,10 @@ pub(crate) enum Scheme {
     /// Weights of convolutions normal with variance `2 / fan_out`, those of linear layers normal with standard deviation
     /// 0.01; biases of zero.
     KaimingFanOutSmallLinear,
+    /// Weights uniform with variance `2 / fan_in`; biases as PyTorch.
+    KaimingUniform,
+    /// Weights uniform with variance `2 / (fan_in + fan_out)`; biases of zero.
+    XavierUniformZeroBias,
 }
 
 /// Draws all tensors of `module` anew.
@@ -26,6 +30,15 @@ pub(crate) enum Scheme {
 /// on a global generator, nor on the order of the layers. Two networks that share a path and a shape, such as `resnet20`
 /// for 10 and for 100 classes, begin with the same numbers there.
 pub(crate) fn initialise<M: Module>(module: &M, scheme: Scheme, seed: u64) -> Result<M> {
+    initialise_parts(module, |_| scheme, seed)
+}
+
+/// As [`initialise`], with the scheme of each layer by its path.
+pub(crate) fn initialise_parts<M: Module>(
+    module: &M,
+    scheme_of: impl Fn(&str) -> Scheme,
+    seed: u64,
+) -> Result<M> {
     let blank = export(module, Names::PyTorch);
     let shape_of = |name: &str| blank.get(name).map(|data| data.shape().as_slice().to_vec());
     let tensors: Tensors = blank
@@ -34,7 +47,7 @@ pub(crate) fn initialise<M: Module>(module: &M, scheme: Scheme, seed: u64) -> Re
             let shape = data.shape().as_slice().to_vec();
             let (layer, field) = name.rsplit_once('.').unwrap_or(("", name));
             let weight_shape = shape_of(&format!("{layer}.weight")).unwrap_or_default();
-            let law = law(scheme, field, &weight_shape);
+            let law = law(scheme_of(layer), field, &weight_shape);
             let values = law.draw(
                 Draws::new(seed, &format!("init {name}"), 0, 0),
                 shape.iter().product(),
@@ -75,7 +88,15 @@ fn law(scheme: Scheme, field: &str, weight: &[usize]) -> Law {
     let fan_out = weight.first().map_or(0, |out| out * receptive) as f64;
     match (field, weight.len(), scheme) {
         ("weight", 0 | 1, _) | ("running_var", ..) => Law::Constant(1.0),
-        ("bias", 0 | 1, _) | ("running_mean", ..) => Law::Constant(0.0),
+        ("bias", 0 | 1, _)
+        | ("running_mean", ..)
+        | (
+            "bias",
+            _,
+            Scheme::KaimingFanOutZeroBias
+            | Scheme::KaimingFanOutSmallLinear
+            | Scheme::XavierUniformZeroBias,
+        ) => Law::Constant(0.0),
         ("weight", _, Scheme::KaimingFanIn) => Law::Normal((2.0 / fan_in).sqrt()),
         (
             "weight",
@@ -85,8 +106,10 @@ fn law(scheme: Scheme, field: &str, weight: &[usize]) -> Law {
             | Scheme::KaimingFanOutSmallLinear,
         ) => Law::Normal((2.0 / fan_out).sqrt()),
         ("weight", _, Scheme::KaimingFanOutSmallLinear) => Law::Normal(0.01),
-        ("bias", _, Scheme::KaimingFanOutZeroBias | Scheme::KaimingFanOutSmallLinear) => {
-            Law::Constant(0.0)
+        ("weight", _, Scheme::KaimingUniform) => Law::Uniform((6.0 / fan_in).sqrt()),
+        ("weight", _, Scheme::XavierUniformZeroBias) => {
+            let fan_in_and_out = fan_in + fan_out;
+            Law::Uniform((6.0 / fan_in_and_out).sqrt())
         }
         _ => Law::Uniform(fan_in.sqrt().recip()),
     }
@@ -134,6 +157,16 @@ mod tests {
         let zero = Scheme::KaimingFanOutZeroBias;
         assert_eq!(law(zero, "weight", &[3, 16]), Law::Uniform(0.25));
         assert_eq!(law(zero, "bias", &[3, 16]), Law::Constant(0.0));
+        assert_eq!(
+            law(Scheme::KaimingUniform, "weight", &conv),
+            Law::Uniform((6.0_f64 / 36.0).sqrt())
+        );
+        let xavier = Scheme::XavierUniformZeroBias;
+        assert_eq!(
+            law(xavier, "weight", &conv),
+            Law::Uniform((6.0_f64 / 108.0).sqrt())
+        );
+        assert_eq!(law(xavier, "bias", &conv), Law::Constant(0.0));
         for (field, value) in [
             ("weight", 1.0),
             ("bias", 0.0),

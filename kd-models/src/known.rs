@@ -1,11 +1,15 @@
 //! The networks that go by a name.
 
+use std::fmt;
+
 use burn::tensor::Device;
 use kd_core::{Costs, CountCosts, Error, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::model_network::ModelNetwork;
 use crate::network::Network;
-use crate::table::{Architecture, KNOWN, find};
+use crate::table::{Architecture, Entry, entries, find};
+use crate::unet::UNet;
 
 /// Which network, for how many classes and which images.
 ///
@@ -69,7 +73,52 @@ impl NetworkSpec {
             Architecture::ImageNet(config) | Architecture::CifarStem(config) => {
                 config.check(input, classes)
             }
+            Architecture::Skd(config) => config.check(input, classes),
+            Architecture::UNet(config) => config.check(input, classes),
         }
+    }
+
+    /// What the network is for, and with it whether it is a [`Network`] or a [`UNet`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownName`] for a name that is not known.
+    pub fn task(&self) -> Result<NetworkTask> {
+        Ok(self.entry()?.known.task)
+    }
+
+    /// As [`check`](Self::check), and that the network is for `task`.
+    ///
+    /// ```
+    /// use kd_models::{NetworkSpec, NetworkTask};
+    ///
+    /// let spec = NetworkSpec::new("skd-unet-resnet10", 12, [3, 480, 640]);
+    /// assert!(spec.check_for(NetworkTask::Segmentation).is_ok());
+    /// let error = spec.check_for(NetworkTask::Classification).unwrap_err();
+    /// assert!(error.to_string().starts_with("`name` is `skd-unet-resnet10`, a segmentation network"));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`check`](Self::check), and [`Error::Config`] for a network of another task.
+    pub fn check_for(&self, task: NetworkTask) -> Result<()> {
+        if self.task()? != task {
+            return Err(self.other_task(task));
+        }
+        self.check()
+    }
+
+    /// That this network is not for `wanted`.
+    pub(crate) fn other_task(&self, wanted: NetworkTask) -> Error {
+        let found = match wanted {
+            NetworkTask::Classification => NetworkTask::Segmentation,
+            NetworkTask::Segmentation => NetworkTask::Classification,
+        };
+        let problem = format!(
+            "is `{}`, a {found} network, where a {wanted} network is wanted; name another",
+            self.name
+        );
+        Error::config("name", problem)
     }
 
     /// What the network costs, without drawing its weights.
@@ -78,14 +127,37 @@ impl NetworkSpec {
     ///
     /// As [`check`](Self::check).
     pub fn costs(&self, device: &Device) -> Result<Costs> {
-        Network::blank(self, device)?.costs(self.input)
+        match self.task()? {
+            NetworkTask::Classification => Network::blank(self, device)?.costs(self.input),
+            NetworkTask::Segmentation => UNet::blank(self, device)?.costs(self.input),
+        }
     }
 
     pub(crate) fn architecture(&self) -> Result<Architecture> {
-        let names = || KNOWN.iter().map(|entry| entry.known.name);
-        find(&self.name)
-            .map(|entry| entry.architecture)
-            .ok_or_else(|| Error::unknown_name("network", &self.name, names()))
+        Ok(self.entry()?.architecture)
+    }
+
+    fn entry(&self) -> Result<&'static Entry> {
+        let names = || entries().map(|entry| entry.known.name);
+        find(&self.name).ok_or_else(|| Error::unknown_name("network", &self.name, names()))
+    }
+}
+
+/// What a network says of an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NetworkTask {
+    /// The class of the whole image: logits `[batch_size, num_classes]`. These networks are [`Network`]s.
+    Classification,
+    /// The class of every pixel: logits `[batch_size, num_classes, height, width]`. These networks are [`UNet`]s.
+    Segmentation,
+}
+
+impl fmt::Display for NetworkTask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Classification => "classification",
+            Self::Segmentation => "segmentation",
+        })
     }
 }
 
@@ -97,11 +169,14 @@ pub struct KnownNetwork {
     pub name: &'static str,
     /// One line that says which of the networks of that name this is.
     pub description: &'static str,
+    /// What it says of an image.
+    pub task: NetworkTask,
 }
 
 /// All names, small networks first within a family.
 pub fn known_networks() -> impl ExactSizeIterator<Item = KnownNetwork> {
-    KNOWN.iter().map(|entry| entry.known)
+    let known: Vec<_> = entries().map(|entry| entry.known).collect();
+    known.into_iter()
 }
 
 /// Classes must be at least two for any classifier.

@@ -1,7 +1,10 @@
 //! Layers as all networks of this crate have them: convolutions with blank weights, their norms, pooling, shuffling.
 
 use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Initializer, Linear, LinearConfig, PaddingConfig2d};
+use burn::tensor::module::interpolate;
+use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
 use burn::tensor::{Device, Tensor};
 use kd_core::{Costs, Error, Result, batch_norm, fold_batch_norm};
 
@@ -67,6 +70,14 @@ pub(crate) fn fold(conv: &mut Conv2d, norm: &mut Option<BatchNorm>) {
     }
 }
 
+/// The 3x3 maximum pooling with stride 2 of ResNets for large images.
+pub(crate) fn halving_pool() -> MaxPool2d {
+    MaxPool2dConfig::new([3, 3])
+        .with_strides([2, 2])
+        .with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1))
+        .init()
+}
+
 /// Global average pooling: `[batch_size, channels, height, width]` to `[batch_size, channels]`.
 pub(crate) fn average(map: Tensor<4>) -> Tensor<2> {
     let [batch_size, channels, height, width] = map.dims();
@@ -74,6 +85,27 @@ pub(crate) fn average(map: Tensor<4>) -> Tensor<2> {
         .sum_dim(2)
         .div_scalar((height * width) as f64)
         .reshape([batch_size, channels])
+}
+
+/// Global maximum and average pooling: `[batch_size, channels, height, width]` to `[batch_size, 2 * channels]`, the maxima
+/// first.
+pub(crate) fn maximum_and_average(map: Tensor<4>) -> Tensor<2> {
+    let [batch_size, channels, height, width] = map.dims();
+    // One window as large as the map: ONNX has this operation, and Burn's exporter no other maximum.
+    let window = MaxPool2dConfig::new([height, width]).with_strides([height, width]);
+    let maximum = window.init().forward(map.clone());
+    let maximum = maximum.reshape([batch_size, channels]);
+    Tensor::cat(vec![maximum, average(map)], 1)
+}
+
+/// Every pixel two by two times: `[batch_size, channels, height, width]` to `[batch_size, channels, 2 * height, 2 * width]`.
+pub(crate) fn doubled(map: Tensor<4>) -> Tensor<4> {
+    let [_, _, height, width] = map.dims();
+    let size = [2 * height, 2 * width];
+    interpolate(
+        map,
+        InterpolateOptions::new(InterpolateMode::Nearest).with_output_size(size),
+    )
 }
 
 /// Mixes the channels of `groups` groups: the first of each, then the second of each, and so on.
@@ -190,6 +222,35 @@ mod tests {
             .reshape([1, 6, 1, 2]);
         let values = shuffle(map, 2).into_data().try_to_vec::<f32>().unwrap();
         assert_eq!(values, [0., 1., 6., 7., 2., 3., 8., 9., 4., 5., 10., 11.]);
+    }
+
+    #[test]
+    fn maxima_come_before_averages() {
+        let map = Tensor::<1, Int>::arange(0..12, &Device::flex())
+            .float()
+            .reshape([1, 2, 2, 3]);
+        let values = maximum_and_average(map)
+            .into_data()
+            .try_to_vec::<f32>()
+            .unwrap();
+        assert_eq!(values, [5., 11., 2.5, 8.5]);
+    }
+
+    #[test]
+    fn a_doubled_map_has_each_pixel_four_times() {
+        let map = Tensor::<1, Int>::arange(0..4, &Device::flex())
+            .float()
+            .reshape([2, 1, 1, 2]);
+        let map = doubled(map);
+        assert_eq!(map.dims(), [2, 1, 2, 4]);
+        let values = map.into_data().try_to_vec::<f32>().unwrap();
+        let expected = [
+            [0., 0., 1., 1.],
+            [0., 0., 1., 1.],
+            [2., 2., 3., 3.],
+            [2., 2., 3., 3.],
+        ];
+        assert_eq!(values, expected.as_flattened());
     }
 
     #[test]

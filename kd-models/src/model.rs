@@ -11,6 +11,7 @@ use kd_core::{
 use serde::{Deserialize, Serialize};
 
 use crate::known::NetworkSpec;
+use crate::model_network::ModelNetwork;
 use crate::network::Network;
 use crate::weights::{BATCH_COUNTER, WeightFit, Weights};
 
@@ -106,14 +107,14 @@ impl ModelConfig {
 ///
 /// # Errors
 ///
-/// As [`ModelConfig::check`]; [`Error::Mismatch`] if `network` is not the one that `config` describes; [`Error::Io`] if a
+/// As [`ModelConfig::check`]; [`Error::Config`] or [`Error::Mismatch`] if `network` is not the one that `config` describes; [`Error::Io`] if a
 /// file cannot be written.
-pub fn save_model(folder: &Path, network: &Network, config: &ModelConfig) -> Result<()> {
+pub fn save_model<N: ModelNetwork>(folder: &Path, network: &N, config: &ModelConfig) -> Result<()> {
     config.check()?;
     let mut tensors = export(network, Names::PyTorch);
     let device = network.devices().into_iter().next().unwrap_or_default();
     import(
-        &Network::blank(&config.network, &device)?,
+        &N::blank(&config.network, &device)?,
         &tensors,
         Names::PyTorch,
         "the network to be saved",
@@ -131,7 +132,7 @@ pub fn save_model(folder: &Path, network: &Network, config: &ModelConfig) -> Res
 /// The tensors of `network` as PyTorch's `state_dict()` has them, so that `load_state_dict(strict=True)` takes them.
 ///
 /// These are weights and running statistics, and for each batch norm the `num_batches_tracked` (0) that PyTorch counts.
-pub fn state_dict(network: &Network) -> Tensors {
+pub fn state_dict<M: Module>(network: &M) -> Tensors {
     let mut tensors = export(network, Names::PyTorch);
     add_batch_counters(&mut tensors);
     tensors
@@ -152,25 +153,44 @@ fn add_batch_counters(tensors: &mut Tensors) {
     );
 }
 
-/// Reads the network in `folder`, onto `device`.
+/// Reads the classifier in `folder`, onto `device`.
 ///
 /// Give an autodiff device to train it further. To hold it as a teacher, give the network to [`kd_core::Frozen`].
 ///
 /// # Errors
 ///
 /// [`Error::Io`] if a file is missing, [`Error::BadFile`] if one is broken or describes a network that there is not,
-/// [`Error::Mismatch`] if the weights are those of another network or of another number of classes.
+/// [`Error::Input`] if that is no classifier, [`Error::Mismatch`] if the weights are those of another network or of another
+/// number of classes.
 pub fn load_model(folder: &Path, device: &Device) -> Result<(Network, ModelConfig)> {
+    load_model_as(folder, device)
+}
+
+/// Reads the network in `folder`, a [`Network`] or a [`UNet`](crate::UNet), onto `device`.
+/// [`ModelNetwork`] has an example.
+///
+/// # Errors
+///
+/// As [`load_model`]; [`Error::Input`] if `folder` holds a network of the other type.
+pub fn load_model_as<N: ModelNetwork>(folder: &Path, device: &Device) -> Result<(N, ModelConfig)> {
     let path = folder.join(CONFIG_FILE);
     let config = read_config(&path)?;
     config.check().map_err(|error| Error::BadFile {
-        path,
+        path: path.clone(),
         offset: 0,
         problem: error.to_string(),
         remedy: "correct the file, or read it with the version of kd that wrote it".into(),
     })?;
+    let (task, wanted) = (config.network.task()?, N::TASK);
+    if task != wanted {
+        let name = &config.network.name;
+        let problem = format!(
+            "describes `{name}`, a {task} network, where a {wanted} network is to be read; give another folder"
+        );
+        return Err(Error::Input { path, problem });
+    }
     let weights = Weights::read(&folder.join(WEIGHTS_FILE))?;
-    let (network, _) = weights.load_network(&config.network, WeightFit::Exact, device)?;
+    let (network, _) = weights.load_network_as(&config.network, WeightFit::Exact, device)?;
     Ok((network, config))
 }
 

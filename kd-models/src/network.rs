@@ -6,18 +6,19 @@ use kd_core::{Costs, CountCosts, Result, StagedNetwork};
 
 use crate::chain::Chain;
 use crate::initialise::{Scheme, initialise};
-use crate::known::NetworkSpec;
+use crate::known::{NetworkSpec, NetworkTask};
 use crate::lenet::LeNet;
 use crate::mobilenet::MobileNetV2;
 use crate::resnet::{CrdResNet, HeResNet};
 use crate::resnet_large::{CifarStemResNet, ImageNetResNet};
 use crate::shufflenet_v1::ShuffleNetV1;
 use crate::shufflenet_v2::ShuffleNetV2;
+use crate::skd_resnet::SkdResNet;
 use crate::table::Architecture;
 use crate::vgg::Vgg;
 use crate::wrn::WideResNet;
 
-/// Any of the networks of this crate.
+/// Any of the classifiers of this crate.
 ///
 /// # Examples
 ///
@@ -56,6 +57,8 @@ pub enum Network {
     ImageNetResNet(ImageNetResNet),
     /// A ResNet with four groups and a stem for small images.
     CifarStemResNet(CifarStemResNet),
+    /// A ResNet of Stagewise KD.
+    SkdResNet(SkdResNet),
 }
 
 impl Network {
@@ -66,7 +69,7 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// As [`NetworkSpec::check`].
+    /// As [`NetworkSpec::check_for`] classification.
     pub fn build(spec: &NetworkSpec, seed: u64, device: &Device) -> Result<Self> {
         let blank = Self::blank(spec, device)?;
         let scheme = match &blank {
@@ -80,6 +83,7 @@ impl Network {
             Self::ShuffleNetV2(_) => ShuffleNetV2::SCHEME,
             Self::ImageNetResNet(_) => ImageNetResNet::SCHEME,
             Self::CifarStemResNet(_) => CifarStemResNet::SCHEME,
+            Self::SkdResNet(_) => SkdResNet::SCHEME,
         };
         initialise(&blank, scheme, seed)
     }
@@ -90,9 +94,9 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// As [`NetworkSpec::check`].
+    /// As [`NetworkSpec::check_for`] classification.
     pub fn blank(spec: &NetworkSpec, device: &Device) -> Result<Self> {
-        spec.check()?;
+        spec.check_for(NetworkTask::Classification)?;
         let (input, classes) = (spec.input, spec.classes);
         Ok(match spec.architecture()? {
             Architecture::LeNet(config) => {
@@ -123,6 +127,10 @@ impl Network {
             Architecture::CifarStem(config) => {
                 Self::CifarStemResNet(CifarStemResNet::blank(&config, input, classes, device)?)
             }
+            Architecture::Skd(config) => {
+                Self::SkdResNet(SkdResNet::blank(&config, input, classes, device)?)
+            }
+            Architecture::UNet(_) => return Err(spec.other_task(NetworkTask::Classification)),
         })
     }
 }
@@ -140,6 +148,7 @@ macro_rules! forward {
             Network::ShuffleNetV2($inner) => $call,
             Network::ImageNetResNet($inner) => $call,
             Network::CifarStemResNet($inner) => $call,
+            Network::SkdResNet($inner) => $call,
         }
     };
 }
@@ -182,6 +191,7 @@ impl StagedNetwork for Network {
             Self::ShuffleNetV2(network) => Self::ShuffleNetV2(network.fold_norms()),
             Self::ImageNetResNet(network) => Self::ImageNetResNet(network.fold_norms()),
             Self::CifarStemResNet(network) => Self::CifarStemResNet(network.fold_norms()),
+            Self::SkdResNet(network) => Self::SkdResNet(network.fold_norms()),
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::chain::Chain;
 use crate::initialise::{Scheme, initialise};
 use crate::known::check_classes;
 use crate::layers::{check_blocks, check_input, check_widths, conv, linear, norm};
-use crate::resnet_body::{Body, group, resnet};
+use crate::resnet_body::{Body, Pooling, group, resnet};
 
 /// Depth and widths of a ResNet with three groups of basic blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,9 +135,9 @@ impl HeResNet {
         Body {
             conv1: &self.conv1,
             bn1: self.bn1.as_ref(),
-            pool: None,
+            pooling: Pooling::None,
             groups: vec![&self.layer1, &self.layer2, &self.layer3],
-            last: ("linear", &self.linear),
+            head: vec![("linear", &self.linear)],
         }
     }
 }
@@ -181,9 +181,9 @@ impl CrdResNet {
         Body {
             conv1: &self.conv1,
             bn1: self.bn1.as_ref(),
-            pool: None,
+            pooling: Pooling::None,
             groups: vec![&self.layer1, &self.layer2, &self.layer3],
-            last: ("fc", &self.fc),
+            head: vec![("fc", &self.fc)],
         }
     }
 }

@@ -14,10 +14,18 @@ use crate::layers::{Counter, check_input, halved, normed};
 pub(crate) struct Body<'a> {
     pub(crate) conv1: &'a Conv2d,
     pub(crate) bn1: Option<&'a BatchNorm>,
-    /// The pooling of the stem for large images, which halves the size.
-    pub(crate) pool: Option<&'a MaxPool2d>,
+    pub(crate) pooling: Pooling<'a>,
     pub(crate) groups: Vec<&'a [Block]>,
-    pub(crate) last: (&'static str, &'a Linear),
+    /// The linear layers of the head with their names, first to last.
+    pub(crate) head: Vec<(&'static str, &'a Linear)>,
+}
+
+/// Where a ResNet for large images has the pooling that halves the size, which tells on which side of it the stem's map lies.
+#[derive(Clone, Copy)]
+pub(crate) enum Pooling<'a> {
+    None,
+    EndsStem(&'a MaxPool2d),
+    BeginsGroups(&'a MaxPool2d),
 }
 
 impl Body<'_> {
@@ -28,32 +36,57 @@ impl Body<'_> {
     }
 
     pub(crate) fn run(&self, stage: usize, map: Tensor<4>) -> Tensor<4> {
-        if stage > 0 {
-            return self.groups[stage - 1]
-                .iter()
-                .fold(map, |map, block| block.forward(map));
+        if stage == 0 {
+            let map = relu(normed(self.conv1, self.bn1, map));
+            return match self.pooling {
+                Pooling::EndsStem(pool) => pool.forward(map),
+                Pooling::BeginsGroups(_) | Pooling::None => map,
+            };
         }
-        let map = relu(normed(self.conv1, self.bn1, map));
-        match self.pool {
-            Some(pool) => pool.forward(map),
-            None => map,
-        }
+        let map = match self.pooling {
+            Pooling::BeginsGroups(pool) if stage == 1 => pool.forward(map),
+            _ => map,
+        };
+        let blocks = self.groups[stage - 1].iter();
+        blocks.fold(map, |map, block| block.forward(map))
     }
 
     pub(crate) fn count(&self, costs: &mut Costs, input: [usize; 3]) -> Result<()> {
-        check_input("a ResNet", input, 1)?;
-        let mut at = Counter::new(costs, "stem");
-        let mut map = at.normed(["conv1", "bn1"], self.conv1, self.bn1, input)?;
-        if self.pool.is_some() {
-            map = halved(map);
+        self.count_stages(costs, "", input)?;
+        for (name, linear) in &self.head {
+            costs.linear("head", name, linear, 1);
         }
+        Ok(())
+    }
+
+    /// Counts all but the head, `before` standing before the paths of the layers, and gives the shapes of the stages' maps.
+    pub(crate) fn count_stages(
+        &self,
+        costs: &mut Costs,
+        before: &str,
+        input: [usize; 3],
+    ) -> Result<Vec<[usize; 3]>> {
+        check_input("a ResNet", input, 1)?;
+        let stem = ["conv1", "bn1"].map(|name| format!("{before}{name}"));
+        let mut at = Counter::new(costs, "stem");
+        let map = at.normed([&stem[0], &stem[1]], self.conv1, self.bn1, input)?;
+        let pooled = match self.pooling {
+            Pooling::None => map,
+            Pooling::EndsStem(_) | Pooling::BeginsGroups(_) => halved(map),
+        };
+        let mut maps = vec![match self.pooling {
+            Pooling::EndsStem(_) => pooled,
+            Pooling::BeginsGroups(_) | Pooling::None => map,
+        }];
+        let mut map = pooled;
         for (stage, blocks) in self.stages()[1..].iter().zip(&self.groups) {
             for (index, block) in blocks.iter().enumerate() {
-                map = block.count(costs, stage, &format!("{stage}.{index}"), map)?;
+                let path = format!("{before}{stage}.{index}");
+                map = block.count(costs, stage, &path, map)?;
             }
+            maps.push(map);
         }
-        costs.linear("head", self.last.0, self.last.1, 1);
-        Ok(())
+        Ok(maps)
     }
 }
 

@@ -2,8 +2,8 @@
 
 use burn::module::Module;
 use burn::nn::conv::Conv2d;
-use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
-use burn::nn::{BatchNorm, Linear, PaddingConfig2d};
+use burn::nn::pool::MaxPool2d;
+use burn::nn::{BatchNorm, Linear};
 use burn::tensor::Device;
 use kd_core::Result;
 
@@ -11,8 +11,8 @@ use crate::block::{Block, BlockKind, Shortcut};
 use crate::chain::Chain;
 use crate::initialise::{Scheme, initialise};
 use crate::known::check_classes;
-use crate::layers::{check_blocks, check_input, check_widths, conv, linear, norm};
-use crate::resnet_body::{Body, group, resnet};
+use crate::layers::{check_blocks, check_input, check_widths, conv, halving_pool, linear, norm};
+use crate::resnet_body::{Body, Pooling, group, resnet};
 
 /// Depth, widths and kind of blocks of a ResNet with four groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +53,7 @@ impl LargeResNetConfig {
         check_widths(&self.widths)
     }
 
-    fn groups(&self, shortcut: Shortcut, device: &Device) -> [Vec<Block>; 4] {
+    pub(crate) fn groups(&self, shortcut: Shortcut, device: &Device) -> [Vec<Block>; 4] {
         [0, 1, 2, 3].map(|index| {
             let before = match index {
                 0 => self.stem,
@@ -153,10 +153,7 @@ impl ImageNetResNet {
         Ok(Self {
             conv1: conv([input[0], config.stem], 7, 2, device),
             bn1: norm(config.stem, device),
-            pool: MaxPool2dConfig::new([3, 3])
-                .with_strides([2, 2])
-                .with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1))
-                .init(),
+            pool: halving_pool(),
             layer1,
             layer2,
             layer3,
@@ -169,9 +166,9 @@ impl ImageNetResNet {
         Body {
             conv1: &self.conv1,
             bn1: self.bn1.as_ref(),
-            pool: Some(&self.pool),
+            pooling: Pooling::EndsStem(&self.pool),
             groups: vec![&self.layer1, &self.layer2, &self.layer3, &self.layer4],
-            last: ("fc", &self.fc),
+            head: vec![("fc", &self.fc)],
         }
     }
 }
@@ -216,9 +213,9 @@ impl CifarStemResNet {
         Body {
             conv1: &self.conv1,
             bn1: self.bn1.as_ref(),
-            pool: None,
+            pooling: Pooling::None,
             groups: vec![&self.layer1, &self.layer2, &self.layer3, &self.layer4],
-            last: ("linear", &self.linear),
+            head: vec![("linear", &self.linear)],
         }
     }
 }

@@ -1,12 +1,15 @@
 //! The table of names, and what each stands for.
 
-use crate::known::KnownNetwork;
+use crate::known::{KnownNetwork, NetworkTask};
 use crate::lenet::LeNetConfig;
 use crate::mobilenet::MobileNetV2Config;
 use crate::resnet::ResNetConfig;
 use crate::resnet_large::LargeResNetConfig;
 use crate::shufflenet_v1::ShuffleNetV1Config;
 use crate::shufflenet_v2::ShuffleNetV2Config;
+use crate::skd_resnet::SkdResNetConfig;
+use crate::table_skd::SKD;
+use crate::unet::UNetConfig;
 use crate::vgg::VggConfig;
 
 /// What a name stands for.
@@ -22,6 +25,8 @@ pub(crate) enum Architecture {
     ShuffleNetV2(ShuffleNetV2Config),
     ImageNet(LargeResNetConfig),
     CifarStem(LargeResNetConfig),
+    Skd(SkdResNetConfig),
+    UNet(UNetConfig),
 }
 
 /// A name and what it stands for.
@@ -37,13 +42,12 @@ pub(crate) struct Entry {
 /// `ResNet50` there is another network than torchvision's `resnet50`.
 pub(crate) fn find(name: &str) -> Option<&'static Entry> {
     let hyphened = name.replace('_', "-");
-    let exact = KNOWN.iter().find(|entry| entry.known.name == hyphened);
+    let exact = entries().find(|entry| entry.known.name == hyphened);
     exact.or_else(|| {
         let typed = bare(name);
         let alias = ALIASES.iter().find(|(alias, _)| *alias == typed);
         let wanted = alias.map_or(typed.as_str(), |(_, name)| name);
-        KNOWN
-            .iter()
+        entries()
             .filter(|entry| !entry.known.name.contains("resnet"))
             .find(|entry| bare(entry.known.name) == wanted)
     })
@@ -72,7 +76,12 @@ const ALIASES: [(&str, &str); 8] = [
 const HE_WIDTHS: [usize; 4] = [16, 16, 32, 64];
 const CRD_X4_WIDTHS: [usize; 4] = [32, 64, 128, 256];
 
-pub(crate) static KNOWN: [Entry; 35] = [
+/// All entries, small networks first within a family.
+pub(crate) fn entries() -> impl Iterator<Item = &'static Entry> {
+    KNOWN.iter().chain(&SKD)
+}
+
+static KNOWN: [Entry; 35] = [
     entry(
         "lenet5-half",
         "LeNet-5 with ReLU, max pooling and half the widths (3, 8, 60, 42), as in DAFL",
@@ -250,9 +259,21 @@ pub(crate) static KNOWN: [Entry; 35] = [
     ),
 ];
 
-const fn entry(name: &'static str, description: &'static str, architecture: Architecture) -> Entry {
+pub(crate) const fn entry(
+    name: &'static str,
+    description: &'static str,
+    architecture: Architecture,
+) -> Entry {
+    let task = match architecture {
+        Architecture::UNet(_) => NetworkTask::Segmentation,
+        _ => NetworkTask::Classification,
+    };
     Entry {
-        known: KnownNetwork { name, description },
+        known: KnownNetwork {
+            name,
+            description,
+            task,
+        },
         architecture,
     }
 }
@@ -280,10 +301,10 @@ mod tests {
 
     #[test]
     fn names_are_unique_and_kebab_case() {
-        let names: BTreeSet<_> = KNOWN.iter().map(|entry| entry.known.name).collect();
-        assert_eq!(names.len(), KNOWN.len());
+        let names: BTreeSet<_> = entries().map(|entry| entry.known.name).collect();
+        assert_eq!(names.len(), entries().count());
         let distinct: BTreeSet<_> = names.iter().map(|name| bare(name)).collect();
-        assert_eq!(distinct.len(), KNOWN.len());
+        assert_eq!(distinct.len(), entries().count());
         let allowed = |letter: char| matches!(letter, 'a'..='z' | '0'..='9' | '-');
         assert!(names.iter().all(|name| name.chars().all(allowed)));
         assert!(names.iter().all(|name| found(name) == Some(name)));
@@ -303,6 +324,7 @@ mod tests {
             ("ShuffleNet-V2", "shufflenetv2"),
             ("resnet50_cifar", "resnet50-cifar"),
             ("crd_resnet20", "crd-resnet20"),
+            ("skd_unet_resnet34", "skd-unet-resnet34"),
         ] {
             assert_eq!(found(typed), Some(name), "{typed}");
         }

@@ -5,20 +5,32 @@ use std::collections::BTreeSet;
 
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor};
-use kd_core::{CountCosts, Names, StagedNetwork, count_parameters, export};
-use kd_models::{Network, NetworkSpec, known_networks};
+use kd_core::{Names, StagedNetwork, count_parameters, tensor_shapes};
+use kd_models::{ModelNetwork, Network, NetworkSpec, NetworkTask, UNet, known_networks};
 
 fn build(name: &str, classes: usize, input: [usize; 3]) -> Network {
     Network::build(&NetworkSpec::new(name, classes, input), 1, &Device::flex()).unwrap()
 }
 
 /// The same without drawing its weights, which takes seconds for the large ones.
-fn blank(name: &str, classes: usize, input: [usize; 3]) -> Network {
-    Network::blank(&NetworkSpec::new(name, classes, input), &Device::flex()).unwrap()
+fn blank<N: ModelNetwork>(name: &str, classes: usize, input: [usize; 3]) -> N {
+    N::blank(&NetworkSpec::new(name, classes, input), &Device::flex()).unwrap()
+}
+
+/// Calls the function for the name of every known network, with the network's type.
+macro_rules! for_every_network {
+    ($check:ident) => {
+        for known in known_networks() {
+            match known.task {
+                NetworkTask::Classification => $check::<Network>(known.name),
+                NetworkTask::Segmentation => $check::<UNet>(known.name),
+            }
+        }
+    };
 }
 
 /// Small ones of all families but the largest, and whether its maps are taken after a ReLU.
-const SMALL: [(&str, bool); 10] = [
+const SMALL: [(&str, bool); 12] = [
     ("lenet5-half", true),
     ("lenet5", true),
     ("resnet8", true),
@@ -29,60 +41,61 @@ const SMALL: [(&str, bool); 10] = [
     ("mobilenetv2-half", false),
     ("shufflenetv1", true),
     ("shufflenetv2", true),
+    ("skd-small-resnet14", true),
+    ("skd-small-resnet10-cifar", true),
 ];
 
 #[test]
 fn stage_names_are_unique_and_are_the_taps() {
-    for known in known_networks() {
-        let network = blank(known.name, 3, [1, 32, 32]);
-        let names = network.stage_names();
-        assert_eq!(
-            names.iter().collect::<BTreeSet<_>>().len(),
-            names.len(),
-            "{}",
-            known.name
-        );
-        for (stage, name) in names.iter().enumerate() {
-            assert_eq!(network.tap(name).unwrap(), stage);
-        }
-        assert!(network.tap("layer9").is_err());
+    for_every_network!(has_taps);
+}
+
+fn has_taps<N: ModelNetwork>(name: &str) {
+    let network: N = blank(name, 3, [1, 32, 32]);
+    let names = network.stage_names();
+    assert_eq!(
+        names.iter().collect::<BTreeSet<_>>().len(),
+        names.len(),
+        "{name}"
+    );
+    for (stage, name) in names.iter().enumerate() {
+        assert_eq!(network.tap(name).unwrap(), stage);
     }
+    assert!(network.tap("layer9").is_err());
 }
 
 #[test]
 fn stages_share_no_parameter_and_leave_only_the_head() {
-    for known in known_networks() {
-        let network = blank(known.name, 3, [1, 32, 32]);
-        let stages = network.stage_names().len();
-        let owner = |tensor: &str| {
-            let owns = |stage: &usize| {
-                let paths = network.stage_parameters(*stage);
-                paths
-                    .iter()
-                    .any(|path| tensor.starts_with(&format!("{path}.")))
-            };
-            (0..stages).filter(owns).collect::<Vec<_>>()
-        };
-        let mut owned = vec![0; stages];
-        for name in export(&network, Names::Burn).keys() {
-            match owner(name)[..] {
-                [] => assert!(is_head(known.name, name), "{name}"),
-                [stage] => owned[stage] += 1,
-                _ => unreachable!("{name} belongs to more than one stage"),
-            }
-        }
-        assert!(
-            owned.iter().all(|&count| count > 0),
-            "{}: {owned:?}",
-            known.name
-        );
-    }
+    for_every_network!(shares_no_parameter);
 }
 
-/// The last linear layers, and the last norm of a wide ResNet.
+fn shares_no_parameter<N: ModelNetwork>(known: &str) {
+    let network: N = blank(known, 3, [1, 32, 32]);
+    let stages = network.stage_names().len();
+    let owner = |tensor: &str| {
+        let owns = |stage: &usize| {
+            let paths = network.stage_parameters(*stage);
+            paths
+                .iter()
+                .any(|path| tensor.starts_with(&format!("{path}.")))
+        };
+        (0..stages).filter(owns).collect::<Vec<_>>()
+    };
+    let mut owned = vec![0; stages];
+    for name in tensor_shapes(&network, Names::Burn).keys() {
+        match owner(name)[..] {
+            [] => assert!(is_head(known, name), "{name}"),
+            [stage] => owned[stage] += 1,
+            _ => unreachable!("{name} belongs to more than one stage"),
+        }
+    }
+    assert!(owned.iter().all(|&count| count > 0), "{known}: {owned:?}");
+}
+
+/// The last layers, and the last norm of a wide ResNet.
 fn is_head(network: &str, tensor: &str) -> bool {
-    let linear = ["fc", "linear", "classifier."];
-    linear.iter().any(|head| tensor.starts_with(head))
+    let last = ["fc", "linear", "classifier.", "segmentation_head."];
+    last.iter().any(|head| tensor.starts_with(head))
         || network.starts_with("wrn") && tensor.starts_with("bn1.")
 }
 
@@ -125,7 +138,7 @@ fn shapes_at_odd_sizes() {
     let device = Device::flex();
     let shapes = |name: &str, input: [usize; 3]| {
         let [channels, height, width] = input;
-        let network = blank(name, 7, input);
+        let network: Network = blank(name, 7, input);
         let trace = network.forward_traced(&Tensor::zeros([2, channels, height, width], &device));
         assert_eq!(trace.output.dims(), [2, 7]);
         let maps = trace.maps.iter().map(Tensor::dims).collect::<Vec<_>>();
@@ -220,41 +233,55 @@ fn shapes_at_odd_sizes() {
 
 #[test]
 fn counted_costs_have_the_parameters_of_the_module() {
-    for known in known_networks() {
-        for input in [[3, 32, 32], [1, 29, 40]] {
-            let network = blank(known.name, 5, input);
-            let costs = network.costs(input).unwrap();
-            assert_eq!(costs.params(), count_parameters(&network), "{}", known.name);
-            let mut stages = network.stage_names();
-            stages.push("head".into());
-            let counted: Vec<_> = costs
-                .by_stage()
-                .into_iter()
-                .map(|(stage, _)| stage)
-                .collect();
-            assert_eq!(counted, stages);
-        }
+    for_every_network!(counts_its_parameters);
+}
+
+fn counts_its_parameters<N: ModelNetwork>(name: &str) {
+    let sizes = match N::TASK {
+        NetworkTask::Classification => [[3, 32, 32], [1, 29, 40]],
+        NetworkTask::Segmentation => [[3, 32, 32], [1, 64, 32]],
+    };
+    for input in sizes {
+        let network: N = blank(name, 5, input);
+        let costs = network.costs(input).unwrap();
+        assert_eq!(costs.params(), count_parameters(&network), "{name}");
+        let mut stages = network.stage_names();
+        stages.push("head".into());
+        let counted: Vec<_> = costs
+            .by_stage()
+            .into_iter()
+            .map(|(stage, _)| stage)
+            .collect();
+        assert_eq!(counted, stages);
     }
 }
 
 #[test]
 fn layer_paths_of_the_costs_are_paths_of_tensors() {
-    for known in known_networks() {
-        let network = blank(known.name, 5, [3, 32, 32]);
-        let tensors = export(&network, Names::PyTorch);
-        for layer in network.costs([3, 32, 32]).unwrap().layers() {
-            assert!(
-                tensors.contains_key(&format!("{}.weight", layer.layer)),
-                "{}",
-                layer.layer
-            );
-        }
+    for_every_network!(counts_under_the_names_of_its_tensors);
+}
+
+fn counts_under_the_names_of_its_tensors<N: ModelNetwork>(name: &str) {
+    let network: N = blank(name, 5, [3, 32, 32]);
+    let tensors = tensor_shapes(&network, Names::PyTorch);
+    for layer in network.costs([3, 32, 32]).unwrap().layers() {
+        assert!(
+            tensors.contains_key(&format!("{}.weight", layer.layer)),
+            "{}",
+            layer.layer
+        );
     }
 }
 
 #[test]
 fn a_network_that_is_built_to_be_trained_has_gradients_everywhere() {
-    for name in ["resnet8", "wrn-16-1", "shufflenetv1", "mobilenetv2-half"] {
+    for name in [
+        "resnet8",
+        "wrn-16-1",
+        "shufflenetv1",
+        "mobilenetv2-half",
+        "skd-small-resnet10",
+    ] {
         has_gradients_everywhere(name);
     }
 }
@@ -314,6 +341,8 @@ fn public_types_are_send_and_unpin() {
     check::<kd_models::ShuffleNetV2>();
     check::<kd_models::ImageNetResNet>();
     check::<kd_models::CifarStemResNet>();
+    check::<kd_models::SkdResNet>();
+    check::<UNet>();
     check_shared::<NetworkSpec>();
     check_shared::<kd_models::ModelConfig>();
     check_shared::<kd_models::KnownNetwork>();

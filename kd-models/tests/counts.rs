@@ -209,13 +209,20 @@ fn a_table_in_the_readme_has_these_numbers() {
         let cells: Vec<&str> = line.split('|').map(str::trim).collect();
         let name = cells[1].trim_matches('`');
         let (classes, channels) = match name {
+            name if name.starts_with("skd-unet") => (12, 3),
+            name if name.starts_with("skd") => (10, 3),
             name if name.starts_with("lenet") => (10, 1),
             "resnet18" | "resnet34" | "resnet50" => (1000, 3),
             name if name.starts_with("resnet") && !name.contains(['x', '-']) => (10, 3),
             _ => (100, 3),
         };
-        let side = if classes == 1000 { 224 } else { 32 };
-        let costs = costs(name, classes, [channels, side, side]);
+        let [height, width] = match name {
+            name if name.starts_with("skd-unet") => [480, 640],
+            name if name.starts_with("skd-resnet") && !name.contains("cifar") => [224, 224],
+            _ if classes == 1000 => [224, 224],
+            _ => [32, 32],
+        };
+        let costs = costs(name, classes, [channels, height, width]);
         counted.push(name);
         assert_eq!(
             cells[4].replace(',', ""),

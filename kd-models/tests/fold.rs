@@ -5,10 +5,12 @@ use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
 use kd_core::{
     CountCosts, Draws, Frozen, LayerKind, Names, StagedNetwork, Tensors, export, import,
+    tensor_shapes,
 };
 use kd_models::{
     BlockKind, CifarStemResNet, ImageNetResNet, LargeResNetConfig, Network, NetworkSpec,
-    ShuffleNetV1, ShuffleNetV1Config, ShuffleNetV2, ShuffleNetV2Config, Vgg, VggConfig,
+    ShuffleNetV1, ShuffleNetV1Config, ShuffleNetV2, ShuffleNetV2Config, SkdResNetConfig, UNet,
+    UNetConfig, Vgg, VggConfig,
 };
 
 /// A network of each family that has norms, by name or narrow, for images of a size, and how many of its norms follow no
@@ -52,6 +54,7 @@ fn families(device: &Device) -> Vec<(&'static str, Network, [usize; 3], usize)> 
         // The first norm of each of 6 blocks, and the last norm.
         named("wrn-16-1", [3, 16, 16], 7),
         named("mobilenetv2-half", [3, 32, 32], 0),
+        named("skd-small-resnet10", [1, 33, 40], 0),
         ("vgg", Network::Vgg(vgg), input, 0),
         ("shufflenetv1", Network::ShuffleNetV1(shuffle_v1), input, 0),
         ("shufflenetv2", Network::ShuffleNetV2(shuffle_v2), input, 0),
@@ -66,7 +69,7 @@ fn families(device: &Device) -> Vec<(&'static str, Network, [usize; 3], usize)> 
 }
 
 /// A network whose norms have learnt something: scales of either sign, shifts, means and variances of all sizes.
-fn learnt(fresh: Network) -> Network {
+fn learnt<M: Module>(fresh: M) -> M {
     let tensors: Tensors = export(&fresh, Names::PyTorch)
         .into_iter()
         .map(|(name, data)| {
@@ -181,6 +184,35 @@ fn folding_leaves_the_network_as_it_is_even_in_the_midst_of_training() {
                 .all(|device| !device.is_autodiff())
         );
     }
+}
+
+#[test]
+fn a_folded_unet_says_what_the_plain_one_says_at_every_stage() {
+    let device = Device::flex();
+    let config = UNetConfig {
+        encoder: SkdResNetConfig {
+            widths: [4, 5, 6, 7],
+            ..SkdResNetConfig::RESNET14
+        },
+        decoder: [8, 7, 6, 5, 4],
+    };
+    let input = [2, 64, 96];
+    let network = learnt(UNet::new(&config, input, 3, 1, &device).unwrap());
+    let images = Tensor::<4>::random([2, 2, 64, 96], Distribution::Normal(0.0, 1.0), &device);
+    let plain = network.forward_traced(&images);
+    let folded = network.fold_norms();
+    let trace = folded.forward_traced(&images);
+    let stages = network.stage_names();
+    for (stage, (found, expected)) in stages.iter().zip(trace.maps.into_iter().zip(plain.maps)) {
+        near(stage, found, expected);
+    }
+    near("dense", trace.dense, plain.dense);
+    near("output", trace.output, plain.output);
+    let tensors = tensor_shapes(&folded, Names::PyTorch);
+    assert!(!tensors.keys().any(|name| name.ends_with("running_var")));
+    let (before, after) = (network.costs(input).unwrap(), folded.costs(input).unwrap());
+    assert_eq!(before.macs(), after.macs());
+    assert_eq!(after.of_kind(LayerKind::Norm).params, 0);
 }
 
 #[test]

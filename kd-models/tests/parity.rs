@@ -7,12 +7,12 @@ use std::path::Path;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
-use kd_core::{ImageClassifier, Names, Tensors, export, import, read_tensors};
+use kd_core::{Names, StagedNetwork, Tensors, export, import, read_tensors};
 use kd_models::{
     BlockKind, CifarStemResNet, CrdResNet, HeResNet, ImageNetResNet, InvertedResiduals,
     LargeResNetConfig, LeNet, LeNetConfig, MobileNetV2, MobileNetV2Config, Network, NetworkSpec,
-    ResNetConfig, ShuffleNetV1, ShuffleNetV1Config, ShuffleNetV2, ShuffleNetV2Config, Vgg,
-    VggConfig, WideResNet,
+    ResNetConfig, ShuffleNetV1, ShuffleNetV1Config, ShuffleNetV2, ShuffleNetV2Config, SkdResNet,
+    SkdResNetConfig, StemKind, UNet, UNetConfig, Vgg, VggConfig, WideResNet,
 };
 
 /// `count` numbers in `[-1, 1)` that depend on the name; the same as `noise` of `generate.py`.
@@ -116,7 +116,11 @@ fn within(tolerance: f64, what: &str, found: &TensorData, expected: &TensorData)
     }
 }
 
-fn compare<N: ImageClassifier>(fixture: &str, build: impl Fn(&Device) -> N) {
+/// Compares a network whose dense representation and output have `D` axes with the answers in a file.
+fn compare<N, const D: usize>(fixture: &str, build: impl Fn(&Device) -> N)
+where
+    N: StagedNetwork<Input = Tensor<4>, Map = Tensor<4>, Dense = Tensor<D>, Output = Tensor<D>>,
+{
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     let expected = read_tensors(&folder.join(format!("{fixture}.safetensors"))).unwrap();
     let input = expected["input"].clone();
@@ -148,12 +152,9 @@ fn compare<N: ImageClassifier>(fixture: &str, build: impl Fn(&Device) -> N) {
         &logits.to_data(),
         &expected["training.logits"],
     );
-    let [batch_size, classes] = logits.dims();
-    let cotangent = TensorData::new(
-        noise("cotangent", batch_size * classes),
-        [batch_size, classes],
-    );
-    let cotangent = Tensor::<2>::from_data(cotangent.convert::<f32>(), &device);
+    let shape = logits.dims();
+    let cotangent = TensorData::new(noise("cotangent", shape.iter().product()), shape);
+    let cotangent = Tensor::<D>::from_data(cotangent.convert::<f32>(), &device);
     let gradients = (logits * cotangent).sum().backward();
     near(
         "gradient.input",
@@ -343,4 +344,47 @@ fn resnet_with_four_groups_and_the_stem_for_small_images() {
             CifarStemResNet::new(&config, [3, 18, 13], 5, 0, device).unwrap()
         });
     }
+}
+
+#[test]
+fn small_resnet10_of_stagewise_kd_by_name() {
+    let spec = NetworkSpec::new("skd-small-resnet10", 10, [1, 40, 48]);
+    compare("skd_small_resnet10", |device| {
+        Network::build(&spec, 0, device).unwrap()
+    });
+}
+
+#[test]
+fn resnet_of_stagewise_kd_with_either_stem() {
+    let config = SkdResNetConfig {
+        blocks: [2, 1, 1, 1],
+        widths: [4, 6, 8, 10],
+        stem: StemKind::Large,
+    };
+    compare("skd_narrow", |device| {
+        SkdResNet::new(&config, [1, 45, 38], 5, 0, device).unwrap()
+    });
+    let config = SkdResNetConfig {
+        blocks: [1, 1, 2, 1],
+        stem: StemKind::Small,
+        ..config
+    };
+    compare("skd_narrow_small_stem", |device| {
+        SkdResNet::new(&config, [3, 18, 13], 5, 0, device).unwrap()
+    });
+}
+
+#[test]
+fn unet_with_all_its_joints() {
+    let config = UNetConfig {
+        encoder: SkdResNetConfig {
+            blocks: [1, 2, 1, 1],
+            widths: [3, 4, 5, 6],
+            stem: StemKind::Large,
+        },
+        decoder: [6, 5, 4, 3, 2],
+    };
+    compare("unet_narrow", |device| {
+        UNet::new(&config, [1, 32, 32], 2, 0, device).unwrap()
+    });
 }

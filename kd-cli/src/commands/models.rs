@@ -31,8 +31,14 @@ fn costs(spec: &NetworkSpec) -> Result<Costs> {
 fn all(info: &DatasetInfo, as_json: bool) -> Result<()> {
     let mut rows = Vec::new();
     let mut objects = Vec::new();
+    let mut left_out = Vec::new();
     for known in known_networks() {
-        let costs = costs(&spec(known.name, info))?;
+        let spec = spec(known.name, info);
+        if spec.check().is_err() {
+            left_out.push(known.name);
+            continue;
+        }
+        let costs = costs(&spec)?;
         rows.push(vec![
             known.name.to_owned(),
             count(costs.params()),
@@ -58,6 +64,10 @@ fn all(info: &DatasetInfo, as_json: bool) -> Result<()> {
         ("what it is", Left),
     ];
     output::table(&head, &rows);
+    if !left_out.is_empty() {
+        let (shape, names) = (info.shape, left_out.join(", "));
+        output::line(&format!("not for images of {shape}: {names}"));
+    }
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use burn::tensor::Device;
 use kd_core::{Error, Normalisation, Result};
-use kd_models::{LoadReport, ModelConfig, Network, NetworkSpec, WeightFit, Weights};
+use kd_models::{LoadReport, ModelConfig, Network, NetworkSpec, NetworkTask, WeightFit, Weights};
 use serde::{Deserialize, Serialize};
 
 use super::teacher::{absolute, choice, model_folder};
@@ -50,10 +50,10 @@ impl NetworkRecipe {
     ///
     /// # Errors
     ///
-    /// For a name that is not known, or images that the network cannot take.
+    /// For a name that is not known or not that of a classifier, or images that the network cannot take.
     pub fn spec(&self, data: &DataFacts) -> Result<NetworkSpec> {
         let spec = NetworkSpec::new(&self.name, data.classes, data.input());
-        spec.check()?;
+        spec.check_for(NetworkTask::Classification)?;
         Ok(spec)
     }
 

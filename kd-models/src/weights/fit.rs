@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use burn::module::Module;
 use burn::tensor::{Device, TensorData};
-use kd_core::{Error, Names, Result, Tensors, export, import};
+use kd_core::{Error, Names, Result, Tensors, export, import, tensor_shapes};
 use serde::{Deserialize, Serialize};
 
 use super::Weights;
 use super::report::LoadReport;
-use crate::known::{NetworkSpec, known_networks};
+use crate::known::{NetworkSpec, NetworkTask, known_networks};
+use crate::model_network::ModelNetwork;
 use crate::network::Network;
+use crate::unet::UNet;
 
 /// How exactly a file must fit a network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,20 +67,34 @@ impl Weights {
         Ok((network, report))
     }
 
-    /// The network of `spec` with the weights of the file, on `device`, and what fitted.
+    /// The classifier of `spec` with the weights of the file, on `device`, and what fitted.
     ///
     /// What the file lacks of a network that it fits in part is 0; [`Weights::load_known`] keeps what a network has.
     ///
     /// # Errors
     ///
-    /// As [`Weights::load_known`] and [`NetworkSpec::check`].
+    /// As [`Weights::load_known`] and [`NetworkSpec::check_for`].
     pub fn load_network(
         &self,
         spec: &NetworkSpec,
         fit: WeightFit,
         device: &Device,
     ) -> Result<(Network, LoadReport)> {
-        self.load_known(spec, &Network::blank(spec, device)?, fit)
+        self.load_network_as(spec, fit, device)
+    }
+
+    /// As [`Weights::load_network`], of a [`Network`] or a [`UNet`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Weights::load_known`] and [`NetworkSpec::check_for`].
+    pub fn load_network_as<N: ModelNetwork>(
+        &self,
+        spec: &NetworkSpec,
+        fit: WeightFit,
+        device: &Device,
+    ) -> Result<(N, LoadReport)> {
+        self.load_known(spec, &N::blank(spec, device)?, fit)
     }
 
     /// As [`Weights::load_into`], of the network of `spec`.
@@ -87,12 +103,12 @@ impl Weights {
     ///
     /// As [`Weights::load_into`]. The text says for how many classes the file is, or which network it is for, where that is
     /// the difference.
-    pub fn load_known(
+    pub fn load_known<N: ModelNetwork>(
         &self,
         spec: &NetworkSpec,
-        network: &Network,
+        network: &N,
         fit: WeightFit,
-    ) -> Result<(Network, LoadReport)> {
+    ) -> Result<(N, LoadReport)> {
         let mut own = export(network, Names::PyTorch);
         let mut report = self.compare_tensors(&own);
         if !report.is_exact() {
@@ -226,9 +242,10 @@ type Shapes = BTreeMap<String, Vec<usize>>;
 
 /// The shapes of the tensors of a network, in PyTorch's names and layouts.
 fn shapes(spec: &NetworkSpec, device: &Device) -> Result<Shapes> {
-    let tensors = export(&Network::blank(spec, device)?, Names::PyTorch);
-    Ok(tensors
-        .into_iter()
-        .map(|(name, data)| (name, data.shape().as_slice().to_vec()))
-        .collect())
+    Ok(match spec.task()? {
+        NetworkTask::Classification => {
+            tensor_shapes(&Network::blank(spec, device)?, Names::PyTorch)
+        }
+        NetworkTask::Segmentation => tensor_shapes(&UNet::blank(spec, device)?, Names::PyTorch),
+    })
 }
