@@ -59,7 +59,7 @@ pub use training::Training;
 
 pub use data::{
     CifarLabels, DataRoots, DataSource, Dataset, DatasetInfo, ImageFit, ImageFolder, ImageShape,
-    Masks, Split, Subset, Task, read_cifar10, read_cifar100, read_idx, read_svhn,
+    Masks, Split, Subset, Task, read_camvid, read_cifar10, read_cifar100, read_idx, read_svhn,
 };
 pub use loader::{Batch, Epoch, Loader, LoaderConfig};
 pub use views::{Augment, ViewParams, ViewPolicy};

@@ -1,5 +1,6 @@
 //! Data sets: what they are, how they are read, where they are found.
 
+mod camvid;
 mod catalogue;
 mod cifar;
 mod dataset;
@@ -9,6 +10,7 @@ mod info;
 mod masks;
 mod mat;
 mod mini;
+mod parallel;
 mod published;
 mod roots;
 mod shape;
@@ -20,6 +22,7 @@ mod subset;
 mod svhn;
 mod task;
 
+pub use camvid::read_camvid;
 pub use cifar::{CifarLabels, read_cifar10, read_cifar100};
 pub use dataset::Dataset;
 pub use folder::{ImageFit, ImageFolder};

@@ -131,7 +131,7 @@ impl SegmentationMetrics {
                 remedy: "give the logits of a network that knows these classes".into(),
             });
         }
-        self.check_shape([batch_size, height, width], masks.dims())?;
+        check_shape([batch_size, height, width], masks.dims())?;
         let logits = logits.without_autodiff();
         // 0 times a number is 0 unless the number is not finite, and then so is the sum: one pass for all outputs.
         let finite = (logits.clone() * 0.0).sum_dim(1).is_finite();
@@ -161,7 +161,7 @@ impl SegmentationMetrics {
         masks: Tensor<3, Int>,
     ) -> Result<()> {
         let [batch_size, height, width] = predictions.dims();
-        self.check_shape([batch_size, height, width], masks.dims())?;
+        check_shape([batch_size, height, width], masks.dims())?;
         let (predictions, masks) = (whole_numbers(predictions)?, whole_numbers(masks)?);
         self.count(batch_size, &predictions, &masks)
     }
@@ -216,18 +216,6 @@ impl SegmentationMetrics {
         &self.counts[class * wide..(class + 1) * wide]
     }
 
-    fn check_shape(&self, predicted: [usize; 3], masks: [usize; 3]) -> Result<()> {
-        if predicted == masks {
-            return Ok(());
-        }
-        Err(Error::Shape {
-            what: "masks".into(),
-            expected: format!("{predicted:?}, as the predictions have"),
-            found: format!("{masks:?}"),
-            remedy: "give one mask for each image, of its height and width".into(),
-        })
-    }
-
     /// Counts a batch, image by image.
     fn count(&mut self, batch_size: usize, predicted: &[i64], masks: &[i64]) -> Result<()> {
         let (classes, wide) = (self.classes, self.classes + 1);
@@ -274,6 +262,18 @@ impl SegmentationMetrics {
         let problem = format!("must be 0 to {}{void}, got {value}", self.classes - 1);
         Error::config("masks", problem)
     }
+}
+
+fn check_shape(predicted: [usize; 3], masks: [usize; 3]) -> Result<()> {
+    if predicted == masks {
+        return Ok(());
+    }
+    Err(Error::Shape {
+        what: "masks".into(),
+        expected: format!("{predicted:?}, as the predictions have"),
+        found: format!("{masks:?}"),
+        remedy: "give one mask for each image, of its height and width".into(),
+    })
 }
 
 /// The authors' metric of one image, of its counts with a row for void and a column for no class.

@@ -59,7 +59,7 @@ pub struct SegmentationSummary {
     pub class_iou: Vec<Option<f64>>,
     /// Mean of `class_iou` over the classes that have one.
     pub mean_iou: f64,
-    /// The mean IoU as the code of the paper on stagewise distillation has it; to compare with its numbers only.
+    /// The mean of `class_iou` as the code of the paper on stagewise distillation has it; to compare with its numbers only.
     pub miou_compat: f64,
 }
 
