@@ -42,7 +42,11 @@ fn a_data_set_knows_the_mask_of_each_image() {
     assert_eq!(data.mask(2).unwrap(), &masks.values()[24..36]);
     assert_eq!(data.mask(5), None);
     let counts = masks.pixel_counts();
-    let void = masks.values().iter().filter(|value| **value == 3).count();
+    let void: usize = masks
+        .values()
+        .iter()
+        .map(|value| usize::from(*value == 3))
+        .sum();
     assert_eq!(counts.len(), 3);
     assert_eq!(counts.iter().sum::<u64>(), (5 * PIXELS - void) as u64);
     let named = data.clone().with_class_names(["a", "b", "c"]).unwrap();

@@ -175,7 +175,8 @@ impl SegmentationBoard {
         }
         let ([height, width], columns) = (self.cell(), number(self.columns.len()));
         let inner = columns * (width + GAP) - GAP;
-        let (legend, lines) = self.legend(inner);
+        let legend = self.legend(inner);
+        let lines = legend.last().map_or(0, |last| last.line) + 1;
         let top = RIM + font::HEIGHT + GAP;
         let below = top + number(rows) * (height + GAP);
         let size = (
@@ -193,13 +194,14 @@ impl SegmentationBoard {
                 imageops::replace(&mut picture, image, at.0.into(), at.1.into());
             }
         }
-        for (name, colour, (x, line)) in legend {
-            let (x, y) = (RIM + x, below + GAP + line * (SWATCH + GAP));
-            let swatch = RgbImage::from_pixel(SWATCH, SWATCH, colour);
+        for entry in legend {
+            let y = below + GAP + entry.line * (SWATCH + GAP);
+            let x = RIM + entry.x;
+            let swatch = RgbImage::from_pixel(SWATCH, SWATCH, entry.colour);
             imageops::replace(&mut picture, &swatch, x.into(), y.into());
             // Capitals are seven of the nine rows of a line: that much lower they are in the middle.
             let at = (x + SWATCH + GAP, y + font::HEIGHT / 9);
-            font::write(&mut picture, &name, at, INK);
+            font::write(&mut picture, &entry.name, at, INK);
         }
         let mut bytes = Cursor::new(Vec::new());
         let encoded = picture.write_to(&mut bytes, ImageFormat::Png);
@@ -275,8 +277,8 @@ impl SegmentationBoard {
         [height * factor, width * factor]
     }
 
-    /// Names and colours, each with how far to the right and in which line it is, and the number of lines.
-    fn legend(&self, width: u32) -> (Vec<(String, Rgb<u8>, (u32, u32))>, u32) {
+    /// The classes and void, if there is any, in lines of at most this width.
+    fn legend(&self, width: u32) -> Vec<Entry> {
         let void = self.void.then(|| ("void".to_owned(), VOID));
         let (mut x, mut line) = (0, 0);
         let mut out = Vec::new();
@@ -286,11 +288,25 @@ impl SegmentationBoard {
             if x > 0 && x + wide > width {
                 (x, line) = (0, line + 1);
             }
-            out.push((name, colour, (x, line)));
+            out.push(Entry {
+                name,
+                colour,
+                x,
+                line,
+            });
             x += wide + 2 * GAP;
         }
-        (out, line + 1)
+        out
     }
+}
+
+/// A class in the legend.
+struct Entry {
+    name: String,
+    colour: Rgb<u8>,
+    /// How far to the right of the first one it begins.
+    x: u32,
+    line: u32,
 }
 
 fn bad_size([height, width]: [usize; 2]) -> Error {
