@@ -158,15 +158,28 @@ impl Context {
         self.inputs.borrow_mut().insert(what.into(), hash.into());
     }
 
-    /// Reads the data of a recipe.
+    /// Reads the data of a recipe, for a method that learns a class for each image.
     ///
     /// # Errors
     ///
     /// As [`DataRecipe::load`].
     pub fn data(&self, recipe: &DataRecipe) -> Result<LoadedData> {
-        let data = recipe.load(&self.roots)?;
+        recipe.facts()?;
+        self.data_of_any_task(recipe)
+    }
+
+    /// Reads the data of a recipe, for a method that looks at [`DataFacts::task`].
+    ///
+    /// # Errors
+    ///
+    /// As [`DataRecipe::load_of_any_task`].
+    pub fn data_of_any_task(&self, recipe: &DataRecipe) -> Result<LoadedData> {
+        let data = recipe.load_of_any_task(&self.roots)?;
         self.note_input("the training data", data.train.hash());
         self.note_input("the held-out data", data.held_out.hash());
+        if let Some(validation) = &data.validation {
+            self.note_input("the validation data", validation.hash());
+        }
         let mut seen = self.seen.borrow_mut();
         seen.train = Some(data.train.clone());
         seen.held_out = Some(data.held_out.clone());

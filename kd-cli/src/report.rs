@@ -4,7 +4,7 @@ use std::path::Path;
 
 use burn::tensor::Tensor;
 use kd_core::{
-    CountCosts, EpochLog, Error, Frozen, Loader, LoaderConfig, Result, StagedNetwork, Subset,
+    CountCosts, EpochLog, Error, Frozen, Loader, LoaderConfig, Result, StagedNetwork, Subset, Task,
 };
 use kd_models::{ModelConfig, Network, load_model};
 use kd_report::{Predictions, RunReport};
@@ -141,10 +141,13 @@ fn costs(mut report: RunReport, outcome: &Outcome) -> RunReport {
     report
 }
 
-/// What the student and its teachers say of the held-out data; nothing if the method makes no classifier of it.
+/// What the student and its teachers say of the held-out data; nothing if the method makes no classifier of it, or if there are
+/// masks in place of labels.
 fn ask(folder: &Path, job: &Job) -> Result<Option<(Predictions, Option<Vec<String>>)>> {
     let (model, seen) = (folder.join(MODEL), job.seen());
-    let Some(held_out) = seen.held_out.as_ref().filter(|_| model.is_dir()) else {
+    let labelled = |held_out: &&Subset| held_out.dataset().task() == Task::Classification;
+    let held_out = seen.held_out.as_ref().filter(labelled);
+    let Some(held_out) = held_out.filter(|_| model.is_dir()) else {
         return Ok(None);
     };
     let (student, config) = load_model(&model, job.device())?;

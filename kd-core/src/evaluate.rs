@@ -1,8 +1,8 @@
-//! A classifier measured on a data set.
+//! A network measured on a data set.
 
 use burn::tensor::Tensor;
 
-use crate::{ClassificationMetrics, Loader, Result};
+use crate::{ClassificationMetrics, Error, Loader, Result, SegmentationMetrics};
 
 /// Asks a classifier about every sample of a loader's first epoch and counts its answers.
 ///
@@ -12,13 +12,14 @@ use crate::{ClassificationMetrics, Loader, Result};
 ///
 /// # Errors
 ///
-/// Those of the loader, of `classify`, and of [`ClassificationMetrics::add`].
+/// [`Error::Config`] if the data set has masks, and those of the loader, of `classify`, and of [`ClassificationMetrics::add`].
 pub fn evaluate(
     loader: &Loader,
     teacher: Option<&[f32]>,
     mut classify: impl FnMut(Tensor<4>) -> Result<Tensor<2>>,
 ) -> Result<ClassificationMetrics> {
     let dataset = loader.subset().dataset();
+    dataset.check_labelled()?;
     let classes = dataset.classes();
     let mut metrics = ClassificationMetrics::new(classes)?;
     let mut done = 0;
@@ -32,6 +33,35 @@ pub fn evaluate(
         // A teacher's answers that end too soon are found out by the metrics.
         let teacher = teacher.map(|all| all.get(here).unwrap_or_default());
         metrics.add(&logits, &targets, teacher)?;
+    }
+    Ok(metrics)
+}
+
+/// Asks a network about every image of a loader's first epoch and counts its answers pixel by pixel.
+///
+/// `segment` takes pixels `[batch_size, channels, height, width]` in `[0, 1]` and gives logits `[batch_size, outputs, height,
+/// width]`, with at least as many outputs as there are classes; it normalises for itself.
+///
+/// # Errors
+///
+/// [`Error::Config`] if the data set has no masks, and those of the loader, of `segment`, and of [`SegmentationMetrics::add`].
+pub fn evaluate_segmentation(
+    loader: &Loader,
+    mut segment: impl FnMut(Tensor<4>) -> Result<Tensor<4>>,
+) -> Result<SegmentationMetrics> {
+    let dataset = loader.subset().dataset();
+    let no_masks = || {
+        let problem = format!(
+            "must have a mask for each image, `{}` has a class for each; use `evaluate`",
+            dataset.name()
+        );
+        Error::config("data", problem)
+    };
+    let mut metrics = SegmentationMetrics::of(dataset.masks().ok_or_else(no_masks)?)?;
+    for batch in loader.epoch(0) {
+        let batch = batch?;
+        let masks = batch.masks.ok_or_else(no_masks)?;
+        metrics.add(segment(batch.pixels)?, masks)?;
     }
     Ok(metrics)
 }

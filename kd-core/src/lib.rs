@@ -33,10 +33,11 @@ pub use cache::{
 pub use cost::{Cost, Costs, CountCosts, LayerCost, LayerKind, count_parameters};
 pub use device::DeviceName;
 pub use error::{Error, ErrorKind, Result};
-pub use evaluate::evaluate;
+pub use evaluate::{evaluate, evaluate_segmentation};
 pub use fold::fold_batch_norm;
 pub use metrics::{
-    ClassificationMetrics, ClassificationSummary, ConfusionMatrix, TeacherComparison,
+    ClassificationMetrics, ClassificationSummary, ConfusionMatrix, SegmentationMetrics,
+    SegmentationSummary, TeacherComparison,
 };
 pub use network::{Frozen, ImageClassifier, StagedNetwork, Trace, network_hash};
 pub use normalise::Normalisation;
@@ -58,7 +59,7 @@ pub use training::Training;
 
 pub use data::{
     CifarLabels, DataRoots, DataSource, Dataset, DatasetInfo, ImageFit, ImageFolder, ImageShape,
-    Split, Subset, read_cifar10, read_cifar100, read_idx, read_svhn,
+    Masks, Split, Subset, Task, read_camvid, read_cifar10, read_cifar100, read_idx, read_svhn,
 };
 pub use loader::{Batch, Epoch, Loader, LoaderConfig};
 pub use views::{Augment, ViewParams, ViewPolicy};

@@ -114,6 +114,7 @@ fn names_are_understood_as_people_write_them() {
         ("fashion-mnist-mini", "fashion-mnist-mini"),
         ("SVHN", "svhn"),
         ("svhn extra", "svhn-extra"),
+        ("CamVid", "camvid"),
     ] {
         assert_eq!(info(typed).name, name);
     }
@@ -122,9 +123,11 @@ fn names_are_understood_as_people_write_them() {
     assert_eq!(
         error.to_string(),
         "unknown data set `cifra10`; did you mean `cifar10`?; known: fashion-mnist-mini, fashion-mnist, mnist, cifar10, \
-         cifar100, cifar100-coarse, svhn, svhn-extra"
+         cifar100, cifar100-coarse, svhn, svhn-extra, camvid"
     );
-    assert_eq!("test".parse::<Split>().unwrap(), Split::Test);
+    for split in [Split::Train, Split::Validation, Split::Test] {
+        assert_eq!(split.to_string().parse::<Split>().unwrap(), split);
+    }
     assert!("valid".parse::<Split>().is_err());
 }
 

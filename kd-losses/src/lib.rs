@@ -64,7 +64,7 @@ pub use features::{
 
 pub use dense::{
     CwdLoss, CwdLossConfig, PairWiseAffinityLoss, PairWiseAffinityLossConfig, PixelWiseLoss,
-    PixelWiseLossConfig, cwd, pair_wise_affinity, pixel_wise,
+    PixelWiseLossConfig, cwd, pair_wise_affinity, pixel_cross_entropy, pixel_wise,
 };
 
 pub use priors::{

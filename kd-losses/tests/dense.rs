@@ -3,10 +3,11 @@
 
 mod support;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 use kd_losses::{
     CwdLoss, CwdLossConfig, PairWiseAffinityLoss, PairWiseAffinityLossConfig, PixelWiseLoss,
-    PixelWiseLossConfig, Result, cwd, pair_wise_affinity, pixel_wise, soft_target,
+    PixelWiseLossConfig, Result, cross_entropy, cwd, pair_wise_affinity, pixel_cross_entropy,
+    pixel_wise, soft_target,
 };
 use support::{Golden, Outcome, assert_finite, hard_pairs, numbers, wave};
 
@@ -24,6 +25,72 @@ fn pixel_wise_is_as_the_formula_says() -> Outcome {
         let (student, teacher) = (given.student("student")?, given.teacher("teacher")?);
         Ok(pixel_wise(student, teacher, given.number("temperature")?)?)
     })
+}
+
+#[test]
+fn pixel_cross_entropy_is_as_the_formula_says() -> Outcome {
+    Golden::read("pixel_cross_entropy")?.check(11, |given| {
+        let logits = given.student::<4>("logits")?;
+        let [batch_size, _, height, width] = logits.dims();
+        let masks = given.ints("masks")?.reshape([batch_size, height, width]);
+        let ignore = given.number("ignore")?;
+        let ignore = (-1..=255).find(|value| f64::from(*value).total_cmp(&ignore).is_eq());
+        let ignore = ignore.map(i64::from);
+        Ok(pixel_cross_entropy(logits, masks, ignore)?)
+    })
+}
+
+#[test]
+fn pixel_cross_entropy_is_cross_entropy_where_all_pixels_are_kept() -> Outcome {
+    let device = Device::flex();
+    let logits = map([2, 3, 2, 2], 0.4);
+    let masks = Tensor::<3, Int>::from_data([[[0, 1], [2, 0]], [[1, 1], [2, 2]]], &device);
+    let rows = logits.clone().permute([0, 2, 3, 1]).reshape([8, 3]);
+    let expected = value(cross_entropy(rows, masks.clone().reshape([8]), 0.0))?;
+    for ignore in [None, Some(3), Some(-1)] {
+        close(
+            value(pixel_cross_entropy(logits.clone(), masks.clone(), ignore))?,
+            expected,
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn a_batch_without_a_labelled_pixel_teaches_nothing() -> Outcome {
+    let device = Device::flex();
+    let logits = Tensor::<4>::from_data(wave([2, 3, 2, 2], 0.1), &device.clone().autodiff());
+    let logits = logits.require_grad();
+    let masks = Tensor::<3, Int>::full([2, 2, 2], 11, &device);
+    let loss = pixel_cross_entropy(logits.clone(), masks, Some(11))?;
+    assert_eq!(numbers(loss.clone()), [0.0]);
+    let gradients = loss.backward();
+    let gradient = logits.grad(&gradients).ok_or("no gradient")?;
+    assert_eq!(numbers(gradient), [0.0; 24]);
+    Ok(())
+}
+
+#[test]
+fn masks_of_another_size_are_refused_in_words() {
+    let device = Device::flex();
+    let text = |shape: [usize; 4], masks: [usize; 3]| {
+        let masks = Tensor::<3, Int>::zeros(masks, &device);
+        let loss = pixel_cross_entropy(Tensor::zeros(shape, &device), masks, Some(11));
+        loss.map_or_else(|error| error.to_string(), |_| String::new())
+    };
+    assert_eq!(
+        text([2, 3, 4, 5], [1, 4, 5]),
+        "`pixel_cross_entropy`: `logits` [2, 3, 4, 5] and `masks` [1, 4, 5] differ in batch size; take both from the same batch"
+    );
+    assert_eq!(
+        text([2, 3, 4, 5], [2, 5, 4]),
+        "`pixel_cross_entropy`: `logits` [2, 3, 4, 5] and `masks` [2, 5, 4] differ in height or width; give masks of the \
+         size of the logits"
+    );
+    assert_eq!(
+        text([0, 3, 4, 5], [0, 4, 5]),
+        "`pixel_cross_entropy`: `logits` [0, 3, 4, 5] has no elements; skip empty batches"
+    );
 }
 
 #[test]

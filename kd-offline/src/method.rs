@@ -277,6 +277,8 @@ impl<S: ImageClassifier> Offline<S> {
             return Err(Error::config("losses", problem));
         }
         self.training.check()?;
+        self.data.train.dataset().check_labelled()?;
+        self.data.held_out.dataset().check_labelled()?;
         let plain = self.device.clone().inner();
         let train = Loader::new(
             self.data.train.clone(),

@@ -8,11 +8,13 @@
 //! | `table` | Markdown tables with footnotes |
 //! | `plot` | SVG pictures: lines, dots with spread, confusion matrices |
 //! | `report` | what a run came to, as a page with pictures |
+//! | `segmentation` | images and masks side by side, as a PNG picture |
 //! | `tensorboard` | an observer of a run that writes TensorBoard's event files |
 
 mod error;
 mod plot;
 mod report;
+mod segmentation;
 mod stats;
 mod table;
 mod tensorboard;
@@ -20,6 +22,7 @@ mod tensorboard;
 pub use error::{Error, Result};
 pub use plot::{ConfusionPlot, DotPlot, LinePlot, Scale, Series};
 pub use report::{Answer, Predictions, RunReport, Sample};
+pub use segmentation::{CAMVID_CLASSES, SegmentationBoard};
 pub use stats::{PairedDifference, Summary, student_t_quantile};
 pub use table::{Align, Table};
 pub use tensorboard::TensorBoard;

@@ -1,6 +1,6 @@
 //! `kd data list` and `kd data info`.
 
-use kd_core::{DataRoots, DataSource, DatasetInfo, ImageFolder, Result, Split, Subset};
+use kd_core::{DataRoots, DataSource, DatasetInfo, ImageFolder, Result, Split, Subset, Task};
 use serde_json::json;
 
 use crate::args::DataCommand;
@@ -36,11 +36,12 @@ pub(super) fn run(what: &DataCommand) -> Result<()> {
     }
 }
 
-/// Whether the files of both splits are there.
+/// Whether the files of all splits are there.
 fn is_here(info: &DatasetInfo, roots: &DataRoots) -> bool {
     info.embedded
-        || [Split::Train, Split::Test]
+        || [Split::Train, Split::Validation, Split::Test]
             .into_iter()
+            .filter(|split| info.samples(*split) > 0)
             .all(|split| info.locate(split, roots).is_ok())
 }
 
@@ -64,8 +65,15 @@ fn list(roots: &DataRoots, as_json: bool) {
             vec![
                 info.name.to_owned(),
                 info.classes.to_string(),
-                info.shape.to_string(),
+                match info.task {
+                    Task::Segmentation => format!("{} and masks", info.shape),
+                    _ => info.shape.to_string(),
+                },
                 count(info.train as u64),
+                match info.validation {
+                    0 => "-".to_owned(),
+                    samples => count(samples as u64),
+                },
                 count(info.test as u64),
                 here.to_owned(),
             ]
@@ -76,6 +84,7 @@ fn list(roots: &DataRoots, as_json: bool) {
         ("classes", Right),
         ("images", Left),
         ("train", Right),
+        ("validation", Right),
         ("test", Right),
         ("here", Left),
     ];
@@ -83,18 +92,22 @@ fn list(roots: &DataRoots, as_json: bool) {
 }
 
 fn info(source: &DataSource, roots: &DataRoots, as_json: bool) -> Result<()> {
-    let train = Subset::all(&source.load(Split::Train, roots)?);
-    let test = if source.has(Split::Test) {
-        Some(Subset::all(&source.load(Split::Test, roots)?))
-    } else {
-        None
+    let part = |split: Split| -> Result<Option<Subset>> {
+        let part = source.has(split).then(|| source.load(split, roots));
+        Ok(part.transpose()?.map(Subset::from))
     };
+    let train = Subset::all(&source.load(Split::Train, roots)?);
+    let (validation, test) = (part(Split::Validation)?, part(Split::Test)?);
     let normalisation = source.normalisation(train.dataset())?;
     if as_json {
         let part = |subset: &Subset| {
+            let (what, counts) = match subset.dataset().masks() {
+                Some(masks) => ("pixels_per_class", json!(masks.pixel_counts())),
+                None => ("per_class", json!(subset.class_counts())),
+            };
             json!({
                 "count": subset.len(),
-                "per_class": subset.class_counts(),
+                what: counts,
                 "sha256": subset.dataset().hash(),
             })
         };
@@ -114,32 +127,39 @@ fn info(source: &DataSource, roots: &DataRoots, as_json: bool) -> Result<()> {
             _ => json!({}),
         };
         object["train"] = part(&train);
+        if let Some(validation) = &validation {
+            object["validation"] = part(validation);
+        }
         object["test"] = test.as_ref().map_or(serde_json::Value::Null, part);
         output::json(&object);
         return Ok(());
     }
+    let what = match source.task() {
+        Task::Segmentation => "classes of pixels",
+        _ => "classes",
+    };
     output::line(&format!(
-        "{}: images of {}, {} classes",
+        "{}: images of {}, {} {what}",
         source.name(),
         source.shape(),
         source.classes()
     ));
-    let mut rows = vec![
-        ("train", counts(&train)),
-        (
-            "test",
-            test.as_ref().map_or_else(
-                || "none; hold out a part of train with `held_out`".to_owned(),
-                counts,
-            ),
+    let mut rows = vec![("train", counts(&train))];
+    rows.extend(validation.as_ref().map(|part| ("validation", counts(part))));
+    rows.push((
+        "test",
+        test.as_ref().map_or_else(
+            || "none; hold out a part of train with `held_out`".to_owned(),
+            counts,
         ),
-    ];
+    ));
     if let Some(names) = train.dataset().class_names() {
         rows.push(("classes", names.join(", ")));
     }
     rows.push(("mean", numbers(&normalisation.mean)));
     rows.push(("std", numbers(&normalisation.std)));
     rows.push(("train sha256", train.dataset().hash().to_owned()));
+    rows.extend(validation.map(|part| ("val sha256", part.dataset().hash().to_owned())));
     rows.extend(test.map(|test| ("test sha256", test.dataset().hash().to_owned())));
     match source {
         DataSource::Known(info) => rows.extend([
@@ -159,12 +179,18 @@ fn info(source: &DataSource, roots: &DataRoots, as_json: bool) -> Result<()> {
     Ok(())
 }
 
-/// The samples of a split, all and of each class.
+/// The samples of a split, all and of each class, or the pixels of each.
 fn counts(subset: &Subset) -> String {
-    let per_class = subset.class_counts();
-    let per_class: Vec<String> = per_class.into_iter().map(|n| n.to_string()).collect();
     let all = count(subset.len() as u64);
-    format!("{all}, per class {}", per_class.join(" "))
+    match subset.dataset().masks() {
+        Some(masks) => format!("{all}, pixels per class {}", listed(&masks.pixel_counts())),
+        None => format!("{all}, per class {}", listed(&subset.class_counts())),
+    }
+}
+
+fn listed(counts: &[impl ToString]) -> String {
+    let counts: Vec<String> = counts.iter().map(ToString::to_string).collect();
+    counts.join(" ")
 }
 
 fn numbers(values: &[f64]) -> String {

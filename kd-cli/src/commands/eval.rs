@@ -55,8 +55,9 @@ pub(super) fn run(
 ) -> Result<()> {
     set_threads(machine)?;
     if !is_folder(data.name) {
-        // An unknown name is said before anything is read.
-        find_source(data.name, data.settings(None))?;
+        // An unknown name, and data that no classifier is measured on, are said before anything is read.
+        let source = find_source(data.name, data.settings(None))?;
+        DataFacts::from(&source).check_labelled()?;
     }
     let device = machine.device.unwrap_or(DeviceName::Auto).open()?;
     let (measured, source) = if model.is_file() {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use kd_core::{
-    Augment, DataRoots, DataSource, Error, ImageShape, Normalisation, Result, Split, Subset,
+    Augment, DataRoots, DataSource, Error, ImageShape, Normalisation, Result, Split, Subset, Task,
     ViewPolicy,
 };
 use serde::{Deserialize, Deserializer, Serialize};
@@ -24,7 +24,7 @@ pub struct DataRecipe {
         deserialize_with = "absolute"
     )]
     pub path: Option<PathBuf>,
-    /// The height and width, in pixels, that the images of a folder are brought to.
+    /// The height and width, in pixels, that the images of a folder, or of a data set with masks, are brought to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<ImageSize>,
     /// The length of their shorter side before the centre is cut out; without it they just cover `size`.
@@ -36,10 +36,10 @@ pub struct DataRecipe {
     /// The normalisation that networks trained on a folder have unless they say their own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub normalisation: Option<FolderNormalisation>,
-    /// The share of each class to train on, in `(0, 1]`.
+    /// The share of each class to train on, in `(0, 1]`; of a data set with masks the share of all images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fraction: Option<f64>,
-    /// Samples of each class to train on, in place of `fraction`.
+    /// Samples of each class to train on, in place of `fraction`; of a data set with masks so many in all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_class: Option<usize>,
     /// The share of each class of the training split that is held out to be measured on, in place of the test split.
@@ -77,7 +77,9 @@ pub enum FolderNormalisation {
 pub struct DataFacts {
     /// The name of the data set.
     pub name: String,
-    /// Its number of classes.
+    /// What is said of each image.
+    pub task: Task,
+    /// Its number of classes, of images or of pixels.
     pub classes: usize,
     /// The names of the classes in label order, where the names alone tell which class is meant: in a folder of images.
     pub class_names: Option<Vec<String>>,
@@ -91,6 +93,7 @@ impl From<&DataSource> for DataFacts {
     fn from(source: &DataSource) -> Self {
         Self {
             name: source.name().to_owned(),
+            task: source.task(),
             classes: source.classes(),
             class_names: match source {
                 DataSource::Folder(folder) => Some(folder.class_names().to_vec()),
@@ -106,6 +109,21 @@ impl From<&DataSource> for DataFacts {
 }
 
 impl DataFacts {
+    /// Checks that each image has a class, which is all that most methods and commands know of.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if each has a mask, with the method that learns them.
+    pub fn check_labelled(&self) -> Result<()> {
+        match self.task {
+            Task::Classification => Ok(()),
+            _ => Err(Error::config(
+                &self.name,
+                "has a mask for each image, not a class; `method = \"stagewise\"` trains on it",
+            )),
+        }
+    }
+
     /// Channels, height and width of the images.
     pub fn input(&self) -> [usize; 3] {
         [self.shape.channels, self.shape.height, self.shape.width]
@@ -120,8 +138,10 @@ pub struct LoadedData {
     pub facts: DataFacts,
     /// What the student is trained on.
     pub train: Subset,
-    /// What it is measured on.
+    /// What it is measured on: the test split, or the part of the training split that is held out.
     pub held_out: Subset,
+    /// What an epoch or a setting can be chosen by, where the data set was published with a split for it.
+    pub validation: Option<Subset>,
     source: DataSource,
     normalisation: FolderNormalisation,
 }
@@ -178,50 +198,83 @@ impl DataRecipe {
         }
     }
 
-    /// What is known of the data without reading it, for which the recipe itself is checked.
+    /// What is known of the data without reading it, for which the recipe itself is checked; for methods that learn a class for
+    /// each image.
+    ///
+    /// # Errors
+    ///
+    /// As [`DataRecipe::facts_of_any_task`], and [`Error::Config`] for data with masks.
+    pub fn facts(&self) -> Result<DataFacts> {
+        let facts = self.facts_of_any_task()?;
+        facts.check_labelled()?;
+        Ok(facts)
+    }
+
+    /// As [`DataRecipe::facts`], for methods that look at [`DataFacts::task`].
     ///
     /// # Errors
     ///
     /// As [`DataRecipe::source`], and [`Error::Config`] for views that do not fit the images.
-    pub fn facts(&self) -> Result<DataFacts> {
+    pub fn facts_of_any_task(&self) -> Result<DataFacts> {
         let source = self.source()?;
-        self.check_views(source.shape())?;
+        self.check_views(&source)?;
         Ok(DataFacts::from(&source))
     }
 
-    /// Reads the data.
+    /// Reads the data, for methods that learn a class for each image.
     ///
     /// # Errors
     ///
     /// As [`DataRecipe::facts`], and whatever the files are refused for.
     pub fn load(&self, roots: &DataRoots) -> Result<LoadedData> {
+        self.facts()?;
+        self.load_of_any_task(roots)
+    }
+
+    /// As [`DataRecipe::load`], for methods that look at [`DataFacts::task`].
+    ///
+    /// # Errors
+    ///
+    /// As [`DataRecipe::facts_of_any_task`], and whatever the files are refused for.
+    pub fn load_of_any_task(&self, roots: &DataRoots) -> Result<LoadedData> {
         let source = self.source()?;
-        self.check_views(source.shape())?;
+        self.check_views(&source)?;
         let parts = self.read(&source, roots);
-        let (train, held_out) = parts.map_err(|error| error.within("data"))?;
+        let [train, held_out] = parts.map_err(|error| error.within("data"))?;
+        let validation = source
+            .has(Split::Validation)
+            .then(|| source.load(Split::Validation, roots));
         Ok(LoadedData {
             facts: DataFacts::from(&source),
             train,
             held_out,
+            validation: validation.transpose()?.map(Subset::from),
             source,
             normalisation: self.normalisation.unwrap_or_default(),
         })
     }
 
-    /// Augmentation that would have no effect is a mistake.
-    fn check_views(&self, shape: ImageShape) -> Result<()> {
+    /// Augmentation that would have no effect is a mistake, and masks are not moved with their images.
+    fn check_views(&self, source: &DataSource) -> Result<()> {
+        if source.task() != Task::Classification && !self.augment.is_none() {
+            let problem = format!(
+                "cannot be used with masks, which would have to be moved with the images, and `{}` has masks; remove it",
+                source.name()
+            );
+            return Err(Error::config("data.augment", problem));
+        }
         if !self.views.augments() && !self.augment.is_none() {
             let problem = "has no effect with one view; set `data.views` to \"unlimited\" or to the size of a bank";
             return Err(Error::config("data.augment", problem));
         }
         self.views
             .check()
-            .and_then(|()| self.augment.check_for(shape))
+            .and_then(|()| self.augment.check_for(source.shape()))
             .map_err(|error| error.within("data"))
     }
 
     /// The samples to train on and those to measure on.
-    fn read(&self, source: &DataSource, roots: &DataRoots) -> Result<(Subset, Subset)> {
+    fn read(&self, source: &DataSource, roots: &DataRoots) -> Result<[Subset; 2]> {
         if self.fraction.is_some() && self.per_class.is_some() {
             let problem = "and `data.fraction` exclude each other; keep one of them";
             return Err(Error::config("per_class", problem));
@@ -236,7 +289,7 @@ impl DataRecipe {
             (_, Some(count)) => train.per_class(count, self.subset_seed)?,
             _ => train,
         };
-        Ok((train, held_out))
+        Ok([train, held_out])
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use kd_core::{DataSource, DatasetInfo, Error, ImageFit, ImageFolder, ImageShape, Result};
+use kd_core::{DataSource, DatasetInfo, Error, ImageFit, ImageFolder, ImageShape, Result, Task};
 
 use super::ImageSize;
 
@@ -54,35 +54,51 @@ pub(crate) fn find_source(name: &str, settings: FolderSettings<'_>) -> Result<Da
         let channels = if grey { 1 } else { 3 };
         let shape = ImageShape::new(channels, size.height, size.width);
         let fit = ImageFit::new(shape).with_resize(resize);
-        return match ImageFolder::open(path, fit) {
-            Ok(folder) => Ok(folder.into()),
-            Err(Error::Config { field, problem }) => {
-                Err(Error::config(format!("{prefix}{field}"), problem))
-            }
-            Err(other) => Err(other),
-        };
+        let folder = ImageFolder::open(path, fit);
+        return Ok(folder.map_err(|error| prefixed(prefix, error))?.into());
     }
     let info = DatasetInfo::find(name).map_err(|_| {
         let known = DatasetInfo::all().iter().map(|info| info.name);
         Error::unknown_name("data set", name, known.chain([FOLDER]))
     })?;
+    let resized = info.task == Task::Segmentation;
     let given = [
         ("path", path.is_some()),
-        ("size", size.is_some()),
+        ("size", size.is_some() && !resized),
         ("resize", resize.is_some()),
         ("grey", grey),
     ];
     match given.into_iter().find(|(_, given)| *given) {
         Some((setting, _)) => Err(only_for_folders(prefix, setting, info)),
-        None => Ok(info.into()),
+        None => match size {
+            Some(size) => {
+                let sized = info.with_size([size.height, size.width]);
+                Ok(sized.map_err(|error| prefixed(prefix, error))?.into())
+            }
+            None => Ok(info.into()),
+        },
+    }
+}
+
+/// The error with its field written as the person gave it.
+fn prefixed(prefix: &str, error: Error) -> Error {
+    match error {
+        Error::Config { field, problem } => Error::config(format!("{prefix}{field}"), problem),
+        other => other,
     }
 }
 
 /// The error for a setting that a data set known by name does not have.
 pub(super) fn only_for_folders(prefix: &str, setting: &str, info: &DatasetInfo) -> Error {
-    let problem = format!(
-        "is for a folder of images (`{FOLDER}`), and `{}` has images of {} as they are; remove it",
-        info.name, info.shape
-    );
+    let problem = match info.task {
+        Task::Segmentation => format!(
+            "is for a folder of images (`{FOLDER}`), of `{}` only the `size` can be chosen; remove it",
+            info.name
+        ),
+        _ => format!(
+            "is for a folder of images (`{FOLDER}`), and `{}` has images of {} as they are; remove it",
+            info.name, info.shape
+        ),
+    };
     Error::config(format!("{prefix}{setting}"), problem)
 }

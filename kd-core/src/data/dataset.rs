@@ -5,9 +5,12 @@ use std::sync::{Arc, OnceLock};
 
 use sha2::{Digest, Sha256};
 
-use crate::{Error, ImageShape, Result, Split};
+use crate::{Error, ImageShape, Masks, Result, Split, Task};
 
-/// Images and labels in memory, decoded once and shared by all clones.
+/// Images and labels, or images and masks, in memory, decoded once and shared by all clones.
+///
+/// Each image has one class ([`Dataset::new`]), or each of its pixels has one ([`Dataset::segmentation`]): then the classes are
+/// those of pixels, and the label of every image is 0.
 ///
 /// A sample's id is its position here, and stays its id in every [`Subset`](crate::Subset): views and stored teacher
 /// outputs are keyed by it.
@@ -32,6 +35,7 @@ struct Store {
     class_names: Option<Vec<String>>,
     images: Vec<u8>,
     labels: Vec<u16>,
+    masks: Option<Masks>,
     hash: OnceLock<String>,
 }
 
@@ -101,11 +105,54 @@ impl Dataset {
             class_names: None,
             images,
             labels,
+            masks: None,
             hash,
         };
         Ok(Self {
             store: Arc::new(store),
         })
+    }
+
+    /// A data set of `images`, one after the other, each channel by channel and row by row, and a mask for each.
+    ///
+    /// Its classes are those of pixels, and the label of every image is 0.
+    ///
+    /// ```
+    /// use kd_core::{Dataset, ImageShape, Masks, Split};
+    /// let masks = Masks::new(3, Some(9), vec![0, 1, 2, 9])?;
+    /// let data = Dataset::segmentation("tiny", Split::Train, ImageShape::new(1, 1, 2), vec![0, 50, 100, 150], masks)?;
+    /// assert_eq!((data.len(), data.classes(), data.mask(1)), (2, 3, Some(&[2, 9][..])));
+    /// # Ok::<(), kd_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Shape`] if there is not one pixel in `masks` for each of `images`, and the errors of [`Dataset::new`].
+    pub fn segmentation(
+        name: impl Into<String>,
+        split: Split,
+        shape: ImageShape,
+        images: Vec<u8>,
+        masks: Masks,
+    ) -> Result<Self> {
+        let name = name.into();
+        // What does not divide is refused by `new`.
+        let samples = images.len() / shape.checked_bytes().unwrap_or_default().max(1);
+        let pixels = samples.checked_mul(shape.height * shape.width);
+        if pixels != Some(masks.values().len()) {
+            return Err(Error::Shape {
+                what: format!("data set `{name}`: masks"),
+                expected: format!("{samples} masks of {}x{} pixels", shape.height, shape.width),
+                found: format!("{} pixels", masks.values().len()),
+                remedy: "give one mask for each image, of its height and width".into(),
+            });
+        }
+        let labels = vec![0; samples];
+        let mut made = Self::new(name, split, shape, masks.classes(), images, labels)?;
+        if let Some(store) = Arc::get_mut(&mut made.store) {
+            store.masks = Some(masks);
+        }
+        Ok(made)
     }
 
     /// The same data set with names for its classes, in label order.
@@ -152,9 +199,35 @@ impl Dataset {
         self.store.shape
     }
 
-    /// The number of classes; every label is below it.
+    /// The number of classes, of images or of pixels; every label is below it.
     pub fn classes(&self) -> usize {
         self.store.classes
+    }
+
+    /// What is said of each image.
+    pub fn task(&self) -> Task {
+        match self.store.masks {
+            Some(_) => Task::Segmentation,
+            None => Task::Classification,
+        }
+    }
+
+    /// Checks that each image has a class, which is what a classifier learns and is measured by.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if it has a mask instead.
+    pub fn check_labelled(&self) -> Result<()> {
+        match self.task() {
+            Task::Segmentation => {
+                let problem = format!(
+                    "must have a class for each image, `{}` has a mask for each; use a method that learns masks",
+                    self.name()
+                );
+                Err(Error::config("data", problem))
+            }
+            Task::Classification => Ok(()),
+        }
     }
 
     /// The names of the classes in label order, where they are known.
@@ -173,7 +246,7 @@ impl Dataset {
         &self.store.images
     }
 
-    /// All labels, by sample id.
+    /// All labels, by sample id; all 0 where there are masks.
     pub fn labels(&self) -> &[u16] {
         &self.store.labels
     }
@@ -190,7 +263,21 @@ impl Dataset {
         self.store.labels.get(usize::try_from(id).ok()?).copied()
     }
 
-    /// The SHA-256, in hexadecimal, of shape, class count, images and labels; neither name nor split enter it.
+    /// All masks, where each pixel has a class.
+    pub fn masks(&self) -> Option<&Masks> {
+        self.store.masks.as_ref()
+    }
+
+    /// The mask of sample `id`, `[height, width]`, if there are masks and such a sample.
+    pub fn mask(&self, id: u32) -> Option<&[u8]> {
+        let pixels = self.store.shape.height * self.store.shape.width;
+        let start = usize::try_from(id).ok()?.checked_mul(pixels)?;
+        let values = self.store.masks.as_ref()?.values();
+        values.get(start..start.checked_add(pixels)?)
+    }
+
+    /// The SHA-256, in hexadecimal, of shape, class count, images, labels and, where there are any, masks; neither name nor
+    /// split enter it.
     ///
     /// Computed on first use and kept.
     pub fn hash(&self) -> &str {
@@ -200,6 +287,7 @@ impl Dataset {
                 classes,
                 images,
                 labels,
+                masks,
                 ..
             } = &*self.store;
             let mut hasher = Sha256::new();
@@ -218,6 +306,12 @@ impl Dataset {
                 .flat_map(|label| label.to_le_bytes())
                 .collect();
             hasher.update(labels);
+            if let Some(masks) = masks {
+                // What a data set of labels never has, so that the two kinds cannot have one hash.
+                hasher.update("masks");
+                hasher.update(masks.void().map_or(u16::MAX, u16::from).to_le_bytes());
+                hasher.update(masks.values());
+            }
             crate::state::hex(&hasher.finalize())
         })
     }
@@ -233,6 +327,7 @@ impl Store {
             class_names: self.class_names.clone(),
             images: self.images.clone(),
             labels: self.labels.clone(),
+            masks: self.masks.clone(),
             hash: self.hash.clone(),
         }
     }
@@ -246,6 +341,7 @@ impl fmt::Debug for Dataset {
             .field("samples", &self.len())
             .field("shape", &self.shape())
             .field("classes", &self.classes())
+            .field("task", &self.task())
             .finish_non_exhaustive()
     }
 }

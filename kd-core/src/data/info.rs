@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::catalogue::{KNOWN, SVHN_TRAIN};
+use super::folder::check_sides;
 use super::published::Published;
-use super::{CifarLabels, cifar, idx, mini, svhn};
-use crate::{DataRoots, Dataset, Error, ImageShape, Normalisation, Result, Split};
+use super::{CifarLabels, camvid, cifar, idx, mini, svhn};
+use crate::{DataRoots, Dataset, Error, ImageShape, Normalisation, Result, Split, Task};
 
 /// What is known of a data set before it is read: enough to list it, to find it and to build a network for it.
 ///
@@ -25,14 +26,18 @@ pub struct DatasetInfo {
     pub name: &'static str,
     /// Other names that are understood.
     pub aliases: &'static [&'static str],
-    /// The number of classes.
+    /// What is said of each image.
+    pub task: Task,
+    /// The number of classes, of images or of pixels.
     pub classes: usize,
     /// The names of the classes in label order; empty where they are not known before reading.
     pub class_names: &'static [&'static str],
-    /// The size of each image.
+    /// The size of each image; where each has a mask, the usual one: see [`DatasetInfo::with_size`].
     pub shape: ImageShape,
     /// Training samples of the published set.
     pub train: usize,
+    /// Samples of the published set to choose by; 0 where it has none.
+    pub validation: usize,
     /// Test samples of the published set.
     pub test: usize,
     /// Mean of each channel of the training images, of pixel values divided by 255.
@@ -65,6 +70,8 @@ pub(super) enum Layout {
     Svhn {
         extra: bool,
     },
+    /// Folders of images and of masks.
+    Camvid,
 }
 
 impl DatasetInfo {
@@ -91,6 +98,32 @@ impl DatasetInfo {
             })
     }
 
+    /// The same data set with images of another height and width, which its reader brings them to.
+    ///
+    /// ```
+    /// use kd_core::DatasetInfo;
+    /// let small = DatasetInfo::find("camvid")?.with_size([96, 128])?;
+    /// assert_eq!((small.shape.height, small.shape.width), (96, 128));
+    /// # Ok::<(), kd_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] for a data set whose images have the size that they are stored in, and for sides that are not 1 to
+    /// 4096 pixels.
+    pub fn with_size(mut self, size: [usize; 2]) -> Result<Self> {
+        if !matches!(self.layout, Layout::Camvid) {
+            let problem = format!(
+                "cannot be chosen: `{}` has images of {} as they are",
+                self.name, self.shape
+            );
+            return Err(Error::config("size", problem));
+        }
+        check_sides(size)?;
+        self.shape = ImageShape::new(self.shape.channels, size[0], size[1]);
+        Ok(self)
+    }
+
     /// The normalisation that a network trained on this set uses unless it says otherwise.
     pub fn normalisation(&self) -> Normalisation {
         Normalisation {
@@ -99,15 +132,16 @@ impl DatasetInfo {
         }
     }
 
-    /// The number of samples in one split of the published set.
+    /// The number of samples in one split of the published set, 0 for a split that it does not have.
     pub fn samples(&self, split: Split) -> usize {
         match split {
             Split::Train => self.train,
+            Split::Validation => self.validation,
             Split::Test => self.test,
         }
     }
 
-    /// The files of one split below a data root, as the original archives name them; none if it is embedded.
+    /// The files of one split below a data root, as the original archives name them, or its folders; none if it is embedded.
     pub fn files(&self, split: Split) -> Vec<String> {
         let folder = self.folders.first().copied().unwrap_or_default();
         self.names(split)
@@ -121,10 +155,14 @@ impl DatasetInfo {
     ///
     /// # Errors
     ///
-    /// [`Error::DataMissing`] if no folder has them all, [`Error::BadFile`] for another number of samples, and what the
-    /// reader of the format says.
+    /// [`Error::DataMissing`] if no folder has them all, [`Error::BadFile`] for another number of samples, [`Error::Config`] for
+    /// a split that it does not have, and what the reader of the format says.
     pub fn load(&self, split: Split, roots: &DataRoots) -> Result<Dataset> {
         let (name, classes) = (self.name, self.classes);
+        if self.samples(split) == 0 {
+            let problem = format!("`{split}` is none of `{name}`, which was published without it");
+            return Err(Error::config("split", problem));
+        }
         if let Layout::Embedded = self.layout {
             return mini::read(name, split, classes)?
                 .with_class_names(self.class_names.iter().copied());
@@ -140,6 +178,11 @@ impl DatasetInfo {
                 idx::read_published(owned, split, classes, [images, labels], published)?
             }
             (Layout::Svhn { .. }, _) => svhn::read_published(owned, split, all)?,
+            (Layout::Camvid, [images, _]) => {
+                let size = [self.shape.height, self.shape.width];
+                let folder = images.parent().unwrap_or(Path::new(""));
+                camvid::read_published(name, folder, split, size, Some(self.samples(split)))?
+            }
             (Layout::Cifar100(labels), _) => {
                 cifar::read_published(cifar::Kind::Cifar100(labels), owned, split, all)?
             }
@@ -181,7 +224,8 @@ impl DatasetInfo {
             looked_in.push(format!("`{}`", root.display()));
             for folder in self.folders {
                 let folder = root.join(folder);
-                let found: Vec<_> = names.iter().map(|name| existing(&folder, name)).collect();
+                let existing = |name: &String| existing(&folder, name, self.layout);
+                let found: Vec<_> = names.iter().map(existing).collect();
                 let missing = names
                     .iter()
                     .zip(&found)
@@ -234,10 +278,11 @@ impl DatasetInfo {
                     format!("{part}-labels-idx1-ubyte"),
                 ]
             }
+            (Layout::Camvid, split) => camvid::folders(split).map(str::to_owned).to_vec(),
             (Layout::Cifar10, Split::Train) => (1..=5)
                 .map(|batch| format!("data_batch_{batch}.bin"))
                 .collect(),
-            (Layout::Cifar10, Split::Test) => vec!["test_batch.bin".to_owned()],
+            (Layout::Cifar10, _) => vec!["test_batch.bin".to_owned()],
             (Layout::Cifar100(_), split) => vec![format!("{split}.bin")],
             (Layout::Svhn { extra }, Split::Train) => {
                 let extra = extra.then(|| "extra_32x32.mat".to_owned());
@@ -245,7 +290,7 @@ impl DatasetInfo {
                     .chain(extra)
                     .collect()
             }
-            (Layout::Svhn { .. }, Split::Test) => vec!["test_32x32.mat".to_owned()],
+            (Layout::Svhn { .. }, _) => vec!["test_32x32.mat".to_owned()],
         }
     }
 
@@ -278,9 +323,12 @@ impl DatasetInfo {
     }
 }
 
-/// The file `name` in `folder`, plain or gzipped.
-fn existing(folder: &Path, name: &str) -> Option<PathBuf> {
+/// The file `name` in `folder`, plain or gzipped, or the folder of that name.
+fn existing(folder: &Path, name: &str, layout: Layout) -> Option<PathBuf> {
     let plain = folder.join(name);
+    if let Layout::Camvid = layout {
+        return plain.is_dir().then_some(plain);
+    }
     let gzipped = folder.join(format!("{name}.gz"));
     [plain, gzipped].into_iter().find(|path| path.is_file())
 }

@@ -17,14 +17,14 @@ macro_rules! embedded {
     };
 }
 
-/// Decodes one split.
+/// Decodes one split; it has none to validate on.
 pub(super) fn read(name: &str, split: Split, classes: usize) -> Result<Dataset> {
     let (images, labels) = match split {
         Split::Train => (
             embedded!("train-images-idx3-ubyte.gz"),
             embedded!("train-labels-idx1-ubyte.gz"),
         ),
-        Split::Test => (
+        Split::Validation | Split::Test => (
             embedded!("t10k-images-idx3-ubyte.gz"),
             embedded!("t10k-labels-idx1-ubyte.gz"),
         ),

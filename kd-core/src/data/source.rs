@@ -1,7 +1,7 @@
 //! A data set by name or a folder of images: what a recipe may mean by its data.
 
 use crate::{
-    DataRoots, Dataset, DatasetInfo, ImageFolder, ImageShape, Normalisation, Result, Split,
+    DataRoots, Dataset, DatasetInfo, ImageFolder, ImageShape, Normalisation, Result, Split, Task,
 };
 
 /// Where samples come from: what is known before they are read, and how they are.
@@ -17,8 +17,8 @@ use crate::{
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum DataSource {
-    /// A data set that is known by name.
-    Known(&'static DatasetInfo),
+    /// A data set that is known by name, with images of the size that is wanted.
+    Known(Box<DatasetInfo>),
     /// A folder of images.
     Folder(Box<ImageFolder>),
 }
@@ -57,7 +57,15 @@ impl DataSource {
         }
     }
 
-    /// Whether it has this split; every known data set has both.
+    /// What is said of each image.
+    pub fn task(&self) -> Task {
+        match self {
+            Self::Known(info) => info.task,
+            Self::Folder(_) => Task::Classification,
+        }
+    }
+
+    /// Whether it has this split; every known data set can be trained and tested on.
     pub fn has(&self, split: Split) -> bool {
         self.samples(split).is_some()
     }
@@ -65,7 +73,7 @@ impl DataSource {
     /// The number of samples of a split, if it has that.
     pub fn samples(&self, split: Split) -> Option<usize> {
         match self {
-            Self::Known(info) => Some(info.samples(split)),
+            Self::Known(info) => Some(info.samples(split)).filter(|samples| *samples > 0),
             Self::Folder(folder) => folder.samples(split),
         }
     }
@@ -100,7 +108,13 @@ impl DataSource {
 
 impl From<&'static DatasetInfo> for DataSource {
     fn from(info: &'static DatasetInfo) -> Self {
-        Self::Known(info)
+        (*info).into()
+    }
+}
+
+impl From<DatasetInfo> for DataSource {
+    fn from(info: DatasetInfo) -> Self {
+        Self::Known(Box::new(info))
     }
 }
 

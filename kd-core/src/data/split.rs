@@ -1,4 +1,4 @@
-//! The two parts that a published data set comes in.
+//! The parts that a published data set comes in.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,13 +7,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// Which part of a data set: the one to train on or the one to test on.
+/// Which part of a data set: the one to train on, the one to choose by, or the one to test on.
+///
+/// Every known data set has samples to train on and to test on; few were published with samples to choose by, and a folder of
+/// images has none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Split {
     /// The samples to train on.
     #[default]
     Train,
+    /// The samples by which an epoch or a setting is chosen.
+    Validation,
     /// The samples to test on.
     Test,
 }
@@ -22,6 +27,7 @@ impl fmt::Display for Split {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Train => "train",
+            Self::Validation => "validation",
             Self::Test => "test",
         })
     }
@@ -33,8 +39,13 @@ impl FromStr for Split {
     fn from_str(name: &str) -> Result<Self> {
         match name {
             "train" => Ok(Self::Train),
+            "validation" => Ok(Self::Validation),
             "test" => Ok(Self::Test),
-            _ => Err(Error::unknown_name("split", name, ["train", "test"])),
+            _ => Err(Error::unknown_name(
+                "split",
+                name,
+                ["train", "validation", "test"],
+            )),
         }
     }
 }

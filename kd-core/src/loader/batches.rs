@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::LoaderConfig;
-use super::feed::{Feed, HostBatch, Plan};
+use super::feed::{Feed, HostBatch, Plan, copy_masks};
 use crate::views::{Renderer, StoredRows};
 use crate::{Error, Result, Subset};
 
@@ -14,8 +14,11 @@ use crate::{Error, Result, Subset};
 pub struct Batch {
     /// `[batch_size, channels, height, width]`, in `[0, 1]`, not normalised: that is the model's business.
     pub pixels: Tensor<4>,
-    /// The labels, `[batch_size]`.
+    /// The labels, `[batch_size]`; all 0 where there are masks.
     pub targets: Tensor<1, Int>,
+    /// The class of each pixel, `[batch_size, height, width]`, where the data set has masks; pixels without a class have the
+    /// value of [`Masks::void`](crate::Masks::void).
+    pub masks: Option<Tensor<3, Int>>,
     /// The ids of the samples in their data set.
     pub ids: Vec<u32>,
     /// Which view of the samples this is.
@@ -68,6 +71,8 @@ pub struct Loader {
     device: Device,
     /// All stored rows of the subset, if they fit.
     resident: Option<Tensor<2, Int>>,
+    /// All masks of the subset, where there are any and they fit together with the rows.
+    resident_masks: Option<Tensor<2, Int>>,
     /// Where [`Loader::batch`] was last.
     current: Mutex<Option<Feed>>,
     /// The order of the epoch that [`Loader::samples`] was asked about last.
@@ -79,21 +84,34 @@ impl Loader {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] if `data` has no samples, the batch size is 0, dropping the last batch leaves none, or the
-    /// views or the augmentation cannot be used with these images.
+    /// [`Error::Config`] if `data` has no samples, the batch size is 0, dropping the last batch leaves none, the views or the
+    /// augmentation cannot be used with these images, or images are to be changed that have masks.
     pub fn new(data: impl Into<Subset>, config: LoaderConfig, device: &Device) -> Result<Self> {
         let subset = data.into();
         let shape = subset.dataset().shape();
         let steps = config.steps(subset.len(), shape)?;
         let augment = config.applied();
+        let masked = subset.dataset().masks().is_some();
+        if masked && !augment.is_none() {
+            let problem = format!(
+                "cannot be used with masks, which would have to be moved with the images, and `{}` has masks; remove it",
+                subset.dataset().name()
+            );
+            return Err(Error::config("augment", problem));
+        }
         let device = device.clone().without_autodiff();
         let renderer = Renderer::new(shape, &augment, &device);
         let rows = StoredRows::new(shape, augment.crop_padding);
-        let fits = (renderer.row_bytes() as u64)
+        let mask_bytes = if masked { renderer.mask_bytes() } else { 0 };
+        let fits = ((renderer.row_bytes() + mask_bytes) as u64)
             .checked_mul(subset.len() as u64)
             .is_some_and(|bytes| bytes <= config.resident_budget_bytes);
         let resident =
             fits.then(|| renderer.upload(rows.copy(subset.dataset(), subset.ids()), subset.len()));
+        let resident_masks = fits
+            .then(|| copy_masks(subset.dataset(), subset.ids()))
+            .flatten()
+            .map(|masks| renderer.upload_masks(masks, subset.len()));
         let rows = (!fits).then_some(rows);
         let plan = Arc::new(Plan {
             subset,
@@ -107,6 +125,7 @@ impl Loader {
             renderer,
             device,
             resident,
+            resident_masks,
             current: Mutex::new(None),
             order: Mutex::new(None),
         })
@@ -253,6 +272,7 @@ impl Loader {
             positions,
             params,
             rows,
+            masks,
         } = host;
         let dataset = self.plan.subset.dataset();
         let targets: Vec<i64> = ids
@@ -261,6 +281,10 @@ impl Loader {
             .map(i64::from)
             .collect();
         let targets = Tensor::from_data(TensorData::new(targets, [ids.len()]), &self.device);
+        let masks = match (&self.resident_masks, masks) {
+            (Some(all), _) => Some(self.renderer.gather(all, positions.clone())),
+            (None, masks) => masks.map(|masks| self.renderer.upload_masks(masks, ids.len())),
+        };
         let rows = match (&self.resident, rows) {
             (Some(all), _) => self.renderer.gather(all, positions),
             (None, rows) => self.renderer.upload(rows.unwrap_or_default(), ids.len()),
@@ -269,6 +293,7 @@ impl Loader {
         Batch {
             pixels,
             targets,
+            masks: masks.map(|masks| self.renderer.render_masks(masks)),
             ids,
             view,
         }

@@ -7,7 +7,7 @@ use std::thread;
 
 use super::LoaderConfig;
 use crate::views::StoredRows;
-use crate::{Augment, Draws, Subset, ViewParams};
+use crate::{Augment, Dataset, Draws, Subset, ViewParams};
 
 /// Batches that each thread may be ahead.
 const AHEAD: usize = 2;
@@ -33,6 +33,8 @@ pub(super) struct HostBatch {
     pub(super) params: Vec<ViewParams>,
     /// The stored rows, unless the device has them.
     pub(super) rows: Option<Vec<u8>>,
+    /// The masks, where there are any, unless the device has them.
+    pub(super) masks: Option<Vec<u8>>,
 }
 
 impl Plan {
@@ -56,14 +58,25 @@ impl Plan {
             .map(|id| self.augment.params(self.config.view_seed(), view, *id))
             .collect();
         let rows = self.rows.map(|rows| rows.copy(self.subset.dataset(), &ids));
+        let masks = self
+            .rows
+            .and_then(|_| copy_masks(self.subset.dataset(), &ids));
         HostBatch {
             view,
             ids,
             positions: positions.to_vec(),
             params,
             rows,
+            masks,
         }
     }
+}
+
+/// The masks of the samples `ids`, one after the other, where there are masks.
+pub(super) fn copy_masks(dataset: &Dataset, ids: &[u32]) -> Option<Vec<u8>> {
+    dataset.masks()?;
+    let masks: Vec<&[u8]> = ids.iter().filter_map(|id| dataset.mask(*id)).collect();
+    Some(masks.concat())
 }
 
 /// The batches of one epoch, one after the other.

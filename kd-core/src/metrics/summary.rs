@@ -40,6 +40,29 @@ pub struct TeacherComparison {
     pub kl: f64,
 }
 
+/// What was counted of a segmentation, in numbers that can be stored; all are finite.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct SegmentationSummary {
+    /// Images.
+    pub images: u64,
+    /// Pixels that have a class.
+    pub pixels: u64,
+    /// Pixels without a class, which are left out of everything but `miou_compat`.
+    pub void_pixels: u64,
+    /// Pixels with a logit that is NaN or infinite, those without a class among them.
+    pub non_finite: u64,
+    /// Share of the pixels with a class that were recognised, 0 to 1.
+    pub pixel_accuracy: f64,
+    /// Intersection over union of each class over all images, 0 to 1; `None` for one that is neither in the masks nor predicted
+    /// where there is a class.
+    pub class_iou: Vec<Option<f64>>,
+    /// Mean of `class_iou` over the classes that have one.
+    pub mean_iou: f64,
+    /// The mean of `class_iou` as the code of the paper on stagewise distillation has it; to compare with its numbers only.
+    pub miou_compat: f64,
+}
+
 /// How often samples of one class were taken for another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -76,6 +99,10 @@ impl ConfusionMatrix {
         Self {
             rows: vec![vec![0; classes]; classes],
         }
+    }
+
+    pub(super) fn of(rows: Vec<Vec<u64>>) -> Self {
+        Self { rows }
     }
 
     pub(super) fn count(&mut self, target: usize, predicted: usize) {

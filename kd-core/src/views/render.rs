@@ -1,7 +1,7 @@
 //! Making a whole batch of views on the device at once.
 
 use burn::tensor::ops::{GridSampleOptions, GridSamplePaddingMode, InterpolateMode};
-use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use burn::tensor::{DType, Device, Int, IntDType, Tensor, TensorData};
 
 use super::{Augment, StoredRows, ViewParams};
 use crate::ImageShape;
@@ -16,6 +16,8 @@ pub(crate) struct Renderer {
     device: Device,
     /// How bytes are kept on the device.
     bytes: DType,
+    /// How whole numbers are kept there where nothing is said.
+    ints: IntDType,
     /// Where row `y` of channel `c` begins in a stored row: `[1, channels * height, 1]`; none where pixels stay in place.
     line_starts: Option<Tensor<3, Int>>,
     /// Pixel positions relative to the centre, `[1, 1, width]` and `[1, height, 1]`; none without rotation and translation.
@@ -36,6 +38,7 @@ impl Renderer {
             stored,
             device: device.clone(),
             bytes,
+            ints: device.settings().int_dtype,
             line_starts: None,
             centred: None,
         };
@@ -68,7 +71,25 @@ impl Renderer {
         Tensor::from_data(data, (&self.device, self.bytes))
     }
 
-    /// The rows at `positions` of what [`Renderer::upload`] made.
+    /// Bytes of a mask on the device.
+    pub(crate) fn mask_bytes(&self) -> usize {
+        self.shape.height * self.shape.width * self.bytes.size()
+    }
+
+    /// Sends `count` masks to the device: `[count, height * width]`.
+    pub(crate) fn upload_masks(&self, masks: Vec<u8>, count: usize) -> Tensor<2, Int> {
+        let data = TensorData::new(masks, [count, self.shape.height * self.shape.width]);
+        Tensor::from_data(data, (&self.device, self.bytes))
+    }
+
+    /// Masks as classes that can be indices, `[batch_size, height, width]`.
+    pub(crate) fn render_masks(&self, masks: Tensor<2, Int>) -> Tensor<3, Int> {
+        let [batch_size, _] = masks.dims();
+        let masks = masks.reshape([batch_size, self.shape.height, self.shape.width]);
+        masks.cast(self.ints)
+    }
+
+    /// The rows at `positions` of what [`Renderer::upload`] or [`Renderer::upload_masks`] made.
     pub(crate) fn gather(&self, rows: &Tensor<2, Int>, positions: Vec<usize>) -> Tensor<2, Int> {
         let count = positions.len();
         rows.clone().select(0, self.indices(positions, [count]))

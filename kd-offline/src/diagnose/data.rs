@@ -44,6 +44,7 @@ impl DataFacts {
 /// Looks at the samples.
 pub(super) fn look(data: &OfflineData, findings: &mut Vec<Finding>) -> Result<DataFacts> {
     let set = data.train.dataset();
+    set.check_labelled()?;
     let shape = set.shape();
     let facts = DataFacts {
         name: set.name().to_owned(),

@@ -1,4 +1,4 @@
-//! One file made into pixels.
+//! One file made into pixels, or into a mask.
 
 use std::fs::File;
 use std::io::{Cursor, Read};
@@ -6,7 +6,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
+use image::{
+    DynamicImage, ExtendedColorType, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits,
+};
 
 use super::resize::{Pixels, resize};
 use super::{ImageFit, whole};
@@ -40,12 +42,49 @@ impl Refusal {
 
 /// Reads the image at `path` into `out`, `[channels, height, width]`.
 pub(super) fn decode(path: &Path, fit: &ImageFit, out: &mut [u8]) -> Result<()> {
+    read(path, |bytes| {
+        let opened = open(bytes)?;
+        resize(&upright(opened, fit.shape.channels), fit, out);
+        Ok(())
+    })
+}
+
+/// Reads the image at `path` as it is, in 1 or 3 channels.
+pub(in crate::data) fn decode_image(path: &Path, channels: usize) -> Result<Pixels> {
+    read(path, |bytes| Ok(upright(open(bytes)?, channels)))
+}
+
+/// Reads the mask at `path`: the value of each pixel of a grey image of 8 bits, row by row.
+pub(in crate::data) fn decode_mask(path: &Path) -> Result<Pixels> {
+    read(path, |bytes| {
+        let Opened { image, stored, .. } = open(bytes)?;
+        let (height, width) = (image.height(), image.width());
+        match image {
+            // Fewer bits, or a palette, would be scaled or coloured: other numbers than those in the file.
+            DynamicImage::ImageLuma8(image) if stored == ExtendedColorType::L8 => Ok(Pixels {
+                bytes: image.into_raw(),
+                channels: 1,
+                height,
+                width,
+            }),
+            _ => Err(Refusal {
+                remedy: "save the number of each pixel's class as its grey value",
+                ..Refusal::new(format!(
+                    "a mask is a grey image of 8 bits, this one is {stored:?}"
+                ))
+            }),
+        }
+    })
+}
+
+/// Reads the file at `path` and makes something of its bytes.
+fn read<T>(path: &Path, make: impl FnOnce(&[u8]) -> Result<T, Refusal>) -> Result<T> {
     let mut bytes = Vec::new();
     File::open(path)
         .and_then(|file| file.take(MOST_FILE_BYTES + 1).read_to_end(&mut bytes))
         .map_err(Error::io("read", path))?;
     // The decoders are not ours; a mistake in one of them should cost one file, not the process.
-    let outcome = catch_unwind(AssertUnwindSafe(|| decode_bytes(&bytes, fit, out)));
+    let outcome = catch_unwind(AssertUnwindSafe(|| make(&bytes)));
     let outcome = outcome.unwrap_or_else(|_| Err(Refusal::new("the decoder failed on it")));
     outcome.map_err(|refusal| Error::BadFile {
         path: path.to_owned(),
@@ -55,7 +94,16 @@ pub(super) fn decode(path: &Path, fit: &ImageFit, out: &mut [u8]) -> Result<()> 
     })
 }
 
-fn decode_bytes(bytes: &[u8], fit: &ImageFit, out: &mut [u8]) -> Result<(), Refusal> {
+/// An image as it was stored.
+struct Opened {
+    image: DynamicImage,
+    orientation: Orientation,
+    /// The colours and bits that the file has.
+    stored: ExtendedColorType,
+}
+
+/// Decodes a file that is all there.
+fn open(bytes: &[u8]) -> Result<Opened, Refusal> {
     if bytes.is_empty() {
         return Err(Refusal::new("the file is empty"));
     }
@@ -74,14 +122,11 @@ fn decode_bytes(bytes: &[u8], fit: &ImageFit, out: &mut [u8]) -> Result<(), Refu
         offset,
         ..Refusal::new(problem)
     })?;
-    let (image, orientation) = open(format, bytes)?;
-    let pixels = upright(image, orientation, fit.shape.channels);
-    resize(&pixels, fit, out);
-    Ok(())
+    open_limited(format, bytes)
 }
 
 /// Decodes within limits.
-fn open(format: ImageFormat, bytes: &[u8]) -> Result<(DynamicImage, Orientation), Refusal> {
+fn open_limited(format: ImageFormat, bytes: &[u8]) -> Result<Opened, Refusal> {
     let damaged =
         |error: ImageError| Refusal::new(format!("the image cannot be decoded ({error})"));
     let mut limits = Limits::default();
@@ -104,12 +149,20 @@ fn open(format: ImageFormat, bytes: &[u8]) -> Result<(DynamicImage, Orientation)
     limits.reserve(decoder.total_bytes()).map_err(damaged)?;
     decoder.set_limits(limits).map_err(damaged)?;
     let orientation = decoder.orientation().map_err(damaged)?;
+    let stored = decoder.original_color_type();
     let image = DynamicImage::from_decoder(decoder).map_err(damaged)?;
-    Ok((image, orientation))
+    Ok(Opened {
+        image,
+        orientation,
+        stored,
+    })
 }
 
 /// The image with its top at the top, in as many channels as asked for.
-fn upright(image: DynamicImage, orientation: Orientation, channels: usize) -> Pixels {
+fn upright(opened: Opened, channels: usize) -> Pixels {
+    let Opened {
+        image, orientation, ..
+    } = opened;
     let grey = !image.color().has_color();
     let mut image = match (channels, grey) {
         (1, true) => DynamicImage::ImageLuma8(image.into_luma8()),

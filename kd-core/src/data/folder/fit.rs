@@ -65,12 +65,7 @@ impl ImageFit {
             let problem = format!("must be 1 (grey) or 3 (red, green, blue), got {channels}");
             return Err(Error::config("channels", problem));
         }
-        let sides = 1..=LONGEST_SIDE;
-        if !sides.contains(&height) || !sides.contains(&width) {
-            let problem =
-                format!("must be 1 to {LONGEST_SIDE} pixels a side, got {height}x{width}");
-            return Err(Error::config("size", problem));
-        }
+        check_sides([height, width])?;
         let least = height.max(width);
         match self.resize {
             Some(resize) if !(least..=LONGEST_SIDE).contains(&resize) => {
@@ -108,6 +103,16 @@ impl ImageFit {
             left: half(scaled.1 - wanted.1),
         }
     }
+}
+
+/// Checks the height and the width that images are brought to.
+pub(in crate::data) fn check_sides([height, width]: [usize; 2]) -> Result<()> {
+    let sides = 1..=LONGEST_SIDE;
+    if sides.contains(&height) && sides.contains(&width) {
+        return Ok(());
+    }
+    let problem = format!("must be 1 to {LONGEST_SIDE} pixels a side, got {height}x{width}");
+    Err(Error::config("size", problem))
 }
 
 /// Half of `number`, rounded to the even one.

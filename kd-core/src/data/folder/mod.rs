@@ -6,13 +6,15 @@ mod listing;
 mod resize;
 mod whole;
 
-use std::num::NonZero;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
+pub(super) use decode::{decode_image, decode_mask};
 pub use fit::ImageFit;
+pub(super) use fit::check_sides;
 use listing::Listing;
+pub(super) use resize::{stretch, stretch_nearest};
+
+use super::parallel::for_each;
 
 use crate::{Dataset, Error, ImageShape, Result, Split};
 
@@ -59,9 +61,7 @@ pub struct ImageFolder {
 }
 
 /// The most memory that the images of one split may take: 8 GiB.
-const MOST_BYTES: u64 = 8 << 30;
-/// Threads that decode; more gain little and each holds a whole image.
-const MOST_THREADS: usize = 16;
+pub(super) const MOST_BYTES: u64 = 8 << 30;
 
 impl ImageFolder {
     /// Lists the classes and images below `path`, without reading any.
@@ -147,11 +147,18 @@ impl ImageFolder {
     /// file, in the order of ids, that is not an image, damaged, cut off, or larger than 100 megapixels.
     pub fn load(&self, split: Split) -> Result<Dataset> {
         let Some(listing) = self.listing(split) else {
+            let problem = match split {
+                Split::Validation => {
+                    "has no validation split: a folder of images has samples to train on and to test on"
+                }
+                _ => {
+                    "has neither a `test` nor a `val` folder; add one, or hold out a part of `train` with `held_out` in \
+                     the recipe"
+                }
+            };
             return Err(Error::Input {
                 path: self.path.clone(),
-                problem: "has neither a `test` nor a `val` folder; add one, or hold out a part of `train` with \
-                          `held_out` in the recipe"
-                    .into(),
+                problem: problem.into(),
             });
         };
         let bytes = self.check_memory(listing)?;
@@ -161,7 +168,10 @@ impl ImageFolder {
         }
         images.resize(bytes, 0);
         let files: Vec<&Path> = self.files(split).collect();
-        decode_all(&files, &self.fit, &mut images)?;
+        let places = images.chunks_exact_mut(self.fit.shape.bytes());
+        for_each(files.len(), files.iter().zip(places), |(path, image)| {
+            decode::decode(path, &self.fit, image)
+        })?;
         let labels = (0_u16..)
             .zip(&listing.classes)
             .flat_map(|(label, class)| std::iter::repeat_n(label, class.files.len()))
@@ -174,6 +184,7 @@ impl ImageFolder {
     fn listing(&self, split: Split) -> Option<&Listing> {
         match split {
             Split::Train => Some(&self.train),
+            Split::Validation => None,
             Split::Test => self.test.as_ref(),
         }
     }
@@ -197,52 +208,4 @@ impl ImageFolder {
             ),
         }
     }
-}
-
-/// Decodes every file into its place in `images`.
-///
-/// The error is that of the first bad file, whatever the threads do: files are handed out in order, and those before a bad
-/// one are finished.
-fn decode_all(files: &[&Path], fit: &ImageFit, images: &mut [u8]) -> Result<()> {
-    let work = Mutex::new(
-        files
-            .iter()
-            .zip(images.chunks_exact_mut(fit.shape.bytes()))
-            .enumerate(),
-    );
-    let first_bad = AtomicUsize::new(usize::MAX);
-    let failure: Mutex<Option<(usize, Error)>> = Mutex::new(None);
-    let worker = || {
-        while let Some((at, (path, image))) = lock(&work).next() {
-            if at > first_bad.load(Ordering::Relaxed) {
-                return;
-            }
-            if let Err(error) = decode::decode(path, fit, image) {
-                first_bad.fetch_min(at, Ordering::Relaxed);
-                let mut failure = lock(&failure);
-                if failure.as_ref().is_none_or(|(other, _)| at < *other) {
-                    *failure = Some((at, error));
-                }
-            }
-        }
-    };
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    std::thread::scope(|scope| {
-        for _ in 1..cores.min(MOST_THREADS).min(files.len()) {
-            scope.spawn(worker);
-        }
-        worker();
-    });
-    let failure = failure.into_inner();
-    match failure.unwrap_or_else(std::sync::PoisonError::into_inner) {
-        Some((_, error)) => Err(error),
-        None => Ok(()),
-    }
-}
-
-/// No thread panics while it holds one of these locks.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -1,13 +1,14 @@
-//! Bilinear scaling with antialiasing, of the part that is kept only.
+//! Bilinear scaling with antialiasing, of the part that is kept only; and the nearest pixel, for masks.
 
 use super::ImageFit;
+use super::fit::Crop;
 
 /// An image, row by row, the channels of a pixel side by side.
-pub(super) struct Pixels {
-    pub(super) bytes: Vec<u8>,
-    pub(super) channels: usize,
-    pub(super) height: u32,
-    pub(super) width: u32,
+pub(in crate::data) struct Pixels {
+    pub(in crate::data) bytes: Vec<u8>,
+    pub(in crate::data) channels: usize,
+    pub(in crate::data) height: u32,
+    pub(in crate::data) width: u32,
 }
 
 /// The weights with which one new pixel is made of old ones, from `first` on.
@@ -17,12 +18,45 @@ struct Window {
 }
 
 /// Scales and crops `image` as `fit` says into `out`, `[channels, height, width]`.
-///
-/// Columns first, then rows; what lies between is not rounded.
 pub(super) fn resize(image: &Pixels, fit: &ImageFit, out: &mut [u8]) {
     let crop = fit.crop(image.height, image.width);
-    let columns = windows(image.width, crop.width, crop.left, fit.shape.width);
-    let rows = windows(image.height, crop.height, crop.top, fit.shape.height);
+    scale(image, crop, [fit.shape.height, fit.shape.width], out);
+}
+
+/// Scales all of `image` to `height` and `width`, whatever its own ratio, into `out`, `[channels, height, width]`.
+pub(in crate::data) fn stretch(image: &Pixels, [height, width]: [usize; 2], out: &mut [u8]) {
+    let whole = Crop {
+        height: height as u64,
+        width: width as u64,
+        top: 0,
+        left: 0,
+    };
+    scale(image, whole, [height, width], out);
+}
+
+/// As [`stretch`] for an image of one channel, but each new pixel is the old one that its centre lies in: no value appears that
+/// was not there.
+pub(in crate::data) fn stretch_nearest(
+    image: &Pixels,
+    [height, width]: [usize; 2],
+    out: &mut [u8],
+) {
+    let old = (image.height as usize, image.width as usize);
+    let nearest = |at: usize, old: usize, new: usize| (2 * at + 1) * old / (2 * new);
+    for (y, row) in out.chunks_exact_mut(width).enumerate() {
+        let start = nearest(y, old.0, height) * old.1;
+        for (x, pixel) in row.iter_mut().enumerate() {
+            *pixel = image.bytes[start + nearest(x, old.1, width)];
+        }
+    }
+}
+
+/// Scales `image` to the size that `crop` says and keeps `[height, width]` of it.
+///
+/// Columns first, then rows; what lies between is not rounded.
+fn scale(image: &Pixels, crop: Crop, [height, width]: [usize; 2], out: &mut [u8]) {
+    let columns = windows(image.width, crop.width, crop.left, width);
+    let rows = windows(image.height, crop.height, crop.top, height);
     let channels = image.channels;
     let stride = image.width as usize * channels;
     let first = rows.first().map_or(0, |row| row.first);
@@ -142,6 +176,40 @@ mod tests {
             resized(&[0, 100], (1, 2), (2, 4)),
             [0, 25, 75, 100, 0, 25, 75, 100]
         );
+    }
+
+    #[test]
+    fn stretching_keeps_all_of_the_image() {
+        let pixels = Pixels {
+            bytes: vec![0, 100, 0, 100],
+            channels: 1,
+            height: 1,
+            width: 4,
+        };
+        let mut out = vec![7; 4];
+        stretch(&pixels, [2, 2], &mut out);
+        // Centre 1.0, reach 2: weights 0.75, 0.75, 0.25 of 0, 100, 0, by their sum 1.75; and the mirror image.
+        assert_eq!(out, [43, 57, 43, 57]);
+    }
+
+    #[test]
+    fn the_nearest_pixel_is_that_of_the_centre() {
+        let nearest = |bytes: &[u8], size: (u32, u32), to: [usize; 2]| {
+            let pixels = Pixels {
+                bytes: bytes.to_vec(),
+                channels: 1,
+                height: size.0,
+                width: size.1,
+            };
+            let mut out = vec![99; to[0] * to[1]];
+            stretch_nearest(&pixels, to, &mut out);
+            out
+        };
+        assert_eq!(nearest(&[1, 2], (1, 2), [1, 4]), [1, 1, 2, 2]);
+        // Centres at 0.33, 1 and 1.67 of two old pixels, at 0.75 and 2.25 of three.
+        assert_eq!(nearest(&[1, 2], (2, 1), [3, 1]), [1, 2, 2]);
+        assert_eq!(nearest(&[1, 2, 3], (1, 3), [1, 2]), [1, 3]);
+        assert_eq!(nearest(&[1, 2, 3, 4], (2, 2), [2, 2]), [1, 2, 3, 4]);
     }
 
     #[test]
