@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use burn::tensor::{Device, Tensor};
 use kd_core::{
     Draws, Error, Kept, Loader, LoaderConfig, Method, Names, Normalisation, Observer, Optimizer,
-    Phase, Result, RunFolder, Selection, Subset, Training, detached_copy, export, import,
+    Phase, Result, RunFolder, Selection, Subset, Task, Training, detached_copy, export, import,
 };
 use kd_losses::{MapSizes, Projection, Regressor, RegressorConfig};
 
@@ -256,6 +256,18 @@ impl<S: StageNetwork> Stagewise<S> {
     }
 
     fn check_settings(&self, phases: &[PhaseSpec], names: &[String]) -> Result<()> {
+        let data = self.data.train.dataset();
+        if data.task() != S::Output::TASK {
+            let (has, says) = match data.task() {
+                Task::Segmentation => ("a class for each pixel", "image"),
+                _ => ("a class for each image", "pixel"),
+            };
+            let problem = format!(
+                "is `{}`, which has {has}, and the student says one for each {says}; use a network for it",
+                data.name()
+            );
+            return Err(Error::config("data", problem));
+        }
         self.data
             .views
             .check()

@@ -1,22 +1,34 @@
 //! What the head of a network gives, and how it is trained and measured.
 
 use burn::tensor::{Int, Tensor};
-use kd_core::{ClassificationMetrics, Dataset, Error, Loader, Metrics, Result};
+use kd_core::{
+    ClassificationMetrics, Dataset, Error, Loader, Metrics, Result, SegmentationMetrics, Task,
+};
 
 use crate::rows::Rows;
 
 /// The labels of a batch, for either kind of output.
 #[derive(Clone, Debug)]
 pub struct Targets {
-    /// A class for each image, `[batch_size]`.
+    /// A class for each image, `[batch_size]`; all 0 where each pixel has one.
     pub labels: Tensor<1, Int>,
+    /// A class for each pixel, `[batch_size, height, width]`, where the data set has masks, and the value of pixels without a class.
+    pub masks: Option<(Tensor<3, Int>, Option<i64>)>,
 }
 
 impl Targets {
     /// Those of view `view` of the samples `ids`.
-    pub(crate) fn of(loader: &Loader, _view: u64, ids: &[u32]) -> Result<Self> {
+    pub(crate) fn of(loader: &Loader, view: u64, ids: &[u32]) -> Result<Self> {
+        let masks = match loader.subset().dataset().masks() {
+            Some(all) => {
+                let masks = loader.view(view, ids)?.masks;
+                masks.map(|masks| (masks, all.void().map(i64::from)))
+            }
+            None => None,
+        };
         Ok(Self {
             labels: loader.labels(ids)?,
+            masks,
         })
     }
 
@@ -24,6 +36,9 @@ impl Targets {
     pub(crate) fn lifted(self) -> Self {
         Self {
             labels: Tensor::from_inner(self.labels),
+            masks: self
+                .masks
+                .map(|(masks, void)| (Tensor::from_inner(masks), void)),
         }
     }
 }
@@ -73,6 +88,9 @@ pub trait Prediction: Rows + sealed::Sealed {
     /// If nothing was.
     fn metrics(tally: Self::Tally) -> Result<Metrics>;
 
+    /// Which labels it is trained on.
+    const TASK: Task;
+
     /// The number of classes that it has logits for.
     fn classes(&self) -> usize;
 }
@@ -80,6 +98,7 @@ pub trait Prediction: Rows + sealed::Sealed {
 mod sealed {
     pub trait Sealed {}
     impl Sealed for burn::tensor::Tensor<2> {}
+    impl Sealed for burn::tensor::Tensor<4> {}
 }
 
 /// An error of kd-losses as this crate gives it.
@@ -89,6 +108,7 @@ pub(crate) fn loss_error(error: kd_losses::Error) -> Error {
 
 impl Prediction for Tensor<2> {
     const METRIC: &'static str = "accuracy";
+    const TASK: Task = Task::Classification;
     type Tally = ClassificationMetrics;
 
     fn cross_entropy(self, targets: &Targets) -> Result<Tensor<1>> {
@@ -127,4 +147,61 @@ impl Prediction for Tensor<2> {
     fn classes(&self) -> usize {
         self.dims()[1]
     }
+}
+
+impl Prediction for Tensor<4> {
+    const METRIC: &'static str = "mean_iou";
+    const TASK: Task = Task::Segmentation;
+    type Tally = SegmentationMetrics;
+
+    fn cross_entropy(self, targets: &Targets) -> Result<Tensor<1>> {
+        let Some((masks, void)) = &targets.masks else {
+            return Err(no_masks());
+        };
+        kd_losses::pixel_cross_entropy(self, masks.clone(), *void).map_err(loss_error)
+    }
+
+    fn soft_target(self, teacher: Self, temperature: f64) -> Result<Tensor<1>> {
+        kd_losses::soft_target(by_pixel(self), by_pixel(teacher), temperature).map_err(loss_error)
+    }
+
+    fn tally(dataset: &Dataset) -> Result<SegmentationMetrics> {
+        SegmentationMetrics::of(dataset.masks().ok_or_else(no_masks)?)
+    }
+
+    fn count(self, tally: &mut SegmentationMetrics, loader: &Loader, ids: &[u32]) -> Result<()> {
+        let masks = loader.view(0, ids)?.masks.ok_or_else(no_masks)?;
+        tally.add(self, masks)
+    }
+
+    fn metrics(tally: SegmentationMetrics) -> Result<Metrics> {
+        let summary = tally.summary()?;
+        let mut metrics = Metrics::from([
+            ("mean_iou".to_owned(), summary.mean_iou),
+            ("miou_compat".to_owned(), summary.miou_compat),
+            ("pixel_accuracy".to_owned(), summary.pixel_accuracy),
+        ]);
+        if summary.non_finite > 0 {
+            // So that the run stops in words.
+            metrics.insert("mean_iou".into(), f64::NAN);
+        }
+        Ok(metrics)
+    }
+
+    fn classes(&self) -> usize {
+        self.dims()[1]
+    }
+}
+
+/// `[batch_size, num_classes, height, width]` as `[pixels, num_classes]`.
+fn by_pixel(logits: Tensor<4>) -> Tensor<2> {
+    let [batch_size, classes, height, width] = logits.dims();
+    logits
+        .permute([0, 2, 3, 1])
+        .reshape([batch_size * height * width, classes])
+}
+
+fn no_masks() -> Error {
+    let problem = "has a class for each image, and the student says one for each pixel; use a data set with masks, or a classifier";
+    Error::config("data", problem)
 }

@@ -1,4 +1,11 @@
 //! Stages and baselines, three steps each, against an independent computation in PyTorch (`fixtures/stages.py`).
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a test that cannot be set up has failed, and labels are small"
+)]
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -187,7 +194,11 @@ fn compare(all: &Tensors, case: &str, phase: &mut dyn Phase) {
             let kept: Vec<f64> = kept.iter::<f64>().skip(step * count).take(count).collect();
             for ((name, found), expected) in terms.iter().zip(kept) {
                 // The fixture's divergence is without the square of the temperature, ours with it.
-                let expected = if name == "kd" { 16.0 * expected } else { expected };
+                let expected = if name == "kd" {
+                    16.0 * expected
+                } else {
+                    expected
+                };
                 near(&format!("{case}, step {step}, {name}"), *found, expected);
             }
         }
