@@ -240,6 +240,8 @@ struct Slot {
 #[derive(Clone, Debug)]
 pub struct Optimizer {
     config: OptimizerConfig,
+    /// In place of the config's momentum or `beta1`.
+    momentum: Option<f64>,
     slots: BTreeMap<String, Slot>,
 }
 
@@ -253,8 +255,16 @@ impl Optimizer {
         config.check()?;
         Ok(Self {
             config,
+            momentum: None,
             slots: BTreeMap::new(),
         })
+    }
+
+    /// The momentum of the steps that follow: that of SGD, `beta1` of Adam. The config's own for `None`.
+    ///
+    /// A schedule that has one gives it before each step; see [`LearningRate::momentum`](crate::LearningRate::momentum).
+    pub fn set_momentum(&mut self, momentum: Option<f64>) {
+        self.momentum = momentum;
     }
 
     /// Moves the parameters of `module` one step down their gradients.
@@ -319,12 +329,14 @@ impl Optimizer {
     fn update(&mut self, path: &str, weight: Tensor<1>, grad: Tensor<1>, lr: f64) -> Tensor<1> {
         let mut slot = self.slots.remove(path).unwrap_or_default();
         slot.steps += 1;
+        let set = self.momentum;
         let new = match self.config {
             OptimizerConfig::Sgd {
                 momentum,
                 weight_decay,
                 nesterov,
             } => {
+                let momentum = set.unwrap_or(momentum);
                 let grad = decayed(grad, &weight, weight_decay);
                 let direction = if momentum == 0.0 {
                     grad
@@ -348,6 +360,7 @@ impl Optimizer {
                 epsilon,
                 weight_decay,
             } => {
+                let beta1 = set.unwrap_or(beta1);
                 let grad = decayed(grad, &weight, weight_decay);
                 weight - adam_direction(&mut slot, grad, [beta1, beta2], epsilon, lr)
             }
@@ -357,6 +370,7 @@ impl Optimizer {
                 epsilon,
                 weight_decay,
             } => {
+                let beta1 = set.unwrap_or(beta1);
                 let kept = weight.mul_scalar(1.0 - lr * weight_decay);
                 kept - adam_direction(&mut slot, grad, [beta1, beta2], epsilon, lr)
             }

@@ -37,6 +37,10 @@ pub enum Schedule {
         /// The last rate is the first divided by this.
         #[serde(default = "final_divisor")]
         final_divisor: f64,
+        /// Lowest and highest momentum: it falls from the highest to the lowest while the rate rises, and rises again while the rate
+        /// falls. PyTorch does so with 0.85 and 0.95 unless it is told not to. Without it the optimizer's own stays.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        momentum: Option<[f64; 2]>,
     },
 }
 
@@ -69,6 +73,17 @@ impl Schedule {
             rising_share: rising_share(),
             start_divisor: start_divisor(),
             final_divisor: final_divisor(),
+            momentum: None,
+        }
+    }
+
+    /// One-cycle with PyTorch's defaults, that of the momentum included.
+    pub fn one_cycle_with_momentum() -> Self {
+        Self::OneCycle {
+            rising_share: rising_share(),
+            start_divisor: start_divisor(),
+            final_divisor: final_divisor(),
+            momentum: Some([0.85, 0.95]),
         }
     }
 
@@ -98,9 +113,18 @@ impl Schedule {
                 rising_share,
                 start_divisor,
                 final_divisor,
+                momentum,
             } => {
                 positive("start_divisor", start_divisor)?;
                 positive("final_divisor", final_divisor)?;
+                if let Some([low, high]) = momentum
+                    && !(0.0 <= low && low <= high && high < 1.0)
+                {
+                    let problem = format!(
+                        "must be two numbers of at least 0 and below 1, the lower one first, got {low} and {high}"
+                    );
+                    return Err(Error::config("schedule.momentum", problem));
+                }
                 if rising_share > 0.0 && rising_share < 1.0 {
                     return Ok(());
                 }
@@ -157,18 +181,40 @@ impl LearningRate {
                 rising_share,
                 start_divisor,
                 final_divisor,
+                ..
             } => {
                 let first = self.base / start_divisor;
-                // The peak is at step `top`, the last rate at step `end`, both possibly between two steps.
-                let top = rising_share * self.total_steps as f64 - 1.0;
-                let end = self.total_steps as f64 - 1.0;
-                let step = step as f64;
-                if top > 0.0 && step <= top {
-                    cosine(first, self.base, step / top)
-                } else {
-                    cosine(self.base, first / final_divisor, (step - top) / (end - top))
-                }
+                self.cycle(
+                    *rising_share,
+                    step,
+                    [first, self.base, first / final_divisor],
+                )
             }
+        }
+    }
+
+    /// The momentum for `step`, counted from 0, where the schedule has one: of SGD, and the decay of the first moment of Adam.
+    pub fn momentum(&self, step: usize) -> Option<f64> {
+        match self.schedule {
+            Schedule::OneCycle {
+                rising_share,
+                momentum: Some([low, high]),
+                ..
+            } => Some(self.cycle(rising_share, step, [high, low, high])),
+            _ => None,
+        }
+    }
+
+    /// From the first of three values to the second in `rising_share` of the steps, and on to the third.
+    fn cycle(&self, rising_share: f64, step: usize, [first, peak, last]: [f64; 3]) -> f64 {
+        // The peak is at step `top`, the last value at step `end`, both possibly between two steps.
+        let top = rising_share * self.total_steps as f64 - 1.0;
+        let end = self.total_steps as f64 - 1.0;
+        let step = step as f64;
+        if top > 0.0 && step <= top {
+            cosine(first, peak, step / top)
+        } else {
+            cosine(peak, last, (step - top) / (end - top))
         }
     }
 }
@@ -257,6 +303,36 @@ mod tests {
             );
         }
     }
+
+    /// Rate and momentum of `torch.optim.lr_scheduler.OneCycleLR(max_lr=1e-2, total_steps=10)` for Adam, PyTorch 2.15.
+    #[test]
+    fn the_momentum_of_one_cycle_is_that_of_pytorch() {
+        let lr = LearningRate {
+            base: 1e-2,
+            schedule: Schedule::one_cycle_with_momentum(),
+            warmup_steps: 0,
+            total_steps: 10,
+            steps_per_epoch: 5,
+        };
+        for (step, (rate, momentum)) in CYCLED.into_iter().enumerate() {
+            close(lr.at(step), rate);
+            close(lr.momentum(step).unwrap(), momentum);
+        }
+        assert_eq!(rate(Schedule::one_cycle(), 0).momentum(3), None);
+    }
+
+    const CYCLED: [(f64, f64); 10] = [
+        (4e-4, 0.95),
+        (5.2e-3, 0.9),
+        (1e-2, 0.85),
+        (0.009_504_846_320_134_737, 0.854_951_556_604_879),
+        (0.008_117_456_539_497_631, 0.868_825_509_907_063_3),
+        (0.006_112_620_219_362_892_5, 0.888_873_953_302_184_2),
+        (0.003_887_419_780_637_108, 0.911_126_046_697_815_7),
+        (0.001_882_583_460_502_37, 0.931_174_490_092_936_6),
+        (0.000_495_193_679_865_262_8, 0.945_048_443_395_121),
+        (4e-8, 0.95),
+    ];
 
     const ONE_CYCLE: [(usize, f64); 6] = [
         (0, 0.004),

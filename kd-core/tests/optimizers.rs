@@ -6,7 +6,7 @@ use std::path::Path;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 use kd_core::{
-    NamedGradients, Names, Optimizer, OptimizerConfig, Tensors, Training, export, import,
+    NamedGradients, Names, Optimizer, OptimizerConfig, Schedule, Tensors, Training, export, import,
     read_tensors,
 };
 
@@ -58,6 +58,8 @@ fn cases() -> Vec<(&'static str, OptimizerConfig, Training, f64)> {
     norm.clip_norm = Some(2.0);
     let mut value = plain();
     value.clip_value = Some(0.5);
+    let mut cycle = plain();
+    cycle.schedule = Schedule::one_cycle_with_momentum();
     let adam = OptimizerConfig::Adam {
         beta1: 0.8,
         beta2: 0.95,
@@ -79,6 +81,13 @@ fn cases() -> Vec<(&'static str, OptimizerConfig, Training, f64)> {
         ("adamw", adamw, plain(), 0.01),
         ("sgd_clip_norm", sgd(0.9, 0.0, false), norm, 0.1),
         ("sgd_clip_value", sgd(0.9, 0.0, false), value, 0.1),
+        (
+            "adam_one_cycle",
+            OptimizerConfig::adam(),
+            cycle.clone(),
+            0.01,
+        ),
+        ("sgd_one_cycle", sgd(0.9, 0.0, false), cycle, 0.1),
     ]
 }
 
@@ -86,12 +95,16 @@ fn cases() -> Vec<(&'static str, OptimizerConfig, Training, f64)> {
 fn twelve_steps_end_where_those_of_pytorch_end() {
     let fixture = fixture();
     let device = Device::flex().autodiff();
-    for (name, config, training, lr) in cases() {
+    for (name, config, mut training, lr) in cases() {
+        training.steps = Some(12);
+        training.lr = lr;
+        let rate = training.plan(12, None).unwrap().lr;
         let mut optimizer = Optimizer::new(config.clone()).unwrap();
         let mut two = start(&fixture, &device);
         for step in 0..12 {
             let named = gradients(&fixture, &two, step, &training);
-            two = optimizer.step("two", two, lr, &named);
+            optimizer.set_momentum(rate.momentum(step));
+            two = optimizer.step("two", two, rate.at(step), &named);
             if step == 5 {
                 // Half way the state goes through a checkpoint.
                 let (tensors, steps) = optimizer.state();

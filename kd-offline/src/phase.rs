@@ -117,6 +117,7 @@ impl<S: ImageClassifier> Phase for Distill<'_, S> {
             term.collect(index, &mut gradients, &mut raw);
         }
         self.training.clip(&mut gradients);
+        self.optimizer.set_momentum(self.plan.lr.momentum(at.step));
         self.student = self
             .optimizer
             .step("student", self.student.clone(), at.lr, &gradients);

@@ -402,6 +402,7 @@ impl<S: StageNetwork> Phase for StagePhase<'_, S> {
             }
         }
         self.training.clip(&mut gradients);
+        self.optimizer.set_momentum(self.plan.lr.momentum(at.step));
         self.student = self
             .optimizer
             .step("student", self.student.clone(), at.lr, &gradients);

@@ -144,18 +144,19 @@ impl<'a> Cells<'a> {
             for method in &campaign.methods {
                 let sweep = campaign.sweep.as_ref();
                 let sweep = sweep.filter(|sweep| sweep.takes(&method.name));
-                let values: Vec<Option<&Value>> = match sweep {
-                    Some(sweep) => sweep.values.iter().map(Some).collect(),
+                let values: Vec<Option<usize>> = match sweep {
+                    Some(sweep) => (0..sweep.values.len()).map(Some).collect(),
                     None => vec![None],
                 };
-                for value in values {
+                for place in values {
                     let recipe = self.base.join(&method.recipe);
                     let (teachers, needs) = self.learn_from(&recipe, &method.teachers, seed)?;
-                    let swept = sweep.zip(value);
+                    let swept = sweep.zip(place);
+                    let value = swept.map(|(sweep, place)| &sweep.values[place]);
                     let set = [&campaign.set, &method.set];
                     let mut folder = Path::new("cells").join(&method.name);
                     let mut title = method.shown().to_owned();
-                    if let Some((sweep, value)) = swept {
+                    if let Some((sweep, value)) = sweep.zip(value) {
                         folder.push(value_folder(sweep, value));
                         title = format!("{title}, {} = {}", sweep.shown(), shown(value));
                     }
@@ -191,11 +192,15 @@ impl<'a> Cells<'a> {
     fn put_over<const N: usize>(
         &self,
         set: [&Settings; N],
-        swept: Option<(&Sweep, &Value)>,
+        swept: Option<(&Sweep, usize)>,
         teachers: Vec<String>,
     ) -> Vec<String> {
         let set = set.into_iter().flat_map(Settings::overrides).cloned();
-        let swept = swept.map(|(sweep, value)| override_of(&sweep.setting, value));
+        let swept = swept.into_iter().flat_map(|(sweep, place)| {
+            let with = sweep.with.get(place).map_or(&[][..], Settings::overrides);
+            let value = override_of(&sweep.setting, &sweep.values[place]);
+            with.iter().cloned().chain(std::iter::once(value))
+        });
         let typed = self.overrides.iter().cloned();
         set.chain(swept).chain(typed).chain(teachers).collect()
     }
@@ -313,7 +318,7 @@ methods = [
     { name = "alone", recipe = "alone.toml" },
     { name = "kd", recipe = "kd.toml", teachers = ["middle"] },
 ]
-sweep = { setting = "losses.1.temperature", values = [1, 2.5], methods = ["kd"] }
+sweep = { setting = "losses.1.temperature", values = [1, 2.5], with = [{}, { "train.lr" = 0.5 }], methods = ["kd"] }
 "#;
 
     fn campaign(text: &str) -> (tempfile::TempDir, Campaign, PathBuf) {
@@ -359,6 +364,7 @@ sweep = { setting = "losses.1.temperature", values = [1, 2.5], methods = ["kd"] 
             last.overrides,
             [
                 "train.epochs=3".to_owned(),
+                "train.lr=0.5".into(),
                 "losses.1.temperature=2.5".into(),
                 "train.batch_size=8".into(),
                 format!("teachers.0.model={model}"),

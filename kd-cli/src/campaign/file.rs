@@ -92,6 +92,9 @@ pub(crate) struct Sweep {
     pub(crate) label: Option<String>,
     /// The values.
     pub(crate) values: Vec<Value>,
+    /// Further settings for each value, in the same order, as fewer epochs where there are more samples.
+    #[serde(default)]
+    pub(crate) with: Vec<Settings>,
     /// The methods that are run with each of them; all where nothing is said.
     #[serde(default)]
     pub(crate) methods: Vec<String>,
@@ -322,6 +325,12 @@ impl Campaign {
         if sweep.values.is_empty() {
             return Err("`sweep.values` is empty; name at least one".into());
         }
+        let (values, with) = (sweep.values.len(), sweep.with.len());
+        if with != 0 && with != values {
+            return Err(format!(
+                "`sweep.with` has {with} entries for {values} values; give one a value, or none"
+            ));
+        }
         if path_of(&sweep.setting) == "seed" {
             return Err("`sweep.setting` cannot be the seed; name the seeds in `seeds`".into());
         }
@@ -501,6 +510,11 @@ methods = ["kd"]
                 "values = [1, 2.5]",
                 "values = []",
                 "`sweep.values` is empty",
+            ),
+            (
+                "values = [1, 2.5]",
+                "values = [1, 2.5]\nwith = [{ \"train.epochs\" = 3 }]",
+                "`sweep.with` has 1 entries for 2 values",
             ),
             (
                 "losses.1.weight=0.5",
