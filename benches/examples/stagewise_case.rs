@@ -174,7 +174,9 @@ fn run(train: &Subset, epochs: usize, kept: bool, procedure: &str) -> Result<Val
     cache.enabled = kept;
     let mut training = classification_training();
     training.epochs = Some(epochs);
-    let data = StagewiseData::new(train.clone(), train.clone());
+    // Nothing is measured; a run wants something that it could be measured on.
+    let few = Subset::from_ids(train.dataset(), (0..64).collect())?;
+    let data = StagewiseData::new(train.clone(), few);
     let teacher = FrozenStages::new(&teacher, normalisation.clone(), &device);
     let method = Stagewise::new(&student, normalisation, data, training, &device)
         .with_teacher(Box::new(teacher))

@@ -3,6 +3,8 @@
 mod config;
 mod data;
 mod kept;
+mod layout;
+mod making;
 mod method;
 mod network;
 mod objective;

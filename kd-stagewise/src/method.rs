@@ -2,26 +2,25 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use kd_core::{
     Draws, Error, Kept, Loader, LoaderConfig, Method, Names, Normalisation, Observer, Optimizer,
-    Phase, Result, RunFolder, Selection, Subset, Task, Training, detached_copy, export, import,
+    Phase, Result, RunFolder, Selection, Subset, Training, detached_copy, export, import,
 };
 use kd_losses::{MapSizes, Projection, Regressor, RegressorConfig};
 
 use crate::kept::{KeptMaps, PhaseMaps, Role};
+use crate::layout::Layout;
+use crate::making::Work;
 use crate::objective::Term;
-use crate::phase::{StagePhase, Supply};
+use crate::phase::{Part, StagePhase, Supply};
 use crate::prediction::{Prediction, loss_error};
 use crate::procedure::PhaseSpec;
-use crate::reads::{Reads, discover};
-use crate::rows::Rows;
 use crate::teacher::stage_tensors;
 use crate::{
-    Select, StageCache, StageNetwork, StageTeacher, StagewiseConfig, StagewiseData, UnequalMaps,
-    training_with,
+    Select, StageCache, StageNetwork, StageTeacher, StagewiseConfig, StagewiseData, training_with,
 };
 
 /// One student, a frozen teacher, and phases that train the student's stages one after the other.
@@ -40,33 +39,9 @@ pub struct Stagewise<S: StageNetwork> {
     pub(crate) seed: u64,
     pub(crate) bank_seed: u64,
     pub(crate) device: Device,
+    pub(crate) layout: OnceLock<Layout>,
     /// What was computed once.
     kept: Mutex<KeptMaps>,
-}
-
-/// What is the same for all phases of a run.
-#[derive(Clone, Debug)]
-pub(crate) struct Layout {
-    pub(crate) names: Vec<String>,
-    pub(crate) phases: Vec<PhaseSpec>,
-    /// What each stage reads and, last, the dense representation.
-    pub(crate) reads: Vec<Reads>,
-    /// The teacher's stage of each of the student's; none where there is no such stage.
-    pub(crate) teacher: Vec<Option<usize>>,
-    /// The shapes of the student's maps, of its dense representation, of the teacher's maps by the student's stage.
-    pub(crate) maps: Vec<Vec<usize>>,
-    pub(crate) dense: Vec<usize>,
-    pub(crate) teacher_maps: Vec<Option<Vec<usize>>>,
-    pub(crate) answer: Option<Vec<usize>>,
-}
-
-impl Layout {
-    /// What the stages that a phase runs read of what is frozen before them.
-    pub(crate) fn reads_before(&self, phase: &PhaseSpec) -> Reads {
-        let end = phase.end(self.names.len());
-        let dense = phase.objective.reads_output();
-        Reads::before(&self.reads, phase.stages.start, end, dense)
-    }
 }
 
 impl<S: StageNetwork> Stagewise<S> {
@@ -92,6 +67,7 @@ impl<S: StageNetwork> Stagewise<S> {
             seed: 0,
             bank_seed: 0,
             device,
+            layout: OnceLock::new(),
             kept: Mutex::default(),
         }
     }
@@ -100,34 +76,41 @@ impl<S: StageNetwork> Stagewise<S> {
     #[must_use]
     pub fn with_teacher(mut self, teacher: Box<dyn StageTeacher<S::Output>>) -> Self {
         self.teacher = Some(teacher);
-        self
+        self.renewed()
     }
 
     /// With these settings.
     #[must_use]
     pub fn with_config(mut self, config: StagewiseConfig) -> Self {
         self.config = config;
-        self
+        self.renewed()
     }
 
     /// With this way of keeping what is computed once.
     #[must_use]
     pub fn with_cache(mut self, cache: StageCache) -> Self {
         self.cache = cache;
-        self
+        self.renewed()
     }
 
     /// With this seed.
     #[must_use]
     pub fn with_seed(mut self, seed: u64) -> Self {
         self.seed = seed;
-        self
+        self.renewed()
     }
 
     /// With this seed of the views of a bank; 0 where none is given.
     #[must_use]
     pub fn with_bank_seed(mut self, seed: u64) -> Self {
         self.bank_seed = seed;
+        self.renewed()
+    }
+
+    /// Without what was computed before a setting was changed.
+    fn renewed(mut self) -> Self {
+        self.layout = OnceLock::new();
+        self.kept = Mutex::default();
         self
     }
 
@@ -139,13 +122,10 @@ impl<S: StageNetwork> Stagewise<S> {
     pub fn check(&self) -> Result<()> {
         let layout = self.layout()?;
         for index in 0..layout.phases.len() {
-            let training = self.phase_training(&layout, index)?;
-            self.loader(
-                Role::of(&layout.phases[index], &self.data),
-                &training,
-                index,
-            )?;
-            self.regressors(&layout, index)?;
+            let training = self.phase_training(layout, index)?;
+            let role = Role::of(&layout.phases[index], &self.data);
+            self.loader(role, &training, index, false)?;
+            self.regressors(layout, index)?;
         }
         Ok(())
     }
@@ -170,9 +150,9 @@ impl<S: StageNetwork> Stagewise<S> {
         let layout = self.layout()?;
         (0..layout.phases.len())
             .map(|index| {
-                let training = self.phase_training(&layout, index)?;
+                let training = self.phase_training(layout, index)?;
                 let role = Role::of(&layout.phases[index], &self.data);
-                let loader = self.loader(role, &training, index)?;
+                let loader = self.loader(role, &training, index, false)?;
                 let plan = training.plan(loader.steps_per_epoch(), None)?;
                 Ok((layout.phases[index].name.clone(), plan.total_steps))
             })
@@ -188,7 +168,7 @@ impl<S: StageNetwork> Stagewise<S> {
         let layout = self.layout()?;
         let mut sum = 0;
         for index in 0..layout.phases.len() {
-            let made = self.regressors(&layout, index)?;
+            let made = self.regressors(layout, index)?;
             sum += made
                 .iter()
                 .flatten()
@@ -196,182 +176,6 @@ impl<S: StageNetwork> Stagewise<S> {
                 .sum::<usize>();
         }
         Ok(sum)
-    }
-
-    fn specs(&self) -> Result<Vec<PhaseSpec>> {
-        let names = self.student.stage_names();
-        let mut phases = self.config.procedure.phases(&names)?;
-        if self.config.fine_tune_epochs.is_some() {
-            phases.push(PhaseSpec::rest("fine-tune", 0..names.len()));
-        }
-        Ok(phases)
-    }
-
-    /// Looks at student and teacher once and brings everything into order.
-    pub(crate) fn layout(&self) -> Result<Layout> {
-        let names = self.student.stage_names();
-        let phases = self.specs()?;
-        self.check_settings(&phases, &names)?;
-        let shape = self.data.train.dataset().shape();
-        let shape = [shape.channels, shape.height, shape.width];
-        let plain = self.device.clone().inner();
-        let pixels = Tensor::<4>::zeros([1, shape[0], shape[1], shape[2]], &plain);
-        let input = self.normalisation.apply(pixels.clone())?;
-        let student = self.student.valid();
-        let trace = student.forward_traced(&input);
-        self.check_classes("student", trace.output.classes())?;
-
-        let needed = phases.iter().any(|phase| phase.objective.reads_teacher());
-        let mut teacher = vec![None; names.len()];
-        let mut teacher_maps = vec![None; names.len()];
-        let mut answer = None;
-        if let (true, Some(asked)) = (needed, &self.teacher) {
-            let known = asked.stage_names();
-            let seen = asked.maps(pixels.clone(), known.len())?;
-            let output = asked.output(pixels)?;
-            self.check_classes("teacher", output.classes())?;
-            answer = Some(output.sample_shape());
-            for (stage, name) in names.iter().enumerate() {
-                let named = self.config.teacher_stages.get(name).unwrap_or(name);
-                teacher[stage] = known.iter().position(|known| known == named);
-                teacher_maps[stage] = teacher[stage]
-                    .and_then(|place| seen.get(place))
-                    .map(Rows::sample_shape);
-            }
-        }
-        let layout = Layout {
-            maps: trace.maps.iter().map(Rows::sample_shape).collect(),
-            dense: trace.dense.sample_shape(),
-            reads: discover(&self.student, shape, &self.device),
-            names,
-            phases,
-            teacher,
-            teacher_maps,
-            answer,
-        };
-        for phase in &layout.phases {
-            self.check_maps(&layout, phase)?;
-        }
-        Ok(layout)
-    }
-
-    fn check_settings(&self, phases: &[PhaseSpec], names: &[String]) -> Result<()> {
-        let data = self.data.train.dataset();
-        if data.task() != S::Output::TASK {
-            let (has, says) = match data.task() {
-                Task::Segmentation => ("a class for each pixel", "image"),
-                _ => ("a class for each image", "pixel"),
-            };
-            let problem = format!(
-                "is `{}`, which has {has}, and the student says one for each {says}; use a network for it",
-                data.name()
-            );
-            return Err(Error::config("data", problem));
-        }
-        self.data
-            .views
-            .check()
-            .map_err(|error| error.within("data"))?;
-        let asks = phases.iter().find(|phase| phase.objective.reads_teacher());
-        if let (Some(phase), None) = (asks, &self.teacher) {
-            let problem = format!(
-                "is missing: phase `{}` of procedure `{}` learns from one; name it, or set `stagewise.procedure` to \"no-teacher\"",
-                phase.name,
-                self.config.procedure.kind()
-            );
-            return Err(Error::config("teacher", problem));
-        }
-        if self.config.fine_tune_epochs == Some(0) {
-            let problem = "must be at least 1, got 0; leave it out for no fine-tuning";
-            return Err(Error::config("stagewise.fine_tune_epochs", problem));
-        }
-        if self.config.select == Select::Validation && self.data.validation.is_none() {
-            let problem = "is \"validation\", and there are no samples for it; give some, or select on \"test\" or take the \"last\" epoch";
-            return Err(Error::config("stagewise.select", problem));
-        }
-        let known = |name: &str| names.iter().map(String::as_str).any(|known| known == name);
-        for name in self.config.teacher_stages.keys() {
-            if !known(name) {
-                let all = names.iter().map(String::as_str);
-                return Err(Error::unknown_name("stage of the student", name, all));
-            }
-        }
-        for name in self.config.phases.keys() {
-            if !phases.iter().any(|phase| is_called(phase, name)) {
-                let all = phases.iter().map(|phase| short(&phase.name));
-                return Err(Error::unknown_name("phase", name, all));
-            }
-        }
-        if self.config.teacher_input && !matches!(self.config.procedure, crate::Procedure::Skd {}) {
-            let problem = "is for the procedure \"skd\"; the others do not train stage by stage";
-            return Err(Error::config("stagewise.teacher_input", problem));
-        }
-        Ok(())
-    }
-
-    fn check_classes(&self, who: &str, found: usize) -> Result<()> {
-        let data = self.data.train.dataset();
-        if found == data.classes() {
-            return Ok(());
-        }
-        Err(Error::Shape {
-            what: who.into(),
-            expected: format!(
-                "{} classes, as data set `{}` has",
-                data.classes(),
-                data.name()
-            ),
-            found: found.to_string(),
-            remedy: "use a network and a data set of the same number of classes".into(),
-        })
-    }
-
-    /// The maps that a phase compares must be there and, unless a regressor stands between them, of one shape.
-    fn check_maps(&self, layout: &Layout, phase: &PhaseSpec) -> Result<()> {
-        let mut wanted = phase.objective.taps();
-        let teacher_input = self.takes_teacher_input(phase);
-        if teacher_input {
-            wanted.extend(layout.reads_before(phase).maps);
-        }
-        for stage in wanted {
-            let name = &layout.names[stage];
-            let Some(found) = &layout.teacher_maps[stage] else {
-                let known = self.teacher.as_ref().map(|teacher| teacher.stage_names());
-                let known = known.unwrap_or_default();
-                let named = self.config.teacher_stages.get(name).unwrap_or(name);
-                let known = known.iter().map(String::as_str);
-                return Err(Error::unknown_name("stage of the teacher", named, known));
-            };
-            let own = &layout.maps[stage];
-            let compared = |term: &Term| match term {
-                Term::Map(at) if *at == stage => self.config.unequal_maps == UnequalMaps::Refuse,
-                Term::HalfSquare(at) if *at == stage => own[1..] != found[1..],
-                // Attention maps have no channels.
-                Term::Attention(at) if *at == stage => own[1..] != found[1..],
-                Term::Flow { stages, .. } if stages.contains(&stage) => own[0] != found[0],
-                _ => false,
-            };
-            let strict = phase.objective.terms.iter().any(|(term, _)| match term {
-                Term::Map(_) => compared(term) && own != found,
-                other => compared(other),
-            });
-            let fed = teacher_input && !phase.objective.taps().contains(&stage) && own != found;
-            if strict || fed {
-                let shown = |shape: &[usize]| {
-                    let sizes: Vec<String> = shape.iter().map(ToString::to_string).collect();
-                    sizes.join("x")
-                };
-                return Err(Error::Shape {
-                    what: format!("stage `{name}` of the student in phase `{}`", phase.name),
-                    expected: format!("a map of {}, as the teacher's is", shown(found)),
-                    found: shown(own),
-                    remedy: "use a student with the teacher's widths, or set `stagewise.unequal_maps` to \"regressor\"; results are \
-                             not comparable with the paper's then"
-                        .into(),
-                });
-            }
-        }
-        Ok(())
     }
 
     pub(crate) fn takes_teacher_input(&self, phase: &PhaseSpec) -> bool {
@@ -387,22 +191,44 @@ impl<S: StageNetwork> Stagewise<S> {
             training.steps = None;
         }
         for (name, table) in &self.config.phases {
-            if is_called(phase, name) {
+            if phase.is_called(name) {
                 let field = format!("stagewise.phases.{name}");
                 training = training_with(&training, table, &field)?;
+                training.check().map_err(|error| match error {
+                    Error::Config { field: at, problem } => {
+                        let at = at.strip_prefix("train.").unwrap_or(&at).to_owned();
+                        Error::config(format!("{field}.{at}"), problem)
+                    }
+                    other => other,
+                })?;
             }
         }
         training.check()?;
         Ok(training)
     }
 
-    /// The samples of `role` in phase `index`; those to train on are shuffled, and a batch that is not full is left out.
-    pub(crate) fn loader(&self, role: Role, training: &Training, index: usize) -> Result<Loader> {
+    /// The samples of `role` in phase `index`; those to train on are shuffled, and a batch that is not full is left out. Without
+    /// `pixels` they are not moved to the device.
+    fn loader(
+        &self,
+        role: Role,
+        training: &Training,
+        index: usize,
+        pixels: bool,
+    ) -> Result<Loader> {
         let plain = self.device.clone().inner();
         let samples = self.samples(role)?;
+        let budget = |config: LoaderConfig| LoaderConfig {
+            resident_budget_bytes: if pixels {
+                config.resident_budget_bytes
+            } else {
+                0
+            },
+            ..config
+        };
         if !role.is_trained_on() {
             let config = LoaderConfig::ordered(training.eval_batch_size);
-            return Loader::new(samples, config, &plain);
+            return Loader::new(samples, budget(config), &plain);
         }
         let config = LoaderConfig {
             seed: Draws::new(self.seed, "phase", index as u64, 0).bits(),
@@ -420,7 +246,7 @@ impl<S: StageNetwork> Stagewise<S> {
             );
             return Err(Error::config("train.batch_size", problem));
         }
-        Loader::new(samples, config, &plain)
+        Loader::new(samples, budget(config), &plain)
     }
 
     pub(crate) fn samples(&self, role: Role) -> Result<Subset> {
@@ -445,13 +271,18 @@ impl<S: StageNetwork> Stagewise<S> {
         }
     }
 
-    /// The samples that a phase is measured on.
+    /// The samples that a phase is measured on, those that select first.
     pub(crate) fn measured_on(&self, phase: &PhaseSpec) -> Vec<Role> {
-        let mut roles = vec![self.selected_on()];
-        if phase.objective.reads_labels() && !roles.contains(&Role::Test) {
-            roles.push(Role::Test);
+        let selected_on = self.selected_on();
+        if phase.objective.reads_output() {
+            return match selected_on {
+                Role::Test => vec![Role::Test],
+                other => vec![other, Role::Test],
+            };
         }
-        roles
+        // Where nothing is selected and nothing was kept back, nobody asks for the loss of a stage.
+        let idle = self.config.select == Select::Last && selected_on == Role::Test;
+        if idle { Vec::new() } else { vec![selected_on] }
     }
 
     fn regressors(&self, layout: &Layout, index: usize) -> Result<Vec<Option<Regressor>>> {
@@ -464,7 +295,7 @@ impl<S: StageNetwork> Stagewise<S> {
                 _ => continue,
             };
             let own = &layout.maps[stage];
-            let Some(found) = &layout.teacher_maps[stage] else {
+            let Some(found) = layout.teacher_map(stage) else {
                 continue;
             };
             if matches!(term, Term::Map(_)) && own == found {
@@ -512,8 +343,10 @@ impl<S: StageNetwork> Stagewise<S> {
         let mut all = export(student, Names::Burn);
         for stage in phase.stages.clone() {
             let own = stage_tensors(student, stage);
-            let given = teacher.stage_tensors(layout.teacher[stage]?)?;
-            let alike = own.len() == given.len()
+            let given = layout.teacher[stage].and_then(|place| teacher.stage_tensors(place));
+            let given = given.unwrap_or_default();
+            let alike = !own.is_empty()
+                && own.len() == given.len()
                 && own.iter().zip(&given).all(|((name, own), (other, given))| {
                     name == other && own.shape() == given.shape()
                 });
@@ -524,46 +357,55 @@ impl<S: StageNetwork> Stagewise<S> {
         Some(all)
     }
 
-    /// Makes ready what phase `index` reads, if it is not.
-    fn maps_of(
+    /// The student with which phase `index` begins, and what is kept for it; what is missing is computed.
+    fn ready(
         &self,
-        layout: &Layout,
         index: usize,
-        student: &S,
         earlier: &RunFolder,
         observer: &mut dyn Observer,
         stop: &AtomicBool,
-    ) -> Result<BTreeMap<Role, PhaseMaps>> {
+    ) -> Result<(S, BTreeMap<Role, PhaseMaps>)> {
+        let layout = self.layout()?;
+        let student = self.student_of(layout, index, earlier)?;
+        let work = Work {
+            method: self,
+            layout,
+            index,
+            student: student.valid(),
+            folder: earlier.path(),
+        };
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.of_phase(self, layout, index, student, earlier.path(), observer, stop)
+        let maps = kept.of_phase(&work, observer, stop)?;
+        Ok((student, maps))
     }
 
-    fn begin(
-        &self,
-        index: usize,
-        earlier: &RunFolder,
-        observer: &mut dyn Observer,
-        stop: &AtomicBool,
-    ) -> Result<StagePhase<'_, S>> {
+    fn begin(&self, index: usize, earlier: &RunFolder) -> Result<StagePhase<'_, S>> {
+        let (student, mut maps) = self.ready(index, earlier, &mut (), &AtomicBool::new(false))?;
         let layout = self.layout()?;
-        let training = self.phase_training(&layout, index)?;
-        let student = self.student_of(&layout, index, earlier)?;
-        let mut maps = self.maps_of(&layout, index, &student, earlier, observer, stop)?;
-        let spec = layout.phases[index].clone();
-        let role = Role::of(&spec, &self.data);
+        let training = self.phase_training(layout, index)?;
+        let spec = &layout.phases[index];
+        let part = Part {
+            method: self,
+            layout,
+            spec,
+            reads: layout.reads_before(spec),
+        };
         let mut supply = |role: Role| {
+            let maps = maps.remove(&role).unwrap_or_default();
+            let teacher = role.is_trained_on() || !spec.objective.reads_output();
+            let pixels = part.needs_pixels(&maps, teacher);
             Ok(Supply {
-                loader: self.loader(role, &training, index)?,
-                maps: maps.remove(&role).unwrap_or_default(),
+                loader: self.loader(role, &training, index, pixels)?,
+                maps,
                 role,
+                pixels,
             })
         };
-        let train = supply(role)?;
-        let measured = self.measured_on(&spec).into_iter().map(&mut supply);
+        let train = supply(Role::of(spec, &self.data))?;
+        let measured = self.measured_on(spec).into_iter().map(&mut supply);
         let measured = measured.collect::<Result<Vec<_>>>()?;
-        let selection = match (spec.objective.reads_labels(), self.config.select) {
+        let selection = match (spec.objective.reads_output(), self.config.select) {
             (_, Select::Last) => None,
-            (true, Select::Test) => Some(Selection::highest(S::Output::METRIC)),
             (true, _) if self.selected_on() == Role::Test => {
                 Some(Selection::highest(S::Output::METRIC))
             }
@@ -576,36 +418,36 @@ impl<S: StageNetwork> Stagewise<S> {
         let plan = training.plan(train.loader.steps_per_epoch(), selection)?;
         Ok(StagePhase {
             prefix: student.valid(),
-            regressors: self.regressors(&layout, index)?,
-            reads: layout.reads_before(&spec),
+            regressors: self.regressors(layout, index)?,
             optimizer: Optimizer::new(training.optimizer.clone())?,
-            method: self,
+            part,
             student,
             plan,
             training,
             train,
             measured,
-            spec,
-            layout,
         })
     }
-}
 
-/// Whether settings under `name` are for `phase`: its name, or that of its stage.
-fn is_called(phase: &PhaseSpec, name: &str) -> bool {
-    phase.name == name || short(&phase.name) == name
-}
-
-/// A phase's name as settings have it: `layer2` for `stage-layer2`.
-fn short(name: &str) -> &str {
-    name.strip_prefix("stage-").unwrap_or(name)
+    /// The student of a run that is done, on the plain device: of the last epoch, or the one that was selected.
+    ///
+    /// # Errors
+    ///
+    /// If the run is not done, or is one of another student.
+    pub fn student(&self, folder: &RunFolder, kept: Kept) -> Result<S> {
+        let tensors = folder.result(&self.result_phase()?, kept)?;
+        let student = import(&self.student, &tensors, Names::PyTorch, "the run's result")?;
+        Ok(student.valid())
+    }
 }
 
 impl<S: StageNetwork> Method for Stagewise<S> {
     fn phases(&self) -> Vec<String> {
-        // What is wrong with them is said when the first is made.
-        let phases = self.specs().unwrap_or_default();
-        phases.into_iter().map(|phase| phase.name).collect()
+        match self.specs() {
+            Ok(phases) => phases.into_iter().map(|phase| phase.name).collect(),
+            // What is wrong is said when it is made ready.
+            Err(_) => vec!["stagewise".into()],
+        }
     }
 
     fn make_ready(
@@ -615,11 +457,11 @@ impl<S: StageNetwork> Method for Stagewise<S> {
         observer: &mut dyn Observer,
         stop: &AtomicBool,
     ) -> Result<()> {
-        self.begin(index, earlier, observer, stop).map(drop)
+        self.ready(index, earlier, observer, stop).map(drop)
     }
 
     fn start(&self, index: usize, earlier: &RunFolder) -> Result<Box<dyn Phase + '_>> {
-        let begun = self.begin(index, earlier, &mut (), &AtomicBool::new(false))?;
+        let begun = self.begin(index, earlier)?;
         Ok(Box::new(begun))
     }
 }

@@ -1,6 +1,6 @@
 //! One phase: one step, one evaluation, the whole state.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use burn::tensor::Tensor;
 use kd_core::{
@@ -10,11 +10,11 @@ use kd_core::{
 use kd_losses::Regressor;
 
 use crate::kept::{ANSWER, DENSE, PhaseMaps, Role};
-use crate::method::Layout;
+use crate::layout::Layout;
 use crate::objective::{Seen, Term};
 use crate::prediction::{Prediction, Targets};
 use crate::procedure::PhaseSpec;
-use crate::reads::Reads;
+use crate::reads::{Reads, placeholder};
 use crate::rows::Rows;
 use crate::{PrefixMode, StageNetwork, Stagewise};
 
@@ -24,14 +24,21 @@ pub(crate) struct Supply {
     pub(crate) role: Role,
     pub(crate) loader: Loader,
     pub(crate) maps: PhaseMaps,
+    /// Whether its pixels are needed beside what is kept.
+    pub(crate) pixels: bool,
+}
+
+/// The part of a network that a phase trains, and what it is trained on.
+pub(crate) struct Part<'a, S: StageNetwork> {
+    pub(crate) method: &'a Stagewise<S>,
+    pub(crate) layout: &'a Layout,
+    pub(crate) spec: &'a PhaseSpec,
+    /// What the phase's stages read of the frozen ones before them.
+    pub(crate) reads: Reads,
 }
 
 pub(crate) struct StagePhase<'a, S: StageNetwork> {
-    pub(crate) method: &'a Stagewise<S>,
-    pub(crate) layout: Layout,
-    pub(crate) spec: PhaseSpec,
-    /// What the phase's stages read of the frozen ones before them.
-    pub(crate) reads: Reads,
+    pub(crate) part: Part<'a, S>,
     pub(crate) training: Training,
     pub(crate) plan: Plan,
     pub(crate) student: S,
@@ -57,8 +64,9 @@ struct Begin<D> {
     input: Option<Tensor<4>>,
     /// The maps of the frozen stages; placeholders where none is read.
     earlier: Vec<Option<Tensor<4>>>,
-    /// In place of everything where the head alone is trained.
+    /// In place of everything where the dense representation is frozen.
     dense: Option<D>,
+    samples: usize,
 }
 
 /// What the student and the teacher gave for some samples.
@@ -69,40 +77,17 @@ struct Run<O> {
     answer: Option<O>,
 }
 
-impl<S: StageNetwork> StagePhase<'_, S> {
-    /// Whether pixels are needed beside what is kept of a supply.
-    fn needs_pixels(&self, supply: &Supply, teacher: bool) -> bool {
-        let student = if self.method.takes_teacher_input(&self.spec) {
-            self.reads.input
-        } else {
-            match supply.maps.student {
-                Some(_) => self.reads.input && !self.spec.head_alone(),
-                None => self.spec.stages.start == 0 || self.reads_frozen(),
-            }
+impl<S: StageNetwork> Part<'_, S> {
+    /// Whether pixels are needed beside what is kept of some samples.
+    pub(crate) fn needs_pixels(&self, maps: &PhaseMaps, teacher: bool) -> bool {
+        let frozen = self.reads.input || !self.reads.maps.is_empty();
+        let student = match maps.student {
+            _ if self.method.takes_teacher_input(self.spec) => self.reads.input,
+            Some(_) => self.reads.input && !self.layout.keeps_dense(self.spec),
+            None => self.spec.stages.start == 0 || frozen,
         };
-        student || (teacher && supply.maps.teacher.is_none())
-    }
-
-    fn reads_frozen(&self) -> bool {
-        self.reads.input || !self.reads.maps.is_empty()
-    }
-
-    fn draw(&self, at: &StepContext) -> Result<Drawn> {
-        let supply = &self.train;
-        if self.needs_pixels(supply, self.spec.objective.reads_teacher()) {
-            let batch = supply.loader.batch(at.epoch, at.step_in_epoch)?;
-            return Ok(Drawn {
-                ids: batch.ids,
-                view: batch.view,
-                pixels: Some(batch.pixels),
-            });
-        }
-        let (ids, view) = supply.loader.samples(at.epoch, at.step_in_epoch)?;
-        Ok(Drawn {
-            ids,
-            view,
-            pixels: None,
-        })
+        let teacher = teacher && self.spec.objective.reads_teacher();
+        student || (teacher && maps.teacher.is_none())
     }
 
     /// What the trained stages begin with. `moving` is the student whose frozen stages use the statistics of the batch.
@@ -118,17 +103,13 @@ impl<S: StageNetwork> StagePhase<'_, S> {
         let input = drawn.pixels.as_ref().map(normalise).transpose()?;
         let mut earlier = vec![None; first];
         let mut dense = None;
-        if self.method.takes_teacher_input(&self.spec) {
-            let teacher = self.ask_teacher(
-                supply,
-                drawn,
-                &self.reads.maps.iter().copied().collect::<Vec<_>>(),
-            )?;
+        if self.method.takes_teacher_input(self.spec) {
+            let teacher = self.ask_teacher(supply, drawn, &self.reads.maps)?;
             for &stage in &self.reads.maps {
                 earlier[stage].clone_from(&teacher[stage]);
             }
         } else if let Some(store) = &supply.maps.student {
-            if self.spec.head_alone() {
+            if self.layout.keeps_dense(self.spec) {
                 dense = Some(store.read(DENSE, drawn.view, &drawn.ids)?);
             } else {
                 for &stage in &self.reads.maps {
@@ -151,6 +132,7 @@ impl<S: StageNetwork> StagePhase<'_, S> {
             input,
             earlier,
             dense,
+            samples: drawn.ids.len(),
         })
     }
 
@@ -159,24 +141,23 @@ impl<S: StageNetwork> StagePhase<'_, S> {
         &self,
         supply: &Supply,
         drawn: &Drawn,
-        stages: &[usize],
+        stages: &BTreeSet<usize>,
     ) -> Result<Vec<Option<Tensor<4>>>> {
         let mut maps = vec![None; self.layout.names.len()];
-        if stages.is_empty() {
-            return Ok(maps);
-        }
-        if let Some(store) = &supply.maps.teacher {
-            for &stage in stages {
-                let name = &self.layout.names[stage];
-                maps[stage] = Some(store.read(name, drawn.view, &drawn.ids)?);
-            }
-            return Ok(maps);
-        }
         let places: Vec<(usize, usize)> = stages
             .iter()
             .filter_map(|&stage| Some((stage, self.layout.teacher[stage]?)))
             .collect();
-        let count = places.iter().map(|(_, place)| place + 1).max().unwrap_or(0);
+        let Some(count) = places.iter().map(|(_, place)| place + 1).max() else {
+            return Ok(maps);
+        };
+        if let Some(store) = &supply.maps.teacher {
+            for (stage, place) in places {
+                let name = &self.layout.teacher_names[place];
+                maps[stage] = Some(store.read(name, drawn.view, &drawn.ids)?);
+            }
+            return Ok(maps);
+        }
         let (Some(teacher), Some(pixels)) = (&self.method.teacher, &drawn.pixels) else {
             return Err(Error::config("teacher", "is missing"));
         };
@@ -221,12 +202,16 @@ impl<S: StageNetwork> StagePhase<'_, S> {
         } else {
             self.method.device.clone().inner()
         };
-        let nothing = Tensor::<4>::zeros([1, 1, 1, 1], &device);
-        let input = begin.input.map_or_else(|| nothing.clone(), lift);
+        let input = match begin.input {
+            Some(input) => lift(input),
+            None => placeholder(&self.layout.input, begin.samples, &device),
+        };
+        let missing = |stage: usize| placeholder(&self.layout.maps[stage], begin.samples, &device);
         let mut maps: Vec<Tensor<4>> = begin
             .earlier
             .into_iter()
-            .map(|map| map.map_or_else(|| nothing.clone(), lift))
+            .enumerate()
+            .map(|(stage, map)| map.map_or_else(|| missing(stage), lift))
             .collect();
         let (first, end) = (self.spec.stages.start, self.spec.end(count));
         for (stage, seen) in (first..end).zip(&mut seen[first..]) {
@@ -251,7 +236,17 @@ impl<S: StageNetwork> StagePhase<'_, S> {
         Targets::of(&supply.loader, drawn.view, &drawn.ids).map(Some)
     }
 
-    /// The loss of a phase without labels on a supply, the student as at inference.
+    /// The stage whose map the phase learns, if that is all it does.
+    fn only_map(&self) -> Option<usize> {
+        match self.spec.objective.terms.as_slice() {
+            [(Term::Map(stage), _)] => Some(*stage),
+            _ => None,
+        }
+    }
+}
+
+impl<S: StageNetwork> StagePhase<'_, S> {
+    /// The loss of a phase that does not read the student's output on a supply, the student as at inference.
     fn map_loss(&self, supply: &Supply) -> Result<Metrics> {
         let student = self.student.valid();
         let regressors: Vec<Option<Regressor>> = self
@@ -261,28 +256,28 @@ impl<S: StageNetwork> StagePhase<'_, S> {
             .collect();
         let (mut sum, mut samples) = (0.0, 0.0);
         let mut spread = Spread::default();
-        let pixels = self.needs_pixels(supply, true);
-        for drawn in supply.whole(pixels) {
+        let taps = self.part.spec.objective.taps();
+        let alone = self.part.only_map();
+        let alone = alone.filter(|&stage| self.regressors[stage].is_none());
+        for drawn in supply.whole() {
             let drawn = drawn?;
-            let begin = self.begin(supply, &drawn, &student, None)?;
-            let mut run = self.run(&student, begin, false);
-            let taps: Vec<usize> = self.spec.objective.taps().into_iter().collect();
-            run.teacher = self.ask_teacher(supply, &drawn, &taps)?;
-            run.answer = self.ask_answer(supply, &drawn)?;
+            let begin = self.part.begin(supply, &drawn, &student, None)?;
+            let mut run = self.part.run(&student, begin, false);
+            run.teacher = self.part.ask_teacher(supply, &drawn, &taps)?;
             let seen = Seen {
-                names: &self.layout.names,
+                names: &self.part.layout.names,
                 student: &run.student,
                 teacher: &run.teacher,
                 regressors: &regressors,
                 output: run.output.as_ref(),
-                answer: run.answer.as_ref(),
+                answer: None,
                 targets: None,
             };
-            let (total, _) = self.spec.objective.value(&seen)?;
+            let (total, _) = self.part.spec.objective.value(&seen)?;
             let weight = drawn.ids.len() as f64;
             sum += f64::from(total.into_scalar::<f32>()) * weight;
             samples += weight;
-            if let Some(map) = self.only_map().and_then(|stage| run.teacher[stage].clone()) {
+            if let Some(map) = alone.and_then(|stage| run.teacher[stage].clone()) {
                 spread.add(map);
             }
         }
@@ -294,23 +289,14 @@ impl<S: StageNetwork> StagePhase<'_, S> {
         Ok(metrics)
     }
 
-    /// The stage whose map the phase learns, if that is all it does and nothing stands between.
-    fn only_map(&self) -> Option<usize> {
-        match self.spec.objective.terms.as_slice() {
-            [(Term::Map(stage), _)] if self.regressors[*stage].is_none() => Some(*stage),
-            _ => None,
-        }
-    }
-
     /// How well the student answers on a supply.
     fn answers(&self, supply: &Supply) -> Result<Metrics> {
         let student = self.student.valid();
         let mut tally = S::Output::tally(supply.loader.subset().dataset())?;
-        let pixels = self.needs_pixels(supply, false);
-        for drawn in supply.whole(pixels) {
+        for drawn in supply.whole() {
             let drawn = drawn?;
-            let begin = self.begin(supply, &drawn, &student, None)?;
-            if let Some(output) = self.run(&student, begin, false).output {
+            let begin = self.part.begin(supply, &drawn, &student, None)?;
+            if let Some(output) = self.part.run(&student, begin, false).output {
                 output.count(&mut tally, &supply.loader, &drawn.ids)?;
             }
         }
@@ -319,24 +305,27 @@ impl<S: StageNetwork> StagePhase<'_, S> {
 }
 
 impl Supply {
-    /// All samples in order, with their pixels where they are needed.
-    fn whole(&self, pixels: bool) -> impl Iterator<Item = Result<Drawn>> {
-        (0..self.loader.steps_per_epoch()).map(move |step| {
-            if pixels {
-                let batch = self.loader.batch(0, step)?;
-                return Ok(Drawn {
-                    ids: batch.ids,
-                    view: batch.view,
-                    pixels: Some(batch.pixels),
-                });
-            }
-            let (ids, view) = self.loader.samples(0, step)?;
-            Ok(Drawn {
-                ids,
-                view,
-                pixels: None,
-            })
+    /// Batch `step` of `epoch`, with its pixels where they are needed.
+    fn draw(&self, epoch: usize, step: usize) -> Result<Drawn> {
+        if self.pixels {
+            let batch = self.loader.batch(epoch, step)?;
+            return Ok(Drawn {
+                ids: batch.ids,
+                view: batch.view,
+                pixels: Some(batch.pixels),
+            });
+        }
+        let (ids, view) = self.loader.samples(epoch, step)?;
+        Ok(Drawn {
+            ids,
+            view,
+            pixels: None,
         })
+    }
+
+    /// All samples in order.
+    fn whole(&self) -> impl Iterator<Item = Result<Drawn>> {
+        (0..self.loader.steps_per_epoch()).map(|step| self.draw(0, step))
     }
 }
 
@@ -370,20 +359,20 @@ impl<S: StageNetwork> Phase for StagePhase<'_, S> {
     }
 
     fn step(&mut self, at: StepContext) -> Result<LossTerms> {
-        let drawn = self.draw(&at)?;
-        let moving =
-            (self.method.config.prefix == PrefixMode::BatchStatistics).then_some(&self.student);
-        let begin = self.begin(&self.train, &drawn, &self.prefix, moving)?;
-        let mut run = self.run(&self.student, begin, true);
-        let taps: Vec<usize> = self.spec.objective.taps().into_iter().collect();
-        run.teacher = self.ask_teacher(&self.train, &drawn, &taps)?;
+        let drawn = self.train.draw(at.epoch, at.step_in_epoch)?;
+        let (part, supply) = (&self.part, &self.train);
+        let mode = part.method.config.prefix;
+        let moving = (mode == PrefixMode::BatchStatistics).then_some(&self.student);
+        let begin = part.begin(supply, &drawn, &self.prefix, moving)?;
+        let mut run = part.run(&self.student, begin, true);
+        run.teacher = part.ask_teacher(supply, &drawn, &part.spec.objective.taps())?;
         for map in run.teacher.iter_mut().flatten() {
             *map = map.clone().lifted();
         }
-        run.answer = self.ask_answer(&self.train, &drawn)?.map(Rows::lifted);
-        let targets = self.targets(&self.train, &drawn)?.map(Targets::lifted);
+        run.answer = part.ask_answer(supply, &drawn)?.map(Rows::lifted);
+        let targets = part.targets(supply, &drawn)?.map(Targets::lifted);
         let seen = Seen {
-            names: &self.layout.names,
+            names: &part.layout.names,
             student: &run.student,
             teacher: &run.teacher,
             regressors: &self.regressors,
@@ -391,7 +380,7 @@ impl<S: StageNetwork> Phase for StagePhase<'_, S> {
             answer: run.answer.as_ref(),
             targets: targets.as_ref(),
         };
-        let (total, report) = self.spec.objective.value(&seen)?;
+        let (total, report) = part.spec.objective.value(&seen)?;
 
         let mut raw = total.backward();
         let mut gradients = NamedGradients::new();
@@ -416,7 +405,7 @@ impl<S: StageNetwork> Phase for StagePhase<'_, S> {
     }
 
     fn evaluate(&mut self) -> Result<Metrics> {
-        if !self.spec.objective.reads_labels() {
+        if !self.part.spec.objective.reads_output() {
             return match self.measured.first() {
                 Some(supply) => self.map_loss(supply),
                 None => Ok(Metrics::new()),
@@ -485,7 +474,7 @@ impl<S: StageNetwork> Phase for StagePhase<'_, S> {
         let steps = serde_json::from_value(steps)
             .map_err(|error| Error::method("optimizer steps of the checkpoint", error))?;
         self.optimizer
-            .restore(&part("optimizer"), &steps, &self.method.device);
+            .restore(&part("optimizer"), &steps, &self.part.method.device);
         Ok(())
     }
 }

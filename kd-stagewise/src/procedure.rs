@@ -436,8 +436,13 @@ impl PhaseSpec {
         self.objective.taps().last().map_or(count, |last| last + 1)
     }
 
-    /// Whether nothing but the head is trained.
-    pub(crate) fn head_alone(&self) -> bool {
-        self.head && self.stages.is_empty()
+    /// Whether settings under `name` are for it: its name, or that of its stage.
+    pub(crate) fn is_called(&self, name: &str) -> bool {
+        self.name == name || self.short() == name
+    }
+
+    /// Its name as settings have it: `layer2` for `stage-layer2`.
+    pub(crate) fn short(&self) -> &str {
+        self.name.strip_prefix("stage-").unwrap_or(&self.name)
     }
 }

@@ -20,9 +20,6 @@ pub trait Rows: Clone + Send + Debug + 'static {
     /// The same on the autodiff form of its device, without a graph behind it.
     #[must_use]
     fn lifted(self) -> Self;
-
-    /// The sum of all elements, `[1]`.
-    fn total(self) -> Tensor<1>;
 }
 
 impl Rows for Tensor<2> {
@@ -40,10 +37,6 @@ impl Rows for Tensor<2> {
 
     fn lifted(self) -> Self {
         Self::from_inner(self)
-    }
-
-    fn total(self) -> Tensor<1> {
-        self.sum()
     }
 }
 
@@ -64,9 +57,5 @@ impl Rows for Tensor<4> {
 
     fn lifted(self) -> Self {
         Self::from_inner(self)
-    }
-
-    fn total(self) -> Tensor<1> {
-        self.sum()
     }
 }

@@ -152,6 +152,14 @@ impl Store {
         })))
     }
 
+    /// Where it is, if in a file.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Memory(_) => None,
+            Self::File(file) => Some(file.reader.cache().path()),
+        }
+    }
+
     /// The bytes that it takes in memory.
     pub(crate) fn memory(&self) -> u64 {
         match self {

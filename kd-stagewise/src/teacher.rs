@@ -38,8 +38,8 @@ pub trait StageTeacher<O: Prediction>: fmt::Debug {
     /// The SHA-256 of what it is: weights, running statistics, normalisation.
     fn hash(&self) -> String;
 
-    /// The tensors of stage `stage`, by names that begin behind the name of the stage's own field, to be copied into a student's
-    /// identical stage. None where it does not lend them.
+    /// The tensors of stage `stage` by their whole paths in Burn's names, to be copied into a student's stage of the same names and
+    /// shapes. None where it does not lend them.
     fn stage_tensors(&self, _stage: usize) -> Option<Tensors> {
         None
     }
@@ -88,6 +88,10 @@ const HEAD_BLOCK: usize = 16;
 /// in every batch.
 fn head_in_blocks<N: StageNetwork>(network: &N, dense: N::Dense) -> N::Output {
     let shape = dense.sample_shape();
+    if shape.len() > 1 {
+        // A head on maps is a convolution, which goes sample by sample anyway.
+        return network.forward_head(dense);
+    }
     let rows = dense.into_rows();
     let [samples, _numbers] = rows.dims();
     let mut made = Vec::new();

@@ -33,7 +33,7 @@ fn a_run_that_was_interrupted_in_a_stage_ends_as_an_undisturbed_one() {
             interrupt(&made(), parts.path(), steps);
         }
         let got = run_in(&made(), parts.path()).unwrap();
-        assert_eq!(files(whole.path()), files(parts.path()));
+        assert!(files(whole.path()) == files(parts.path()));
         for (one, other) in expected.iter().zip(&got) {
             assert_eq!(one.last, other.last);
             assert_eq!(one.best, other.best);
@@ -58,6 +58,6 @@ fn regressors_are_resumed() {
         interrupt(&made(), parts.path(), steps);
     }
     run_in(&made(), parts.path()).unwrap();
-    assert_eq!(files(whole.path()), files(parts.path()));
+    assert!(files(whole.path()) == files(parts.path()));
     assert!(made().extra_parameters().unwrap() > 0);
 }

@@ -1,9 +1,21 @@
 //! What is computed once and kept gives the bytes of what is computed in every step.
+#![expect(clippy::panic, reason = "a test that cannot be set up has failed")]
 
 mod support;
 
-use kd_core::{Augment, Subset, ViewPolicy};
-use kd_stagewise::{StageCache, StagewiseConfig, StagewiseData};
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use burn::tensor::Device;
+use kd_core::{
+    Augment, Dataset, Draws, ImageShape, Masks, Normalisation, PhaseOutcome, Runner, Split,
+    StagedNetwork, Subset, ViewPolicy,
+};
+use kd_models::{Network, NetworkSpec, SkdResNetConfig, StemKind, UNet, UNetConfig};
+use kd_stagewise::{
+    FrozenStages, PrefixMode, Procedure, StageCache, StageNetwork, Stagewise, StagewiseConfig,
+    StagewiseData, segmentation_training,
+};
 use support::{data, files, method, procedures, run};
 
 fn uncached() -> StageCache {
@@ -48,7 +60,7 @@ fn maps_that_do_not_fit_into_memory_are_read_from_files_that_go_with_the_run() {
     cache.memory_mib = 0;
     let small = method(bank(data())).with_cache(cache);
     let (file, _) = run(&small);
-    assert_eq!(files(memory.path()), files(file.path()));
+    assert!(files(memory.path()) == files(file.path()));
     let maps = file.path().join("maps");
     assert!(maps.exists(), "the maps were in files");
     drop(small);
@@ -73,7 +85,7 @@ fn one_file_of_the_whole_split_serves_all_fractions_seeds_and_procedures() {
     // The mini set has 5,000 images; a part of it stands for the split here, so that the test is quick.
     let (plain, _) = run(&method(whole.clone()));
     let (shared, _) = run(&method(whole.clone()).with_cache(cache.clone()));
-    assert_eq!(files(plain.path()), files(shared.path()));
+    assert!(files(plain.path()) == files(shared.path()));
     let first = files_there();
     assert_eq!(
         first.len(),
@@ -85,7 +97,7 @@ fn one_file_of_the_whole_split_serves_all_fractions_seeds_and_procedures() {
     half.train = half.train.fraction(0.5, 0).unwrap();
     let (plain, _) = run(&method(half.clone()).with_seed(9));
     let (shared, _) = run(&method(half).with_seed(9).with_cache(cache.clone()));
-    assert_eq!(files(plain.path()), files(shared.path()));
+    assert!(files(plain.path()) == files(shared.path()));
     assert_eq!(files_there(), first, "nothing was computed again");
 }
 
@@ -95,6 +107,10 @@ fn options_that_are_not_the_papers_are_cached_alike() {
     let more = Subset::all(unlabelled.train.dataset())
         .per_class(5, 3)
         .unwrap();
+    let kept_back = unlabelled.validation.clone().unwrap();
+    let free = |id: &u32| !kept_back.ids().contains(id);
+    let ids = more.ids().iter().copied().filter(free).collect();
+    let more = Subset::from_ids(more.dataset(), ids).unwrap();
     unlabelled = unlabelled.with_unlabelled(more);
     let mut teacher_input = StagewiseConfig::default();
     teacher_input.teacher_input = true;
@@ -112,9 +128,168 @@ fn options_that_are_not_the_papers_are_cached_alike() {
         let made = || method(data.clone()).with_config(config.clone());
         let (kept, _) = run(&made());
         let (live, _) = run(&made().with_cache(uncached()));
-        assert_eq!(files(kept.path()), files(live.path()), "{config:?}");
-        assert_ne!(files(kept.path()), reference, "{config:?}");
+        assert!(files(kept.path()) == files(live.path()), "{config:?}");
+        assert!(files(kept.path()) != reference, "{config:?}");
     }
+}
+
+/// With the statistics of each batch nothing of the student can be kept, and the teacher's maps are.
+#[test]
+fn batch_statistics_are_cached_alike() {
+    let mut config = StagewiseConfig::default();
+    config.prefix = PrefixMode::BatchStatistics;
+    let made = || method(bank(data())).with_config(config.clone());
+    let (kept, _) = run(&made());
+    let (live, _) = run(&made().with_cache(uncached()));
+    assert!(files(kept.path()) == files(live.path()));
+}
+
+/// A map that a stage uses without a gradient is kept for it as well.
+#[test]
+fn what_is_read_on_other_ways_than_by_gradients_is_kept() {
+    let gated = support::with_last(&support::net(3, 1, 1), support::Last::Gated);
+    let made = || {
+        let plain = Normalisation::identity(1);
+        Stagewise::new(&gated, plain, data(), support::training(), &Device::flex())
+            .with_teacher(Box::new(support::Shared::new(&support::net(3, 2, 2))))
+    };
+    let (kept, _) = run(&made());
+    let (live, _) = run(&made().with_cache(uncached()));
+    assert!(files(kept.path()) == files(live.path()));
+    let (plain, _) = run(&method(data()));
+    assert!(
+        files(kept.path()) != files(plain.path()),
+        "the gate does something"
+    );
+}
+
+/// A dense representation with layers of its own is part of the head and is trained with it.
+#[test]
+fn a_dense_representation_that_learns_is_trained_with_the_head() {
+    let device = Device::flex();
+    for name in ["lenet5-half", "wrn-16-1"] {
+        let build = |seed| {
+            let spec = NetworkSpec::new(name, 10, [1, 28, 28]);
+            Network::build(&spec, seed, &device).unwrap()
+        };
+        let student = build(1);
+        let stages = student.stage_names();
+        let last = stages.last().unwrap();
+        let procedures = [
+            "\"skd\"".to_owned(),
+            "\"random-trunk\"".to_owned(),
+            format!("{{ kind = \"fitnets-code\", guided = [\"{last}\"] }}"),
+        ];
+        for procedure in procedures {
+            let config: StagewiseConfig =
+                toml::from_str(&format!("procedure = {procedure}")).unwrap();
+            let made = |cache: StageCache| {
+                let plain = Normalisation::identity(1);
+                let teacher = FrozenStages::new(&build(2), plain.clone(), &device);
+                Stagewise::new(&student, plain, data(), support::training(), &device)
+                    .with_teacher(Box::new(teacher))
+                    .with_config(config.clone())
+                    .with_cache(cache)
+            };
+            let (kept, live) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+            run_any(&made(StageCache::default()), kept.path());
+            run_any(&made(uncached()), live.path());
+            assert!(
+                files(kept.path()) == files(live.path()),
+                "{name}, {procedure}"
+            );
+        }
+    }
+}
+
+/// Maps as dense representation, masks as labels, skips over many stages.
+#[test]
+fn a_network_for_segmentation_is_cached_alike() {
+    let device = Device::flex();
+    let unet = |depth: usize, seed: u64| {
+        let encoder = SkdResNetConfig {
+            blocks: [depth, 1, 1, 1],
+            widths: [4, 4, 6, 6],
+            stem: StemKind::Large,
+        };
+        let config = UNetConfig {
+            encoder,
+            decoder: [6, 4, 4, 3, 3],
+        };
+        UNet::new(&config, [3, 32, 32], 3, seed, &device).unwrap()
+    };
+    let scenes = |split, count: usize, seed: u64| {
+        let mut draws = Draws::new(seed, "scenes", 0, 0);
+        let mut byte = |below: u64| draws.below(below).to_le_bytes()[0];
+        let images = (0..count * 3 * 1024).map(|_| byte(255)).collect();
+        // 3 is the value of pixels without a class.
+        let masks = (0..count * 1024).map(|_| byte(4)).collect();
+        let masks = Masks::new(3, Some(3), masks).unwrap();
+        let shape = ImageShape::new(3, 32, 32);
+        Subset::all(&Dataset::segmentation("scenes", split, shape, images, masks).unwrap())
+    };
+    let data = StagewiseData::new(scenes(Split::Train, 9, 1), scenes(Split::Test, 3, 2))
+        .with_validation(scenes(Split::Validation, 3, 3));
+    let student = unet(1, 1);
+    let mut small = StageCache::default();
+    small.memory_mib = 0;
+    for procedure in ["skd", "simultaneous", "fitnets-code", "hinton"] {
+        let made = |cache: StageCache| {
+            let plain = Normalisation::identity(3);
+            let mut config = StagewiseConfig::default();
+            config.procedure = Procedure::of(procedure).unwrap();
+            let mut training = segmentation_training();
+            training.epochs = Some(1);
+            training.batch_size = 4;
+            let teacher = FrozenStages::new(&unet(2, 2), plain.clone(), &device);
+            Stagewise::new(&student, plain, data.clone(), training, &device)
+                .with_teacher(Box::new(teacher))
+                .with_config(config)
+                .with_cache(cache)
+        };
+        let places = [uncached(), StageCache::default(), small.clone()].map(|cache| {
+            let place = tempfile::tempdir().unwrap();
+            let outcomes = run_any(&made(cache), place.path());
+            let last = &outcomes.last().unwrap().last;
+            assert!((0.0..=1.0).contains(&last["mean_iou"]), "{last:?}");
+            assert!(last.contains_key("validation_miou_compat"), "{last:?}");
+            place
+        });
+        let live = files(places[0].path());
+        assert!(live == files(places[1].path()), "{procedure}, in memory");
+        assert!(live == files(places[2].path()), "{procedure}, in files");
+    }
+}
+
+fn run_any<S: StageNetwork>(method: &Stagewise<S>, path: &Path) -> Vec<PhaseOutcome> {
+    let stop = AtomicBool::new(false);
+    let ended = Runner::new(&support::open(path), &stop).run(method, &mut ());
+    ended.unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// What a killed process has left is used, made again, or removed.
+#[test]
+fn files_that_a_killed_process_left_do_no_harm() {
+    let mut cache = StageCache::default();
+    cache.memory_mib = 0;
+    let (expected, _) = run(&method(data()));
+    let place = tempfile::tempdir().unwrap();
+    let maps = place.path().join("maps");
+    let folder = support::open(place.path());
+    drop(folder);
+    std::fs::create_dir(&maps).unwrap();
+    for name in [
+        "stage-body-training.kdcache",
+        "stage-gone-training.kdcache",
+        "teacher-training.kdcache",
+    ] {
+        std::fs::write(maps.join(name), b"half a file").unwrap();
+    }
+    let made = method(data()).with_cache(cache);
+    support::run_in(&made, place.path()).unwrap();
+    assert!(files(expected.path()) == files(place.path()));
+    drop(made);
+    assert_eq!(std::fs::read_dir(maps).unwrap().count(), 0);
 }
 
 /// Views that never come again cannot be kept; those that are measured can.
@@ -128,5 +303,5 @@ fn views_without_limit_are_computed_in_every_step() {
     let fresh = data().with_views(ViewPolicy::Unlimited, augment);
     let (kept, _) = run(&method(fresh.clone()));
     let (live, _) = run(&method(fresh).with_cache(uncached()));
-    assert_eq!(files(kept.path()), files(live.path()));
+    assert!(files(kept.path()) == files(live.path()));
 }

@@ -87,7 +87,7 @@ fn values_out_of_range_are_refused() {
             "procedure = \"no-teacher\"\nteacher_input = true",
             "teacher_input",
         ),
-        ("[phases.stem]\nlr = -1.0", "train.lr"),
+        ("[phases.stem]\nlr = -1.0", "stagewise.phases.stem.lr"),
         ("[phases.stem]\nlearning_rate = 1.0", "learning_rate"),
     ] {
         let said = refused(&method(data()).with_config(config(settings)));
@@ -150,4 +150,39 @@ fn a_procedure_is_written_as_it_is_read() {
             "{text}"
         );
     }
+}
+
+#[test]
+fn stages_that_share_a_parameter_are_refused() {
+    let plain = Normalisation::identity(1);
+    let tied = support::with_last(&net(3, 1, 1), support::Last::Tied);
+    let method = Stagewise::new(&tied, plain, data(), training(), &Device::flex())
+        .with_teacher(Box::new(Shared::new(&net(3, 2, 2))));
+    let said = refused(&method);
+    for part in ["`body.0.conv.weight`", "stage `body`", "stage `join`"] {
+        assert!(said.contains(part), "{said}");
+    }
+}
+
+#[test]
+fn samples_that_are_trained_on_do_not_select() {
+    let mut overlapping = data();
+    let validation = overlapping.validation.clone().unwrap();
+    let both = [overlapping.train.ids(), validation.ids()].concat();
+    overlapping.train = kd_core::Subset::from_ids(validation.dataset(), both).unwrap();
+    let said = refused(&method(overlapping));
+    assert!(said.contains("for validation"), "{said}");
+}
+
+/// What is wrong is not passed over where nobody has called `check`.
+#[test]
+fn a_run_that_cannot_be_says_so() {
+    let wrong = method(data()).with_config(config(
+        "procedure = { kind = \"fitnets\", guided = \"dep\" }",
+    ));
+    let place = tempfile::tempdir().unwrap();
+    let said = support::run_in(&wrong, place.path())
+        .unwrap_err()
+        .to_string();
+    assert!(said.contains("`dep`"), "{said}");
 }

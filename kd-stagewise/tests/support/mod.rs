@@ -34,6 +34,27 @@ pub struct Net {
     deep: Vec<Block>,
     join: Vec<Block>,
     fc: Linear,
+    #[module(skip)]
+    last: Last,
+}
+
+/// What the last stage does beside reading the maps of the stem and of the stage before it.
+#[derive(Clone, Copy, Debug)]
+pub enum Last {
+    /// Nothing.
+    Plain,
+    /// It runs the second stage's blocks again.
+    Tied,
+    /// It lets through where the second stage's map is large, which has no gradient.
+    Gated,
+}
+
+/// The same network whose last stage does something else.
+pub fn with_last(network: &Net, last: Last) -> Net {
+    Net {
+        last,
+        ..network.clone()
+    }
 }
 
 #[derive(Module, Debug)]
@@ -71,6 +92,7 @@ pub fn net(width: usize, blocks: usize, seed: u64) -> Net {
         deep: stage(width, 2 * width, 2),
         join: stage(2 * width, width, 1),
         fc: LinearConfig::new(width, 10).init(&device),
+        last: Last::Plain,
     };
     let mut tensors = export(&fresh, Names::PyTorch);
     for (index, (name, data)) in tensors.iter_mut().enumerate() {
@@ -113,7 +135,15 @@ impl StagedNetwork for Net {
                 // Every second pixel of the stem's map, twice the channels, as in a shortcut without parameters.
                 let stem = earlier[0].clone().narrow(2, 0, height).narrow(3, 0, width);
                 let deep = earlier[2].clone() + Tensor::cat(vec![stem.clone(), stem], 1);
-                run(&self.join, deep)
+                let joined = run(&self.join, deep);
+                match self.last {
+                    Last::Plain => joined,
+                    Last::Tied => run(&self.body, joined),
+                    Last::Gated => {
+                        let body = earlier[1].clone().narrow(2, 0, height).narrow(3, 0, width);
+                        joined * body.greater_elem(0.3).float()
+                    }
+                }
             }
         }
     }
