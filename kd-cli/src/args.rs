@@ -80,9 +80,9 @@ pub(crate) enum Command {
         /// Which part of the data set
         #[arg(long, default_value = "test", value_parser = split)]
         split: Split,
-        /// Samples in a batch
-        #[arg(long, default_value_t = 256)]
-        batch_size: usize,
+        /// Samples in a batch; 256 where nothing is said, and 8 where each image has a mask
+        #[arg(long)]
+        batch_size: Option<usize>,
         #[command(flatten)]
         machine: MachineOptions,
         #[command(flatten)]

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use kd_core::{CountCosts, Error, ErrorKind, Result};
-use kd_models::{LoadReport, Network, Weights};
+use kd_core::{Costs, Error, ErrorKind, Result};
+use kd_models::{LoadReport, ModelConfig, ModelNetwork, Network, Weights};
 use kd_offline::{
     Diagnosis, DiagnosisOptions, Finding, FrozenTeacher, Grade, KnownTeacher, MissingTeacher,
     Offline, Teacher, Topic,
@@ -83,19 +83,14 @@ impl Examination {
     /// # Errors
     ///
     /// If the network cannot take the images.
-    pub fn new(student: &NewNetwork, data: &DataFacts) -> Result<Self> {
+    pub fn new<N: ModelNetwork>(student: &NewNetwork<N>, data: &DataFacts) -> Result<Self> {
         let spec = &student.config.network;
         let title = format!(
             "{} on {} ({}, {} classes)",
             spec.name, data.name, data.shape, data.classes
         );
-        let networks = vec![examined(
-            "student",
-            &student.network,
-            &spec.name,
-            data,
-            true,
-        )?];
+        let costs = student.network.costs(data.input())?;
+        let networks = vec![examined("student", &costs, &spec.name, data, true)];
         let mut examination = Self {
             title,
             networks,
@@ -186,7 +181,29 @@ impl Examination {
         let LoadedTeacher {
             network, config, ..
         } = loaded;
-        let examined = examined(&name, &network, &config.network.name, data, false)?;
+        self.frozen(&name, &config, data, device)?;
+        self.known.push(KnownTeacher {
+            name,
+            accuracy: config
+                .provenance
+                .accuracy
+                .filter(|_| trained_on(&config, data)),
+            missing: false,
+        });
+        let teacher = FrozenTeacher::new(&network, config.normalisation, device);
+        Ok(Box::new(teacher))
+    }
+
+    /// Notes a teacher, what the student is beside it, and where it was trained.
+    pub(crate) fn frozen(
+        &mut self,
+        name: &str,
+        config: &ModelConfig,
+        data: &DataFacts,
+        device: &Device,
+    ) -> Result<()> {
+        let costs = config.network.costs(device)?;
+        let examined = examined(name, &costs, &config.network.name, data, false);
         let student = &self.networks[0];
         let share = |of: u64, whole: u64| of as f64 / whole.max(1) as f64;
         let parameters = share(student.parameters, examined.parameters);
@@ -205,26 +222,16 @@ impl Examination {
             );
             Finding::ok(Topic::Costs, text)
         });
-        let provenance = &config.provenance;
-        let here = provenance
-            .data
-            .as_ref()
-            .is_none_or(|trained| *trained == data.name);
-        if let Some(trained) = provenance.data.as_ref().filter(|_| !here) {
+        let elsewhere = config.provenance.data.as_ref();
+        if let Some(trained) = elsewhere.filter(|_| !trained_on(config, data)) {
             let text = format!(
                 "{name} was trained on `{trained}`, the data here is `{}`; right if the classes are the same in the same order",
                 data.name
             );
             self.findings.push(Finding::note(Topic::Teachers, text));
         }
-        self.known.push(KnownTeacher {
-            name,
-            accuracy: provenance.accuracy.filter(|_| here),
-            missing: false,
-        });
         self.networks.push(examined);
-        let teacher = FrozenTeacher::new(&network, config.normalisation, device);
-        Ok(Box::new(teacher))
+        Ok(())
     }
 
     fn miss(&mut self, name: &str, error: &Error) {
@@ -280,20 +287,25 @@ impl Examination {
     }
 }
 
+/// Whether a network was trained on these data, as far as is known.
+fn trained_on(config: &ModelConfig, data: &DataFacts) -> bool {
+    let trained = config.provenance.data.as_ref();
+    trained.is_none_or(|trained| *trained == data.name)
+}
+
 fn examined(
     who: &str,
-    network: &Network,
+    costs: &Costs,
     name: &str,
     data: &DataFacts,
     trained: bool,
-) -> Result<ExaminedNetwork> {
-    let costs = network.costs(data.input())?;
-    Ok(ExaminedNetwork {
+) -> ExaminedNetwork {
+    ExaminedNetwork {
         who: who.to_owned(),
         network: name.to_owned(),
         classes: data.classes,
         parameters: costs.params(),
         macs: costs.macs(),
         trained,
-    })
+    }
 }

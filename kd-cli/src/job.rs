@@ -6,9 +6,9 @@ use std::sync::atomic::AtomicBool;
 
 use burn::tensor::Device;
 use kd_core::{
-    DataRoots, DeviceName, Error, Kept, Names, Observer, Result, RunFolder, Runner, import,
+    DataRoots, DeviceName, Error, Kept, Metrics, Names, Observer, Result, RunFolder, Runner, import,
 };
-use kd_models::{Network, NetworkSpec, save_model};
+use kd_models::{ModelNetwork, Network, NetworkSpec, NetworkTask, UNet, save_model};
 use kd_report::TensorBoard;
 use serde::{Deserialize, Serialize};
 
@@ -29,9 +29,15 @@ pub(crate) struct Outcome {
     /// Accuracy after the last epoch, 0 to 1, if the last phase measures it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) accuracy: Option<f64>,
-    /// The best accuracy of all evaluations, 0 to 1.
+    /// The accuracy of the best evaluation by what the run selects on, 0 to 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) best_accuracy: Option<f64>,
+    /// Mean intersection over union after the last epoch, 0 to 1, if the last phase measures it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) mean_iou: Option<f64>,
+    /// That of the best evaluation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) best_mean_iou: Option<f64>,
     /// The epoch of the best evaluation, from 1.
     pub(crate) best_epoch: usize,
     /// Epochs done in the last phase.
@@ -191,22 +197,24 @@ impl Job {
         };
         for model in &self.prepared.models {
             let phase = outcomes.iter().find(|phase| phase.phase == model.phase);
-            let accuracy = phase.and_then(|phase| phase.last.get("accuracy").copied());
-            self.save(folder, model, Kept::Last, accuracy)?;
+            self.save(folder, model, Kept::Last, phase.map(|phase| &phase.last))?;
             if let Some(best) = phase.and_then(|phase| phase.best.as_ref()) {
-                let accuracy = best.metrics.get("accuracy").copied();
-                self.save(folder, model, Kept::Best, accuracy)?;
+                self.save(folder, model, Kept::Best, Some(&best.metrics))?;
             }
         }
-        let accuracy = last.last.get("accuracy").copied();
         let best = last.best.as_ref();
+        let ended = |metric: &str| last.last.get(metric).copied();
+        let at_best = |metric: &str| {
+            let best = best.and_then(|best| best.metrics.get(metric).copied());
+            best.or(ended(metric))
+        };
         let seconds: f64 = outcomes.iter().map(|phase| phase.seconds).sum();
         let outcome = Outcome {
             run: folder.path().to_owned(),
-            accuracy,
-            best_accuracy: best
-                .and_then(|best| best.metrics.get("accuracy").copied())
-                .or(accuracy),
+            accuracy: ended("accuracy"),
+            best_accuracy: at_best("accuracy"),
+            mean_iou: ended("mean_iou"),
+            best_mean_iou: at_best("mean_iou"),
             best_epoch: best.map_or(last.epochs, |best| best.epoch + 1),
             epochs: last.epochs,
             seconds: (seconds * 1e3).round() / 1e3,
@@ -233,14 +241,32 @@ impl Job {
         folder: &RunFolder,
         model: &MadeModel,
         kept: Kept,
-        accuracy: Option<f64>,
+        metrics: Option<&Metrics>,
+    ) -> Result<()> {
+        match model.config.network.task()? {
+            NetworkTask::Classification => self.save_as::<Network>(folder, model, kept, metrics),
+            NetworkTask::Segmentation => self.save_as::<UNet>(folder, model, kept, metrics),
+        }
+    }
+
+    fn save_as<N: ModelNetwork>(
+        &self,
+        folder: &RunFolder,
+        model: &MadeModel,
+        kept: Kept,
+        metrics: Option<&Metrics>,
     ) -> Result<()> {
         let tensors = folder.result(&model.phase, kept)?;
         // The seed does not matter here: every tensor is replaced.
-        let blank = Network::build(&model.config.network, 0, &self.device)?;
+        let blank = N::build(&model.config.network, 0, &self.device)?;
         let network = import(&blank, &tensors, Names::PyTorch, "the run's result")?;
         let mut config = model.config.clone();
-        config.provenance.accuracy = accuracy;
+        let measured = |metric: &str| metrics.and_then(|metrics| metrics.get(metric).copied());
+        config.provenance.accuracy = measured("accuracy");
+        if let Some(mean_iou) = measured("mean_iou") {
+            let notes = &mut config.provenance.notes;
+            notes.insert("mean_iou".into(), mean_iou.into());
+        }
         let name = match kept {
             Kept::Last => model.folder.clone(),
             Kept::Best => format!("{}-best", model.folder),

@@ -6,7 +6,7 @@ use std::fmt::Debug;
 
 use burn::tensor::{Device, Tensor};
 use kd_core::{DataRoots, Error, Method, Result, read_recipe};
-use kd_models::ModelConfig;
+use kd_models::{ModelConfig, ModelNetwork, Network, UNet};
 use kd_offline::{FrozenTeacher, Teacher};
 use kd_stagewise::{FrozenStages, StageTeacher};
 use serde::de::DeserializeOwned;
@@ -16,7 +16,7 @@ use crate::examination::Examination;
 use crate::parts::{
     DataFacts, DataRecipe, LoadedData, LoadedTeacher, NetworkRecipe, NewNetwork, TeacherRecipe,
 };
-use crate::report::Seen;
+use crate::report::{AskedNetwork, Seen};
 
 /// A recipe that the command can run: one experiment of one method.
 ///
@@ -186,7 +186,7 @@ impl Context {
         Ok(data)
     }
 
-    /// Makes a network of a recipe, as [`NetworkRecipe::build`] does, on the context's device.
+    /// Makes a classifier of a recipe, as [`NetworkRecipe::build`] does, on the context's device.
     ///
     /// # Errors
     ///
@@ -197,7 +197,21 @@ impl Context {
         data: &LoadedData,
         seed: u64,
     ) -> Result<NewNetwork> {
-        let made = recipe.build(data, seed, &self.device)?;
+        self.network_as(recipe, data, seed)
+    }
+
+    /// As [`Context::network`], of a [`Network`] or a [`UNet`].
+    ///
+    /// # Errors
+    ///
+    /// As [`NetworkRecipe::build_as`].
+    pub fn network_as<N: ModelNetwork>(
+        &self,
+        recipe: &mut NetworkRecipe,
+        data: &LoadedData,
+        seed: u64,
+    ) -> Result<NewNetwork<N>> {
+        let made = recipe.build_as(data, seed, &self.device)?;
         if let Some((hash, _)) = &made.weights {
             self.note_input("the file of the first weights", hash);
         }
@@ -216,8 +230,7 @@ impl Context {
     ) -> Result<Vec<Box<dyn Teacher>>> {
         let load = |(index, recipe): (usize, &TeacherRecipe)| {
             let loaded = recipe.load(data, &self.device)?;
-            let seen = (recipe.path().display().to_string(), loaded.clone());
-            self.seen.borrow_mut().teachers.push(seen);
+            self.saw(recipe, &loaded);
             let LoadedTeacher {
                 network, config, ..
             } = loaded;
@@ -228,7 +241,7 @@ impl Context {
         recipes.iter().enumerate().map(load).collect()
     }
 
-    /// Reads the teacher of a recipe as one whose stages are asked, and freezes it.
+    /// Reads the teacher of a recipe as a classifier whose stages are asked, and freezes it.
     ///
     /// # Errors
     ///
@@ -238,15 +251,42 @@ impl Context {
         recipe: &TeacherRecipe,
         data: &DataFacts,
     ) -> Result<Box<dyn StageTeacher<Tensor<2>>>> {
-        let loaded = recipe.load(data, &self.device)?;
-        let seen = (recipe.path().display().to_string(), loaded.clone());
-        self.seen.borrow_mut().teachers.push(seen);
+        self.stage_teacher_as::<Network>(recipe, data)
+    }
+
+    /// As [`Context::stage_teacher`], of a [`UNet`], which says a class of each pixel.
+    ///
+    /// # Errors
+    ///
+    /// As [`TeacherRecipe::load_as`].
+    pub fn mask_teacher(
+        &self,
+        recipe: &TeacherRecipe,
+        data: &DataFacts,
+    ) -> Result<Box<dyn StageTeacher<Tensor<4>>>> {
+        self.stage_teacher_as::<UNet>(recipe, data)
+    }
+
+    pub(crate) fn stage_teacher_as<N: AskedNetwork>(
+        &self,
+        recipe: &TeacherRecipe,
+        data: &DataFacts,
+    ) -> Result<Box<dyn StageTeacher<N::Output>>> {
+        let loaded = recipe.load_as::<N>(data, &self.device)?;
+        self.saw(recipe, &loaded);
         let LoadedTeacher {
             network, config, ..
         } = loaded;
         let teacher = FrozenStages::new(&network, config.normalisation, &self.device);
-        self.note_input("the teacher", StageTeacher::<Tensor<2>>::hash(&teacher));
+        self.note_input("the teacher", StageTeacher::<N::Output>::hash(&teacher));
         Ok(Box::new(teacher))
+    }
+
+    /// Keeps a teacher for the report.
+    fn saw<N: AskedNetwork>(&self, recipe: &TeacherRecipe, loaded: &LoadedTeacher<N>) {
+        let from = recipe.path().display().to_string();
+        let teacher = N::kept(loaded.clone());
+        self.seen.borrow_mut().teachers.push((from, teacher));
     }
 
     /// What was read so far, for the report.

@@ -99,8 +99,12 @@ impl Observer for Progress {
     }
 
     fn evaluated(&mut self, _phase: &str, _epoch: usize, metrics: &Metrics, _is_best: bool) {
-        if let Some(accuracy) = metrics.get("accuracy") {
-            self.evaluation = format!(", accuracy {:.2} %", 100.0 * accuracy);
+        let shown = [("accuracy", "accuracy"), ("mean_iou", "mean IoU")];
+        let shown = shown
+            .iter()
+            .find_map(|(metric, words)| Some((words, metrics.get(*metric)?)));
+        if let Some((words, share)) = shown {
+            self.evaluation = format!(", {words} {:.2} %", 100.0 * share);
         }
     }
 

@@ -1,13 +1,14 @@
 //! The report of a run, put together from its folder and, where they can be read again, its data and networks.
 
+pub(crate) mod masks;
+
 use std::path::Path;
 
-use burn::tensor::Tensor;
-use kd_core::{
-    CountCosts, EpochLog, Error, Frozen, Loader, LoaderConfig, Result, StagedNetwork, Subset, Task,
-};
-use kd_models::{ModelConfig, Network, load_model};
+use burn::tensor::{Device, Tensor};
+use kd_core::{EpochLog, Error, Frozen, Loader, LoaderConfig, Result, StagedNetwork, Subset, Task};
+use kd_models::{ModelConfig, ModelNetwork, Network, NetworkSpec, UNet, load_model};
 use kd_report::{Predictions, RunReport};
+use kd_stagewise::StageNetwork;
 
 use crate::job::{Job, MODEL, Outcome, outcome};
 use crate::output::count;
@@ -24,7 +25,44 @@ pub(crate) struct Seen {
     /// What it is measured on.
     pub(crate) held_out: Option<Subset>,
     /// The teachers, each with where it comes from.
-    pub(crate) teachers: Vec<(String, LoadedTeacher)>,
+    pub(crate) teachers: Vec<(String, KeptTeacher)>,
+}
+
+/// A teacher, kept to be asked again.
+#[derive(Clone, Debug)]
+pub(crate) enum KeptTeacher {
+    /// One that says a class of each image.
+    Classes(Box<LoadedTeacher>),
+    /// One that says a class of each pixel.
+    Masks(Box<LoadedTeacher<UNet>>),
+}
+
+impl KeptTeacher {
+    /// What is known of it.
+    pub(crate) fn config(&self) -> &ModelConfig {
+        match self {
+            Self::Classes(teacher) => &teacher.config,
+            Self::Masks(teacher) => &teacher.config,
+        }
+    }
+}
+
+/// A network that can be a teacher and is asked again for the report.
+pub(crate) trait AskedNetwork: ModelNetwork + StageNetwork + 'static {
+    /// The teacher as it is kept.
+    fn kept(teacher: LoadedTeacher<Self>) -> KeptTeacher;
+}
+
+impl AskedNetwork for Network {
+    fn kept(teacher: LoadedTeacher<Self>) -> KeptTeacher {
+        KeptTeacher::Classes(Box::new(teacher))
+    }
+}
+
+impl AskedNetwork for UNet {
+    fn kept(teacher: LoadedTeacher<Self>) -> KeptTeacher {
+        KeptTeacher::Masks(Box::new(teacher))
+    }
 }
 
 /// Writes `report.md` and its pictures into the folder of a run, which may be under way still.
@@ -49,6 +87,9 @@ pub(crate) fn write(folder: &Path, job: std::result::Result<&Job, &Error>) -> Re
         Ok(job) if outcome.is_some() => {
             if let Some((said, names)) = ask(folder, job)? {
                 report = report.with_predictions(said, names.as_deref())?;
+            }
+            if let Some(made) = masks::ask(folder, job)? {
+                report = report.with_segmentation(&made.board, made.measured, &made.classes)?;
             }
         }
         Ok(_) => {}
@@ -109,21 +150,20 @@ fn parts(mut report: RunReport, job: &Job) -> Result<RunReport> {
         report = report.with_fact("data", sizes);
     }
     if let Some(spec) = job.spec() {
-        let network = Network::build(spec, 0, job.device())?;
-        let cost = cost(&network, spec.input)?;
+        let cost = cost(spec, job.device())?;
         report = report.with_fact("student", format!("{}, {cost}", spec.name));
     }
     for (from, teacher) in teachers {
-        let spec = &teacher.config.network;
-        let cost = cost(&teacher.network, spec.input)?;
+        let spec = &teacher.config().network;
+        let cost = cost(spec, job.device())?;
         let fact = format!("{}, {cost}, from `{from}`", spec.name);
         report = report.with_fact("teacher", fact);
     }
     Ok(report)
 }
 
-fn cost(network: &Network, input: [usize; 3]) -> Result<String> {
-    let costs = network.costs(input)?;
+fn cost(spec: &NetworkSpec, device: &Device) -> Result<String> {
+    let costs = spec.costs(device)?;
     let (params, macs) = (count(costs.params()), count(costs.macs()));
     Ok(format!("{params} parameters, {macs} MACs"))
 }
@@ -164,8 +204,11 @@ fn ask(folder: &Path, job: &Job) -> Result<Option<(Predictions, Option<Vec<Strin
     let teachers: Vec<_> = seen
         .teachers
         .iter()
-        .filter(|(_, teacher)| fits(&teacher.config))
-        .map(|(_, teacher)| (Frozen::new(&teacher.network), &teacher.config.normalisation))
+        .filter_map(|(_, teacher)| match teacher {
+            KeptTeacher::Classes(teacher) if fits(&teacher.config) => Some(teacher),
+            _ => None,
+        })
+        .map(|teacher| (Frozen::new(&teacher.network), &teacher.config.normalisation))
         .collect();
     let loader = Loader::new(
         held_out.clone(),

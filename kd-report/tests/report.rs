@@ -4,8 +4,8 @@
 
 use std::path::Path;
 
-use kd_core::{EpochLog, Metrics};
-use kd_report::{Predictions, RunReport};
+use kd_core::{EpochLog, Metrics, SegmentationSummary};
+use kd_report::{Predictions, RunReport, SegmentationBoard};
 
 fn epoch(phase: &str, number: usize, metrics: &[(&str, f64)]) -> EpochLog {
     let named = |values: &[(&str, f64)]| -> Metrics {
@@ -66,8 +66,12 @@ fn page(report: &RunReport, folder: &Path) -> String {
         .map(|rest| rest.split(')').next().unwrap())
         .collect();
     for picture in &shown {
-        let svg = std::fs::read_to_string(folder.join(picture)).unwrap();
-        assert!(svg.starts_with("<svg "), "{picture}");
+        let bytes = std::fs::read(folder.join(picture)).unwrap();
+        let begins: &[u8] = match picture.strip_suffix(".png") {
+            Some(_) => b"\x89PNG",
+            None => b"<svg ",
+        };
+        assert!(bytes.starts_with(begins), "{picture}");
     }
     let files = std::fs::read_dir(folder.join("report")).unwrap().count();
     assert_eq!(files, shown.len(), "{shown:?}");
@@ -186,5 +190,56 @@ fn names_must_fit_the_classes() {
     assert_eq!(
         error.to_string(),
         "names of classes: expected 3 entries, got 1; give one for each class, or none"
+    );
+}
+
+#[test]
+fn masks_are_shown_and_measured_by_class() {
+    let colours = [("sky", [1, 2, 3]), ("sign", [4, 5, 6])];
+    let board = SegmentationBoard::new([1, 2], &colours)
+        .unwrap()
+        .with_masks("truth", &[[0, 2]])
+        .unwrap();
+    let summary: SegmentationSummary = serde_json::from_value(serde_json::json!({
+        "images": 1, "pixels": 1, "void_pixels": 1, "non_finite": 0, "pixel_accuracy": 1.0,
+        "class_iou": [1.0, null], "mean_iou": 1.0, "miou_compat": 0.5,
+    }))
+    .unwrap();
+    let measured = vec![("student".to_owned(), summary)];
+    let names = ["sky", "sign"].map(ToOwned::to_owned);
+    let epochs = [0, 1].map(|number| {
+        let metrics = [("mean_iou", 0.5), ("miou_compat", 0.25)];
+        epoch("head", number, &metrics)
+    });
+    let report = RunReport::new("run")
+        .with_epochs(epochs.into())
+        .with_segmentation(&board, measured.clone(), &names)
+        .unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let page = page(&report, folder.path());
+    holds(
+        &page,
+        &[
+            "| mean IoU    |  50.00 % ¹ |",
+            "| mIoU compat |    25.00 % |",
+            "¹ best: 50.00 % after epoch 1",
+            "(report/iou.svg)",
+            "(report/segmentation.png)",
+            "| sky            | 100.00 % |",
+            "| sign           |        - |",
+            "| mean IoU       | 100.00 % |",
+            "| pixel accuracy | 100.00 % |",
+        ],
+    );
+    assert_eq!(
+        std::fs::read(folder.path().join("report/segmentation.png")).unwrap(),
+        board.png().unwrap()
+    );
+    let error = report
+        .with_segmentation(&board, measured, &names[..1])
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "names of classes: expected 2 entries, got 1; give one for each class"
     );
 }

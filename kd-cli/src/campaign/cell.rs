@@ -29,8 +29,18 @@ pub(crate) struct Cell {
     pub(crate) needs: Vec<PathBuf>,
 }
 
-/// Where recipes name the networks that they learn from: `teachers.N.model`.
+/// Where recipes name the networks that they learn from: `teachers.N.model`, or `teacher.model` where there can be one only.
 const TEACHERS: &str = "teachers";
+const TEACHER: &str = "teacher";
+
+/// How a recipe names the networks that it learns from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Named {
+    /// So many entries of `[[teachers]]`.
+    Entries(usize),
+    /// The table `[teacher]`.
+    Table,
+}
 
 /// Makes the runs of campaigns.
 #[derive(Debug)]
@@ -42,8 +52,8 @@ pub(crate) struct Cells<'a> {
     out: &'a Path,
     /// What the command line puts over every recipe.
     overrides: &'a [String],
-    /// How many teachers each recipe names, as far as it was read.
-    named: BTreeMap<PathBuf, usize>,
+    /// The teachers that each recipe names, as far as it was read.
+    named: BTreeMap<PathBuf, Named>,
 }
 
 impl<'a> Cells<'a> {
@@ -233,44 +243,57 @@ impl<'a> Cells<'a> {
             let path = self.out.join(folder);
             Value::String(path.to_string_lossy().into_owned())
         });
-        let overrides = if named == 0 {
-            // The recipe leaves its teachers to the campaign.
-            let entries = models.map(|model| {
-                let entry = std::iter::once(("model".to_owned(), model));
-                Value::Table(entry.collect())
-            });
-            vec![override_of(TEACHERS, &Value::Array(entries.collect()))]
-        } else if named == folders.len() {
-            let models = models.enumerate();
-            models
-                .map(|(index, model)| override_of(&format!("{TEACHERS}.{index}.model"), &model))
-                .collect()
-        } else {
-            return Err(Error::Recipe {
-                origin: recipe.display().to_string(),
-                problem: format!(
-                    "it names {named} teachers, the campaign gives it {}; the two must be equal, or the recipe names none",
-                    folders.len()
-                ),
-            });
+        let given = folders.len();
+        let overrides = match named {
+            Named::Table if given == 1 => models
+                .map(|model| override_of(&format!("{TEACHER}.model"), &model))
+                .collect(),
+            Named::Entries(0) => {
+                // The recipe leaves its teachers to the campaign.
+                let entries = models.map(|model| {
+                    let entry = std::iter::once(("model".to_owned(), model));
+                    Value::Table(entry.collect())
+                });
+                vec![override_of(TEACHERS, &Value::Array(entries.collect()))]
+            }
+            Named::Entries(count) if count == given => {
+                let models = models.enumerate();
+                models
+                    .map(|(index, model)| override_of(&format!("{TEACHERS}.{index}.model"), &model))
+                    .collect()
+            }
+            other => {
+                let problem = match other {
+                    Named::Table => format!(
+                        "its method has one teacher, `[{TEACHER}]`, the campaign gives it {given}; give it one"
+                    ),
+                    Named::Entries(count) => format!(
+                        "it names {count} teachers, the campaign gives it {given}; the two must be equal, or the recipe names none"
+                    ),
+                };
+                let origin = recipe.display().to_string();
+                return Err(Error::Recipe { origin, problem });
+            }
         };
         Ok((overrides, folders))
     }
 
-    /// How many teachers a recipe names.
-    fn named(&mut self, recipe: &Path) -> Result<usize> {
-        if let Some(&count) = self.named.get(recipe) {
-            return Ok(count);
+    /// The teachers that a recipe names.
+    fn named(&mut self, recipe: &Path) -> Result<Named> {
+        if let Some(&named) = self.named.get(recipe) {
+            return Ok(named);
         }
         let text = std::fs::read_to_string(recipe).map_err(Error::io("read", recipe))?;
         // What is wrong with the recipe is said by whoever reads all of it.
         let table = text.parse::<Table>().unwrap_or_default();
-        let count = table
-            .get(TEACHERS)
-            .and_then(Value::as_array)
-            .map_or(0, Vec::len);
-        self.named.insert(recipe.to_owned(), count);
-        Ok(count)
+        let named = if table.get(TEACHER).is_some_and(Value::is_table) {
+            Named::Table
+        } else {
+            let entries = table.get(TEACHERS).and_then(Value::as_array);
+            Named::Entries(entries.map_or(0, Vec::len))
+        };
+        self.named.insert(recipe.to_owned(), named);
+        Ok(named)
     }
 }
 
@@ -404,6 +427,25 @@ sweep = { setting = "losses.1.temperature", values = [1, 2.5], with = [{}, { "tr
             error.contains("it names 2 teachers, the campaign gives it 1"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_recipe_with_a_table_for_its_teacher_is_given_one() {
+        let (place, campaign, file) = campaign(TEXT);
+        let recipe = "[teacher]\nmodel = \"there\"\n";
+        std::fs::write(place.path().join("kd.toml"), recipe).unwrap();
+        let mut cells = Cells::new(&campaign, &file, Path::new("out"), &[]).unwrap();
+        let methods = cells.methods().unwrap();
+        let value: Table = methods[1].overrides.last().unwrap().parse().unwrap();
+        let model = value["teacher"]["model"].as_str().unwrap();
+        assert_eq!(Path::new(model), Path::new("out/teachers/middle/seed0"));
+
+        let text = TEXT.replace("[\"middle\"]", "[\"big\", \"middle\"]");
+        std::fs::write(&file, text).unwrap();
+        let campaign = Campaign::read(&file).unwrap();
+        let mut cells = Cells::new(&campaign, &file, Path::new("out"), &[]).unwrap();
+        let error = cells.methods().unwrap_err().to_string();
+        assert!(error.contains("its method has one teacher"), "{error}");
     }
 
     #[test]

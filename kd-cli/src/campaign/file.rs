@@ -24,7 +24,7 @@ pub(crate) struct Campaign {
     /// Metrics that get a column beside it.
     #[serde(default)]
     pub(crate) more_metrics: Vec<String>,
-    /// Which values of the metric are better; known for the metrics of classification.
+    /// Which values of the metric are better; known for those that kd measures.
     #[serde(default)]
     pub(crate) better: Option<Better>,
     /// The method that the others are compared with.
@@ -104,7 +104,7 @@ pub(crate) struct Sweep {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Better {
-    /// As for an accuracy.
+    /// As for an accuracy or an intersection over union.
     Higher,
     /// As for a loss.
     Lower,

@@ -77,7 +77,13 @@ fn is_place(path: &str) -> bool {
         .strip_prefix("teachers.")
         .and_then(|path| path.split_once('.'));
     let of_teacher = of_teacher.is_some_and(|(_, key)| matches!(key, "model" | "weights"));
-    of_teacher || matches!(path, "cache.dir" | "cache.file")
+    let elsewhere = [
+        "teacher.model",
+        "teacher.weights",
+        "cache.dir",
+        "cache.file",
+    ];
+    of_teacher || elsewhere.contains(&path)
 }
 
 /// The keys whose values differ.
@@ -282,6 +288,9 @@ mod tests {
     fn teachers_and_caches_may_have_been_moved() {
         let recipe = format!("{RECIPE}[cache]\ndir = \"/c\"\n");
         let moved = plan(&recipe.replace("/a", "/b").replace("/c", "/d"));
+        assert_eq!(moved.differences(&recipe, &moved.inputs), [""; 0]);
+        let recipe = recipe.replace("[[teachers]]", "[teacher]");
+        let moved = plan(&recipe.replace("/a", "/b"));
         assert_eq!(moved.differences(&recipe, &moved.inputs), [""; 0]);
     }
 

@@ -12,7 +12,7 @@ pub(crate) enum Unit {
 impl Unit {
     /// The unit of a metric, by its name.
     pub(crate) fn of(metric: &str) -> Self {
-        let shares = ["accuracy", "agreement"];
+        let shares = ["accuracy", "agreement", "mean_iou", "miou_compat"];
         if shares.iter().any(|share| metric.ends_with(share)) {
             Self::Percent
         } else {
@@ -49,7 +49,10 @@ impl Unit {
         };
         let name = match name.as_str() {
             "ece" => "calibration error".to_owned(),
-            name => name.replace('_', " "),
+            name => name
+                .replace("mean_iou", "mean IoU")
+                .replace("miou", "mIoU")
+                .replace('_', " "),
         };
         match self {
             Self::Percent => format!("{name} (%)"),
@@ -68,6 +71,10 @@ mod tests {
             ("accuracy", "accuracy (%)"),
             ("top5_accuracy", "top-5 accuracy (%)"),
             ("agreement", "agreement (%)"),
+            ("mean_iou", "mean IoU (%)"),
+            ("validation_mean_iou", "validation mean IoU (%)"),
+            ("miou_compat", "mIoU compat (%)"),
+            ("pixel_accuracy", "pixel accuracy (%)"),
             ("ece", "calibration error"),
             ("teacher_loss", "teacher loss"),
         ] {

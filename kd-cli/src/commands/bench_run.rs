@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use kd_core::{CountCosts, Error, Metrics, Observer, Plan, Result, RunFolder, StepContext};
-use kd_models::Network;
+use kd_core::{Error, Metrics, Observer, Plan, Result, RunFolder, StepContext};
 
 use super::{set_threads, stop_on_interrupt};
 use crate::args::RecipeOptions;
@@ -71,7 +70,7 @@ fn interrupted(run: &Path) -> Error {
 fn plan(job: &Job) -> Result<RunPlan> {
     let parameters = match job.spec() {
         Some(spec) => {
-            let costs = Network::build(spec, 0, job.device())?.costs(spec.input)?;
+            let costs = spec.costs(job.device())?;
             Some(costs.params())
         }
         None => None,

@@ -62,14 +62,21 @@ pub(super) fn report(outcome: &Outcome, json: bool) {
         return;
     }
     let (epochs, seconds) = (outcome.epochs, outcome.seconds);
-    match (outcome.accuracy, outcome.best_accuracy) {
-        (Some(accuracy), Some(best)) => output::line(&format!(
-            "accuracy {} after epoch {epochs} (best {} after epoch {}), {seconds:.1} s",
-            percent(accuracy),
-            percent(best),
-            outcome.best_epoch
-        )),
-        _ => output::line(&format!("done after epoch {epochs}, {seconds:.1} s")),
+    let of_images = outcome.accuracy.zip(outcome.best_accuracy);
+    let of_pixels = outcome.mean_iou.zip(outcome.best_mean_iou);
+    let measured = of_images.map(|values| ("accuracy", values));
+    match measured.or(of_pixels.map(|values| ("mean IoU", values))) {
+        Some((metric, (last, best))) => {
+            // An epoch that was picked by other samples may be worse on these.
+            let word = if best < last { "selected" } else { "best" };
+            output::line(&format!(
+                "{metric} {} after epoch {epochs} ({word} {} after epoch {}), {seconds:.1} s",
+                percent(last),
+                percent(best),
+                outcome.best_epoch
+            ));
+        }
+        None => output::line(&format!("done after epoch {epochs}, {seconds:.1} s")),
     }
     output::line(&format!("model in {}", outcome.run.join("model").display()));
     let report = outcome.run.join("report.md");

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use burn::tensor::Device;
 use kd_core::{Error, Normalisation, Result};
-use kd_models::{LoadReport, ModelConfig, Network, NetworkSpec, NetworkTask, WeightFit, Weights};
+use kd_models::{
+    LoadReport, ModelConfig, ModelNetwork, Network, NetworkSpec, NetworkTask, WeightFit, Weights,
+};
 use serde::{Deserialize, Serialize};
 
 use super::teacher::{absolute, choice, model_folder};
@@ -36,9 +38,9 @@ pub struct NetworkRecipe {
 
 /// A network as it is before the first step.
 #[derive(Clone, Debug)]
-pub struct NewNetwork {
-    /// The network.
-    pub network: Network,
+pub struct NewNetwork<N = Network> {
+    /// The network: a [`Network`], or a [`UNet`](kd_models::UNet).
+    pub network: N,
     /// What its model folder will say of it.
     pub config: ModelConfig,
     /// The hash of the weights that it begins with and how they fitted, if they came from a file.
@@ -52,12 +54,21 @@ impl NetworkRecipe {
     ///
     /// For a name that is not known or not that of a classifier, or images that the network cannot take.
     pub fn spec(&self, data: &DataFacts) -> Result<NetworkSpec> {
+        self.spec_for(data, NetworkTask::Classification)
+    }
+
+    /// As [`NetworkRecipe::spec`], of a network for `task`.
+    ///
+    /// # Errors
+    ///
+    /// For a name that is not known or not that of a network for `task`, or images that the network cannot take.
+    pub fn spec_for(&self, data: &DataFacts, task: NetworkTask) -> Result<NetworkSpec> {
         let spec = NetworkSpec::new(&self.name, data.classes, data.input());
-        spec.check_for(NetworkTask::Classification)?;
+        spec.check_for(task)?;
         Ok(spec)
     }
 
-    /// Makes the network, its weights a function of `seed` or read from a file, and writes into the recipe which
+    /// Makes the classifier, its weights a function of `seed` or read from a file, and writes into the recipe which
     /// normalisation it has.
     ///
     /// [`Context::network`](crate::Context::network) does this and notes the hash of such a file.
@@ -67,7 +78,21 @@ impl NetworkRecipe {
     /// As [`NetworkRecipe::spec`], for a normalisation that cannot be used, or for `weights` that cannot be read or do not
     /// fit.
     pub fn build(&mut self, data: &LoadedData, seed: u64, device: &Device) -> Result<NewNetwork> {
-        let spec = self.spec(&data.facts)?;
+        self.build_as(data, seed, device)
+    }
+
+    /// As [`NetworkRecipe::build`], of a [`Network`] or a [`UNet`](kd_models::UNet).
+    ///
+    /// # Errors
+    ///
+    /// As [`NetworkRecipe::build`], and for the name of a network of the other type.
+    pub fn build_as<N: ModelNetwork>(
+        &mut self,
+        data: &LoadedData,
+        seed: u64,
+        device: &Device,
+    ) -> Result<NewNetwork<N>> {
+        let spec = self.spec_for(&data.facts, N::TASK)?;
         let weights = self
             .read_weights()
             .map_err(|error| error.within("student"))?;
@@ -79,7 +104,7 @@ impl NetworkRecipe {
         };
         normalisation.check()?;
         self.normalisation = Some(normalisation.clone());
-        let mut network = Network::build(&spec, seed, device)?;
+        let mut network = N::build(&spec, seed, device)?;
         let mut loaded = None;
         if let Some(weights) = weights {
             let fit = self.weights_fit.unwrap_or_default();

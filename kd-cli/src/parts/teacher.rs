@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use kd_core::{Error, Normalisation, Result};
 use kd_models::{
-    CONFIG_FILE, LoadReport, ModelConfig, Network, WeightChoice, WeightFit, load_model,
+    CONFIG_FILE, LoadReport, ModelConfig, ModelNetwork, Network, WeightChoice, WeightFit,
+    load_model_as,
 };
 use serde::{Deserialize, Serialize};
 
@@ -49,9 +50,9 @@ pub struct TeacherRecipe {
 
 /// A trained network.
 #[derive(Clone, Debug)]
-pub struct LoadedTeacher {
-    /// The network.
-    pub network: Network,
+pub struct LoadedTeacher<N = Network> {
+    /// The network: a [`Network`], or a [`UNet`](kd_models::UNet).
+    pub network: N,
     /// What is known of it.
     pub config: ModelConfig,
     /// How its weights fitted, if they came from a plain weight file.
@@ -79,15 +80,28 @@ impl TeacherRecipe {
         path.unwrap_or(Path::new(""))
     }
 
-    /// Reads the network and checks that it knows the classes and takes the images of the data.
+    /// Reads the classifier and checks that it knows the classes and takes the images of the data.
     ///
     /// # Errors
     ///
     /// If it cannot be read, or does not fit; [`Error::Config`] if the recipe does not say where it comes from.
     pub fn load(&self, data: &DataFacts, device: &Device) -> Result<LoadedTeacher> {
+        self.load_as(data, device)
+    }
+
+    /// As [`TeacherRecipe::load`], of a [`Network`] or a [`UNet`](kd_models::UNet).
+    ///
+    /// # Errors
+    ///
+    /// As [`TeacherRecipe::load`], and for a network of the other type.
+    pub fn load_as<N: ModelNetwork>(
+        &self,
+        data: &DataFacts,
+        device: &Device,
+    ) -> Result<LoadedTeacher<N>> {
         match self.origin().map_err(|error| error.within("teachers"))? {
             Origin::Model(model) => {
-                let (network, config) = load_model(&model_folder(model)?, device)?;
+                let (network, config) = load_model_as(&model_folder(model)?, device)?;
                 check_fits(&format!("teacher `{}`", model.display()), &config, data)?;
                 Ok(LoadedTeacher {
                     network,

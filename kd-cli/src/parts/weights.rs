@@ -4,20 +4,20 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use kd_core::{Error, Normalisation, Result};
-use kd_models::{LoadReport, Network, NetworkSpec, WeightChoice, WeightFit, Weights};
+use kd_models::{LoadReport, ModelNetwork, Network, NetworkSpec, WeightChoice, WeightFit, Weights};
 
 use super::DataFacts;
 use crate::output;
 
 /// A network whose weights came from a file that does not say which network it is.
 #[derive(Clone, Debug)]
-pub(crate) struct FromFile {
-    pub(crate) network: Network,
+pub(crate) struct FromFile<N = Network> {
+    pub(crate) network: N,
     pub(crate) spec: NetworkSpec,
     pub(crate) report: LoadReport,
 }
 
-impl FromFile {
+impl<N: ModelNetwork> FromFile<N> {
     /// Reads `file` into the network `name` for the classes and images of `data`; without a name, into the one network that
     /// the tensors fit.
     pub(crate) fn load(
@@ -34,7 +34,7 @@ impl FromFile {
             None => only_network(&weights, device)?,
         };
         let spec = NetworkSpec::new(name, data.classes, data.input());
-        let (network, report) = weights.load_network(&spec, fit, device)?;
+        let (network, report) = weights.load_network_as(&spec, fit, device)?;
         Ok(Self {
             network,
             spec,

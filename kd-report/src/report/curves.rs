@@ -39,8 +39,8 @@ pub(super) fn results(page: &mut Page, epochs: &[EpochLog]) -> Result<()> {
             continue;
         };
         for (metric, &value) in last {
-            let mut cells = vec![metric.replace('_', " "), show(metric, value)];
-            if metric == "accuracy"
+            let mut cells = vec![words(metric), show(metric, value)];
+            if matches!(metric.as_str(), "accuracy" | "mean_iou")
                 && let Some((best, at)) = best(epochs, metric)
             {
                 let note = format!("best: {} after epoch {at}", percent(best));
@@ -85,7 +85,12 @@ pub(super) fn curves(page: &mut Page, epochs: &[EpochLog], teacher: Option<f64>)
             String::new()
         };
         if let Some(svg) = shares(epochs, teacher)? {
-            page.picture(&format!("accuracy{ending}"), "held-out metrics", svg);
+            let of_pixels = epochs.iter().any(|epoch| {
+                let measured = epoch.evaluation.as_ref();
+                measured.is_some_and(|metrics| metrics.contains_key("mean_iou"))
+            });
+            let name = if of_pixels { "iou" } else { "accuracy" };
+            page.picture(&format!("{name}{ending}"), "held-out metrics", svg);
         }
         if let Some(svg) = losses(epochs)? {
             page.picture(&format!("losses{ending}"), "losses", svg);
@@ -125,7 +130,7 @@ fn shares(epochs: &[&EpochLog], teacher: Option<f64>) -> Result<Option<String>> 
         drawn |= points.len() > 1;
         let teacher = teacher.filter(|_| *name == "agreement");
         let ends = [first.0, last.0];
-        plot = plot.with_series(Series::new(name.replace('_', " "), points));
+        plot = plot.with_series(Series::new(words(name), points));
         if let Some(accuracy) = teacher {
             let line = ends.map(|x| (x, 100.0 * accuracy));
             plot = plot.with_series(Series::new("accuracy of the teacher", line));
@@ -205,7 +210,17 @@ fn names<'a>(epochs: &[&'a EpochLog], wanted: impl Fn(&str) -> bool) -> Vec<&'a 
 
 /// Whether a metric goes from 0 to 1 and is shown as a percentage.
 pub(super) fn is_share(name: &str) -> bool {
-    name == "agreement" || name == "accuracy" || name.ends_with("_accuracy")
+    let known = ["agreement", "accuracy", "mean_iou", "miou_compat"];
+    known.contains(&name)
+        || name.ends_with("_accuracy")
+        || name.ends_with("_mean_iou")
+        || name.ends_with("_miou_compat")
+}
+
+/// A metric in words.
+fn words(name: &str) -> String {
+    let name = name.replace("mean_iou", "mean IoU").replace("miou", "mIoU");
+    name.replace('_', " ")
 }
 
 fn show(name: &str, value: f64) -> String {

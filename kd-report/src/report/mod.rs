@@ -5,20 +5,23 @@ mod classes;
 mod curves;
 mod page;
 mod predictions;
+mod segmentation;
 mod teacher;
 
 use std::path::Path;
 
-use kd_core::EpochLog;
+use kd_core::{EpochLog, SegmentationSummary};
 
-use crate::{Align, Error, Result, Table};
+use crate::{Align, Error, Result, SegmentationBoard, Table};
 use page::Page;
+use segmentation::Segmentation;
 
 pub use predictions::{Answer, Predictions, Sample};
 
 /// The report of a run: `report.md` with its pictures in `report/`.
 ///
-/// It is put together from what there is; a run that is not done, or of a method that makes no classifier, has fewer sections.
+/// It is put together from what there is; a run that is not done, or of a method that makes neither a classifier nor masks, has fewer
+/// sections.
 ///
 /// # Examples
 ///
@@ -42,6 +45,7 @@ pub struct RunReport {
     costs: Vec<(String, String)>,
     epochs: Vec<EpochLog>,
     predictions: Option<(Predictions, Vec<String>)>,
+    segmentation: Option<Segmentation>,
     recipe: Option<String>,
 }
 
@@ -94,20 +98,40 @@ impl RunReport {
         class_names: Option<&[String]>,
     ) -> Result<Self> {
         let names = match class_names {
-            Some(names) if names.len() != predictions.classes => {
-                return Err(Error::Length {
-                    what: "names of classes".into(),
-                    expected: predictions.classes,
-                    found: names.len(),
-                    remedy: "give one for each class, or none".into(),
-                });
+            Some(names) => {
+                let remedy = "give one for each class, or none";
+                check_names(names, predictions.classes, remedy)?;
+                names.to_vec()
             }
-            Some(names) => names.to_vec(),
             None => (0..predictions.classes)
                 .map(|class| class.to_string())
                 .collect(),
         };
         self.predictions = Some((predictions, names));
+        Ok(self)
+    }
+
+    /// With what networks make of held-out images whose every pixel has a class: some of them as a picture, `report/segmentation.png`,
+    /// and all of them measured, for each network its name and what was counted.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Length`] if there is not one name for each class, and as [`SegmentationBoard::png`].
+    pub fn with_segmentation(
+        mut self,
+        board: &SegmentationBoard,
+        measured: Vec<(String, SegmentationSummary)>,
+        class_names: &[String],
+    ) -> Result<Self> {
+        for (_, summary) in &measured {
+            let remedy = "give one for each class";
+            check_names(class_names, summary.class_iou.len(), remedy)?;
+        }
+        self.segmentation = Some(Segmentation {
+            png: board.png()?,
+            measured,
+            classes: class_names.to_vec(),
+        });
         Ok(self)
     }
 
@@ -153,12 +177,28 @@ impl RunReport {
             teacher::teacher(&mut page, said, names)?;
             calibration::calibration(&mut page, said)?;
         }
+        if let Some(made) = &self.segmentation {
+            made.show(&mut page)?;
+        }
         if let Some(recipe) = &self.recipe {
             page.heading(2, "Recipe");
             page.verbatim("toml", recipe);
         }
         page.write(folder)
     }
+}
+
+/// Names must be as many as there are classes.
+fn check_names(names: &[String], classes: usize, remedy: &str) -> Result<()> {
+    if names.len() == classes {
+        return Ok(());
+    }
+    Err(Error::Length {
+        what: "names of classes".into(),
+        expected: classes,
+        found: names.len(),
+        remedy: remedy.into(),
+    })
 }
 
 /// A table of names and values.

@@ -8,12 +8,14 @@ use crate::{Error, Result, Table};
 
 /// The folder of the pictures beside the page.
 const PICTURES: &str = "report";
+/// The picture of masks in it.
+const MASKS: &str = "segmentation.png";
 
 /// A page that is being put together.
 #[derive(Debug, Default)]
 pub(super) struct Page {
     text: String,
-    pictures: Vec<(String, String)>,
+    pictures: Vec<(String, Vec<u8>)>,
 }
 
 impl Page {
@@ -39,9 +41,18 @@ impl Page {
         let numbered = (2_u32..).map(|number| format!("{name}-{number}.svg"));
         let mut files = std::iter::once(format!("{name}.svg")).chain(numbered);
         let file = files.find(is_free).unwrap_or_default();
+        self.show(file, about, svg.into_bytes());
+    }
+
+    /// Adds the picture of masks, the only one that is no SVG.
+    pub(super) fn masks(&mut self, about: &str, png: Vec<u8>) {
+        self.show(MASKS.into(), about, png);
+    }
+
+    fn show(&mut self, file: String, about: &str, bytes: Vec<u8>) {
         let about = plain(&about.replace(['[', ']'], ""));
         self.paragraph(&format!("![{about}]({PICTURES}/{file})"));
-        self.pictures.push((file, svg));
+        self.pictures.push((file, bytes));
     }
 
     /// Adds text as it is.
@@ -57,8 +68,8 @@ impl Page {
     pub(super) fn write(&self, folder: &Path) -> Result<()> {
         let place = folder.join(PICTURES);
         std::fs::create_dir_all(&place).map_err(kd_core::Error::io("create", &place))?;
-        for (file, svg) in &self.pictures {
-            write_atomically(&place.join(file), svg.as_bytes())?;
+        for (file, bytes) in &self.pictures {
+            write_atomically(&place.join(file), bytes)?;
         }
         let page = format!("{}\n", self.text.trim_end());
         write_atomically(&folder.join("report.md"), page.as_bytes())?;
@@ -68,8 +79,9 @@ impl Page {
     fn remove_old(&self, place: &Path) -> kd_core::Result<()> {
         let entries = std::fs::read_dir(place).map_err(kd_core::Error::io("read", place))?;
         for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
-            let is_picture = path.extension().is_some_and(|extension| extension == "svg");
             let name = path.file_name().and_then(|name| name.to_str());
+            let is_svg = path.extension().is_some_and(|extension| extension == "svg");
+            let is_picture = is_svg || name == Some(MASKS);
             let is_ours =
                 name.is_some_and(|name| self.pictures.iter().any(|(file, _)| file == name));
             if is_picture && !is_ours {
@@ -140,11 +152,13 @@ mod tests {
         let place = folder.path().join("report");
         std::fs::create_dir(&place).unwrap();
         std::fs::write(place.join("old.svg"), "").unwrap();
+        std::fs::write(place.join("segmentation.png"), "").unwrap();
         std::fs::write(place.join("notes.txt"), "").unwrap();
         let mut page = Page::default();
         page.picture("new", "a [b]", "<svg/>".into());
         page.write(folder.path()).unwrap();
         assert!(!place.join("old.svg").exists() && place.join("notes.txt").exists());
+        assert!(!place.join("segmentation.png").exists());
         assert!(place.join("new.svg").exists());
         let text = std::fs::read_to_string(folder.path().join("report.md")).unwrap();
         assert_eq!(text, "![a b](report/new.svg)\n");
