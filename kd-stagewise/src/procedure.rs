@@ -135,6 +135,11 @@ impl Procedure {
         }
     }
 
+    /// Whether it learns from a teacher.
+    pub fn needs_teacher(&self) -> bool {
+        !matches!(self, Self::NoTeacher {} | Self::RandomTrunk {})
+    }
+
     /// Checks its constants.
     fn check(&self) -> Result<()> {
         let wrong = |name: &str, range: &str, value: f64| {

@@ -41,7 +41,7 @@ pub struct StagewiseRecipe {
     pub split: SplitRecipe,
     /// The student.
     pub student: NetworkRecipe,
-    /// The teacher; none for procedures without one.
+    /// The teacher; procedures without one do not read it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub teacher: Option<TeacherRecipe>,
     /// How the student is trained.
@@ -183,7 +183,8 @@ impl StagewiseRecipe {
             training,
             at.device(),
         );
-        if let Some(teacher) = &mut self.teacher {
+        let needed = self.stagewise.procedure.needs_teacher();
+        if let Some(teacher) = self.teacher.as_mut().filter(|_| needed) {
             method = method.with_teacher(at.stage_teacher_as::<N>(teacher, &facts)?);
             teacher.settle(&facts)?;
         }
@@ -254,12 +255,19 @@ impl StagewiseRecipe {
             Error::Config { problem, .. } => Error::config("split.unlabelled", problem),
             other => other,
         })?;
-        // A published validation split has ids of its own.
+        // What selects and what is reported may be parts of the same split, or splits with ids of their own.
         let split = whole.dataset().split();
-        let kept_back = seen.validation.as_ref();
-        let kept_back = kept_back.filter(|kept_back| kept_back.dataset().split() == split);
-        let kept_back = kept_back.map_or(&[][..], Subset::ids);
-        let free = |id: &u32| kept_back.binary_search(id).is_err();
+        let apart = [seen.validation.as_ref(), Some(&seen.test)];
+        let apart: Vec<&Subset> = apart
+            .into_iter()
+            .flatten()
+            .filter(|samples| samples.dataset().split() == split)
+            .collect();
+        let free = |id: &u32| {
+            apart
+                .iter()
+                .all(|samples| samples.ids().binary_search(id).is_err())
+        };
         let ids = drawn.ids().iter().copied().filter(free).collect();
         let unlabelled = Subset::from_ids(drawn.dataset(), ids)?;
         Ok(seen.with_unlabelled(unlabelled))
