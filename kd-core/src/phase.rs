@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor, TensorData};
 use serde_json::Value;
 
 use crate::run::RunFolder;
 use crate::runner::Observer;
 use crate::schedule::LearningRate;
-use crate::{Result, Tensors};
+use crate::{Error, Optimizer, Result, Tensors};
 
 /// How long a phase is and when it is looked at.
 #[derive(Clone, Debug, PartialEq)]
@@ -95,6 +95,52 @@ pub struct PhaseState {
     /// Counters and other plain values.
     pub values: BTreeMap<String, Value>,
 }
+
+impl PhaseState {
+    /// Adds `tensors` under `prefix/`.
+    pub fn put(&mut self, prefix: &str, tensors: Tensors) {
+        let named = tensors.into_iter();
+        self.tensors
+            .extend(named.map(|(name, data)| (format!("{prefix}/{name}"), data)));
+    }
+
+    /// The tensors that were put under `prefix/`, by the names they had.
+    pub fn part(&self, prefix: &str) -> Tensors {
+        let inside = |(name, data): (&String, &TensorData)| {
+            let name = name.strip_prefix(prefix)?.strip_prefix('/')?;
+            Some((name.to_owned(), data.clone()))
+        };
+        self.tensors.iter().filter_map(inside).collect()
+    }
+
+    /// Adds what `optimizer` remembers.
+    pub fn put_optimizer(&mut self, optimizer: &Optimizer) {
+        let (moments, steps) = optimizer.state();
+        self.put(OPTIMIZER, moments);
+        let steps = serde_json::json!(steps);
+        self.values.insert(OPTIMIZER_STEPS.to_owned(), steps);
+    }
+
+    /// Gives `optimizer` back what was put here.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Method`] if its steps are not there or not numbers.
+    pub fn restore_optimizer(&self, optimizer: &mut Optimizer, device: &Device) -> Result<()> {
+        let steps = self
+            .values
+            .get(OPTIMIZER_STEPS)
+            .cloned()
+            .unwrap_or_default();
+        let steps = serde_json::from_value(steps)
+            .map_err(|error| Error::method("optimizer steps of the checkpoint", error))?;
+        optimizer.restore(&self.part(OPTIMIZER), &steps, device);
+        Ok(())
+    }
+}
+
+const OPTIMIZER: &str = "optimizer";
+const OPTIMIZER_STEPS: &str = "optimizer_steps";
 
 /// One stretch of training with its modules and optimizers.
 ///

@@ -1,12 +1,10 @@
 //! Distillation as a phase: one step, one evaluation, the whole state.
 
-use std::collections::BTreeMap;
-
 use burn::tensor::{Device, Tensor};
 use kd_core::{
-    Batch, Error, ImageClassifier, Loader, LossTerms, Metrics, NamedGradients, Names,
-    Normalisation, Optimizer, Phase, PhaseState, Plan, Result, StepContext, Tensors, Training,
-    evaluate, export, import,
+    Batch, ImageClassifier, Loader, LossTerms, Metrics, NamedGradients, Names, Normalisation,
+    Optimizer, Phase, PhaseState, Plan, Result, StepContext, Tensors, Training, evaluate, export,
+    import,
 };
 
 use crate::cached::TeacherCaches;
@@ -154,40 +152,17 @@ impl<S: ImageClassifier> Phase for Distill<'_, S> {
     }
 
     fn state(&self) -> PhaseState {
-        let (moments, steps) = self.optimizer.state();
-        let mut tensors = Tensors::new();
-        let mut put = |prefix: &str, part: Tensors| {
-            tensors.extend(
-                part.into_iter()
-                    .map(|(name, data)| (format!("{prefix}/{name}"), data)),
-            );
-        };
-        put("optimizer", moments);
-        put("student", export(&self.student, Names::Burn));
-        tensors.extend(self.terms.state());
-        let values = BTreeMap::from([("optimizer_steps".to_owned(), serde_json::json!(steps))]);
-        PhaseState { tensors, values }
+        let mut state = PhaseState::default();
+        state.put_optimizer(&self.optimizer);
+        state.put("student", export(&self.student, Names::Burn));
+        state.tensors.extend(self.terms.state());
+        state
     }
 
     fn restore(&mut self, state: &PhaseState) -> Result<()> {
-        let part = |prefix: &str| -> Tensors {
-            let inside = |(name, data): (&String, &_)| {
-                let name = name.strip_prefix(prefix)?.strip_prefix('/')?;
-                Some((name.to_owned(), Clone::clone(data)))
-            };
-            state.tensors.iter().filter_map(inside).collect()
-        };
-        self.student = import(&self.student, &part("student"), Names::Burn, "checkpoint")?;
+        let student = state.part("student");
+        self.student = import(&self.student, &student, Names::Burn, "checkpoint")?;
         self.terms.restore(&state.tensors)?;
-        let steps = state
-            .values
-            .get("optimizer_steps")
-            .cloned()
-            .unwrap_or_default();
-        let steps = serde_json::from_value(steps)
-            .map_err(|error| Error::method("optimizer steps of the checkpoint", error))?;
-        self.optimizer
-            .restore(&part("optimizer"), &steps, &self.device);
-        Ok(())
+        state.restore_optimizer(&mut self.optimizer, &self.device)
     }
 }

@@ -1,6 +1,6 @@
 //! One phase: one step, one evaluation, the whole state.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use burn::tensor::Tensor;
 use kd_core::{
@@ -387,7 +387,7 @@ impl<S: StageNetwork> Phase for StagePhase<'_, S> {
         gradients.collect("student", &self.student, &mut raw);
         for (stage, regressor) in self.regressors.iter().enumerate() {
             if let Some(regressor) = regressor {
-                gradients.collect(&format!("regressor{stage}"), regressor, &mut raw);
+                gradients.collect(&regressor_name(stage), regressor, &mut raw);
             }
         }
         self.training.clip(&mut gradients);
@@ -397,7 +397,7 @@ impl<S: StageNetwork> Phase for StagePhase<'_, S> {
             .step("student", self.student.clone(), at.lr, &gradients);
         for (stage, regressor) in self.regressors.iter_mut().enumerate() {
             if let Some(old) = regressor.take() {
-                let name = format!("regressor{stage}");
+                let name = regressor_name(stage);
                 *regressor = Some(self.optimizer.step(&name, old, at.lr, &gradients));
             }
         }
@@ -432,49 +432,32 @@ impl<S: StageNetwork> Phase for StagePhase<'_, S> {
     }
 
     fn state(&self) -> PhaseState {
-        let (moments, steps) = self.optimizer.state();
-        let mut tensors = Tensors::new();
-        let mut put = |prefix: &str, part: Tensors| {
-            let named = part
-                .into_iter()
-                .map(|(name, data)| (format!("{prefix}/{name}"), data));
-            tensors.extend(named);
-        };
-        put("optimizer", moments);
-        put("student", export(&self.student, Names::Burn));
+        let mut state = PhaseState::default();
+        state.put_optimizer(&self.optimizer);
+        state.put("student", export(&self.student, Names::Burn));
         for (stage, regressor) in self.regressors.iter().enumerate() {
             if let Some(regressor) = regressor {
-                put(&format!("regressor{stage}"), export(regressor, Names::Burn));
+                state.put(&regressor_name(stage), export(regressor, Names::Burn));
             }
         }
-        let values = BTreeMap::from([("optimizer_steps".to_owned(), serde_json::json!(steps))]);
-        PhaseState { tensors, values }
+        state
     }
 
     fn restore(&mut self, state: &PhaseState) -> Result<()> {
-        let part = |prefix: &str| -> Tensors {
-            let inside = |(name, data): (&String, &_)| {
-                let name = name.strip_prefix(prefix)?.strip_prefix('/')?;
-                Some((name.to_owned(), Clone::clone(data)))
-            };
-            state.tensors.iter().filter_map(inside).collect()
-        };
-        self.student = import(&self.student, &part("student"), Names::Burn, "checkpoint")?;
+        let student = state.part("student");
+        self.student = import(&self.student, &student, Names::Burn, "checkpoint")?;
         for (stage, regressor) in self.regressors.iter_mut().enumerate() {
             if let Some(old) = regressor {
-                let tensors = part(&format!("regressor{stage}"));
+                let tensors = state.part(&regressor_name(stage));
                 *old = import(old, &tensors, Names::Burn, "checkpoint")?;
             }
         }
-        let steps = state
-            .values
-            .get("optimizer_steps")
-            .cloned()
-            .unwrap_or_default();
-        let steps = serde_json::from_value(steps)
-            .map_err(|error| Error::method("optimizer steps of the checkpoint", error))?;
-        self.optimizer
-            .restore(&part("optimizer"), &steps, &self.part.method.device);
-        Ok(())
+        let device = &self.part.method.device;
+        state.restore_optimizer(&mut self.optimizer, device)
     }
+}
+
+/// Under which name the regressor of a stage is in gradients and checkpoints.
+fn regressor_name(stage: usize) -> String {
+    format!("regressor{stage}")
 }
