@@ -1,13 +1,10 @@
 //! One step, one evaluation, the whole state. The runner of kd does the rest: epochs, checkpoints, resume, logs.
 
-use std::collections::BTreeMap;
-
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use kd_core::{
-    Error, Loader, LossTerms, Metrics, NamedGradients, Names, Normalisation, Optimizer, Phase,
-    PhaseState, Plan, Result, StagedNetwork, StepContext, Tensors, Training, evaluate, export,
-    import,
+    Loader, LossTerms, Metrics, NamedGradients, Names, Normalisation, Optimizer, Phase, PhaseState,
+    Plan, Result, StagedNetwork, StepContext, Tensors, Training, evaluate, export, import,
 };
 use kd_models::Network;
 use kd_offline::Teacher;
@@ -70,39 +67,21 @@ impl Phase for Regress<'_> {
     }
 
     fn state(&self) -> PhaseState {
-        let (moments, steps) = self.optimizer.state();
-        let named = |prefix: &'static str, tensors: Tensors| {
-            tensors
-                .into_iter()
-                .map(move |(name, data)| (format!("{prefix}/{name}"), data))
-        };
-        PhaseState {
-            tensors: named("optimizer", moments)
-                .chain(named("student", export(&self.student, Names::Burn)))
-                .collect(),
-            values: BTreeMap::from([("steps".to_owned(), serde_json::json!(steps))]),
-        }
+        let mut state = PhaseState::default();
+        state.put_optimizer(&self.optimizer);
+        state.put("student", export(&self.student, Names::Burn));
+        state
     }
 
     fn restore(&mut self, state: &PhaseState) -> Result<()> {
-        let part = |prefix: &str| -> Tensors {
-            let inside = |(name, data): (&String, &_)| {
-                let name = name.strip_prefix(prefix)?.strip_prefix('/')?;
-                Some((name.to_owned(), Clone::clone(data)))
-            };
-            state.tensors.iter().filter_map(inside).collect()
-        };
         let device: Device = self
             .student
             .devices()
             .into_iter()
             .next()
             .unwrap_or_default();
-        self.student = import(&self.student, &part("student"), Names::Burn, "checkpoint")?;
-        let steps = state.values.get("steps").cloned().unwrap_or_default();
-        let steps = serde_json::from_value(steps)
-            .map_err(|error| Error::method("steps of the checkpoint", error))?;
-        self.optimizer.restore(&part("optimizer"), &steps, &device);
-        Ok(())
+        let student = state.part("student");
+        self.student = import(&self.student, &student, Names::Burn, "checkpoint")?;
+        state.restore_optimizer(&mut self.optimizer, &device)
     }
 }
