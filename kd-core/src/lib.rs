@@ -2,6 +2,7 @@
 
 mod batch_norm;
 mod cache;
+mod conv;
 mod cost;
 mod data;
 mod device;
@@ -30,6 +31,7 @@ pub use cache::{
     Cache, CacheDescription, CacheDtype, CacheField, CacheReader, CacheWriter, CachedData,
     build_cache, partial_path,
 };
+pub use conv::conv2d;
 pub use cost::{Cost, Costs, CountCosts, LayerCost, LayerKind, count_parameters};
 pub use device::DeviceName;
 pub use error::{Error, ErrorKind, Result};

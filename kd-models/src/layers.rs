@@ -6,7 +6,7 @@ use burn::nn::{BatchNorm, BatchNormConfig, Initializer, Linear, LinearConfig, Pa
 use burn::tensor::module::interpolate;
 use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
 use burn::tensor::{Device, Tensor};
-use kd_core::{Costs, Error, Result, batch_norm, fold_batch_norm};
+use kd_core::{Costs, Error, Result, batch_norm, conv2d, fold_batch_norm};
 
 /// A square convolution without bias that keeps the size at stride 1, its weights blank.
 pub(crate) fn conv(channels: [usize; 2], kernel: usize, stride: usize, device: &Device) -> Conv2d {
@@ -56,7 +56,7 @@ pub(crate) fn linear(features_in: usize, features_out: usize, device: &Device) -
 
 /// `norm(conv(input))`, or the convolution alone where the norm is folded into it.
 pub(crate) fn normed(conv: &Conv2d, norm: Option<&BatchNorm>, input: Tensor<4>) -> Tensor<4> {
-    let map = conv.forward(input);
+    let map = conv2d(conv, input);
     match norm {
         Some(norm) => batch_norm(norm, map),
         None => map,
