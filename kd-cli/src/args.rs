@@ -437,6 +437,9 @@ pub(crate) struct BenchOptions {
     /// The folder of the campaign; by default the one of its name under `runs`
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+    /// Runs side by side; without `--threads` they share the cores
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) jobs: u16,
     #[command(flatten)]
     pub(crate) machine: MachineOptions,
 }

@@ -234,6 +234,26 @@ fn a_campaign_killed_and_interrupted_ends_in_the_same_results() {
 }
 
 #[test]
+fn runs_side_by_side_end_in_the_same_results() {
+    let place = place(CAMPAIGN);
+    #[cfg(unix)]
+    {
+        let mut running = place.spawn(&bench(&[&LONGER[..], &["--jobs", "3"]].concat()));
+        running.wait_for_step(&place.path("out/cells/hint/seed0"), 4);
+        running.wait_for_step(&place.path("out/cells/alone/seed1"), 4);
+        let said = running.interrupt();
+        assert_eq!(said.code, Some(130), "{said:?}");
+        let partial = results(&place);
+        assert_eq!(states(&partial)[1..3], ["begun", "begun"]);
+    }
+    // It goes on as it was started.
+    let said = place.run(&["resume", "out"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert!(place.text("out/campaign.json").contains("\"jobs\": 3"));
+    assert!(results(&place) == *undisturbed());
+}
+
+#[test]
 fn runs_of_another_recipe_are_refused_and_made_again_when_asked_to() {
     let place = place(CAMPAIGN);
     place.json(&bench(&[&SHORT[..], &["--json"]].concat()));
@@ -354,7 +374,7 @@ fn a_process_that_is_killed_is_reported_and_its_run_goes_on_later() {
     let mut running = place.spawn(&bench(&LONGER));
     running.wait_for_step(&place.path("out/cells/alone/seed0"), 4);
     let kill = format!(
-        "kill -KILL $(cat /proc/{0}/task/{0}/children)",
+        "kill -KILL $(cat /proc/{0}/task/*/children)",
         running.id()
     );
     let status = std::process::Command::new("sh")

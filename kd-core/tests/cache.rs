@@ -328,6 +328,49 @@ fn a_build_stops_when_it_is_told_to_and_says_how_far_it_is() {
 }
 
 #[test]
+fn two_that_build_the_same_file_ask_once() {
+    let (_guard, path) = folder();
+    let asked = std::sync::Mutex::new(Vec::new());
+    let slowly = |batch: &Batch| {
+        let of = |&id: &u32| (batch.view, id);
+        asked.lock().unwrap().extend(batch.ids.iter().map(of));
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        Ok(answer(batch))
+    };
+    let build = || {
+        let stop = AtomicBool::new(false);
+        let wanted = description(CacheDtype::F32);
+        let built = build_cache(&path, wanted, &loader(bank()), 4, slowly, &mut (), &stop);
+        built.unwrap();
+        everything(&path).unwrap()
+    };
+    let seen = std::thread::scope(|scope| {
+        let all: Vec<_> = (0..3).map(|_| scope.spawn(build)).collect();
+        all.into_iter()
+            .map(|one| one.join().unwrap())
+            .collect::<Vec<_>>()
+    });
+    assert!(seen.windows(2).all(|two| two[0] == two[1]));
+    let views = (0..VIEWS).flat_map(|view| all_ids().into_iter().map(move |id| (view, id)));
+    assert_eq!(asked.into_inner().unwrap(), views.collect::<Vec<_>>());
+    let left: Vec<_> = std::fs::read_dir(path.parent().unwrap()).unwrap().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+}
+
+/// Waiting ends when the wait is called off.
+#[test]
+fn waiting_for_another_builder_can_be_stopped() {
+    let (_guard, path) = folder();
+    let stop = AtomicBool::new(true);
+    let held = CacheWriter::open(&path, description(CacheDtype::F32), &mut (), &stop).unwrap();
+    let asked = |batch: &Batch| Ok(answer(batch));
+    let wanted = description(CacheDtype::F32);
+    let error = build_cache(&path, wanted, &loader(bank()), 4, asked, &mut (), &stop).unwrap_err();
+    assert!(matches!(error, Error::CacheInterrupted { .. }), "{error}");
+    drop(held);
+}
+
+#[test]
 fn a_file_that_another_process_builds_is_left_to_it() {
     let (_guard, path) = folder();
     let stop = AtomicBool::new(false);

@@ -1,8 +1,9 @@
 //! What a person sees while a campaign runs: a bar for the run, a line after it, the time that is left.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -17,12 +18,14 @@ pub(crate) struct Heard {
     pub(crate) steps: usize,
 }
 
-/// A bar on standard error where that is a terminal, and a line for each run.
+/// A bar for each run under way on standard error where that is a terminal, and a line for each that has ended.
 #[derive(Debug)]
 pub(crate) struct Board {
     /// Lines are for terminals alone.
     quiet: bool,
-    bar: ProgressBar,
+    all_bars: MultiProgress,
+    /// By the folder of the run.
+    bars: BTreeMap<PathBuf, ProgressBar>,
     /// Runs that have ended, of all.
     ended: usize,
     all: usize,
@@ -35,7 +38,8 @@ impl Board {
     pub(crate) fn new(all: usize, quiet: bool) -> Self {
         Self {
             quiet,
-            bar: ProgressBar::hidden(),
+            all_bars: MultiProgress::new(),
+            bars: BTreeMap::new(),
             ended: 0,
             all,
             seconds: BTreeMap::new(),
@@ -62,40 +66,45 @@ impl Board {
     /// A run begins.
     pub(crate) fn begin(&mut self, cell: &Cell) {
         // indicatif draws on standard error, and only if that is a terminal.
-        self.bar = ProgressBar::new(0);
+        let bar = self.all_bars.add(ProgressBar::new(0));
         if let Ok(style) = ProgressStyle::with_template("{prefix} {bar:20} {pos}/{len} steps {msg}")
         {
-            self.bar.set_style(style);
+            bar.set_style(style);
         }
-        let place = self.ended + 1;
-        self.bar
-            .set_prefix(format!("[{place}/{}] {}", self.all, cell.title));
+        let place = self.ended + self.bars.len() + 1;
+        bar.set_prefix(format!("[{place}/{}] {}", self.all, cell.title));
+        self.bars.insert(cell.folder.clone(), bar);
     }
 
     /// The run tells how far it is.
-    pub(crate) fn hear(&self, value: &Value) {
-        if let Ok(heard) = serde_json::from_value::<Heard>(value.clone()) {
-            self.bar.set_length(heard.steps as u64);
-            self.bar.set_position(heard.step as u64);
-            self.bar.set_message(heard.phase);
+    pub(crate) fn hear(&self, cell: &Cell, value: &Value) {
+        let heard = serde_json::from_value::<Heard>(value.clone());
+        if let (Ok(heard), Some(bar)) = (heard, self.bars.get(&cell.folder)) {
+            bar.set_length(heard.steps as u64);
+            bar.set_position(heard.step as u64);
+            bar.set_message(heard.phase);
         }
     }
 
-    /// The run has ended; `rest` are those that are still to be run.
-    pub(crate) fn end<'a>(&self, cell: &Cell, result: &str, rest: impl Iterator<Item = &'a Cell>) {
-        self.bar.finish_and_clear();
-        let left = match self.left(rest) {
+    /// A run has ended; the others will take so many seconds, if that is known.
+    pub(crate) fn end(&mut self, cell: &Cell, result: &str, left: Option<f64>) {
+        if let Some(bar) = self.bars.remove(&cell.folder) {
+            bar.finish_and_clear();
+            self.all_bars.remove(&bar);
+        }
+        let left = match left {
             Some(left) if left > 0.0 => format!("; {} left", about(left)),
             _ => String::new(),
         };
-        self.say(&format!(
+        let line = format!(
             "[{}/{}] {}: {result}{left}",
             self.ended, self.all, cell.title
-        ));
+        );
+        self.all_bars.suspend(|| self.say(&line));
     }
 
-    /// Seconds that the rest will take: each as long as its like, or as the runs so far.
-    fn left<'a>(&self, rest: impl Iterator<Item = &'a Cell>) -> Option<f64> {
+    /// Seconds that the rest will take one after the other: each as long as its like, or as the runs so far.
+    pub(crate) fn left<'a>(&self, rest: impl Iterator<Item = &'a Cell>) -> Option<f64> {
         let mean = |values: &mut dyn Iterator<Item = f64>| {
             let (sum, count) = values.fold((0.0, 0), |(sum, count), x| (sum + x, count + 1));
             (count > 0).then(|| sum / f64::from(count))

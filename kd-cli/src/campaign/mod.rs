@@ -10,6 +10,7 @@
 //! | `place` | the folder of a campaign |
 //! | `request` | what is asked for |
 //! | `session`, `ending` | runs what is not there yet, and says what came out |
+//! | `side_by_side` | several runs at a time |
 //! | `board` | what a person sees meanwhile |
 //! | `curve`, `results` | what came out: `results.json` |
 //! | `unit`, `markdown`, `plots` | the same for people: `results.md` and pictures |
@@ -27,6 +28,7 @@ mod plots;
 mod request;
 mod results;
 mod session;
+mod side_by_side;
 mod state;
 mod unit;
 

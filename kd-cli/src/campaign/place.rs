@@ -33,6 +33,14 @@ pub(crate) struct Mark {
     /// The device and the data folder that were asked for.
     pub(crate) device: Option<String>,
     pub(crate) data_dir: Option<PathBuf>,
+    /// How many runs go on side by side.
+    #[serde(default = "one")]
+    pub(crate) jobs: u16,
+}
+
+/// Folders of earlier versions do not say it.
+fn one() -> u16 {
+    1
 }
 
 /// The folder of a campaign, held by one process at a time.

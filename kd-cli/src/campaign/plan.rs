@@ -3,15 +3,20 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-use kd_core::{Error, ErrorKind, Result};
+use kd_core::{Error, ErrorKind, Result, RunFolder};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use super::cell::Cell;
 use super::child::{self, Finished};
 use crate::args::MachineOptions;
+
+/// So long a run that another process still holds is waited for: a campaign that was killed leaves one that is about to
+/// write its checkpoint.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What a run would be made from, as its own process says with `--dry-run`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -123,14 +128,17 @@ fn flatten(path: &str, value: &Value, out: &mut BTreeMap<String, String>) {
 /// How the processes of runs are started.
 #[derive(Clone, Debug)]
 pub(crate) struct Starter<'a> {
-    /// The folder of the campaign, absolute.
+    /// The folder of the campaign, absolute, and as it was given.
     pub(crate) out: &'a Path,
+    pub(crate) shown: &'a Path,
     /// Where the runs are started.
     pub(crate) started_in: &'a Path,
     /// What `kd bench` was started with.
     pub(crate) machine: &'a MachineOptions,
     /// Whether it is time to stop.
     pub(crate) stop: &'a AtomicBool,
+    /// How many runs share the cores where nobody says how many threads one has.
+    pub(crate) jobs: u16,
 }
 
 impl Starter<'_> {
@@ -149,6 +157,55 @@ impl Starter<'_> {
         child::run(&self.args(cell, dry_run), self.started_in, self.stop, heard)
     }
 
+    /// The threads of one run, if not all cores.
+    fn threads(&self) -> Option<u16> {
+        let share = || {
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            u16::try_from(cores / usize::from(self.jobs)).map_or(u16::MAX, |share| share.max(1))
+        };
+        let shared = (self.jobs > 1).then(share);
+        self.machine.threads.or(shared)
+    }
+
+    /// Waits until no other process holds the run in `folder`.
+    ///
+    /// # Errors
+    ///
+    /// That of opening it, if it is held for long; [`Error::Interrupted`].
+    pub(crate) fn wait_for(&self, folder: &Path) -> Result<()> {
+        if !folder.join("recipe.toml").is_file() {
+            return Ok(());
+        }
+        let since = Instant::now();
+        loop {
+            match RunFolder::open(folder) {
+                Ok(_) => return Ok(()),
+                Err(error) if since.elapsed() > PATIENCE => return Err(error),
+                Err(_) => std::thread::sleep(Duration::from_millis(100)),
+            }
+            self.not_stopped()?;
+        }
+    }
+
+    /// Whether it is time to stop.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// # Errors
+    ///
+    /// [`Error::Interrupted`] if it is time to stop.
+    pub(crate) fn not_stopped(&self) -> Result<()> {
+        if self.is_stopped() {
+            return Err(Error::Interrupted {
+                run: self.shown.to_owned(),
+                phase: "preparation".into(),
+                step: 0,
+            });
+        }
+        Ok(())
+    }
+
     fn args(&self, cell: &Cell, dry_run: bool) -> Vec<OsString> {
         let mut args: Vec<OsString> = vec!["bench-run".into(), cell.recipe.clone().into()];
         let mut option = |name: &str, value: OsString| args.extend([name.into(), value]);
@@ -160,7 +217,7 @@ impl Starter<'_> {
         if let Some(device) = &self.machine.device {
             option("--device", device.to_string().into());
         }
-        if let Some(threads) = self.machine.threads {
+        if let Some(threads) = self.threads() {
             option("--threads", threads.to_string().into());
         }
         if let Some(place) = &self.machine.place.data_dir {

@@ -25,6 +25,8 @@ pub(crate) struct Request {
     pub(crate) dry_run: bool,
     /// The folder of the campaign.
     pub(crate) out: PathBuf,
+    /// How many runs go on side by side.
+    pub(crate) jobs: u16,
     /// What the runs compute on.
     pub(crate) machine: MachineOptions,
 }
@@ -55,6 +57,7 @@ impl Request {
             only: self.only.clone(),
             device: self.machine.device.as_ref().map(ToString::to_string),
             data_dir: data_dir.map(absolute).transpose()?,
+            jobs: self.jobs,
         })
     }
 }

@@ -2,26 +2,23 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::AtomicBool;
 
-use kd_core::{Error, ErrorKind, Result, RunFolder};
+use kd_core::{Error, ErrorKind, Result};
 
 use super::board::Board;
 use super::cell::{Cell, Cells};
+use super::child::Finished;
 use super::file::Campaign;
 use super::place::Place;
 use super::plan::{Plans, Starter};
 use super::request::Request;
 use super::results::{Known, Results};
+use super::side_by_side::{News, side_by_side};
 use super::state::{self, Failure, State};
 use super::{markdown, plots};
 use crate::job::{check_utf8, outcome};
 use crate::method::Methods;
-
-/// So long a run that another process still holds is waited for: a campaign that was killed leaves one that is about to
-/// write its checkpoint.
-const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Runs the campaign, or goes on with it.
 ///
@@ -72,9 +69,11 @@ pub(crate) fn run(methods: &Methods, request: &Request, stop: &AtomicBool) -> Re
         .filter(|known| selected(&known.cell));
     let starter = Starter {
         out: &out,
+        shown: &request.out,
         started_in: &request.started_in,
         machine: &request.machine,
         stop,
+        jobs: request.jobs,
     };
     let mut session = Session {
         methods,
@@ -150,7 +149,8 @@ impl Session<'_> {
                 continue;
             }
             self.clear(List::Teachers, index..=index)?;
-            self.count_or_run(List::Teachers, index)?;
+            self.count(List::Teachers, index);
+            self.run_all(List::Teachers, &[index])?;
             if let State::Failed(failure) = &self.teachers[index].state {
                 let title = &self.teachers[index].cell.title;
                 let (how, problem) = (failure.kind.name(), &failure.problem);
@@ -177,15 +177,16 @@ impl Session<'_> {
             self.board
                 .say(&format!("{there} of {all} runs are there already"));
         }
-        for index in there.into_iter().chain(open) {
-            self.count_or_run(List::Cells, index)?;
+        for index in there {
+            self.count(List::Cells, index);
         }
+        self.run_all(List::Cells, &open)?;
         self.report()
     }
 
     /// Finds out what there is of a run.
     pub(super) fn look(&mut self, list: List, index: usize) -> Result<()> {
-        self.not_stopped()?;
+        self.starter.not_stopped()?;
         let cell = self.list_of(list)[index].cell.clone();
         let done = |folder: &PathBuf| {
             let teacher = self
@@ -202,7 +203,7 @@ impl Session<'_> {
             return Ok(());
         }
         let mut plan = self.plans.of(&cell)?;
-        self.not_stopped()?;
+        self.starter.not_stopped()?;
         let state = state::state(self.methods, &mut self.plans, self.out, &cell, &mut plan)?;
         let known = self.known(list, index);
         known.plan = Some(plan);
@@ -221,7 +222,7 @@ impl Session<'_> {
             match (&known.state, self.request.rerun) {
                 (State::Stale(_) | State::Failed(_), true) => {
                     let folder = self.out.join(&known.cell.folder);
-                    self.wait_for(&folder)?;
+                    self.starter.wait_for(&folder)?;
                     state::remove(&folder)?;
                     self.known(list, index).state = State::Missing;
                 }
@@ -242,31 +243,48 @@ impl Session<'_> {
         )))
     }
 
-    /// Counts a run that has ended already, or runs it.
-    fn count_or_run(&mut self, list: List, index: usize) -> Result<()> {
+    /// Counts a run if it has ended already.
+    fn count(&mut self, list: List, index: usize) {
         let known = &self.list_of(list)[index];
-        if known.state.has_ended() {
-            let seconds = match &known.state {
-                State::Done(outcome) => Some(outcome.seconds),
-                _ => None,
-            };
-            let cell = known.cell.clone();
-            self.board.count(&cell, seconds);
-            return Ok(());
-        }
-        self.run_one(list, index)
+        let seconds = match &known.state {
+            State::Done(outcome) => Some(outcome.seconds),
+            _ if known.state.has_ended() => None,
+            _ => return,
+        };
+        let cell = known.cell.clone();
+        self.board.count(&cell, seconds);
     }
 
-    fn run_one(&mut self, list: List, index: usize) -> Result<()> {
-        self.not_stopped()?;
-        let cell = self.list_of(list)[index].cell.clone();
+    /// Runs those of `indices` that have not ended, as many side by side as are asked for.
+    fn run_all(&mut self, list: List, indices: &[usize]) -> Result<()> {
+        let open = |&index: &usize| {
+            let known = &self.list_of(list)[index];
+            (!known.state.has_ended()).then(|| (index, known.cell.clone()))
+        };
+        let open: Vec<(usize, Cell)> = indices.iter().filter_map(open).collect();
+        let starter = self.starter.clone();
+        let mut ended = Ok(());
+        let workers = usize::from(self.request.jobs).min(open.len());
+        side_by_side(&starter, workers, open, |index, news| {
+            match news {
+                News::Begun(cell) => self.board.begin(cell),
+                News::Heard(cell, heard) => self.board.hear(cell, heard),
+                News::Done(cell, done) => {
+                    let kept = done.and_then(|done| self.keep(list, index, cell, done));
+                    if ended.is_ok() {
+                        ended = kept;
+                    }
+                }
+            }
+            ended.is_ok()
+        });
+        ended?;
+        self.starter.not_stopped()
+    }
+
+    /// What came of the process of a run.
+    fn keep(&mut self, list: List, index: usize, cell: &Cell, done: Finished) -> Result<()> {
         let folder = self.out.join(&cell.folder);
-        self.wait_for(&folder)?;
-        state::forget_failure(&folder)?;
-        self.board.begin(&cell);
-        let done = self
-            .starter
-            .run(&cell, false, |heard| self.board.hear(heard))?;
         let interrupted = i32::from(ErrorKind::Interrupted.exit_code());
         let outcome = match done.code {
             Some(0) => outcome(&folder)?,
@@ -274,7 +292,7 @@ impl Session<'_> {
         };
         let state = match (outcome, self.list_of(list)[index].plan.as_ref()) {
             (Some(outcome), _) => State::Done(Box::new(outcome)),
-            _ if done.code == Some(interrupted) || self.is_stopped() => State::Begun,
+            _ if done.code == Some(interrupted) || self.starter.is_stopped() => State::Begun,
             (None, Some(plan)) => {
                 let failure = Failure::new(done.code, done.problem, plan);
                 failure.write(&folder)?;
@@ -291,7 +309,7 @@ impl Session<'_> {
             _ => {
                 self.known(list, index).state = state;
                 self.write()?;
-                return Err(self.interrupted(&cell));
+                return Err(self.interrupted(cell));
             }
         };
         let seconds = match &state {
@@ -299,52 +317,22 @@ impl Session<'_> {
             _ => None,
         };
         self.known(list, index).state = state;
-        self.board.count(&cell, seconds);
-        self.board.end(&cell, &result, self.rest(list, index));
+        self.board.count(cell, seconds);
+        let left = self.board.left(self.rest(list));
+        let left = left.map(|left| left / f64::from(self.request.jobs));
+        self.board.end(cell, &result, left);
         self.write()
     }
 
-    /// What is to be run after a run.
-    fn rest(&self, list: List, index: usize) -> impl Iterator<Item = &Cell> {
-        let (teachers, cells) = match list {
-            List::Teachers => (&self.teachers[index + 1..], &self.cells[..]),
-            List::Cells => (&[][..], &self.cells[index + 1..]),
+    /// What has not ended yet.
+    fn rest(&self, list: List) -> impl Iterator<Item = &Cell> {
+        let teachers = match list {
+            List::Teachers => &self.teachers[..],
+            List::Cells => &[][..],
         };
-        let all = teachers.iter().chain(cells);
+        let all = teachers.iter().chain(&self.cells);
         all.filter(|known| (self.selected)(&known.cell) && !known.state.has_ended())
             .map(|known| &known.cell)
-    }
-
-    /// Waits until no other process holds a run.
-    fn wait_for(&self, folder: &Path) -> Result<()> {
-        if !folder.join("recipe.toml").is_file() {
-            return Ok(());
-        }
-        let since = Instant::now();
-        loop {
-            match RunFolder::open(folder) {
-                Ok(_) => return Ok(()),
-                Err(error) if since.elapsed() > PATIENCE => return Err(error),
-                Err(_) => std::thread::sleep(Duration::from_millis(100)),
-            }
-            self.not_stopped()?;
-        }
-    }
-
-    fn is_stopped(&self) -> bool {
-        self.starter.stop.load(Ordering::Relaxed)
-    }
-
-    fn not_stopped(&self) -> Result<()> {
-        if self.is_stopped() {
-            Err(Error::Interrupted {
-                run: self.request.out.clone(),
-                phase: "preparation".into(),
-                step: 0,
-            })
-        } else {
-            Ok(())
-        }
     }
 
     /// The campaign stops in the middle of a run.

@@ -24,6 +24,7 @@ pub(super) fn run(methods: &Methods, options: &BenchOptions) -> Result<()> {
             // The same command goes on with the same campaign.
             None => PathBuf::from("runs").join(stem),
         },
+        jobs: options.jobs,
         machine: options.machine.clone(),
     };
     campaign::run(methods, &request, &*stop_on_interrupt()?)
@@ -46,6 +47,7 @@ pub(super) fn resume(methods: &Methods, folder: &Path, machine: &MachineOptions)
         rerun: false,
         dry_run: false,
         out: folder.to_owned(),
+        jobs: mark.jobs,
         machine,
     };
     campaign::run(methods, &request, &*stop_on_interrupt()?)

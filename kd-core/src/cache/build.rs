@@ -2,14 +2,18 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use burn::tensor::TensorData;
 
 use super::{Cache, CacheDescription, CacheWriter};
 use crate::{Batch, Error, Loader, Observer, Result};
 
+/// How often a cache that another process builds is looked at.
+const LOOK: Duration = Duration::from_millis(200);
+
 /// Builds the cache that `description` describes at `path`, going on with what was begun there before; if there is a cache, it is
-/// opened.
+/// opened. While another process builds it, this one waits.
 ///
 /// `answer` is asked about batches of at most `batch_size` samples of one view, which `loader` makes, and gives for each field
 /// of the description `[batch_size, ...]`. What it says of a sample must not depend on the batch that the sample stands in.
@@ -30,11 +34,25 @@ pub fn build_cache(
     observer: &mut dyn Observer,
     stop: &AtomicBool,
 ) -> Result<Cache> {
-    if path.exists() {
-        return Cache::open_for(path, &description);
-    }
     let bytes = description.file_bytes()?;
-    let mut writer = CacheWriter::open(path, description, &mut (), stop)?;
+    let mut writer = loop {
+        if path.exists() {
+            return Cache::open_for(path, &description);
+        }
+        match CacheWriter::open_free(path, description.clone(), &mut (), stop)? {
+            // Another process may have ended between the two looks.
+            Some(writer) if path.exists() => writer.abandon()?,
+            Some(writer) => break writer,
+            None if stop.load(Ordering::Relaxed) => {
+                return Err(Error::CacheInterrupted {
+                    path: path.to_owned(),
+                    done: 0,
+                    rows: description.rows(),
+                });
+            }
+            None => std::thread::sleep(LOOK),
+        }
+    };
     observer.cache_begun(path, bytes, writer.done(), writer.rows());
     let ids = loader.subset().ids();
     let samples = ids.len() as u64;

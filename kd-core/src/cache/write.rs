@@ -50,6 +50,19 @@ impl CacheWriter {
         observer: &mut dyn Observer,
         stop: &AtomicBool,
     ) -> Result<Self> {
+        Self::open_free(path, description, observer, stop)?.ok_or_else(|| Error::Input {
+            path: path.to_owned(),
+            problem: "is being built by another process; wait for it or stop it first".into(),
+        })
+    }
+
+    /// As [`CacheWriter::open`], but nothing if another process builds it.
+    pub(super) fn open_free(
+        path: &Path,
+        description: CacheDescription,
+        observer: &mut dyn Observer,
+        stop: &AtomicBool,
+    ) -> Result<Option<Self>> {
         let partial = partial_path(path);
         let folder = path.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
@@ -61,13 +74,11 @@ impl CacheWriter {
             .open(&partial)
             .map_err(Error::io("write", &partial))?;
         // The system lets go of the lock when the process ends, however it ends.
-        file.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => Error::Input {
-                path: path.to_owned(),
-                problem: "is being built by another process; wait for it or stop it first".into(),
-            },
-            TryLockError::Error(source) => Error::io("lock", &partial)(source),
-        })?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(source)) => return Err(Error::io("lock", &partial)(source)),
+        }
         let (description, cells, done) =
             if let Some((found, cells)) = begun(&file, &partial, &description)? {
                 let there = cells.rows_there(&file, &partial)?;
@@ -85,7 +96,7 @@ impl CacheWriter {
         file.set_len(cells.row_at(done))
             .and_then(|()| file.seek(SeekFrom::End(0)))
             .map_err(Error::io("write", &partial))?;
-        Ok(Self {
+        Ok(Some(Self {
             path: path.to_owned(),
             partial,
             file,
@@ -93,7 +104,17 @@ impl CacheWriter {
             cells,
             done,
             block: Vec::new(),
-        })
+        }))
+    }
+
+    /// Gives up what was begun after another process had finished.
+    pub(super) fn abandon(self) -> Result<()> {
+        match std::fs::remove_file(&self.partial) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::io("remove", &self.partial)(error))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What it will hold.
