@@ -373,10 +373,7 @@ fn a_process_that_is_killed_is_reported_and_its_run_goes_on_later() {
     let place = place(CAMPAIGN);
     let mut running = place.spawn(&bench(&LONGER));
     running.wait_for_step(&place.path("out/cells/alone/seed0"), 4);
-    let kill = format!(
-        "kill -KILL $(cat /proc/{0}/task/*/children)",
-        running.id()
-    );
+    let kill = format!("kill -KILL $(cat /proc/{0}/task/*/children)", running.id());
     let status = std::process::Command::new("sh")
         .args(["-c", &kill])
         .status();

@@ -15,6 +15,8 @@ use burn::tensor::Tensor;
 /// an order that does not depend on the number of threads. In inference, frozen, in another precision than 32 bits, and on
 /// any other backend it *is* Burn's.
 ///
+/// [`watch_norms`](crate::watch_norms) sees what goes in.
+///
 /// # Shapes
 ///
 /// `input` and the result: `[batch_size, channels, height, width]`.
@@ -23,6 +25,7 @@ use burn::tensor::Tensor;
 ///
 /// Ioffe, Szegedy, "Batch Normalization", ICML 2015, arXiv:1502.03167, algorithm 1 and the gradients of section 3.
 pub fn batch_norm(norm: &BatchNorm, input: Tensor<4>) -> Tensor<4> {
+    crate::watch::note(norm, &input);
     #[cfg(feature = "flex")]
     if let Some(output) = flex::train(norm, &input) {
         return output;

@@ -10,6 +10,7 @@ mod epoch_log;
 mod error;
 mod evaluate;
 mod fold;
+mod initialise;
 mod loader;
 mod metrics;
 mod network;
@@ -25,6 +26,7 @@ mod state;
 mod suggest;
 mod training;
 mod views;
+mod watch;
 
 pub use batch_norm::batch_norm;
 pub use cache::{
@@ -37,6 +39,7 @@ pub use device::DeviceName;
 pub use error::{Error, ErrorKind, Result};
 pub use evaluate::{evaluate, evaluate_segmentation};
 pub use fold::fold_batch_norm;
+pub use initialise::{Scheme, initialise, initialise_parts};
 pub use metrics::{
     ClassificationMetrics, ClassificationSummary, ConfusionMatrix, SegmentationMetrics,
     SegmentationSummary, TeacherComparison,
@@ -65,3 +68,4 @@ pub use data::{
 };
 pub use loader::{Batch, Epoch, Loader, LoaderConfig};
 pub use views::{Augment, ViewParams, ViewPolicy};
+pub use watch::{NormInput, count_norms, watch_norms};

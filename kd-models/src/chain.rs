@@ -3,9 +3,8 @@
 use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::Tensor;
-use kd_core::{Costs, Result};
+use kd_core::{Costs, Result, Scheme};
 
-use crate::initialise::Scheme;
 use crate::layers::average;
 
 /// What such a network has of its own; [`staged!`] makes the rest of it.

@@ -6,9 +6,8 @@ use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::nn::{Initializer, Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
-use kd_core::{Costs, CountCosts, Error, Result, StagedNetwork};
+use kd_core::{Costs, CountCosts, Error, Result, Scheme, StagedNetwork, initialise};
 
-use crate::initialise::{Scheme, initialise};
 use crate::known::check_classes;
 
 /// Widths of a LeNet-5: three convolutions and the hidden linear layer.

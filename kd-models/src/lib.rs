@@ -2,7 +2,6 @@
 
 mod block;
 mod chain;
-mod initialise;
 mod known;
 mod layers;
 mod lenet;

@@ -2,10 +2,9 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use kd_core::{Costs, CountCosts, Result, StagedNetwork};
+use kd_core::{Costs, CountCosts, Result, Scheme, StagedNetwork, initialise};
 
 use crate::chain::Chain;
-use crate::initialise::{Scheme, initialise};
 use crate::known::{NetworkSpec, NetworkTask};
 use crate::lenet::LeNet;
 use crate::mobilenet::MobileNetV2;

@@ -4,11 +4,10 @@ use burn::module::Module;
 use burn::nn::conv::Conv2d;
 use burn::nn::{BatchNorm, Linear};
 use burn::tensor::Device;
-use kd_core::{Error, Result};
+use kd_core::{Error, Result, Scheme, initialise};
 
 use crate::block::{Block, BlockKind, Shortcut};
 use crate::chain::Chain;
-use crate::initialise::{Scheme, initialise};
 use crate::known::check_classes;
 use crate::layers::{check_blocks, check_input, check_widths, conv, linear, norm};
 use crate::resnet_body::{Body, Pooling, group, resnet};

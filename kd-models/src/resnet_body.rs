@@ -109,7 +109,7 @@ pub(crate) fn group(
 macro_rules! resnet {
     ($network:ty, [$($group:ident),+], $last:ident, $scheme:expr) => {
         impl crate::chain::Chain for $network {
-            const SCHEME: crate::initialise::Scheme = $scheme;
+            const SCHEME: kd_core::Scheme = $scheme;
 
             fn stages(&self) -> Vec<String> {
                 self.body().stages()

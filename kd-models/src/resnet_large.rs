@@ -5,11 +5,10 @@ use burn::nn::conv::Conv2d;
 use burn::nn::pool::MaxPool2d;
 use burn::nn::{BatchNorm, Linear};
 use burn::tensor::Device;
-use kd_core::Result;
+use kd_core::{Result, Scheme, initialise};
 
 use crate::block::{Block, BlockKind, Shortcut};
 use crate::chain::Chain;
-use crate::initialise::{Scheme, initialise};
 use crate::known::check_classes;
 use crate::layers::{check_blocks, check_input, check_widths, conv, halving_pool, linear, norm};
 use crate::resnet_body::{Body, Pooling, group, resnet};

@@ -6,10 +6,9 @@ use burn::nn::pool::{AvgPool2d, AvgPool2dConfig};
 use burn::nn::{BatchNorm, Linear, PaddingConfig2d};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
-use kd_core::{Costs, Error, Result};
+use kd_core::{Costs, Error, Result, Scheme, initialise};
 
 use crate::chain::{Chain, staged, stem_and_fields};
-use crate::initialise::{Scheme, initialise};
 use crate::known::check_classes;
 use crate::layers::{
     Counter, check_blocks, check_input, check_widths, conv, fold, grouped_conv, halved, linear,

@@ -5,10 +5,9 @@ use burn::nn::conv::Conv2d;
 use burn::nn::{BatchNorm, Linear};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
-use kd_core::{Costs, Error, Result};
+use kd_core::{Costs, Error, Result, Scheme, initialise};
 
 use crate::chain::{Chain, staged, stem_and_fields};
-use crate::initialise::{Scheme, initialise};
 use crate::known::check_classes;
 use crate::layers::{
     Counter, check_input, check_widths, conv, fold, grouped_conv, linear, norm, normed, shuffle,

@@ -6,11 +6,10 @@ use burn::nn::pool::MaxPool2d;
 use burn::nn::{BatchNorm, Linear};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
-use kd_core::{Costs, Error, Result};
+use kd_core::{Costs, Error, Result, Scheme, initialise};
 
 use crate::block::{Block, BlockKind, Shortcut};
 use crate::chain::{Chain, staged, stem_and_fields};
-use crate::initialise::{Scheme, initialise};
 use crate::layers::{conv, fold, halving_pool, linear, maximum_and_average, norm};
 use crate::resnet_body::{Body, Pooling};
 use crate::resnet_large::LargeResNetConfig;

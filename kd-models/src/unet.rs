@@ -6,11 +6,10 @@ use burn::nn::conv::Conv2d;
 use burn::nn::pool::MaxPool2d;
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
-use kd_core::{Costs, CountCosts, Error, Result, StagedNetwork};
+use kd_core::{Costs, CountCosts, Error, Result, Scheme, StagedNetwork, initialise_parts};
 
 use crate::block::Block;
 use crate::chain::stem_and_fields;
-use crate::initialise::{Scheme, initialise_parts};
 use crate::known::{NetworkSpec, NetworkTask, check_classes};
 use crate::layers::{
     Counter, blank_conv, check_input, check_widths, conv, doubled, fold, halving_pool, norm, normed,

@@ -6,10 +6,9 @@ use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::nn::{BatchNorm, Linear, Relu};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
-use kd_core::{Costs, Error, Result, batch_norm};
+use kd_core::{Costs, Error, Result, Scheme, batch_norm, initialise};
 
 use crate::chain::{Chain, staged};
-use crate::initialise::{Scheme, initialise};
 use crate::known::check_classes;
 use crate::layers::{Counter, blank_conv, check_input, check_widths, fold, linear, norm};
 

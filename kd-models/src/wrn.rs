@@ -6,10 +6,9 @@ use burn::nn::conv::Conv2d;
 use burn::nn::{BatchNorm, BatchNormConfig, Linear};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
-use kd_core::{Costs, Result, batch_norm};
+use kd_core::{Costs, Result, Scheme, batch_norm, initialise};
 
 use crate::chain::{Chain, staged, stem_and_fields};
-use crate::initialise::{Scheme, initialise};
 use crate::layers::{Counter, average, check_input, conv, fold, linear, norm, normed};
 use crate::resnet::ResNetConfig;
 

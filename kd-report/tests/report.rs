@@ -158,6 +158,7 @@ fn phases_stand_side_by_side() {
     ];
     epochs.push(epoch("head", 0, &[]));
     epochs.push(epoch("head", 1, &[("accuracy", 0.5)]));
+    epochs.push(epoch("short", 0, &[("accuracy", 0.5)]));
     let report = RunReport::new("run").with_epochs(epochs);
     let folder = tempfile::tempdir().unwrap();
     let page = page(&report, folder.path());
@@ -171,8 +172,10 @@ fn phases_stand_side_by_side() {
             "(report/losses-head.svg)",
         ],
     );
-    // One evaluation is no curve.
+    // One evaluation is no curve, and a phase without a picture has no heading.
     assert!(!page.contains("accuracy-head"));
+    assert!(page.contains("| short "));
+    assert!(!page.contains("### Phase short"));
 }
 
 #[test]

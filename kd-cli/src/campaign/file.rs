@@ -79,6 +79,13 @@ pub(crate) struct MethodEntry {
     /// The teachers of the campaign that stand in the place of the recipe's, in order.
     #[serde(default)]
     pub(crate) teachers: Vec<String>,
+    /// Whether it has a line in the plots.
+    #[serde(default = "yes")]
+    pub(crate) plot: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// A setting of the recipes that is varied.

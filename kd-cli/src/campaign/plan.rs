@@ -138,7 +138,7 @@ pub(crate) struct Starter<'a> {
     /// Whether it is time to stop.
     pub(crate) stop: &'a AtomicBool,
     /// How many runs share the cores where nobody says how many threads one has.
-    pub(crate) jobs: u16,
+    pub(crate) sharing: usize,
 }
 
 impl Starter<'_> {
@@ -161,9 +161,9 @@ impl Starter<'_> {
     fn threads(&self) -> Option<u16> {
         let share = || {
             let cores = std::thread::available_parallelism().map_or(1, usize::from);
-            u16::try_from(cores / usize::from(self.jobs)).map_or(u16::MAX, |share| share.max(1))
+            u16::try_from(cores / self.sharing).map_or(u16::MAX, |share| share.max(1))
         };
-        let shared = (self.jobs > 1).then(share);
+        let shared = (self.sharing > 1).then(share);
         self.machine.threads.or(shared)
     }
 

@@ -30,12 +30,15 @@ fn metric_in_file(results: &Results) -> String {
     results.metric.chars().map(good).collect()
 }
 
-/// One line for each row.
+/// More lines than this cannot be told apart.
+const MOST_LINES: usize = 12;
+
+/// One line for each row, if they are few.
 fn over_epochs(results: &Results) -> Result<Option<Plot>> {
     let unit = Unit::of(&results.metric);
     let mut series = Vec::new();
     let mut longest = 0;
-    for row in &results.methods {
+    for row in results.methods.iter().filter(|row| row.plot) {
         let runs: Vec<Vec<(f64, f64)>> = results
             .runs_of(row)
             .filter(|run| run.state == "done")
@@ -58,7 +61,7 @@ fn over_epochs(results: &Results) -> Result<Option<Plot>> {
         }
     }
     // One evaluation a run makes no line.
-    if series.is_empty() || longest < 2 {
+    if series.is_empty() || longest < 2 || series.len() > MOST_LINES {
         return Ok(None);
     }
     let title = format!("{} over epochs", capital(&results.metric));
@@ -66,7 +69,7 @@ fn over_epochs(results: &Results) -> Result<Option<Plot>> {
     finish(results, plot, series, title, "epochs".into()).map(Some)
 }
 
-/// One line for each method. One that is not swept is drawn through all values.
+/// One line for each method that is to have one. One that is not swept is drawn through all values.
 fn over_setting(results: &Results) -> Result<Option<Plot>> {
     let Some(sweep) = &results.sweep else {
         return Ok(None);
@@ -82,6 +85,7 @@ fn over_setting(results: &Results) -> Result<Option<Plot>> {
     let mut names: Vec<&str> = results
         .methods
         .iter()
+        .filter(|row| row.plot)
         .map(|row| row.name.as_str())
         .collect();
     names.dedup();

@@ -76,6 +76,9 @@ pub(crate) struct Row {
     pub(crate) seconds: Option<Summary>,
     /// The most that any of its processes held.
     pub(crate) peak_memory_bytes: Option<u64>,
+    /// Whether it has a line in the plots.
+    #[serde(skip)]
+    pub(crate) plot: bool,
 }
 
 /// One run.
@@ -271,7 +274,10 @@ fn rows(campaign: &Campaign, runs: &[OneRun]) -> Result<Vec<Row>> {
         };
         for value in values {
             let all: Vec<&OneRun> = of(runs, &method.name, value).collect();
-            rows.push(row(&method.name, method.shown(), value, &all)?);
+            rows.push(Row {
+                plot: method.plot,
+                ..row(&method.name, method.shown(), value, &all)?
+            });
         }
     }
     Ok(rows)
@@ -318,6 +324,7 @@ fn row(name: &str, title: &str, value: Option<&toml::Value>, all: &[&OneRun]) ->
         difference: None,
         seconds: summary(done.iter().filter_map(|run| run.seconds).collect())?,
         peak_memory_bytes: done.iter().filter_map(|run| run.peak_memory_bytes).max(),
+        plot: true,
     })
 }
 

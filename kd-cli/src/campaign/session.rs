@@ -73,7 +73,7 @@ pub(crate) fn run(methods: &Methods, request: &Request, stop: &AtomicBool) -> Re
         started_in: &request.started_in,
         machine: &request.machine,
         stop,
-        jobs: request.jobs,
+        sharing: 1,
     };
     let mut session = Session {
         methods,
@@ -262,9 +262,13 @@ impl Session<'_> {
             (!known.state.has_ended()).then(|| (index, known.cell.clone()))
         };
         let open: Vec<(usize, Cell)> = indices.iter().filter_map(open).collect();
-        let starter = self.starter.clone();
-        let mut ended = Ok(());
         let workers = usize::from(self.request.jobs).min(open.len());
+        // What is alone, as a teacher is, has all cores.
+        let starter = Starter {
+            sharing: workers,
+            ..self.starter.clone()
+        };
+        let mut ended = Ok(());
         side_by_side(&starter, workers, open, |index, news| {
             match news {
                 News::Begun(cell) => self.board.begin(cell),

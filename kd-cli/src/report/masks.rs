@@ -48,7 +48,13 @@ pub(super) fn ask(folder: &Path, job: &Job) -> Result<Option<Segmented>> {
             asked.push(("teacher", &teacher.network, &teacher.config.normalisation));
         }
     }
-    asked.push(("student", &student, &config.normalisation));
+    // Who has no teacher is no student.
+    let who = if asked.is_empty() {
+        "network"
+    } else {
+        "student"
+    };
+    asked.push((who, &student, &config.normalisation));
 
     let loader = LoaderConfig::ordered(BATCH_SIZE);
     let loader = Loader::new(held_out.clone(), loader, job.device())?;

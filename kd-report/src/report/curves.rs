@@ -74,45 +74,56 @@ pub(super) fn best(epochs: &[&EpochLog], metric: &str) -> Option<(f64, usize)> {
     best
 }
 
-/// The pictures of each phase. `teacher` is the accuracy of the teacher, drawn where a phase compares itself with it.
+/// The pictures of each phase that has any. `teacher` is the accuracy of the teacher, drawn where a phase compares itself with it.
 pub(super) fn curves(page: &mut Page, epochs: &[EpochLog], teacher: Option<f64>) -> Result<()> {
     let phases = by_phase(epochs);
     for (phase, epochs) in &phases {
+        let pictures = pictures(epochs, teacher)?;
         let ending = if phases.len() > 1 {
-            page.heading(3, &format!("Phase {phase}"));
+            if !pictures.is_empty() {
+                page.heading(3, &format!("Phase {phase}"));
+            }
             format!("-{}", slug(phase))
         } else {
             String::new()
         };
-        if let Some(svg) = shares(epochs, teacher)? {
-            let of_pixels = epochs.iter().any(|epoch| {
-                let measured = epoch.evaluation.as_ref();
-                measured.is_some_and(|metrics| metrics.contains_key("mean_iou"))
-            });
-            let name = if of_pixels { "iou" } else { "accuracy" };
-            page.picture(&format!("{name}{ending}"), "held-out metrics", svg);
-        }
-        if let Some(svg) = losses(epochs)? {
-            page.picture(&format!("losses{ending}"), "losses", svg);
-        }
-        let others = names(epochs, |name| !is_share(name) && name != "loss");
-        let several = others
-            .iter()
-            .filter(|name| evaluated(epochs, name).count() > 1);
-        for name in several.take(MOST_OTHERS) {
-            let svg = LinePlot::new(
-                format!("Held-out {}", name.replace('_', " ")),
-                "epoch",
-                *name,
-            )
-            .with_series(Series::new("", evaluated(epochs, name)))
-            .with_size(640, 260)
-            .svg()?;
-            let file = format!("{}{ending}", slug(name));
-            page.picture(&file, &format!("held-out {name}"), svg);
+        for (file, caption, svg) in pictures {
+            page.picture(&format!("{file}{ending}"), &caption, svg);
         }
     }
     Ok(())
+}
+
+/// The pictures of a phase: file, caption, and the picture itself.
+fn pictures(epochs: &[&EpochLog], teacher: Option<f64>) -> Result<Vec<(String, String, String)>> {
+    let mut pictures = Vec::new();
+    if let Some(svg) = shares(epochs, teacher)? {
+        let of_pixels = epochs.iter().any(|epoch| {
+            let measured = epoch.evaluation.as_ref();
+            measured.is_some_and(|metrics| metrics.contains_key("mean_iou"))
+        });
+        let name = if of_pixels { "iou" } else { "accuracy" };
+        pictures.push((name.into(), "held-out metrics".into(), svg));
+    }
+    if let Some(svg) = losses(epochs)? {
+        pictures.push(("losses".into(), "losses".into(), svg));
+    }
+    let others = names(epochs, |name| !is_share(name) && name != "loss");
+    let several = others
+        .iter()
+        .filter(|name| evaluated(epochs, name).count() > 1);
+    for name in several.take(MOST_OTHERS) {
+        let svg = LinePlot::new(
+            format!("Held-out {}", name.replace('_', " ")),
+            "epoch",
+            *name,
+        )
+        .with_series(Series::new("", evaluated(epochs, name)))
+        .with_size(640, 260)
+        .svg()?;
+        pictures.push((slug(name), format!("held-out {name}"), svg));
+    }
+    Ok(pictures)
 }
 
 /// Accuracy, and whatever else is a share; the top-k accuracy is so much higher that it would flatten the others.

@@ -2,11 +2,13 @@
 
 use burn::module::Module;
 use burn::tensor::TensorData;
-use kd_core::{Draws, Names, Result, Tensors, export, import};
+
+use crate::{Draws, Names, Result, Tensors, export, import};
 
 /// How the weights of convolutions and linear layers are drawn. Norms begin with scale 1, shift 0, mean 0, variance 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Scheme {
+#[non_exhaustive]
+pub enum Scheme {
     /// As a PyTorch layer comes: weights and biases uniform in `+-1/sqrt(fan_in)`.
     PyTorch,
     /// Weights of convolutions and linear layers normal with variance `2 / fan_in`; biases as PyTorch.
@@ -29,12 +31,20 @@ pub(crate) enum Scheme {
 /// The numbers are made on the host and depend on `(seed, path, place in the tensor)` alone: neither on the device, nor
 /// on a global generator, nor on the order of the layers. Two networks that share a path and a shape, such as `resnet20`
 /// for 10 and for 100 classes, begin with the same numbers there.
-pub(crate) fn initialise<M: Module>(module: &M, scheme: Scheme, seed: u64) -> Result<M> {
+///
+/// # Errors
+///
+/// [`Error::Mismatch`](crate::Error::Mismatch) if the module has two tensors of one path.
+pub fn initialise<M: Module>(module: &M, scheme: Scheme, seed: u64) -> Result<M> {
     initialise_parts(module, |_| scheme, seed)
 }
 
 /// As [`initialise`], with the scheme of each layer by its path.
-pub(crate) fn initialise_parts<M: Module>(
+///
+/// # Errors
+///
+/// As [`initialise`].
+pub fn initialise_parts<M: Module>(
     module: &M,
     scheme_of: impl Fn(&str) -> Scheme,
     seed: u64,
