@@ -1,0 +1,326 @@
+//! What makes images of noise.
+
+use burn::module::{Module, RunningState};
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::{BatchNorm, BatchNormConfig, Initializer, Linear, LinearConfig, PaddingConfig2d};
+use burn::tensor::activation::{leaky_relu, sigmoid, tanh};
+use burn::tensor::{Device, Tensor};
+use kd_core::{Error, ImageShape, Result, Scheme, batch_norm, count_parameters, initialise};
+use serde::{Deserialize, Serialize};
+
+use crate::upsample::{doubled_conv, folded_doubled_conv};
+
+/// The slope of the leaky ReLU below 0.
+const SLOPE: f64 = 0.2;
+/// What the running statistics of norms move by.
+const MOMENTUM: f64 = 0.1;
+
+/// How a generator ends, and with it the space that its images are in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum OutputKind {
+    /// The hyperbolic tangent and a batch norm without scale and shift: each channel has mean 0 and variance 1 over the batch, as
+    /// data that is normalised. RDSKD, DAFL, DFAD.
+    TanhNorm,
+    /// A batch norm with scale and shift, and no bound. ZSKT.
+    Norm,
+    /// The logistic function: pixels in `[0, 1]`, which are then normalised as the teacher's. CMI, Fast.
+    Sigmoid,
+}
+
+/// The shape of a [`Generator`].
+///
+/// The default is that of RDSKD's and DAFL's public codes for MNIST.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GeneratorConfig {
+    /// The length of the noise.
+    pub noise: usize,
+    /// Channels at a quarter and at half the size, and channels at the whole size.
+    pub widths: [usize; 2],
+    /// What is added to the variance in the norms behind the two large convolutions. The public codes of RDSKD and DAFL have 0.8,
+    /// which stands where the momentum was meant; the model is made with it.
+    pub epsilon: f64,
+    /// Whether the convolutions have a bias.
+    pub conv_bias: bool,
+    /// How it ends.
+    pub output: OutputKind,
+    /// Whether a doubling and the convolution behind it are done as one; the same function at less cost.
+    pub folded: bool,
+}
+
+impl Default for GeneratorConfig {
+    fn default() -> Self {
+        Self {
+            noise: 100,
+            widths: [128, 64],
+            epsilon: 0.8,
+            conv_bias: true,
+            output: OutputKind::TanhNorm,
+            folded: true,
+        }
+    }
+}
+
+impl GeneratorConfig {
+    /// Checks every value for images of this shape.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] for the first value out of range, and for images whose sides are not multiples of four.
+    pub fn check(&self, image: ImageShape) -> Result<()> {
+        let wrong =
+            |what: &str, problem: String| Err(Error::config(format!("generator.{what}"), problem));
+        if self.noise == 0 {
+            return wrong("noise", "must be above 0; 100 is usual".into());
+        }
+        if self.widths.contains(&0) {
+            let widths = self.widths;
+            return wrong("widths", format!("must be above 0, got {widths:?}"));
+        }
+        if !(self.epsilon.is_finite() && self.epsilon > 0.0) {
+            return wrong(
+                "epsilon",
+                format!("must be finite and above 0, got {}", self.epsilon),
+            );
+        }
+        let ImageShape {
+            channels,
+            height,
+            width,
+        } = image;
+        if channels == 0 || height == 0 || width == 0 || height % 4 != 0 || width % 4 != 0 {
+            return wrong(
+                "output",
+                format!(
+                    "doubles a map twice, so that the sides of images must be multiples of 4, got {height}x{width}; choose another size of images"
+                ),
+            );
+        }
+        Ok(())
+    }
+
+    /// A generator with initial weights as PyTorch draws them, of `seed`.
+    ///
+    /// # Errors
+    ///
+    /// As [`GeneratorConfig::check`].
+    pub fn init(&self, image: ImageShape, seed: u64, device: &Device) -> Result<Generator> {
+        self.check(image)?;
+        let [wide, narrow] = self.widths;
+        let [height, width] = [image.height / 4, image.width / 4];
+        let norm = |features: usize, epsilon: f64| {
+            BatchNormConfig::new(features)
+                .with_epsilon(epsilon)
+                .with_momentum(MOMENTUM)
+                .init(device)
+        };
+        let conv = |channels: [usize; 2], bias: bool| {
+            Conv2dConfig::new(channels, [3, 3])
+                .with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1))
+                .with_bias(bias)
+                .with_initializer(Initializer::Zeros)
+                .init(device)
+        };
+        let blank = Generator {
+            fc: LinearConfig::new(self.noise, wide * height * width)
+                .with_initializer(Initializer::Zeros)
+                .init(device),
+            norm0: norm(wide, 1e-5),
+            conv1: conv([wide, wide], self.conv_bias),
+            norm1: norm(wide, self.epsilon),
+            conv2: conv([wide, narrow], self.conv_bias),
+            norm2: norm(narrow, self.epsilon),
+            conv3: conv([narrow, image.channels], self.conv_bias),
+            last: (self.output == OutputKind::Norm).then(|| norm(image.channels, 1e-5)),
+            standard: (self.output == OutputKind::TanhNorm)
+                .then(|| Standard::new(image.channels, device)),
+            height,
+            width,
+            folded: self.folded,
+        };
+        initialise(&blank, Scheme::PyTorch, seed)
+    }
+}
+
+/// Makes images of noise: a linear layer to a small map, and twice a doubling with a convolution.
+///
+/// | layer | output |
+/// | --- | --- |
+/// | linear, `fc` | `[wide, height / 4, width / 4]` |
+/// | batch norm, `norm0`, no activation | the same |
+/// | doubling, 3x3 convolution `conv1`, batch norm `norm1`, leaky ReLU 0.2 | `[wide, height / 2, width / 2]` |
+/// | doubling, 3x3 convolution `conv2`, batch norm `norm2`, leaky ReLU 0.2 | `[narrow, height, width]` |
+/// | 3x3 convolution `conv3`, output | `[channels, height, width]` |
+///
+/// Made by [`GeneratorConfig::init`]. On the autodiff form of a device its norms are those of training, on the plain form those of
+/// inference: [`Module::valid`] leads from the one to the other.
+///
+/// # References
+///
+/// Chen et al., "Data-Free Learning of Student Networks", ICCV 2019, arXiv:1904.01186, whose public code has this network; Han et
+/// al., arXiv:2011.03749, take it over.
+#[derive(Module, Debug)]
+pub struct Generator {
+    fc: Linear,
+    norm0: BatchNorm,
+    conv1: Conv2d,
+    norm1: BatchNorm,
+    conv2: Conv2d,
+    norm2: BatchNorm,
+    conv3: Conv2d,
+    last: Option<BatchNorm>,
+    standard: Option<Standard>,
+    height: usize,
+    width: usize,
+    folded: bool,
+}
+
+impl Generator {
+    /// Images of noise.
+    ///
+    /// # Shapes
+    ///
+    /// - `noise`: `[batch_size, noise]`
+    /// - result: `[batch_size, channels, height, width]`: for [`OutputKind::Sigmoid`] pixels in `[0, 1]`, else what a teacher takes
+    ///   *after* its normalisation
+    pub fn forward(&self, noise: Tensor<2>) -> Tensor<4> {
+        let [batch_size, _] = noise.dims();
+        let [wide, _, _, _] = self.conv1.weight.val().dims();
+        let map = self.fc.forward(noise);
+        let map = map.reshape([batch_size, wide, self.height, self.width]);
+        let map = batch_norm(&self.norm0, map);
+        let map = leaky_relu(
+            batch_norm(&self.norm1, self.doubled(&self.conv1, map)),
+            SLOPE,
+        );
+        let map = leaky_relu(
+            batch_norm(&self.norm2, self.doubled(&self.conv2, map)),
+            SLOPE,
+        );
+        let map = self.conv3.forward(map);
+        match (&self.last, &self.standard) {
+            (Some(norm), _) => batch_norm(norm, map),
+            (_, Some(standard)) => standard.forward(tanh(map)),
+            _ => sigmoid(map),
+        }
+    }
+
+    fn doubled(&self, conv: &Conv2d, map: Tensor<4>) -> Tensor<4> {
+        let bias = conv.bias.as_ref().map(burn::module::Param::val);
+        if self.folded {
+            folded_doubled_conv(map, conv.weight.val(), bias)
+        } else {
+            doubled_conv(map, conv.weight.val(), bias)
+        }
+    }
+
+    /// The smallest and the largest value that each channel has at inference: exact, but for [`OutputKind::Norm`], which has no
+    /// bound and where it is four standard deviations.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if a norm has nothing left to scale, as one whose inputs were all alike.
+    pub fn range(&self) -> Result<[Vec<f64>; 2]> {
+        let numbers =
+            |tensor: Tensor<1>| -> Vec<f64> { tensor.into_data().iter::<f64>().collect() };
+        let of = |middle: Vec<f64>, half: Vec<f64>, end: f64| -> Vec<f64> {
+            middle
+                .iter()
+                .zip(half)
+                .map(|(middle, half)| middle + end * half)
+                .collect()
+        };
+        let ends = match (&self.last, &self.standard) {
+            (Some(norm), _) => {
+                let (middle, half) = (numbers(norm.beta.val()), numbers(norm.gamma.val().abs()));
+                [-4.0, 4.0].map(|end| of(middle.clone(), half.clone(), end))
+            }
+            (_, Some(standard)) => {
+                let mean = numbers(standard.running_mean.value_sync());
+                let variance = numbers(standard.running_var.value_sync());
+                let deviation: Vec<f64> = variance
+                    .iter()
+                    .map(|v| (v + Standard::EPSILON).sqrt())
+                    .collect();
+                let middle: Vec<f64> = mean
+                    .iter()
+                    .zip(&deviation)
+                    .map(|(mean, d)| -mean / d)
+                    .collect();
+                let half: Vec<f64> = deviation.iter().map(|d| d.recip()).collect();
+                [-1.0, 1.0].map(|end| of(middle.clone(), half.clone(), end))
+            }
+            _ => {
+                let channels = self.conv3.weight.val().dims()[0];
+                [vec![0.0; channels], vec![1.0; channels]]
+            }
+        };
+        let [low, high] = &ends;
+        let is_range = low
+            .iter()
+            .zip(high)
+            .all(|(low, high)| low.is_finite() && high.is_finite() && low < high);
+        if is_range {
+            Ok(ends)
+        } else {
+            let problem = format!(
+                "makes images of one value, from {low:?} to {high:?}; train it with a lower learning rate"
+            );
+            Err(Error::config("generator", problem))
+        }
+    }
+
+    /// The number of its learnable parameters.
+    pub fn parameters(&self) -> u64 {
+        let standard = self.standard.as_ref().map(count_parameters);
+        // What the last norm remembers is running state, which a count of a module of one's own cannot tell.
+        count_parameters(self) - standard.unwrap_or_default()
+    }
+
+    /// The length of the noise.
+    pub fn noise(&self) -> usize {
+        self.fc.weight.val().dims()[0]
+    }
+}
+
+/// A batch norm without scale and shift: it has nothing to learn.
+///
+/// Burn's has both, and whether they learn is forgotten by a copy.
+#[derive(Module, Debug)]
+struct Standard {
+    running_mean: RunningState<Tensor<1>>,
+    running_var: RunningState<Tensor<1>>,
+}
+
+impl Standard {
+    const EPSILON: f64 = 1e-5;
+
+    fn new(channels: usize, device: &Device) -> Self {
+        Self {
+            running_mean: RunningState::new(Tensor::zeros([channels], device)),
+            running_var: RunningState::new(Tensor::ones([channels], device)),
+        }
+    }
+
+    fn forward(&self, map: Tensor<4>) -> Tensor<4> {
+        let [_, channels, _, _] = map.dims();
+        let by_channel = |values: Tensor<1>| values.reshape([1, channels, 1, 1]);
+        let (mean, variance) = if map.device().is_autodiff() {
+            let mean = map.clone().mean_dims(&[0, 2, 3]);
+            let variance = (map.clone() - mean.clone()).square().mean_dims(&[0, 2, 3]);
+            for (running, batch) in [(&self.running_mean, &mean), (&self.running_var, &variance)] {
+                let batch: Tensor<1> = batch.clone().detach().reshape([channels]);
+                let old = running.value_sync().to_device(&batch.device());
+                let new = old.mul_scalar(1.0 - MOMENTUM) + batch.mul_scalar(MOMENTUM);
+                running.update(new.detach());
+            }
+            (mean, variance)
+        } else {
+            let mean = by_channel(self.running_mean.value_sync());
+            (mean, by_channel(self.running_var.value_sync()))
+        };
+        (map - mean) / variance.add_scalar(Self::EPSILON).sqrt()
+    }
+}

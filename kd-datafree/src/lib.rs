@@ -1,0 +1,26 @@
+#![doc = include_str!("../README.md")]
+
+mod bank;
+mod diagnosis;
+mod generator;
+mod joint;
+mod learning;
+mod method;
+mod noise;
+mod objective;
+mod synthesis;
+mod teacher;
+mod upsample;
+
+pub use bank::{Bank, BankConfig};
+pub use diagnosis::Diagnosis;
+pub use generator::{Generator, GeneratorConfig, OutputKind};
+pub use joint::{Game, Joint};
+pub use learning::STUDENT_PHASE;
+pub use method::{
+    DataFree, DataFreeConfig, Synthetic, TwoPhases, generator_training, student_training,
+};
+pub use objective::{Diversity, Objective};
+pub use synthesis::GENERATOR_PHASE;
+pub use teacher::{FrozenClassifier, ImageTeacher, Seen};
+pub use upsample::{doubled_conv, folded_doubled_conv};

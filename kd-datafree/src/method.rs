@@ -1,0 +1,369 @@
+//! The whole method: a generator phase, a bank of its images, a student phase.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+
+use burn::module::Module;
+use burn::tensor::Device;
+use kd_core::{
+    Error, ImageClassifier, ImageShape, Kept, Loader, LoaderConfig, Method, Observer, Optimizer,
+    OptimizerConfig, Phase, Result, RunFolder, Subset, Training, detached_copy,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::bank::{Bank, BankConfig, ImageSource};
+use crate::generator::{Generator, GeneratorConfig, OutputKind};
+use crate::joint::{self, Joint};
+use crate::learning::{Learning, STUDENT_PHASE, Test, loader};
+use crate::objective::{Objective, Terms};
+use crate::synthesis::{FrozenGenerator, GENERATOR_PHASE, NoiseSource, Synthesis, trained};
+use crate::teacher::ImageTeacher;
+
+/// Where the images come from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum Synthetic {
+    /// A generator that learns first, and is then done.
+    Generator {
+        /// Its shape.
+        #[serde(default)]
+        generator: GeneratorConfig,
+        /// What it learns for.
+        #[serde(default)]
+        objective: Objective,
+    },
+    /// Standard normal noise, pixel by pixel.
+    Noise,
+}
+
+/// A generator learns, is done, and a student learns from its images.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct TwoPhases {
+    /// Where the images come from.
+    pub synthetic: Synthetic,
+    /// How the generator is trained; its batches are of noise, 120 steps are an epoch.
+    pub generator_training: Training,
+    /// How many images the student learns from.
+    pub bank: BankConfig,
+    /// What both logits are divided by in the student's loss.
+    pub temperature: f64,
+    /// How the student is trained.
+    pub training: Training,
+}
+
+/// Steps of the generator that make an epoch: at the second of each RDSKD remembers its losses.
+const GENERATOR_EPOCH: usize = 120;
+
+/// The training of RDSKD's generator by its public code: 20 epochs of 120 batches of 512, Adam at 1e-3.
+pub fn generator_training() -> Training {
+    let mut training = Training::for_epochs(20);
+    training.batch_size = 512;
+    training.lr = 1e-3;
+    training.optimizer = OptimizerConfig::adam();
+    training
+}
+
+/// The training of RDSKD's student by its public code for MNIST, but for its length: batches of 512, Adam at 2e-3. The code takes 120,000
+/// batches of images that are made for them; here it is 20 epochs of a bank.
+pub fn student_training() -> Training {
+    let mut training = Training::for_epochs(20);
+    training.batch_size = 512;
+    training.lr = 2e-3;
+    training.optimizer = OptimizerConfig::adam();
+    training
+}
+
+impl Default for TwoPhases {
+    fn default() -> Self {
+        Self {
+            synthetic: Synthetic::Generator {
+                generator: GeneratorConfig::default(),
+                objective: Objective::default(),
+            },
+            generator_training: generator_training(),
+            bank: BankConfig::default(),
+            temperature: 10.0,
+            training: student_training(),
+        }
+    }
+}
+
+impl TwoPhases {
+    /// Checks every value, and that the teacher has what the terms read.
+    ///
+    /// # Errors
+    ///
+    /// The first setting out of range.
+    pub fn check(&self, teacher: &dyn ImageTeacher) -> Result<()> {
+        if let Synthetic::Generator {
+            generator,
+            objective,
+        } = &self.synthetic
+        {
+            generator.check(teacher.image())?;
+            objective.check(teacher)?;
+            self.generator_training
+                .check()
+                .map_err(|error| error.within("generator_training"))?;
+            let batch = self.generator_training.batch_size;
+            if objective.diversity > 0.0 && !batch.is_multiple_of(2) {
+                let problem = format!("must be even, as its halves are compared, got {batch}");
+                return Err(Error::config("generator_training.batch_size", problem));
+            }
+        }
+        self.bank.check()?;
+        self.training.check()?;
+        if !(self.temperature.is_finite() && self.temperature > 0.0) {
+            let problem = format!("must be finite and above 0, got {}", self.temperature);
+            return Err(Error::config("temperature", problem));
+        }
+        Ok(())
+    }
+
+    /// The generator before it has learnt anything, if there is one.
+    fn blank(&self, image: ImageShape, seed: u64, device: &Device) -> Result<Option<Generator>> {
+        let Synthetic::Generator { generator, .. } = &self.synthetic else {
+            return Ok(None);
+        };
+        let made = generator.init(image, seed, device)?;
+        Ok(Some(made.train()))
+    }
+
+    /// Whether the generator's images are pixels, which the teacher takes normalised.
+    fn normalises(&self) -> bool {
+        matches!(&self.synthetic, Synthetic::Generator { generator, .. } if generator.output == OutputKind::Sigmoid)
+    }
+}
+
+/// What a data-free run is made of, beside teacher and student.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum DataFreeConfig {
+    /// A generator first, then a student: RDSKD.
+    TwoPhases(TwoPhases),
+    /// Generator and student in turns: DAFL, DFAD, ZSKT.
+    Joint(Joint),
+}
+
+impl From<TwoPhases> for DataFreeConfig {
+    fn from(config: TwoPhases) -> Self {
+        Self::TwoPhases(config)
+    }
+}
+
+impl From<Joint> for DataFreeConfig {
+    fn from(config: Joint) -> Self {
+        Self::Joint(config)
+    }
+}
+
+/// Data-free distillation: a student learns from images that are made for it, through a frozen teacher.
+pub struct DataFree<S> {
+    student: S,
+    teacher: Box<dyn ImageTeacher>,
+    test: Option<Subset>,
+    config: DataFreeConfig,
+    seed: u64,
+    device: Device,
+}
+
+impl<S: Module> fmt::Debug for DataFree<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DataFree")
+            .field("teacher", &self.teacher)
+            .field("config", &self.config)
+            .field("seed", &self.seed)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S: ImageClassifier> DataFree<S> {
+    /// `student` learns what `teacher` knows. The student takes what the teacher takes: images after the teacher's normalisation.
+    pub fn new(
+        student: &S,
+        teacher: Box<dyn ImageTeacher>,
+        config: impl Into<DataFreeConfig>,
+        device: &Device,
+    ) -> Self {
+        Self {
+            student: detached_copy(student),
+            teacher,
+            test: None,
+            config: config.into(),
+            seed: 0,
+            device: device.clone().inner(),
+        }
+    }
+
+    /// The seed of the generator's first weights, of all noise and of the order of the bank; 0 otherwise.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Real images that teacher and student are measured on. Nothing is learnt from them, and nothing chosen by them.
+    #[must_use]
+    pub fn with_test(mut self, test: impl Into<Subset>) -> Self {
+        self.test = Some(test.into());
+        self
+    }
+
+    /// Checks everything that can be checked before the first step.
+    ///
+    /// # Errors
+    ///
+    /// The first setting out of range, and test data that do not fit the teacher.
+    pub fn check(&self) -> Result<()> {
+        match &self.config {
+            DataFreeConfig::TwoPhases(config) => config.check(&*self.teacher)?,
+            DataFreeConfig::Joint(config) => config.check(&*self.teacher)?,
+        }
+        if let Some(test) = &self.test {
+            let (image, classes) = (test.dataset().shape(), test.dataset().classes());
+            if image != self.teacher.image() || classes != self.teacher.classes() {
+                let problem = format!(
+                    "has images of {image} in {classes} classes, and the teacher takes {} in {}",
+                    self.teacher.image(),
+                    self.teacher.classes()
+                );
+                return Err(Error::config("test", problem));
+            }
+        }
+        Ok(())
+    }
+
+    /// What makes the images of the bank, given what the run has left so far.
+    fn source(&self, config: &TwoPhases, earlier: &RunFolder) -> Result<Box<dyn ImageSource>> {
+        let Some(blank) = config.blank(self.teacher.image(), self.seed, &self.device)? else {
+            return Ok(Box::new(NoiseSource {
+                image: self.teacher.image(),
+                seed: self.seed,
+                device: self.device.clone(),
+            }));
+        };
+        let tensors = earlier.result(GENERATOR_PHASE, Kept::Last)?;
+        let generator = trained(&blank, &tensors)?;
+        let normalisation = config.normalises().then(|| self.teacher.normalisation());
+        let frozen = FrozenGenerator::new(&generator, normalisation, self.seed, &self.device)?;
+        Ok(Box::new(frozen))
+    }
+
+    /// The test data, if there are any.
+    fn measured(&self, training: &Training) -> Result<Test> {
+        let ordered = LoaderConfig::ordered(training.eval_batch_size);
+        let test = self.test.as_ref();
+        let test = test.map(|test| Loader::new(test.clone(), ordered, &self.device));
+        Ok(Test::new(test.transpose()?))
+    }
+
+    /// Where the bank of a run is kept.
+    pub fn bank_path(folder: &RunFolder) -> PathBuf {
+        folder.path().join("bank.safetensors")
+    }
+
+    fn start_generator<'a>(&'a self, config: &'a TwoPhases) -> Result<Box<dyn Phase + 'a>> {
+        let blank = config.blank(self.teacher.image(), self.seed, &self.device)?;
+        let (Some(generator), Synthetic::Generator { objective, .. }) = (blank, &config.synthetic)
+        else {
+            return Err(Error::config("synthetic", "has no generator to train"));
+        };
+        let training = &config.generator_training;
+        Ok(Box::new(Synthesis {
+            generator,
+            terms: Terms::new(objective)?,
+            optimizer: Optimizer::new(training.optimizer.clone())?,
+            plan: training.plan(GENERATOR_EPOCH, None)?,
+            training,
+            teacher: &*self.teacher,
+            normalises: config.normalises(),
+            seed: self.seed,
+            device: self.device.clone(),
+        }))
+    }
+
+    fn start_student<'a>(
+        &'a self,
+        config: &'a TwoPhases,
+        earlier: &RunFolder,
+    ) -> Result<Box<dyn Phase + 'a>> {
+        let training = &config.training;
+        let bank = Bank::read(&Self::bank_path(earlier))?;
+        let loader = loader(&bank, training, self.seed, &self.device)?;
+        Ok(Box::new(Learning {
+            student: self.new_student(),
+            optimizer: Optimizer::new(training.optimizer.clone())?,
+            plan: training.plan(loader.steps_per_epoch(), None)?,
+            training,
+            temperature: config.temperature,
+            teacher: &*self.teacher,
+            source: self.source(config, earlier)?,
+            bank_config: &config.bank,
+            bank,
+            bank_epoch: 0,
+            loader,
+            test: self.measured(training)?,
+            seed: self.seed,
+            device: self.device.clone(),
+        }))
+    }
+
+    fn new_student(&self) -> S {
+        self.student.valid().to_device(&self.device).train()
+    }
+}
+
+impl<S: ImageClassifier> Method for DataFree<S> {
+    fn phases(&self) -> Vec<String> {
+        let names: &[&str] = match &self.config {
+            DataFreeConfig::TwoPhases(config) if config.synthetic != Synthetic::Noise => {
+                &[GENERATOR_PHASE, STUDENT_PHASE]
+            }
+            _ => &[STUDENT_PHASE],
+        };
+        names.iter().map(|&name| name.to_owned()).collect()
+    }
+
+    fn make_ready(
+        &self,
+        index: usize,
+        earlier: &RunFolder,
+        observer: &mut dyn Observer,
+        stop: &AtomicBool,
+    ) -> Result<()> {
+        let DataFreeConfig::TwoPhases(config) = &self.config else {
+            return Ok(());
+        };
+        let path = Self::bank_path(earlier);
+        if index + 1 < self.phases().len() || path.exists() {
+            return Ok(());
+        }
+        let source = self.source(config, earlier)?;
+        let made = Bank::make(&config.bank, 0, &*source, &*self.teacher, observer, stop)?;
+        let made = made.ok_or_else(|| Error::Interrupted {
+            run: earlier.path().to_owned(),
+            phase: "synthetic images".into(),
+            step: 0,
+        })?;
+        made.write(&path)
+    }
+
+    fn start(&self, index: usize, earlier: &RunFolder) -> Result<Box<dyn Phase + '_>> {
+        match &self.config {
+            DataFreeConfig::TwoPhases(config) if index + 1 < self.phases().len() => {
+                self.start_generator(config)
+            }
+            DataFreeConfig::TwoPhases(config) => self.start_student(config, earlier),
+            DataFreeConfig::Joint(config) => {
+                let test = self.measured(&config.training)?;
+                let student = self.new_student();
+                let (teacher, seed) = (&*self.teacher, self.seed);
+                let rounds = joint::start(config, student, teacher, test, seed, &self.device)?;
+                Ok(Box::new(rounds))
+            }
+        }
+    }
+}

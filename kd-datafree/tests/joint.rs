@@ -1,0 +1,203 @@
+//! Generator and student in turns: what moves, what is learnt, interruption, mistakes.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use burn::tensor::Device;
+use kd_core::{Dataset, ErrorKind, Method, Metrics, Observer, Runner, Split, StepContext};
+use kd_datafree::{DataFree, Game, GeneratorConfig, Joint, Objective, OutputKind, STUDENT_PHASE};
+use support::{IMAGE, Net, StopAfter, files, method, net, open, run, run_in, teacher};
+
+/// Each game by its published settings, but small and short.
+fn games() -> Vec<Joint> {
+    [Joint::dafl(), Joint::dfad(), Joint::zskt()]
+        .into_iter()
+        .map(|mut game| {
+            game.generator.noise = 5;
+            game.generator.widths = [6, 4];
+            game.generator_lr = 1e-3;
+            game.student_steps = game.student_steps.min(2);
+            game.rounds_per_epoch = 3;
+            game.training.epochs = Some(2);
+            game.training.batch_size = 24;
+            game.training.lr = 1e-2;
+            game
+        })
+        .collect()
+}
+
+#[test]
+fn the_teacher_never_changes_and_both_others_do() {
+    for game in games() {
+        let teacher = teacher();
+        let before = teacher.tensors();
+        let student = net(3, 2, false);
+        let method = DataFree::new(&student, Box::new(teacher.clone()), game, &Device::flex());
+        assert_eq!(method.phases(), [STUDENT_PHASE]);
+        let seen = learn(&method);
+        assert!(teacher.tensors() == before);
+        assert!(
+            seen.iter()
+                .all(|losses| losses.values().all(|loss| loss.is_finite()))
+        );
+    }
+}
+
+/// The losses of each step.
+fn learn(method: &DataFree<Net>) -> Vec<Metrics> {
+    #[derive(Default)]
+    struct Losses(Vec<Metrics>);
+    impl Observer for Losses {
+        fn step_done(&mut self, _at: StepContext, losses: Option<&Metrics>) {
+            self.0.extend(losses.cloned());
+        }
+    }
+    let place = tempfile::tempdir().unwrap();
+    let mut seen = Losses::default();
+    Runner::new(&open(place.path()), &AtomicBool::new(false))
+        .run(method, &mut seen)
+        .unwrap();
+    seen.0
+}
+
+fn logged_each_step(game: &mut Joint, steps: usize) {
+    game.training.epochs = None;
+    game.training.steps = Some(steps);
+    game.training.log_every = 1;
+}
+
+/// The mean of the first and of the last five losses of a name.
+fn ends(seen: &[Metrics], name: &str) -> [f64; 2] {
+    let values: Vec<f64> = seen.iter().map(|losses| losses[name]).collect();
+    let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
+    [mean(&values[..5]), mean(&values[values.len() - 5..])]
+}
+
+#[test]
+fn a_student_comes_closer_to_the_teacher() {
+    for mut game in games() {
+        logged_each_step(&mut game, 60);
+        // A generator that all but stands still.
+        game.generator_lr = 1e-7;
+        let kind = game.game.clone();
+        let [first, last] = ends(&learn(&method(game)), "total");
+        assert!(last < 0.7 * first, "{kind:?}: {first} became {last}");
+    }
+}
+
+#[test]
+fn a_generator_goes_against_a_student_that_stands_still() {
+    for mut game in games() {
+        logged_each_step(&mut game, 60);
+        game.training.lr = 1e-9;
+        game.training.schedule = kd_core::Schedule::Constant {};
+        game.generator_lr = 1e7 * 3e-3 * 1e-7;
+        let kind = game.game.clone();
+        let [first, last] = ends(&learn(&method(game)), "generator");
+        // Its loss is the negative of the difference, or its own objective.
+        assert!(last < first, "{kind:?}: {first} became {last}");
+    }
+}
+
+fn interrupt(method: &DataFree<Net>, path: &Path, steps: usize) {
+    let flag = AtomicBool::new(false);
+    let error = Runner::new(&open(path), &flag)
+        .run(method, &mut StopAfter { steps, flag: &flag })
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Interrupted, "{error}");
+}
+
+#[test]
+fn a_run_that_was_interrupted_ends_as_an_undisturbed_one() {
+    let mut penalised = games().remove(0);
+    penalised.game = Game::Cooperative {
+        objective: Objective::rdskd(),
+        temperature: 1.0,
+    };
+    let mut all = games();
+    all.push(penalised);
+    for game in all {
+        let made = || method(game.clone());
+        let (whole, expected) = run(&made());
+        let parts = tempfile::tempdir().unwrap();
+        for steps in [1, 2] {
+            interrupt(&made(), parts.path(), steps);
+        }
+        let got = run_in(&made(), parts.path()).unwrap();
+        assert!(
+            files(whole.path()) == files(parts.path()),
+            "{:?}",
+            game.game
+        );
+        assert_eq!(expected[0].last, got[0].last);
+    }
+}
+
+#[test]
+fn test_data_are_for_the_report_alone() {
+    let labels: Vec<u16> = (0..12).map(|sample| sample % 4).collect();
+    let pixels: Vec<u8> = (0..12 * 64_u32)
+        .map(|place| (place * 37 % 251) as u8)
+        .collect();
+    let data = Dataset::new("t", Split::Test, IMAGE, 4, pixels, labels).unwrap();
+    let game = games().remove(1);
+    let without = run(&method(game.clone()));
+    let with = run(&method(game).with_test(data.clone()));
+    assert!(files(without.0.path()) == files(with.0.path()));
+    let names = |metrics: &Metrics| metrics.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&with.1[0].last), ["accuracy", "agreement", "loss"]);
+    assert!(without.1[0].last.is_empty());
+    // Of another shape.
+    let other = Dataset::new("t", Split::Test, IMAGE, 3, vec![0; 64], vec![2]).unwrap();
+    let refused = method(games().remove(1))
+        .with_test(other)
+        .check()
+        .unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "`test` has images of 1x8x8 in 3 classes, and the teacher takes 1x8x8 in 4"
+    );
+}
+
+#[test]
+fn mistakes_are_said_in_words() {
+    let refused = |change: fn(&mut Joint)| {
+        let mut game = games().remove(0);
+        change(&mut game);
+        method(game).check().unwrap_err().to_string()
+    };
+    for (said, expected) in [
+        (
+            refused(|game| game.generator_steps = 0),
+            "`joint.generator_steps` must be above 0",
+        ),
+        (
+            refused(|game| game.student_steps = 3),
+            "`joint.student_steps` must be 1, as must `joint.generator_steps`, where both learn from the same images",
+        ),
+        (
+            refused(|game| game.generator_lr = f64::NAN),
+            "`joint.generator_lr` must be finite and above 0, got NaN",
+        ),
+        (
+            refused(|game| game.game = Game::Beliefs { attention: -1.0 }),
+            "`joint.attention` must be finite and not negative, got -1",
+        ),
+        (
+            refused(|game| game.training.lr = 0.0),
+            "`train.lr` must be finite and above 0, got 0",
+        ),
+    ] {
+        assert_eq!(said, expected);
+    }
+    // A generator of pixels is normalised as the teacher's.
+    let mut pixels = games().remove(0);
+    pixels.generator = GeneratorConfig {
+        output: OutputKind::Sigmoid,
+        ..pixels.generator
+    };
+    run(&method(pixels));
+}
