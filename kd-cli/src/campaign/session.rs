@@ -283,6 +283,10 @@ impl Session<'_> {
             ended.is_ok()
         });
         ended?;
+        let all = self.list_of(list);
+        if indices.iter().all(|&index| all[index].state.has_ended()) {
+            return Ok(());
+        }
         self.starter.not_stopped()
     }
 
