@@ -5,7 +5,9 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Initializer, Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::activation::{leaky_relu, sigmoid, tanh};
 use burn::tensor::{Device, Tensor};
-use kd_core::{Error, ImageShape, Result, Scheme, batch_norm, count_parameters, initialise};
+use kd_core::{
+    Error, ImageShape, Normalisation, Result, Scheme, batch_norm, count_parameters, initialise,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::upsample::{doubled_conv, folded_doubled_conv};
@@ -27,6 +29,20 @@ pub enum OutputKind {
     Norm,
     /// The logistic function: pixels in `[0, 1]`, which are then normalised as the teacher's. CMI, Fast.
     Sigmoid,
+}
+
+impl OutputKind {
+    /// What a generator gives, as a teacher with this normalisation takes it.
+    pub(crate) fn as_taken(
+        self,
+        images: Tensor<4>,
+        normalisation: &Normalisation,
+    ) -> Result<Tensor<4>> {
+        match self {
+            Self::Sigmoid => normalisation.apply(images),
+            Self::TanhNorm | Self::Norm => Ok(images),
+        }
+    }
 }
 
 /// The shape of a [`Generator`].

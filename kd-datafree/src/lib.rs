@@ -20,7 +20,7 @@ pub use learning::STUDENT_PHASE;
 pub use method::{
     DataFree, DataFreeConfig, Synthetic, TwoPhases, generator_training, student_training,
 };
-pub use objective::{Diversity, Objective};
+pub use objective::{Diversity, Features, Objective};
 pub use synthesis::GENERATOR_PHASE;
 pub use teacher::{FrozenClassifier, ImageTeacher, Seen};
 pub use upsample::{doubled_conv, folded_doubled_conv};

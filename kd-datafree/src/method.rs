@@ -123,18 +123,18 @@ impl TwoPhases {
         Ok(())
     }
 
-    /// The generator before it has learnt anything, if there is one.
-    fn blank(&self, image: ImageShape, seed: u64, device: &Device) -> Result<Option<Generator>> {
+    /// The generator before it has learnt anything and how it ends, if there is one.
+    fn blank(
+        &self,
+        image: ImageShape,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Option<(Generator, OutputKind)>> {
         let Synthetic::Generator { generator, .. } = &self.synthetic else {
             return Ok(None);
         };
         let made = generator.init(image, seed, device)?;
-        Ok(Some(made.train()))
-    }
-
-    /// Whether the generator's images are pixels, which the teacher takes normalised.
-    fn normalises(&self) -> bool {
-        matches!(&self.synthetic, Synthetic::Generator { generator, .. } if generator.output == OutputKind::Sigmoid)
+        Ok(Some((made.train(), generator.output)))
     }
 }
 
@@ -238,7 +238,8 @@ impl<S: ImageClassifier> DataFree<S> {
 
     /// What makes the images of the bank, given what the run has left so far.
     fn source(&self, config: &TwoPhases, earlier: &RunFolder) -> Result<Box<dyn ImageSource>> {
-        let Some(blank) = config.blank(self.teacher.image(), self.seed, &self.device)? else {
+        let blank = config.blank(self.teacher.image(), self.seed, &self.device)?;
+        let Some((blank, output)) = blank else {
             return Ok(Box::new(NoiseSource {
                 image: self.teacher.image(),
                 seed: self.seed,
@@ -246,10 +247,13 @@ impl<S: ImageClassifier> DataFree<S> {
             }));
         };
         let tensors = earlier.result(GENERATOR_PHASE, Kept::Last)?;
-        let generator = trained(&blank, &tensors)?;
-        let normalisation = config.normalises().then(|| self.teacher.normalisation());
-        let frozen = FrozenGenerator::new(&generator, normalisation, self.seed, &self.device)?;
-        Ok(Box::new(frozen))
+        Ok(Box::new(FrozenGenerator {
+            generator: trained(&blank, &tensors)?.valid(),
+            output,
+            normalisation: self.teacher.normalisation().clone(),
+            seed: self.seed,
+            device: self.device.clone(),
+        }))
     }
 
     /// The test data, if there are any.
@@ -267,7 +271,8 @@ impl<S: ImageClassifier> DataFree<S> {
 
     fn start_generator<'a>(&'a self, config: &'a TwoPhases) -> Result<Box<dyn Phase + 'a>> {
         let blank = config.blank(self.teacher.image(), self.seed, &self.device)?;
-        let (Some(generator), Synthetic::Generator { objective, .. }) = (blank, &config.synthetic)
+        let (Some((generator, output)), Synthetic::Generator { objective, .. }) =
+            (blank, &config.synthetic)
         else {
             return Err(Error::config("synthetic", "has no generator to train"));
         };
@@ -279,7 +284,7 @@ impl<S: ImageClassifier> DataFree<S> {
             plan: training.plan(GENERATOR_EPOCH, None)?,
             training,
             teacher: &*self.teacher,
-            normalises: config.normalises(),
+            output,
             seed: self.seed,
             device: self.device.clone(),
         }))

@@ -23,14 +23,25 @@ pub enum Diversity {
     Noise,
 }
 
+/// What the activation term calls the features.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Features {
+    /// What goes into the head's last layer: of a ResNet what DAFL's public code takes.
+    Dense,
+    /// The map of the last stage: of a LeNet-5 the 120 values that DAFL's public code takes.
+    LastMap,
+}
+
 /// The weights of the terms, and how the first two are penalised.
 ///
 /// ```text
 /// loss = P(one_hot L_oh) + P(batch_entropy L_ie) + diversity L_ds - activation mean |f| + bn_statistics R_BN
 /// ```
 ///
-/// `L_oh` is [`one_hot_confidence`], `L_ie` [`batch_entropy`] in nats, `L_ds` [`mode_seeking`] of the two halves of the batch, `f` what goes
-/// into the teacher's head, `R_BN` [`bn_statistics`](kd_losses::bn_statistics), and `P` the
+/// `L_oh` is [`one_hot_confidence`], `L_ie` [`batch_entropy`] in nats, `L_ds` [`mode_seeking`] of the two halves of the batch, `f` the
+/// teacher's [`Features`], `R_BN` [`bn_statistics`](kd_losses::bn_statistics), and `P` the
 /// [penalty on increments](kd_losses::increment_penalty), with weights of 1 and 1 RDSKD's `exp(L - R)`. A weight of 0 leaves a term out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -47,6 +58,8 @@ pub struct Objective {
     pub compared_by: Diversity,
     /// The weight of the activation term, which is subtracted.
     pub activation: f64,
+    /// Of what it is the mean size.
+    pub features: Features,
     /// The weight of the statistics of the teacher's batch norms.
     pub bn_statistics: f64,
 }
@@ -67,6 +80,7 @@ impl Objective {
             diversity: 1.0,
             compared_by: Diversity::Predictions,
             activation: 0.0,
+            features: Features::LastMap,
             bn_statistics: 0.0,
         }
     }
@@ -192,7 +206,11 @@ impl Terms {
             add("diversity", value.clone(), value.mul_scalar(diversity));
         }
         if activation > 0.0 {
-            let value = activation_norm(seen.dense).map_err(wrong)?;
+            let value = match (self.config.features, seen.maps.into_iter().last()) {
+                (Features::LastMap, Some(map)) => activation_norm(map),
+                _ => activation_norm(seen.dense),
+            };
+            let value = value.map_err(wrong)?;
             add("activation", value.clone(), value.mul_scalar(activation));
         }
         if bn_statistics > 0.0 {
@@ -404,6 +422,29 @@ mod tests {
         near(totals[1], 2.017_370_088_2);
         near(totals[2], 2.219_805_536_4);
         near(totals[3], 2.219_805_536_4);
+    }
+
+    #[test]
+    fn the_activation_term_reads_the_features_that_are_named() {
+        let device = Device::flex();
+        let activation = |features: Features| {
+            let objective = Objective {
+                features,
+                ..Objective::dafl()
+            };
+            let mut terms = Terms::new(&objective).unwrap();
+            let logits = Tensor::<2>::from_data(LOGITS, &device);
+            let images = Tensor::<4>::from_data(IMAGES, &device);
+            let mut seen = seen(logits);
+            seen.maps = [7.0, -2.0]
+                .map(|value| Tensor::full([4, 5, 1, 1], value, &device))
+                .into();
+            let noise = Tensor::zeros([4, 2], &device);
+            let (report, _) = terms.forward(&images, &noise, seen, 0).unwrap();
+            report[2].1.clone().into_scalar::<f64>()
+        };
+        near(activation(Features::LastMap), -2.0);
+        assert!((activation(Features::Dense) + 11.0 / 12.0).abs() < 1e-6);
     }
 
     #[test]

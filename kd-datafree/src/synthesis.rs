@@ -9,7 +9,7 @@ use kd_core::{
 
 use crate::bank::{BLOCK, ImageSource};
 use crate::diagnosis::Diagnosis;
-use crate::generator::Generator;
+use crate::generator::{Generator, OutputKind};
 use crate::noise::noise;
 use crate::objective::Terms;
 use crate::teacher::ImageTeacher;
@@ -32,7 +32,7 @@ pub(crate) struct Synthesis<'a> {
     pub(crate) plan: Plan,
     pub(crate) training: &'a Training,
     pub(crate) teacher: &'a dyn ImageTeacher,
-    pub(crate) normalises: bool,
+    pub(crate) output: OutputKind,
     pub(crate) seed: u64,
     pub(crate) device: Device,
 }
@@ -52,7 +52,7 @@ impl Phase for Synthesis<'_> {
         );
         let noise = Tensor::from_inner(noise);
         let images = self.generator.forward(noise.clone());
-        let images = as_seen(images, self.normalises, self.teacher.normalisation())?;
+        let images = self.output.as_taken(images, self.teacher.normalisation())?;
         let seen = self.teacher.look(images.clone());
         let (report, total) = self
             .terms
@@ -68,7 +68,7 @@ impl Phase for Synthesis<'_> {
     }
 
     fn evaluate(&mut self) -> Result<Metrics> {
-        let source = self.source()?;
+        let source = self.source();
         let mut diagnosis = Diagnosis::new(self.teacher.classes());
         for block in 0..LOOKED_AT / BLOCK {
             let images = source.make(LOOK, block as u64, 0)?;
@@ -99,67 +99,37 @@ impl Phase for Synthesis<'_> {
 }
 
 impl Synthesis<'_> {
-    fn source(&self) -> Result<FrozenGenerator> {
-        FrozenGenerator::new(
-            &self.generator,
-            self.normalises.then(|| self.teacher.normalisation()),
-            self.seed,
-            &self.device,
-        )
-    }
-}
-
-/// What a generator gives, as the teacher takes it.
-fn as_seen(
-    images: Tensor<4>,
-    normalises: bool,
-    normalisation: &Normalisation,
-) -> Result<Tensor<4>> {
-    if normalises {
-        normalisation.apply(images)
-    } else {
-        Ok(images)
+    fn source(&self) -> FrozenGenerator {
+        FrozenGenerator {
+            generator: self.generator.valid(),
+            output: self.output,
+            normalisation: self.teacher.normalisation().clone(),
+            seed: self.seed,
+            device: self.device.clone(),
+        }
     }
 }
 
 /// A generator that is done: it makes images of noise, and learns no more.
 #[derive(Debug)]
 pub(crate) struct FrozenGenerator {
-    generator: Generator,
-    /// Of the teacher, for a generator of pixels in `[0, 1]`.
-    normalisation: Option<Normalisation>,
-    seed: u64,
-    device: Device,
+    /// As at inference.
+    pub(crate) generator: Generator,
+    pub(crate) output: OutputKind,
+    /// The teacher's.
+    pub(crate) normalisation: Normalisation,
+    pub(crate) seed: u64,
+    pub(crate) device: Device,
 }
 
 impl FrozenGenerator {
-    pub(crate) fn new(
-        generator: &Generator,
-        normalisation: Option<&Normalisation>,
-        seed: u64,
-        device: &Device,
-    ) -> Result<Self> {
-        if let Some(normalisation) = normalisation {
-            normalisation.check()?;
-        }
-        Ok(Self {
-            generator: generator.valid(),
-            normalisation: normalisation.cloned(),
-            seed,
-            device: device.clone().inner(),
-        })
-    }
-
     /// One block of images for `purpose`, as the teacher takes them.
     fn make(&self, purpose: &str, block: u64, generation: u64) -> Result<Tensor<4>> {
         let shape = [BLOCK, self.generator.noise()];
         let key = (self.seed, purpose, generation);
         let noise = noise(key, block * BLOCK as u64, shape, &self.device);
         let images = self.generator.forward(noise);
-        match &self.normalisation {
-            Some(normalisation) => normalisation.apply(images),
-            None => Ok(images),
-        }
+        self.output.as_taken(images, &self.normalisation)
     }
 }
 
@@ -169,12 +139,13 @@ impl ImageSource for FrozenGenerator {
     }
 
     fn range(&self) -> Result<[Vec<f64>; 2]> {
-        match &self.normalisation {
-            Some(Normalisation { mean, std }) => {
+        match self.output {
+            OutputKind::Sigmoid => {
+                let Normalisation { mean, std } = &self.normalisation;
                 let end = |pixel: f64| mean.iter().zip(std).map(|(m, s)| (pixel - m) / s).collect();
                 Ok([end(0.0), end(1.0)])
             }
-            None => self.generator.range(),
+            OutputKind::TanhNorm | OutputKind::Norm => self.generator.range(),
         }
     }
 }

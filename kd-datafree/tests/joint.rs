@@ -3,13 +3,12 @@
 
 mod support;
 
-use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use burn::tensor::Device;
-use kd_core::{Dataset, ErrorKind, Method, Metrics, Observer, Runner, Split, StepContext};
+use kd_core::{Dataset, Method, Metrics, Observer, Runner, Split, StepContext};
 use kd_datafree::{DataFree, Game, GeneratorConfig, Joint, Objective, OutputKind, STUDENT_PHASE};
-use support::{IMAGE, Net, StopAfter, files, method, net, open, run, run_in, teacher};
+use support::{IMAGE, Net, files, interrupt, method, net, open, run, run_in, teacher};
 
 /// Each game by its published settings, but small and short.
 fn games() -> Vec<Joint> {
@@ -100,14 +99,6 @@ fn a_generator_goes_against_a_student_that_stands_still() {
         // Its loss is the negative of the difference, or its own objective.
         assert!(last < first, "{kind:?}: {first} became {last}");
     }
-}
-
-fn interrupt(method: &DataFree<Net>, path: &Path, steps: usize) {
-    let flag = AtomicBool::new(false);
-    let error = Runner::new(&open(path), &flag)
-        .run(method, &mut StopAfter { steps, flag: &flag })
-        .unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Interrupted, "{error}");
 }
 
 #[test]

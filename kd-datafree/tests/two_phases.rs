@@ -4,16 +4,15 @@
 mod support;
 
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
 
 use burn::tensor::{Device, Tensor, TensorData, Tolerance};
-use kd_core::{ErrorKind, Kept, Method, OptimizerConfig, Runner};
+use kd_core::{Kept, Method, OptimizerConfig};
 use kd_datafree::{
     Bank, DataFree, Diversity, FrozenClassifier, GENERATOR_PHASE, GeneratorConfig, ImageTeacher,
     Objective, OutputKind, STUDENT_PHASE, Synthetic, TwoPhases,
 };
 use support::{
-    IMAGE, Net, Shared, StopAfter, config, files, method, net, open, run, run_in, teacher,
+    IMAGE, Net, Shared, config, files, interrupt, method, net, open, run, run_in, teacher,
 };
 
 #[test]
@@ -107,15 +106,6 @@ fn sigmoid() -> Synthetic {
         },
         objective: Objective::dafl(),
     }
-}
-
-/// Runs so many steps and stops, leaving a checkpoint.
-fn interrupt(method: &DataFree<Net>, path: &Path, steps: usize) {
-    let flag = AtomicBool::new(false);
-    let error = Runner::new(&open(path), &flag)
-        .run(method, &mut StopAfter { steps, flag: &flag })
-        .unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Interrupted, "{error}");
 }
 
 #[test]

@@ -320,12 +320,8 @@ impl Session<'_> {
                 return Err(self.interrupted(cell));
             }
         };
-        let seconds = match &state {
-            State::Done(outcome) => Some(outcome.seconds),
-            _ => None,
-        };
         self.known(list, index).state = state;
-        self.board.count(cell, seconds);
+        self.count(list, index);
         let left = self.board.left(self.rest(list));
         let left = left.map(|left| left / f64::from(self.request.jobs));
         self.board.end(cell, &result, left);

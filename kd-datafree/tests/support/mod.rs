@@ -19,9 +19,9 @@ use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor, TensorData};
 use kd_core::{
-    Draws, ImageShape, Metrics, Names, Normalisation, Observer, OptimizerConfig, PhaseOutcome,
-    Result, RunFolder, Runner, StagedNetwork, StepContext, Tensors, Training, batch_norm, export,
-    import,
+    Draws, ErrorKind, ImageShape, Metrics, Names, Normalisation, Observer, OptimizerConfig,
+    PhaseOutcome, Result, RunFolder, Runner, StagedNetwork, StepContext, Tensors, Training,
+    batch_norm, export, import,
 };
 use kd_datafree::{
     BankConfig, DataFree, DataFreeConfig, FrozenClassifier, GeneratorConfig, ImageTeacher,
@@ -248,4 +248,13 @@ impl Observer for StopAfter<'_> {
             self.flag.store(true, Ordering::Relaxed);
         }
     }
+}
+
+/// Runs so many steps and stops, leaving a checkpoint.
+pub fn interrupt(method: &DataFree<Net>, path: &Path, steps: usize) {
+    let flag = AtomicBool::new(false);
+    let error = Runner::new(&open(path), &flag)
+        .run(method, &mut StopAfter { steps, flag: &flag })
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Interrupted, "{error}");
 }
