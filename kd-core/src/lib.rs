@@ -33,7 +33,7 @@ pub use cache::{
     Cache, CacheDescription, CacheDtype, CacheField, CacheReader, CacheWriter, CachedData,
     build_cache, partial_path,
 };
-pub use conv::conv2d;
+pub use conv::{conv2d, doubled_conv2d, folded_doubled_conv2d};
 pub use cost::{Cost, Costs, CountCosts, LayerCost, LayerKind, count_parameters};
 pub use device::DeviceName;
 pub use error::{Error, ErrorKind, Result};

@@ -10,7 +10,6 @@ mod noise;
 mod objective;
 mod synthesis;
 mod teacher;
-mod upsample;
 
 pub use bank::{Bank, BankConfig};
 pub use diagnosis::Diagnosis;
@@ -23,4 +22,3 @@ pub use method::{
 pub use objective::{Diversity, Features, Objective};
 pub use synthesis::GENERATOR_PHASE;
 pub use teacher::{FrozenClassifier, ImageTeacher, Seen};
-pub use upsample::{doubled_conv, folded_doubled_conv};

@@ -3,8 +3,8 @@
 
 use burn::module::Module;
 use burn::tensor::{DType, Device, Tensor, TensorData, Tolerance};
-use kd_core::{Draws, ImageShape, Names, export};
-use kd_datafree::{Generator, GeneratorConfig, OutputKind, doubled_conv, folded_doubled_conv};
+use kd_core::{Draws, ImageShape, Names, doubled_conv2d, export, folded_doubled_conv2d};
+use kd_datafree::{Generator, GeneratorConfig, OutputKind};
 
 fn numbers<const D: usize>(name: &str, shape: [usize; D], device: &Device) -> Tensor<D> {
     let mut draws = Draws::new(3, name, 0, 0);
@@ -42,8 +42,8 @@ fn seen(
 fn the_fold_is_the_plain_way_in_values_and_gradients() {
     for sizes in [[3, 4, 4], [1, 7, 7], [2, 1, 1], [2, 3, 5], [6, 8, 1]] {
         for with_bias in [true, false] {
-            let folded = seen(folded_doubled_conv, sizes, with_bias);
-            let plain = seen(doubled_conv, sizes, with_bias);
+            let folded = seen(folded_doubled_conv2d, sizes, with_bias);
+            let plain = seen(doubled_conv2d, sizes, with_bias);
             assert_eq!(folded.len(), plain.len());
             for (folded, plain) in folded.iter().zip(&plain) {
                 folded.assert_approx_eq::<f64>(plain, Tolerance::absolute(1e-12));

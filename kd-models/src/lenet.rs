@@ -6,7 +6,7 @@ use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::nn::{Initializer, Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
-use kd_core::{Costs, CountCosts, Error, Result, Scheme, StagedNetwork, initialise};
+use kd_core::{Costs, CountCosts, Error, Result, Scheme, StagedNetwork, conv2d, initialise};
 
 use crate::known::check_classes;
 
@@ -159,11 +159,11 @@ impl StagedNetwork for LeNet {
 
     fn forward_stage(&self, stage: usize, input: &Tensor<4>, earlier: &[Tensor<4>]) -> Tensor<4> {
         match stage {
-            0 => self.pool.forward(relu(self.conv1.forward(input.clone()))),
+            0 => self.pool.forward(relu(conv2d(&self.conv1, input.clone()))),
             1 => self
                 .pool
-                .forward(relu(self.conv2.forward(earlier[0].clone()))),
-            _ => relu(self.conv3.forward(earlier[1].clone())),
+                .forward(relu(conv2d(&self.conv2, earlier[0].clone()))),
+            _ => relu(conv2d(&self.conv3, earlier[1].clone())),
         }
     }
 

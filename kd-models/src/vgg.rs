@@ -6,7 +6,7 @@ use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::nn::{BatchNorm, Linear, Relu};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
-use kd_core::{Costs, Error, Result, Scheme, batch_norm, initialise};
+use kd_core::{Costs, Error, Result, Scheme, batch_norm, conv2d, initialise};
 
 use crate::chain::{Chain, staged};
 use crate::known::check_classes;
@@ -184,7 +184,7 @@ impl Vgg {
 impl Layer {
     fn forward(&self, map: Tensor<4>) -> Tensor<4> {
         match self {
-            Self::Conv(conv) => conv.forward(map),
+            Self::Conv(conv) => conv2d(conv, map),
             Self::Norm(Some(norm)) => batch_norm(norm, map),
             Self::Norm(None) => map,
             Self::Relu(_) => relu(map),

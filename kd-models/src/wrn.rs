@@ -6,7 +6,7 @@ use burn::nn::conv::Conv2d;
 use burn::nn::{BatchNorm, BatchNormConfig, Linear};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
-use kd_core::{Costs, Result, Scheme, batch_norm, initialise};
+use kd_core::{Costs, Result, Scheme, batch_norm, conv2d, initialise};
 
 use crate::chain::{Chain, staged, stem_and_fields};
 use crate::layers::{Counter, average, check_input, conv, fold, linear, norm, normed};
@@ -134,11 +134,11 @@ impl PreactivationBlock {
     fn forward(&self, input: Tensor<4>) -> Tensor<4> {
         let active = relu(batch_norm(&self.bn1, input.clone()));
         let shortcut = match &self.convShortcut {
-            Some(conv) => conv.forward(active.clone()),
+            Some(conv) => conv2d(conv, active.clone()),
             None => input,
         };
         let hidden = relu(normed(&self.conv1, self.bn2.as_ref(), active));
-        self.conv2.forward(hidden) + shortcut
+        conv2d(&self.conv2, hidden) + shortcut
     }
 
     fn count(&self, mut at: Counter<'_>, input: [usize; 3]) -> Result<[usize; 3]> {
@@ -169,7 +169,7 @@ impl Chain for WideResNet {
 
     fn run(&self, stage: usize, map: Tensor<4>) -> Tensor<4> {
         match stage {
-            0 => self.conv1.forward(map),
+            0 => conv2d(&self.conv1, map),
             _ => self.groups()[stage - 1]
                 .layer
                 .iter()

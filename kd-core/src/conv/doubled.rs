@@ -12,7 +12,7 @@ use burn::tensor::ops::{ConvOptions, InterpolateMode, InterpolateOptions};
 /// - `weight`: `[channels_out, channels_in, 3, 3]`; one row and column of zeros is put around
 /// - `bias`: `[channels_out]`
 /// - result: `[batch_size, channels_out, 2 * height, 2 * width]`
-pub fn doubled_conv(map: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
+pub fn doubled_conv2d(map: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
     let [_, _, height, width] = map.dims();
     let size =
         InterpolateOptions::new(InterpolateMode::Nearest).with_output_size([2 * height, 2 * width]);
@@ -20,7 +20,7 @@ pub fn doubled_conv(map: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>) 
     conv2d(interpolate(map, size), weight, bias, options)
 }
 
-/// [`doubled_conv`] without the large map: the same function with 4/9 of the multiplications.
+/// [`doubled_conv2d`] without the large map: the same function with 4/9 of the multiplications.
 ///
 /// In a map whose pixels are doubled, two of three neighbouring pixels are one. An output row `2 i` sees the rows `i - 1, i, i` of
 /// the small map, and an output row `2 i + 1` the rows `i, i, i + 1`; so do columns. So each of the four kinds of output pixels is a
@@ -31,8 +31,8 @@ pub fn doubled_conv(map: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>) 
 /// ```
 ///
 /// All four are one convolution to four times the channels, from which the pixels are put in their places. Shapes are those of
-/// [`doubled_conv`]; gradients reach map, weight and bias.
-pub fn folded_doubled_conv(
+/// [`doubled_conv2d`]; gradients reach map, weight and bias.
+pub fn folded_doubled_conv2d(
     map: Tensor<4>,
     weight: Tensor<4>,
     bias: Option<Tensor<1>>,
@@ -52,6 +52,22 @@ pub fn folded_doubled_conv(
         .collect();
     let kernels = Tensor::cat(kernels, 0).reshape([4 * outputs, inputs, 2, 2]);
     let bias = bias.map(|bias| bias.repeat_dim(0, 4));
+    #[cfg(feature = "flex")]
+    {
+        let columns = super::columns::Columns {
+            batch_size,
+            channels: inputs,
+            size: [height, width],
+            kernel: [2, 2],
+            stride: [1, 1],
+            padding: [1, 1],
+        };
+        let places = super::places::Places::Doubled;
+        let made = super::flex::conv(&map, kernels.clone(), bias.clone(), columns, places);
+        if let Some(made) = made {
+            return made;
+        }
+    }
     let options = ConvOptions::new([1, 1], [1, 1], [1, 1], 1);
     // [batch_size, 4 * outputs, height + 1, width + 1]: even pixels begin at the first place, odd ones at the second.
     let all = conv2d(map, kernels, bias, options);
