@@ -37,7 +37,7 @@ use clap::Parser;
 
 pub use examination::{Examination, ExaminedNetwork, ExaminedWeights};
 pub use method::{Context, MadeModel, MethodRecipe, Prepared, RunnableMethod, Verb};
-pub use methods::{DistillRecipe, SplitRecipe, StagewiseRecipe, TrainRecipe};
+pub use methods::{DataFreeRecipe, DistillRecipe, SplitRecipe, StagewiseRecipe, TrainRecipe};
 pub use parts::{
     DataFacts, DataRecipe, FolderNormalisation, ImageSize, LoadedData, LoadedTeacher,
     NetworkRecipe, NewNetwork, TeacherRecipe,
@@ -71,6 +71,7 @@ impl Kd {
         methods.add::<TrainRecipe>();
         methods.add::<DistillRecipe>();
         methods.add::<StagewiseRecipe>();
+        methods.add::<DataFreeRecipe>();
         Self { methods }
     }
 

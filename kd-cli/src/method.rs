@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use burn::tensor::{Device, Tensor};
-use kd_core::{DataRoots, Error, Method, Result, read_recipe};
+use kd_core::{DataRoots, Error, Method, Result, Split, Subset, read_recipe};
+use kd_datafree::{FrozenClassifier, ImageTeacher};
 use kd_models::{ModelConfig, ModelNetwork, Network, UNet};
 use kd_offline::{FrozenTeacher, Teacher};
 use kd_stagewise::{FrozenStages, StageTeacher};
@@ -280,6 +281,53 @@ impl Context {
         let teacher = FrozenStages::new(&network, config.normalisation, &self.device);
         self.note_input("the teacher", StageTeacher::<N::Output>::hash(&teacher));
         Ok(Box::new(teacher))
+    }
+
+    /// Reads the teacher of a recipe as a classifier through which images learn, and what is known of its images and classes.
+    ///
+    /// # Errors
+    ///
+    /// As [`TeacherRecipe::load`], and [`Error::Config`] for a plain weight file, which does not say what its images are.
+    pub fn image_teacher(
+        &self,
+        recipe: &TeacherRecipe,
+    ) -> Result<(Box<dyn ImageTeacher>, DataFacts)> {
+        let (loaded, facts) = recipe.load_alone(&self.device)?;
+        self.saw(recipe, &loaded);
+        let LoadedTeacher {
+            network, config, ..
+        } = loaded;
+        let teacher =
+            FrozenClassifier::new(&network, config.normalisation, facts.shape, &self.device)?;
+        self.note_input("the teacher", ImageTeacher::hash(&teacher));
+        Ok((Box::new(teacher), facts))
+    }
+
+    /// Reads the test split of a recipe alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`DataRecipe::facts`], and whatever the files are refused for.
+    pub fn test_data(&self, recipe: &DataRecipe) -> Result<Subset> {
+        recipe.facts()?;
+        let test = recipe.source()?.load(Split::Test, &self.roots);
+        let test = Subset::all(&test.map_err(|error| error.within("test"))?);
+        self.note_input("the test data", test.hash());
+        self.seen.borrow_mut().held_out = Some(test.clone());
+        Ok(test)
+    }
+
+    /// Reads the training split of a recipe alone, for a method that does not look at its labels.
+    ///
+    /// # Errors
+    ///
+    /// As [`DataRecipe::facts`], and whatever the files are refused for.
+    pub fn other_images(&self, recipe: &DataRecipe) -> Result<Subset> {
+        recipe.facts()?;
+        let images = recipe.source()?.load(Split::Train, &self.roots);
+        let images = Subset::all(&images.map_err(|error| error.within("images"))?);
+        self.note_input("the images", images.hash());
+        Ok(images)
     }
 
     /// Keeps a teacher for the report.

@@ -45,7 +45,8 @@ pub enum Game {
 /// A generator and a student that learn in turns.
 ///
 /// One step of the phase is a round: so many steps of the generator and so many of the student.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Joint {
     /// The shape of the generator.

@@ -3,13 +3,16 @@
 use burn::tensor::{Device, Tensor};
 use kd_core::{
     Batch, ImageClassifier, Loader, LoaderConfig, LossTerms, Metrics, NamedGradients, Names,
-    Optimizer, Phase, PhaseState, Plan, Result, StepContext, Tensors, Training, evaluate, export,
-    import,
+    Optimizer, Phase, PhaseState, Plan, Result, StepContext, Subset, Tensors, Training, evaluate,
+    export, import,
 };
 use kd_losses::soft_target;
 
 use crate::bank::{Bank, BankConfig, ImageSource};
 use crate::teacher::ImageTeacher;
+
+/// How many images of the bank a student is compared with its teacher on.
+const LOOKED_AT: usize = 5_000;
 
 /// The name of the phase; its result is the student.
 pub const STUDENT_PHASE: &str = "student";
@@ -150,10 +153,12 @@ impl<S: ImageClassifier> Phase for Learning<'_, S> {
             .metrics(self.teacher, |input| student.forward(&input))?;
         // The label of a synthetic image is the teacher's class.
         let ordered = LoaderConfig::ordered(self.training.eval_batch_size);
-        let bank = Loader::new(self.bank.dataset().clone(), ordered, &self.device)?;
+        let bank = self.bank.dataset();
+        let some: Vec<u32> = (0..).take(bank.len().min(LOOKED_AT)).collect();
+        let said = &self.bank.all_logits()[..some.len() * bank.classes()];
+        let bank = Loader::new(Subset::from_ids(bank, some)?, ordered, &self.device)?;
         let how = self.bank.normalisation();
-        let said = Some(self.bank.all_logits());
-        let summary = evaluate(&bank, said, |pixels| {
+        let summary = evaluate(&bank, Some(said), |pixels| {
             Ok(student.forward(&how.apply(pixels)?))
         })?;
         let summary = summary.summary()?;

@@ -8,6 +8,7 @@ mod learning;
 mod method;
 mod noise;
 mod objective;
+mod settings;
 mod synthesis;
 mod teacher;
 
@@ -20,5 +21,6 @@ pub use method::{
     DataFree, DataFreeConfig, Synthetic, TwoPhases, generator_training, student_training,
 };
 pub use objective::{Diversity, Features, Objective};
+pub use settings::{KINDS, Kind};
 pub use synthesis::GENERATOR_PHASE;
 pub use teacher::{FrozenClassifier, ImageTeacher, Seen};

@@ -17,7 +17,9 @@ use crate::generator::{Generator, GeneratorConfig, OutputKind};
 use crate::joint::{self, Joint};
 use crate::learning::{Learning, STUDENT_PHASE, Test, loader};
 use crate::objective::{Objective, Terms};
-use crate::synthesis::{FrozenGenerator, GENERATOR_PHASE, NoiseSource, Synthesis, trained};
+use crate::synthesis::{
+    FrozenGenerator, GENERATOR_PHASE, NoiseSource, OtherImages, Synthesis, trained,
+};
 use crate::teacher::ImageTeacher;
 
 /// Where the images come from.
@@ -36,10 +38,13 @@ pub enum Synthetic {
     },
     /// Standard normal noise, pixel by pixel.
     Noise,
+    /// Real images of something else; see [`DataFree::with_images`].
+    Images,
 }
 
 /// A generator learns, is done, and a student learns from its images.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct TwoPhases {
     /// Where the images come from.
@@ -165,6 +170,7 @@ pub struct DataFree<S> {
     student: S,
     teacher: Box<dyn ImageTeacher>,
     test: Option<Subset>,
+    images: Option<Subset>,
     config: DataFreeConfig,
     seed: u64,
     device: Device,
@@ -192,6 +198,7 @@ impl<S: ImageClassifier> DataFree<S> {
             student: detached_copy(student),
             teacher,
             test: None,
+            images: None,
             config: config.into(),
             seed: 0,
             device: device.clone().inner(),
@@ -209,6 +216,14 @@ impl<S: ImageClassifier> DataFree<S> {
     #[must_use]
     pub fn with_test(mut self, test: impl Into<Subset>) -> Self {
         self.test = Some(test.into());
+        self
+    }
+
+    /// Real images of something else than what the teacher knows, for [`Synthetic::Images`]: what synthetic ones have to be better than.
+    /// Their labels are not looked at.
+    #[must_use]
+    pub fn with_images(mut self, images: impl Into<Subset>) -> Self {
+        self.images = Some(images.into());
         self
     }
 
@@ -238,6 +253,18 @@ impl<S: ImageClassifier> DataFree<S> {
 
     /// What makes the images of the bank, given what the run has left so far.
     fn source(&self, config: &TwoPhases, earlier: &RunFolder) -> Result<Box<dyn ImageSource>> {
+        if config.synthetic == Synthetic::Images {
+            let images = self.images.clone().ok_or_else(|| {
+                let problem = "has no images; give a data set of images of something else";
+                Error::config("synthetic", problem)
+            })?;
+            return Ok(Box::new(OtherImages::new(
+                images,
+                &*self.teacher,
+                self.seed,
+                &self.device,
+            )?));
+        }
         let blank = config.blank(self.teacher.image(), self.seed, &self.device)?;
         let Some((blank, output)) = blank else {
             return Ok(Box::new(NoiseSource {
@@ -262,6 +289,26 @@ impl<S: ImageClassifier> DataFree<S> {
         let test = self.test.as_ref();
         let test = test.map(|test| Loader::new(test.clone(), ordered, &self.device));
         Ok(Test::new(test.transpose()?))
+    }
+
+    /// Parameters that are trained beside the student and thrown away: the generator's.
+    pub fn extra_parameters(&self) -> usize {
+        let generator = match &self.config {
+            DataFreeConfig::TwoPhases(config) => {
+                let made = config.blank(self.teacher.image(), self.seed, &self.device);
+                made.map(|made| made.map(|(generator, _)| generator))
+            }
+            DataFreeConfig::Joint(config) => {
+                let made = config
+                    .generator
+                    .init(self.teacher.image(), self.seed, &self.device);
+                made.map(Some)
+            }
+        };
+        let generator = generator.ok().flatten();
+        generator.map_or(0, |generator| {
+            usize::try_from(generator.parameters()).unwrap_or(usize::MAX)
+        })
     }
 
     /// Where the bank of a run is kept.
@@ -324,9 +371,10 @@ impl<S: ImageClassifier> DataFree<S> {
 impl<S: ImageClassifier> Method for DataFree<S> {
     fn phases(&self) -> Vec<String> {
         let names: &[&str] = match &self.config {
-            DataFreeConfig::TwoPhases(config) if config.synthetic != Synthetic::Noise => {
-                &[GENERATOR_PHASE, STUDENT_PHASE]
-            }
+            DataFreeConfig::TwoPhases(TwoPhases {
+                synthetic: Synthetic::Generator { .. },
+                ..
+            }) => &[GENERATOR_PHASE, STUDENT_PHASE],
             _ => &[STUDENT_PHASE],
         };
         names.iter().map(|&name| name.to_owned()).collect()

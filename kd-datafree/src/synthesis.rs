@@ -3,8 +3,9 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use kd_core::{
-    Error, LossTerms, Metrics, NamedGradients, Names, Normalisation, Optimizer, Phase, PhaseState,
-    Plan, Result, StepContext, Tensors, Training, export, import,
+    Draws, Error, Loader, LoaderConfig, LossTerms, Metrics, NamedGradients, Names, Normalisation,
+    Optimizer, Phase, PhaseState, Plan, Result, StepContext, Subset, Tensors, Training, export,
+    import,
 };
 
 use crate::bank::{BLOCK, ImageSource};
@@ -174,6 +175,54 @@ impl ImageSource for NoiseSource {
     fn range(&self) -> Result<[Vec<f64>; 2]> {
         let channels = self.image.channels;
         Ok([vec![-4.0; channels], vec![4.0; channels]])
+    }
+}
+
+/// Real images of something else, in a random order that begins anew when all have been seen.
+#[derive(Debug)]
+pub(crate) struct OtherImages {
+    loader: Loader,
+    normalisation: Normalisation,
+    order: Vec<u32>,
+}
+
+impl OtherImages {
+    pub(crate) fn new(
+        images: Subset,
+        teacher: &dyn ImageTeacher,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Self> {
+        let (found, wanted) = (images.dataset().shape(), teacher.image());
+        if found != wanted {
+            let problem = format!("are of {found}, and the teacher takes {wanted}; choose others");
+            return Err(Error::config("images", problem));
+        }
+        let mut order = images.ids().to_vec();
+        Draws::new(seed, BANK, 0, 0).shuffle(&mut order);
+        Ok(Self {
+            loader: Loader::new(images, LoaderConfig::ordered(BLOCK), device)?,
+            normalisation: teacher.normalisation().clone(),
+            order,
+        })
+    }
+}
+
+impl ImageSource for OtherImages {
+    fn images(&self, block: u64, generation: u64) -> Result<Tensor<4>> {
+        // Later generations go on where a bank of any size would end.
+        let first = (block + generation * self.order.len() as u64) * BLOCK as u64;
+        let all = self.order.len() as u64;
+        let id =
+            |place: u64| self.order[usize::try_from((first + place) % all).unwrap_or_default()];
+        let ids: Vec<u32> = (0..BLOCK as u64).map(id).collect();
+        self.normalisation.apply(self.loader.view(0, &ids)?.pixels)
+    }
+
+    fn range(&self) -> Result<[Vec<f64>; 2]> {
+        let Normalisation { mean, std } = &self.normalisation;
+        let end = |pixel: f64| mean.iter().zip(std).map(|(m, s)| (pixel - m) / s).collect();
+        Ok([end(0.0), end(1.0)])
     }
 }
 

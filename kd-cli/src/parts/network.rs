@@ -92,7 +92,22 @@ impl NetworkRecipe {
         seed: u64,
         device: &Device,
     ) -> Result<NewNetwork<N>> {
-        let spec = self.spec_for(&data.facts, N::TASK)?;
+        let mut made = self.build_for(&data.facts, || data.normalisation(), seed, device)?;
+        made.config.class_names = data.train.dataset().class_names().map(<[String]>::to_vec);
+        made.config.provenance.data = Some(data.facts.name.clone());
+        Ok(made)
+    }
+
+    /// Makes the network for images of which nothing but `facts` is known; `usual` is its normalisation where neither the recipe nor the
+    /// weights say one.
+    pub(crate) fn build_for<N: ModelNetwork>(
+        &mut self,
+        facts: &DataFacts,
+        usual: impl FnOnce() -> Result<Normalisation>,
+        seed: u64,
+        device: &Device,
+    ) -> Result<NewNetwork<N>> {
+        let spec = self.spec_for(facts, N::TASK)?;
         let weights = self
             .read_weights()
             .map_err(|error| error.within("student"))?;
@@ -100,7 +115,7 @@ impl NetworkRecipe {
         let normalisation = match (self.normalisation.take(), described) {
             (Some(own), _) => own,
             (None, Some(config)) => config.normalisation.clone(),
-            (None, None) => data.normalisation()?,
+            (None, None) => usual()?,
         };
         normalisation.check()?;
         self.normalisation = Some(normalisation.clone());
@@ -115,12 +130,9 @@ impl NetworkRecipe {
             network = begun;
             loaded = Some((weights.hash(), report));
         }
-        let mut config = ModelConfig::new(spec, normalisation);
-        config.class_names = data.train.dataset().class_names().map(<[String]>::to_vec);
-        config.provenance.data = Some(data.facts.name.clone());
         Ok(NewNetwork {
             network,
-            config,
+            config: ModelConfig::new(spec, normalisation),
             weights: loaded,
         })
     }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use kd_core::{Error, Normalisation, Result};
+use kd_core::{Error, ImageShape, Normalisation, Result, Task};
 use kd_models::{
     CONFIG_FILE, LoadReport, ModelConfig, ModelNetwork, Network, WeightChoice, WeightFit,
     load_model_as,
@@ -123,6 +123,39 @@ impl TeacherRecipe {
                     config: ModelConfig::new(loaded.spec, normalisation),
                     report: Some(loaded.report),
                 })
+            }
+        }
+    }
+
+    /// Reads the classifier where there is no data to compare it with: its model folder says what its images and classes are.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read; [`Error::Config`] for a plain weight file.
+    pub fn load_alone(&self, device: &Device) -> Result<(LoadedTeacher, DataFacts)> {
+        match self.origin().map_err(|error| error.within("teacher"))? {
+            Origin::Model(model) => {
+                let (network, config) = load_model_as(&model_folder(model)?, device)?;
+                let config: ModelConfig = config;
+                let [channels, height, width] = config.network.input;
+                let facts = DataFacts {
+                    name: "the teacher's".into(),
+                    task: Task::Classification,
+                    classes: config.network.classes,
+                    class_names: config.class_names.clone(),
+                    shape: ImageShape::new(channels, height, width),
+                    normalisation: Some(config.normalisation.clone()),
+                };
+                let loaded = LoadedTeacher {
+                    network,
+                    config,
+                    report: None,
+                };
+                Ok((loaded, facts))
+            }
+            Origin::Weights { .. } => {
+                let problem = "do not say what images they are for; make a model folder of them with `kd import` and give it as `model`";
+                Err(Error::config("teacher.weights", problem))
             }
         }
     }

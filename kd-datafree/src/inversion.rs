@@ -1,0 +1,259 @@
+//! Images found by descent on their pixels: DeepInversion and Adaptive DeepInversion.
+
+use burn::module::{Module, Param};
+use burn::tensor::activation::softmax;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use kd_core::{
+    Draws, Error, ImageClassifier, ImageShape, NamedGradients, Optimizer, OptimizerConfig, Result,
+};
+use kd_losses::{
+    BnStatisticsLossConfig, ImageSize, NormStatistics, VariationForm, cross_entropy, image_l2,
+    total_variation,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::noise::noise;
+use crate::teacher::ImageTeacher;
+
+/// Purposes of draws.
+const FIRST: &str = "data-free inversion noise";
+const SHIFT: &str = "data-free inversion shift";
+/// Keeps norms above 0.
+const EPSILON: f64 = 1e-6;
+/// Between which probabilities the competition is computed.
+const CLAMP: [f64; 2] = [0.01, 0.99];
+/// What logits are divided by in the competition.
+const COMPETITION_TEMPERATURE: f64 = 3.0;
+
+/// How a batch of images is found.
+///
+/// ```text
+/// loss = one_hot CE(T(x'), y) + variation R_TV(x') + l2 R_l2(x') + bn_statistics R_BN(x') + competition (1 - J(S(x'), T(x')))
+/// ```
+///
+/// `x'` is `x` moved by a random offset around its edges, `y` has each class equally often, `R_TV` and `R_l2` are
+/// [`total_variation`] and [`image_l2`] of the whole batch, and `R_BN` compares with the teacher's batch norms
+/// ([`bn_statistics`](kd_losses::bn_statistics)). `J` is the divergence of student and teacher from their mean, of probabilities at a
+/// temperature of 3 between 0.01 and 0.99, with the arguments as the authors' code has them.
+///
+/// The defaults are those of the CMI benchmark's port for CIFAR-10; the authors' program for CIFAR-10 has 2,000 steps, a weight of 100 of
+/// the statistics by default and 10 in its notes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Inversion {
+    /// Steps of descent for a batch.
+    pub steps: usize,
+    /// The rate of Adam, whose betas are 0.5 and 0.99.
+    pub lr: f64,
+    /// The weight of the cross-entropy with the targets.
+    pub one_hot: f64,
+    /// The weight of the statistics of the teacher's batch norms; 0 for a teacher without.
+    pub bn_statistics: f64,
+    /// The weight of the total variation.
+    pub variation: f64,
+    /// The weight of the l2 norm.
+    pub l2: f64,
+    /// The weight of the competition with the student; 0 for DeepInversion that is not adaptive.
+    pub competition: f64,
+    /// The largest offset of `x'`, in pixels, along both axes.
+    pub shift: usize,
+}
+
+impl Default for Inversion {
+    fn default() -> Self {
+        Self {
+            steps: 1000,
+            lr: 0.1,
+            one_hot: 1.0,
+            bn_statistics: 10.0,
+            variation: 2.5e-5,
+            l2: 0.0,
+            competition: 1.0,
+            shift: 2,
+        }
+    }
+}
+
+impl Inversion {
+    /// Checks every value, and that the teacher has what the terms read.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] for the first value out of range, and for statistics of batch norms that the teacher does not have.
+    pub fn check(&self, teacher: &dyn ImageTeacher) -> Result<()> {
+        let field = |name: &str| format!("inversion.{name}");
+        if self.steps == 0 {
+            return Err(Error::config(field("steps"), "must be above 0"));
+        }
+        if !(self.lr.is_finite() && self.lr > 0.0) {
+            let problem = format!("must be finite and above 0, got {}", self.lr);
+            return Err(Error::config(field("lr"), problem));
+        }
+        for (name, weight) in [
+            ("one_hot", self.one_hot),
+            ("bn_statistics", self.bn_statistics),
+            ("variation", self.variation),
+            ("l2", self.l2),
+            ("competition", self.competition),
+        ] {
+            if !(weight.is_finite() && weight >= 0.0) {
+                let problem = format!("must be finite and not negative, got {weight}");
+                return Err(Error::config(field(name), problem));
+            }
+        }
+        if self.bn_statistics > 0.0 && teacher.norms() == 0 {
+            let problem = "needs a teacher with batch norms, and this one has none; leave the term out with 0";
+            return Err(Error::config(field("bn_statistics"), problem));
+        }
+        Ok(())
+    }
+
+    /// Batch number `index`: `[count, channels, height, width]` as the teacher takes them, on the plain device.
+    pub(crate) fn batch<S: ImageClassifier>(
+        &self,
+        student: &S,
+        teacher: &dyn ImageTeacher,
+        (seed, index): (u64, u64),
+        count: usize,
+        device: &Device,
+    ) -> Result<Tensor<4>> {
+        let ImageShape { channels, height, width } = teacher.image();
+        let size = channels * height * width;
+        let first = noise((seed, FIRST, index), 0, [count, size], device);
+        let mut image = Image {
+            pixels: Param::from_tensor(first.reshape([count, channels, height, width])),
+        }
+        .train();
+        let targets = targets(count, teacher.classes(), &device.clone().autodiff());
+        let config = OptimizerConfig::Adam {
+            beta1: 0.5,
+            beta2: 0.99,
+            epsilon: 1e-8,
+            weight_decay: 0.0,
+        };
+        let mut optimizer = Optimizer::new(config)?;
+        let [low, high] = valid_range(teacher);
+        let rival = (self.competition > 0.0).then(|| student.valid());
+        for step in 0..self.steps {
+            let moved = self.moved(image.pixels.val(), seed, index, step as u64);
+            let loss = self.loss(moved, &targets, rival.as_ref(), teacher)?;
+            let mut raw = loss.backward();
+            let mut gradients = NamedGradients::new();
+            gradients.collect("image", &image, &mut raw);
+            image = optimizer.step("image", image, self.lr, &gradients);
+            let inside = within(image.pixels.val().inner(), &low, &high);
+            image = Image {
+                pixels: Param::from_tensor(inside),
+            }
+            .train();
+        }
+        Ok(image.pixels.val().inner())
+    }
+
+    /// The images, moved around their edges.
+    fn moved(&self, images: Tensor<4>, seed: u64, index: u64, step: u64) -> Tensor<4> {
+        let mut draws = Draws::new(seed, SHIFT, index, step);
+        let [_, _, height, width] = images.dims();
+        [(2, height), (3, width)].into_iter().fold(images, |images, (axis, size)| {
+            let choices = 2 * self.shift as u64 + 1;
+            let drawn = usize::try_from(draws.below(choices)).unwrap_or_default();
+            // From `-shift` to `shift`.
+            let offset = (drawn + size * (1 + self.shift / size) - self.shift) % size;
+            if offset == 0 {
+                return images;
+            }
+            let tail = images.clone().narrow(axis, size - offset, offset);
+            Tensor::cat(vec![tail, images.narrow(axis, 0, size - offset)], axis)
+        })
+    }
+
+    fn loss<S: ImageClassifier>(
+        &self,
+        images: Tensor<4>,
+        targets: &Tensor<1, Int>,
+        rival: Option<&S>,
+        teacher: &dyn ImageTeacher,
+    ) -> Result<Tensor<1>> {
+        let wrong = |error: kd_losses::Error| Error::method("the loss of the images", error);
+        let seen = teacher.look(images.clone());
+        let mut all = Vec::new();
+        if self.one_hot > 0.0 {
+            let apart = cross_entropy(seen.logits.clone(), targets.clone(), 0.0).map_err(wrong)?;
+            all.push(apart.mul_scalar(self.one_hot));
+        }
+        if self.variation > 0.0 {
+            let value = total_variation(images.clone(), VariationForm::Norms, EPSILON).map_err(wrong)?;
+            all.push(value.mul_scalar(self.variation));
+        }
+        if self.l2 > 0.0 {
+            let value = image_l2(images.clone(), ImageSize::Batch, EPSILON).map_err(wrong)?;
+            all.push(value.mul_scalar(self.l2));
+        }
+        if self.bn_statistics > 0.0 {
+            let layers = seen.norms.into_iter().map(|norm| {
+                NormStatistics::of(norm.input, norm.running_mean, norm.running_variance)
+            });
+            let layers = layers.collect::<std::result::Result<Vec<_>, _>>().map_err(wrong)?;
+            let loss = BnStatisticsLossConfig::new().init().map_err(wrong)?;
+            all.push(loss.forward(layers).map_err(wrong)?.mul_scalar(self.bn_statistics));
+        }
+        if let Some(rival) = rival {
+            let divergence = competition(rival.forward(&images), seen.logits);
+            let value = divergence.clamp(0.0, 1.0).neg().add_scalar(1.0);
+            all.push(value.mul_scalar(self.competition));
+        }
+        if all.is_empty() {
+            let problem = "has no term; give one of its weights a value above 0";
+            return Err(Error::config("inversion", problem));
+        }
+        Ok(Tensor::cat(all, 0).sum())
+    }
+}
+
+/// The divergence of student and teacher from their mean, as the authors' code has it.
+pub(crate) fn competition(student: Tensor<2>, teacher: Tensor<2>) -> Tensor<1> {
+    let softened = |logits: Tensor<2>| {
+        softmax(logits.div_scalar(COMPETITION_TEMPERATURE), 1).clamp(CLAMP[0], CLAMP[1])
+    };
+    let raw = |logits: Tensor<2>| softmax(logits.div_scalar(COMPETITION_TEMPERATURE), 1);
+    let mean = (raw(student.clone()) + raw(teacher.clone())).mul_scalar(0.5).clamp(CLAMP[0], CLAMP[1]);
+    // The mean against each: the reverse of a Jensen-Shannon divergence.
+    let from_mean = |other: Tensor<2>| {
+        (mean.clone() * (mean.clone().log() - other.log())).sum_dim(1).mean()
+    };
+    (from_mean(softened(student)) + from_mean(softened(teacher))).mul_scalar(0.5)
+}
+
+/// Images that learn.
+#[derive(Module, Debug)]
+struct Image {
+    pixels: Param<Tensor<4>>,
+}
+
+/// Each class equally often, in turn.
+fn targets(count: usize, classes: usize, device: &Device) -> Tensor<1, Int> {
+    let values: Vec<i64> = (0..count)
+        .map(|place| i64::try_from(place % classes.max(1)).unwrap_or_default())
+        .collect();
+    Tensor::from_data(TensorData::new(values, [count]), device)
+}
+
+/// Where black and white are after the teacher's normalisation.
+pub(crate) fn valid_range(teacher: &dyn ImageTeacher) -> [Vec<f64>; 2] {
+    let how = teacher.normalisation();
+    let end = |pixel: f64| {
+        let all = how.mean.iter().zip(&how.std);
+        all.map(|(mean, std)| (pixel - mean) / std).collect()
+    };
+    [end(0.0), end(1.0)]
+}
+
+fn within(images: Tensor<4>, low: &[f64], high: &[f64]) -> Tensor<4> {
+    let device = images.device();
+    let channels = low.len();
+    let by_channel = |values: &[f64]| {
+        let data = TensorData::new(values.to_vec(), [1, channels, 1, 1]).convert::<f32>();
+        Tensor::<4>::from_data(data, &device)
+    };
+    images.max_pair(by_channel(low)).min_pair(by_channel(high))
+}

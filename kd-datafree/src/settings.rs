@@ -1,0 +1,259 @@
+//! Published settings by name, with a person's own put over them.
+
+use kd_core::{Error, Result};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::joint::Joint;
+use crate::method::{DataFreeConfig, Synthetic, TwoPhases};
+
+/// A way of making images, with the settings that were published for it.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Kind {
+    /// Its name in recipes.
+    pub name: &'static str,
+    /// One line of what it does.
+    pub about: &'static str,
+    make: fn() -> DataFreeConfig,
+}
+
+/// All ways of making images.
+pub const KINDS: [Kind; 6] = [
+    Kind {
+        name: "rdskd",
+        about: "a generator, then a student; losses that get worse weigh more (2011.03749)",
+        make: || TwoPhases::default().into(),
+    },
+    Kind {
+        name: "dafl",
+        about: "generator and student together; a weighted sum of losses (1904.01186)",
+        make: || Joint::dafl().into(),
+    },
+    Kind {
+        name: "dfad",
+        about: "generator against student, by the difference of logits (1912.11006)",
+        make: || Joint::dfad().into(),
+    },
+    Kind {
+        name: "zskt",
+        about: "generator against student, by the divergence of probabilities, with attention (1905.09768)",
+        make: || Joint::zskt().into(),
+    },
+    Kind {
+        name: "noise",
+        about: "standard normal noise in the place of images",
+        make: || {
+            let config = TwoPhases {
+                synthetic: Synthetic::Noise,
+                ..TwoPhases::default()
+            };
+            config.into()
+        },
+    },
+    Kind {
+        name: "images",
+        about: "real images of something else",
+        make: || {
+            let config = TwoPhases {
+                synthetic: Synthetic::Images,
+                ..TwoPhases::default()
+            };
+            config.into()
+        },
+    },
+];
+
+impl DataFreeConfig {
+    /// The settings of the way `kind`, with those of `synthesis` and of `train` in place of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownName`] for a way that is not known, [`Error::Config`] for a setting that it does not have or of another type.
+    pub fn named(
+        kind: &str,
+        synthesis: &Map<String, Value>,
+        train: &Map<String, Value>,
+    ) -> Result<Self> {
+        let known = KINDS.iter().find(|known| known.name == kind);
+        let known = known.ok_or_else(|| {
+            Error::unknown_name("synthesis", kind, KINDS.iter().map(|known| known.name))
+        })?;
+        Ok(match (known.make)() {
+            Self::TwoPhases(usual) => laid_over(&usual, synthesis, train)?.into(),
+            Self::Joint(usual) => laid_over(&usual, synthesis, train)?.into(),
+        })
+    }
+
+    /// All settings, those of the student's training apart: what [`DataFreeConfig::named`] takes back.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Method`] for a number that cannot be written.
+    pub fn tables(&self) -> Result<[Map<String, Value>; 2]> {
+        let wrong = |error: serde_json::Error| Error::method("the settings of a recipe", error);
+        let all = match self {
+            Self::TwoPhases(config) => serde_json::to_value(config),
+            Self::Joint(config) => serde_json::to_value(config),
+        };
+        let mut synthesis = table(all.map_err(wrong)?);
+        let train = table(synthesis.remove(TRAINING).unwrap_or_default());
+        Ok([synthesis, train])
+    }
+}
+
+/// The field of the student's training.
+const TRAINING: &str = "training";
+
+fn table(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(table) => table
+            .into_iter()
+            .filter(|(_, value)| !value.is_null())
+            .collect(),
+        _ => Map::new(),
+    }
+}
+
+fn laid_over<C: Serialize + DeserializeOwned>(
+    usual: &C,
+    synthesis: &Map<String, Value>,
+    train: &Map<String, Value>,
+) -> Result<C> {
+    let wrong =
+        |error: serde_json::Error| Error::config("synthesis", format!("cannot be used: {error}"));
+    if synthesis.contains_key(TRAINING) {
+        let problem = "is the table `[train]` of a recipe; move its settings there";
+        return Err(Error::config("synthesis.training", problem));
+    }
+    let mut all = table(serde_json::to_value(usual).map_err(wrong)?);
+    put_over(&mut all, synthesis);
+    if let Some(Value::Object(training)) = all.get_mut(TRAINING) {
+        put_over(training, train);
+    }
+    serde_json::from_value(Value::Object(all)).map_err(wrong)
+}
+
+/// Puts the values of `table` over those of `all`, table into table. One that chooses another kind begins anew.
+fn put_over(all: &mut Map<String, Value>, table: &Map<String, Value>) {
+    // Either says how long to train.
+    for (one, other) in [("epochs", "steps"), ("steps", "epochs")] {
+        if table.contains_key(one) && !table.contains_key(other) {
+            all.remove(other);
+        }
+    }
+    for (key, value) in table {
+        match (all.get_mut(key), value) {
+            (Some(Value::Object(old)), Value::Object(new))
+                if new
+                    .get("kind")
+                    .is_none_or(|kind| old.get("kind") == Some(kind)) =>
+            {
+                put_over(old, new);
+            }
+            _ => {
+                all.insert(key.clone(), value.clone());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kd_core::{OptimizerConfig, Training};
+    use kd_losses::IncrementReference;
+    use serde_json::json;
+
+    use super::*;
+    use crate::{Game, Objective};
+
+    fn named(kind: &str, synthesis: Value, train: Value) -> Result<DataFreeConfig> {
+        DataFreeConfig::named(kind, &table(synthesis), &table(train))
+    }
+
+    #[test]
+    fn without_settings_each_way_is_the_published_one() {
+        for kind in KINDS {
+            let made = named(kind.name, json!({}), json!({})).unwrap();
+            assert_eq!(made, (kind.make)(), "{}", kind.name);
+            let [synthesis, train] = made.tables().unwrap();
+            assert_eq!(
+                DataFreeConfig::named(kind.name, &synthesis, &train).unwrap(),
+                made
+            );
+        }
+    }
+
+    #[test]
+    fn own_settings_are_put_over_them() {
+        let synthesis = json!({
+            "synthetic": { "generator": { "widths": [32, 16] }, "objective": { "reference": "none" } },
+            "generator_training": { "steps": 7, "batch_size": 64 },
+            "bank": { "images": 256 },
+        });
+        let train = json!({ "epochs": 3, "optimizer": { "kind": "sgd", "momentum": 0.5 } });
+        let DataFreeConfig::TwoPhases(made) = named("rdskd", synthesis, train).unwrap() else {
+            panic!("RDSKD has two phases");
+        };
+        let Synthetic::Generator {
+            generator,
+            objective,
+        } = made.synthetic
+        else {
+            panic!("RDSKD has a generator");
+        };
+        assert_eq!((generator.widths, generator.noise), ([32, 16], 100));
+        let plain = Objective {
+            reference: IncrementReference::None,
+            ..Objective::rdskd()
+        };
+        assert_eq!(objective, plain);
+        let Training {
+            steps,
+            epochs,
+            batch_size,
+            lr,
+            ..
+        } = made.generator_training;
+        assert_eq!((steps, epochs, batch_size, lr), (Some(7), None, 64, 1e-3));
+        assert_eq!(made.bank.images, 256);
+        assert_eq!(
+            (made.training.epochs, made.training.batch_size),
+            (Some(3), 512)
+        );
+        let sgd = OptimizerConfig::Sgd {
+            momentum: 0.5,
+            weight_decay: 0.0,
+            nesterov: false,
+        };
+        assert_eq!(made.training.optimizer, sgd);
+
+        let game = json!({ "game": { "attention": 0.0 }, "generator_lr": 0.5 });
+        let DataFreeConfig::Joint(made) = named("zskt", game, json!({})).unwrap() else {
+            panic!("ZSKT is one phase");
+        };
+        assert_eq!(
+            (made.game, made.generator_lr),
+            (Game::Beliefs { attention: 0.0 }, 0.5)
+        );
+    }
+
+    #[test]
+    fn mistakes_are_said_in_words() {
+        let refused = |kind: &str, synthesis: Value| {
+            named(kind, synthesis, json!({})).unwrap_err().to_string()
+        };
+        let said = refused("rdskdd", json!({}));
+        assert!(said.contains("rdskd"), "{said}");
+        let said = refused("rdskd", json!({ "bank": { "image": 3 } }));
+        assert!(
+            said.contains("unknown field `image`, expected `images` or `refresh`"),
+            "{said}"
+        );
+        let said = refused("dfad", json!({ "bank": { "images": 3 } }));
+        assert!(said.contains("unknown field `bank`"), "{said}");
+        let said = refused("dfad", json!({ "training": {} }));
+        assert!(said.contains("`[train]`"), "{said}");
+    }
+}
