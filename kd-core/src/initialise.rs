@@ -24,6 +24,8 @@ pub enum Scheme {
     KaimingUniform,
     /// Weights uniform with variance `2 / (fan_in + fan_out)`; biases of zero.
     XavierUniformZeroBias,
+    /// Weights normal with standard deviation 0.02, the scales of norms as well, around 1; biases of zero.
+    Small,
 }
 
 /// Draws all tensors of `module` anew.
@@ -73,6 +75,7 @@ enum Law {
     Constant(f32),
     Uniform(f64),
     Normal(f64),
+    NearOne(f64),
 }
 
 impl Law {
@@ -85,6 +88,7 @@ impl Law {
             Self::Constant(value) => value,
             Self::Uniform(bound) => draws.between(-bound, bound) as f32,
             Self::Normal(std) => (std * draws.normal()) as f32,
+            Self::NearOne(std) => (1.0 + std * draws.normal()) as f32,
         };
         (0..count).map(one).collect()
     }
@@ -97,6 +101,7 @@ fn law(scheme: Scheme, field: &str, weight: &[usize]) -> Law {
     let receptive = weight.iter().skip(2).product::<usize>();
     let fan_out = weight.first().map_or(0, |out| out * receptive) as f64;
     match (field, weight.len(), scheme) {
+        ("weight", 0 | 1, Scheme::Small) => Law::NearOne(0.02),
         ("weight", 0 | 1, _) | ("running_var", ..) => Law::Constant(1.0),
         ("bias", 0 | 1, _)
         | ("running_mean", ..)
@@ -105,8 +110,10 @@ fn law(scheme: Scheme, field: &str, weight: &[usize]) -> Law {
             _,
             Scheme::KaimingFanOutZeroBias
             | Scheme::KaimingFanOutSmallLinear
-            | Scheme::XavierUniformZeroBias,
+            | Scheme::XavierUniformZeroBias
+            | Scheme::Small,
         ) => Law::Constant(0.0),
+        ("weight", _, Scheme::Small) => Law::Normal(0.02),
         ("weight", _, Scheme::KaimingFanIn) => Law::Normal((2.0 / fan_in).sqrt()),
         (
             "weight",
@@ -164,6 +171,9 @@ mod tests {
         );
         assert_eq!(law(small, "weight", &[3, 16]), Law::Normal(0.01));
         assert_eq!(law(small, "bias", &conv), Law::Constant(0.0));
+        assert_eq!(law(Scheme::Small, "weight", &conv), Law::Normal(0.02));
+        assert_eq!(law(Scheme::Small, "weight", &[8]), Law::NearOne(0.02));
+        assert_eq!(law(Scheme::Small, "bias", &[3, 16]), Law::Constant(0.0));
         let zero = Scheme::KaimingFanOutZeroBias;
         assert_eq!(law(zero, "weight", &[3, 16]), Law::Uniform(0.25));
         assert_eq!(law(zero, "bias", &[3, 16]), Law::Constant(0.0));

@@ -195,6 +195,17 @@ impl NamedGradients {
         self.by_path.keys().map(String::as_str)
     }
 
+    /// Adds those of another step; a parameter that has none yet gets them.
+    pub fn add(&mut self, more: Self) {
+        for (path, gradient) in more.by_path {
+            let sum = match self.by_path.remove(&path) {
+                Some(sum) => sum + gradient,
+                None => gradient,
+            };
+            self.by_path.insert(path, sum);
+        }
+    }
+
     /// Scales all gradients together so that their joint Euclidean norm is at most `max_norm`, as PyTorch's
     /// `clip_grad_norm_` does.
     pub fn clip_norm(&mut self, max_norm: f64) {

@@ -4,7 +4,8 @@ use burn::module::{Module, Param};
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use kd_core::{
-    Draws, Error, ImageClassifier, ImageShape, NamedGradients, Optimizer, OptimizerConfig, Result,
+    Draws, Error, ImageClassifier, ImageShape, NamedGradients, Normalisation, Optimizer,
+    OptimizerConfig, Result,
 };
 use kd_losses::{
     BnStatisticsLossConfig, ImageSize, NormStatistics, VariationForm, cross_entropy, image_l2,
@@ -12,7 +13,9 @@ use kd_losses::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::descent::check_norms;
 use crate::noise::noise;
+use crate::pool::valid_pixels;
 use crate::teacher::ImageTeacher;
 
 /// Purposes of draws.
@@ -101,29 +104,33 @@ impl Inversion {
                 return Err(Error::config(field(name), problem));
             }
         }
-        if self.bn_statistics > 0.0 && teacher.norms() == 0 {
-            let problem = "needs a teacher with batch norms, and this one has none; leave the term out with 0";
+        // Until there is a student nothing competes.
+        if self.one_hot + self.bn_statistics == 0.0 {
+            let problem =
+                "must be above 0, as must `one_hot`: one of the two at least says what images are";
             return Err(Error::config(field("bn_statistics"), problem));
         }
-        Ok(())
+        check_norms(field("bn_statistics"), self.bn_statistics, teacher)
     }
 
-    /// Batch number `index`: `[count, channels, height, width]` as the teacher takes them, on the plain device.
+    /// Batch number `index`: `[count, channels, height, width]`, pixels in `[0, 1]`, on the plain device; without a student there is no
+    /// competition.
     pub(crate) fn batch<S: ImageClassifier>(
         &self,
-        student: &S,
+        student: Option<&S>,
         teacher: &dyn ImageTeacher,
         (seed, index): (u64, u64),
         count: usize,
         device: &Device,
     ) -> Result<Tensor<4>> {
-        let ImageShape { channels, height, width } = teacher.image();
+        let ImageShape {
+            channels,
+            height,
+            width,
+        } = teacher.image();
         let size = channels * height * width;
         let first = noise((seed, FIRST, index), 0, [count, size], device);
-        let mut image = Image {
-            pixels: Param::from_tensor(first.reshape([count, channels, height, width])),
-        }
-        .train();
+        let mut image = Image::of(first.reshape([count, channels, height, width]));
         let targets = targets(count, teacher.classes(), &device.clone().autodiff());
         let config = OptimizerConfig::Adam {
             beta1: 0.5,
@@ -133,7 +140,8 @@ impl Inversion {
         };
         let mut optimizer = Optimizer::new(config)?;
         let [low, high] = valid_range(teacher);
-        let rival = (self.competition > 0.0).then(|| student.valid());
+        let rival = student.filter(|_| self.competition > 0.0);
+        let rival = rival.map(Module::valid);
         for step in 0..self.steps {
             let moved = self.moved(image.pixels.val(), seed, index, step as u64);
             let loss = self.loss(moved, &targets, rival.as_ref(), teacher)?;
@@ -142,29 +150,28 @@ impl Inversion {
             gradients.collect("image", &image, &mut raw);
             image = optimizer.step("image", image, self.lr, &gradients);
             let inside = within(image.pixels.val().inner(), &low, &high);
-            image = Image {
-                pixels: Param::from_tensor(inside),
-            }
-            .train();
+            image = Image::of(inside);
         }
-        Ok(image.pixels.val().inner())
+        pixels(image.pixels.val().inner(), teacher)
     }
 
     /// The images, moved around their edges.
     fn moved(&self, images: Tensor<4>, seed: u64, index: u64, step: u64) -> Tensor<4> {
         let mut draws = Draws::new(seed, SHIFT, index, step);
         let [_, _, height, width] = images.dims();
-        [(2, height), (3, width)].into_iter().fold(images, |images, (axis, size)| {
-            let choices = 2 * self.shift as u64 + 1;
-            let drawn = usize::try_from(draws.below(choices)).unwrap_or_default();
-            // From `-shift` to `shift`.
-            let offset = (drawn + size * (1 + self.shift / size) - self.shift) % size;
-            if offset == 0 {
-                return images;
-            }
-            let tail = images.clone().narrow(axis, size - offset, offset);
-            Tensor::cat(vec![tail, images.narrow(axis, 0, size - offset)], axis)
-        })
+        [(2, height), (3, width)]
+            .into_iter()
+            .fold(images, |images, (axis, size)| {
+                let choices = 2 * self.shift as u64 + 1;
+                let drawn = usize::try_from(draws.below(choices)).unwrap_or_default();
+                // From `-shift` to `shift`.
+                let offset = (drawn + size * (1 + self.shift / size) - self.shift) % size;
+                if offset == 0 {
+                    return images;
+                }
+                let tail = images.clone().narrow(axis, size - offset, offset);
+                Tensor::cat(vec![tail, images.narrow(axis, 0, size - offset)], axis)
+            })
     }
 
     fn loss<S: ImageClassifier>(
@@ -182,7 +189,8 @@ impl Inversion {
             all.push(apart.mul_scalar(self.one_hot));
         }
         if self.variation > 0.0 {
-            let value = total_variation(images.clone(), VariationForm::Norms, EPSILON).map_err(wrong)?;
+            let value =
+                total_variation(images.clone(), VariationForm::Norms, EPSILON).map_err(wrong)?;
             all.push(value.mul_scalar(self.variation));
         }
         if self.l2 > 0.0 {
@@ -193,18 +201,20 @@ impl Inversion {
             let layers = seen.norms.into_iter().map(|norm| {
                 NormStatistics::of(norm.input, norm.running_mean, norm.running_variance)
             });
-            let layers = layers.collect::<std::result::Result<Vec<_>, _>>().map_err(wrong)?;
+            let layers = layers
+                .collect::<std::result::Result<Vec<_>, _>>()
+                .map_err(wrong)?;
             let loss = BnStatisticsLossConfig::new().init().map_err(wrong)?;
-            all.push(loss.forward(layers).map_err(wrong)?.mul_scalar(self.bn_statistics));
+            all.push(
+                loss.forward(layers)
+                    .map_err(wrong)?
+                    .mul_scalar(self.bn_statistics),
+            );
         }
         if let Some(rival) = rival {
             let divergence = competition(rival.forward(&images), seen.logits);
             let value = divergence.clamp(0.0, 1.0).neg().add_scalar(1.0);
             all.push(value.mul_scalar(self.competition));
-        }
-        if all.is_empty() {
-            let problem = "has no term; give one of its weights a value above 0";
-            return Err(Error::config("inversion", problem));
         }
         Ok(Tensor::cat(all, 0).sum())
     }
@@ -216,10 +226,14 @@ pub(crate) fn competition(student: Tensor<2>, teacher: Tensor<2>) -> Tensor<1> {
         softmax(logits.div_scalar(COMPETITION_TEMPERATURE), 1).clamp(CLAMP[0], CLAMP[1])
     };
     let raw = |logits: Tensor<2>| softmax(logits.div_scalar(COMPETITION_TEMPERATURE), 1);
-    let mean = (raw(student.clone()) + raw(teacher.clone())).mul_scalar(0.5).clamp(CLAMP[0], CLAMP[1]);
+    let mean = (raw(student.clone()) + raw(teacher.clone()))
+        .mul_scalar(0.5)
+        .clamp(CLAMP[0], CLAMP[1]);
     // The mean against each: the reverse of a Jensen-Shannon divergence.
     let from_mean = |other: Tensor<2>| {
-        (mean.clone() * (mean.clone().log() - other.log())).sum_dim(1).mean()
+        (mean.clone() * (mean.clone().log() - other.log()))
+            .sum_dim(1)
+            .mean()
     };
     (from_mean(softened(student)) + from_mean(softened(teacher))).mul_scalar(0.5)
 }
@@ -230,6 +244,15 @@ struct Image {
     pixels: Param<Tensor<4>>,
 }
 
+impl Image {
+    /// Plain pixels as the beginning of a graph.
+    fn of(pixels: Tensor<4>) -> Self {
+        Self {
+            pixels: Param::from_tensor(Tensor::from_inner(pixels)),
+        }
+    }
+}
+
 /// Each class equally often, in turn.
 fn targets(count: usize, classes: usize, device: &Device) -> Tensor<1, Int> {
     let values: Vec<i64> = (0..count)
@@ -238,8 +261,23 @@ fn targets(count: usize, classes: usize, device: &Device) -> Tensor<1, Int> {
     Tensor::from_data(TensorData::new(values, [count]), device)
 }
 
+/// What the teacher takes, as pixels.
+fn pixels(images: Tensor<4>, teacher: &dyn ImageTeacher) -> Result<Tensor<4>> {
+    let how = teacher.normalisation();
+    let back = Normalisation {
+        mean: how
+            .mean
+            .iter()
+            .zip(&how.std)
+            .map(|(mean, std)| -mean / std)
+            .collect(),
+        std: how.std.iter().map(|std| std.recip()).collect(),
+    };
+    Ok(valid_pixels(back.apply(images)?))
+}
+
 /// Where black and white are after the teacher's normalisation.
-pub(crate) fn valid_range(teacher: &dyn ImageTeacher) -> [Vec<f64>; 2] {
+fn valid_range(teacher: &dyn ImageTeacher) -> [Vec<f64>; 2] {
     let how = teacher.normalisation();
     let end = |pixel: f64| {
         let all = how.mean.iter().zip(&how.std);
@@ -256,4 +294,53 @@ fn within(images: Tensor<4>, low: &[f64], high: &[f64]) -> Tensor<4> {
         Tensor::<4>::from_data(data, &device)
     };
     images.max_pair(by_channel(low)).min_pair(by_channel(high))
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Tensor, Tolerance};
+
+    use super::*;
+
+    /// Computed by PyTorch in 64 bits.
+    #[test]
+    fn the_competition_is_that_of_an_independent_computation() {
+        let device = Device::flex();
+        let student = Tensor::<2>::from_floats([[1.0, 0.0, 0.0], [0.0, 1.0, 0.5]], &device);
+        let teacher = Tensor::<2>::from_floats([[2.0, 0.0, -1.0], [0.5, 1.5, 0.0]], &device);
+        let expected = TensorData::new(vec![0.006_039_413_9_f32], [1]);
+        let value = competition(student, teacher).into_data();
+        value.assert_approx_eq::<f32>(&expected, Tolerance::relative(1e-4));
+    }
+
+    #[test]
+    fn images_are_moved_around_their_edges() {
+        let device = Device::flex();
+        let place = Tensor::<1>::from_floats([0.0, 1.0, 2.0, 3.0, 4.0, 5.0], &device);
+        let columns = place.clone().reshape([1, 1, 1, 6]).repeat(&[1, 1, 6, 1]);
+        let rows = place.reshape([1, 1, 6, 1]).repeat(&[1, 1, 1, 6]);
+        let images = Tensor::cat(vec![rows, columns], 1);
+        let inversion = Inversion::default();
+        let mut offsets = std::collections::BTreeSet::new();
+        for step in 0..200 {
+            let moved = inversion.moved(images.clone(), 1, 2, step);
+            let values: Vec<i32> = moved.into_data().iter::<i32>().collect();
+            let (down, right) = (values[0], values[36]);
+            for y in 0..6 {
+                for x in 0..6 {
+                    let at = usize::try_from(6 * y + x).unwrap();
+                    assert_eq!(values[at], (down + y).rem_euclid(6));
+                    assert_eq!(values[36 + at], (right + x).rem_euclid(6));
+                }
+            }
+            offsets.insert((down, right));
+        }
+        // From -2 to 2 along both axes.
+        assert_eq!(offsets.len(), 25);
+        assert!(
+            offsets
+                .iter()
+                .all(|(down, right)| *down != 3 && *right != 3)
+        );
+    }
 }

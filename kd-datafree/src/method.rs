@@ -17,6 +17,7 @@ use crate::generator::{Generator, GeneratorConfig, OutputKind};
 use crate::joint::{self, Joint};
 use crate::learning::{Learning, STUDENT_PHASE, Test, loader};
 use crate::objective::{Objective, Terms};
+use crate::pool::{self, Pooled};
 use crate::synthesis::{
     FrozenGenerator, GENERATOR_PHASE, NoiseSource, OtherImages, Synthesis, trained,
 };
@@ -151,11 +152,19 @@ pub enum DataFreeConfig {
     TwoPhases(TwoPhases),
     /// Generator and student in turns: DAFL, DFAD, ZSKT.
     Joint(Joint),
+    /// A pool of images that grows while the student learns: DeepInversion, CMI, Fast-DFKD.
+    Pooled(Pooled),
 }
 
 impl From<TwoPhases> for DataFreeConfig {
     fn from(config: TwoPhases) -> Self {
         Self::TwoPhases(config)
+    }
+}
+
+impl From<Pooled> for DataFreeConfig {
+    fn from(config: Pooled) -> Self {
+        Self::Pooled(config)
     }
 }
 
@@ -236,6 +245,7 @@ impl<S: ImageClassifier> DataFree<S> {
         match &self.config {
             DataFreeConfig::TwoPhases(config) => config.check(&*self.teacher)?,
             DataFreeConfig::Joint(config) => config.check(&*self.teacher)?,
+            DataFreeConfig::Pooled(config) => config.check(&*self.teacher)?,
         }
         if let Some(test) = &self.test {
             let (image, classes) = (test.dataset().shape(), test.dataset().classes());
@@ -303,6 +313,9 @@ impl<S: ImageClassifier> DataFree<S> {
                     .generator
                     .init(self.teacher.image(), self.seed, &self.device);
                 made.map(Some)
+            }
+            DataFreeConfig::Pooled(config) => {
+                return config.extra_parameters(&*self.teacher, &self.device);
             }
         };
         let generator = generator.ok().flatten();
@@ -416,6 +429,13 @@ impl<S: ImageClassifier> Method for DataFree<S> {
                 let (teacher, seed) = (&*self.teacher, self.seed);
                 let rounds = joint::start(config, student, teacher, test, seed, &self.device)?;
                 Ok(Box::new(rounds))
+            }
+            DataFreeConfig::Pooled(config) => {
+                let test = self.measured(&config.training)?;
+                let from = (self.seed, &self.device);
+                let (student, teacher) = (self.new_student(), &*self.teacher);
+                let growing = pool::start(config, student, teacher, test, earlier.path(), from)?;
+                Ok(Box::new(growing))
             }
         }
     }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::joint::Joint;
 use crate::method::{DataFreeConfig, Synthetic, TwoPhases};
+use crate::pool::Pooled;
 
 /// A way of making images, with the settings that were published for it.
 #[derive(Clone, Copy, Debug)]
@@ -20,7 +21,7 @@ pub struct Kind {
 }
 
 /// All ways of making images.
-pub const KINDS: [Kind; 6] = [
+pub const KINDS: [Kind; 10] = [
     Kind {
         name: "rdskd",
         about: "a generator, then a student; losses that get worse weigh more (2011.03749)",
@@ -40,6 +41,26 @@ pub const KINDS: [Kind; 6] = [
         name: "zskt",
         about: "generator against student, by the divergence of probabilities, with attention (1905.09768)",
         make: || Joint::zskt().into(),
+    },
+    Kind {
+        name: "deep-inversion",
+        about: "pixels found by descent through the teacher, statistics of batch norms (1912.08795)",
+        make: || Pooled::deep_inversion().into(),
+    },
+    Kind {
+        name: "adaptive-deep-inversion",
+        about: "the same, where the student differs from the teacher (1912.08795)",
+        make: || Pooled::adaptive_inversion().into(),
+    },
+    Kind {
+        name: "cmi",
+        about: "a generator for each batch, images told from all earlier ones (2105.08584)",
+        make: || Pooled::cmi().into(),
+    },
+    Kind {
+        name: "fast",
+        about: "a generator that learns to begin well, a few steps for each batch (2112.06253)",
+        make: || Pooled::fast().into(),
     },
     Kind {
         name: "noise",
@@ -83,6 +104,7 @@ impl DataFreeConfig {
         Ok(match (known.make)() {
             Self::TwoPhases(usual) => laid_over(&usual, synthesis, train)?.into(),
             Self::Joint(usual) => laid_over(&usual, synthesis, train)?.into(),
+            Self::Pooled(usual) => laid_over(&usual, synthesis, train)?.into(),
         })
     }
 
@@ -96,6 +118,7 @@ impl DataFreeConfig {
         let all = match self {
             Self::TwoPhases(config) => serde_json::to_value(config),
             Self::Joint(config) => serde_json::to_value(config),
+            Self::Pooled(config) => serde_json::to_value(config),
         };
         let mut synthesis = table(all.map_err(wrong)?);
         let train = table(synthesis.remove(TRAINING).unwrap_or_default());

@@ -1,14 +1,11 @@
 //! Generator and student in turns: what moves, what is learnt, interruption, mistakes.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod support;
 
-use std::sync::atomic::AtomicBool;
-
 use burn::tensor::Device;
-use kd_core::{Dataset, Method, Metrics, Observer, Runner, Split, StepContext};
+use kd_core::{Dataset, Method, Metrics, Split};
 use kd_datafree::{DataFree, Game, GeneratorConfig, Joint, Objective, OutputKind, STUDENT_PHASE};
-use support::{IMAGE, Net, files, interrupt, method, net, open, run, run_in, teacher};
+use support::{IMAGE, ends, files, interrupt, learn, method, net, run, run_in, teacher};
 
 /// Each game by its published settings, but small and short.
 fn games() -> Vec<Joint> {
@@ -45,34 +42,10 @@ fn the_teacher_never_changes_and_both_others_do() {
     }
 }
 
-/// The losses of each step.
-fn learn(method: &DataFree<Net>) -> Vec<Metrics> {
-    #[derive(Default)]
-    struct Losses(Vec<Metrics>);
-    impl Observer for Losses {
-        fn step_done(&mut self, _at: StepContext, losses: Option<&Metrics>) {
-            self.0.extend(losses.cloned());
-        }
-    }
-    let place = tempfile::tempdir().unwrap();
-    let mut seen = Losses::default();
-    Runner::new(&open(place.path()), &AtomicBool::new(false))
-        .run(method, &mut seen)
-        .unwrap();
-    seen.0
-}
-
 fn logged_each_step(game: &mut Joint, steps: usize) {
     game.training.epochs = None;
     game.training.steps = Some(steps);
     game.training.log_every = 1;
-}
-
-/// The mean of the first and of the last five losses of a name.
-fn ends(seen: &[Metrics], name: &str) -> [f64; 2] {
-    let values: Vec<f64> = seen.iter().map(|losses| losses[name]).collect();
-    let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
-    [mean(&values[..5]), mean(&values[values.len() - 5..])]
 }
 
 #[test]

@@ -258,3 +258,27 @@ pub fn interrupt(method: &DataFree<Net>, path: &Path, steps: usize) {
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Interrupted, "{error}");
 }
+
+/// The losses of each step.
+pub fn learn(method: &DataFree<Net>) -> Vec<Metrics> {
+    #[derive(Default)]
+    struct Losses(Vec<Metrics>);
+    impl Observer for Losses {
+        fn step_done(&mut self, _at: StepContext, losses: Option<&Metrics>) {
+            self.0.extend(losses.cloned());
+        }
+    }
+    let place = tempfile::tempdir().unwrap();
+    let mut seen = Losses::default();
+    Runner::new(&open(place.path()), &AtomicBool::new(false))
+        .run(method, &mut seen)
+        .unwrap();
+    seen.0
+}
+
+/// The mean of the first and of the last five losses of a name.
+pub fn ends(seen: &[Metrics], name: &str) -> [f64; 2] {
+    let values: Vec<f64> = seen.iter().map(|losses| losses[name]).collect();
+    let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
+    [mean(&values[..5]), mean(&values[values.len() - 5..])]
+}

@@ -1,0 +1,266 @@
+//! A pool that grows while the student learns: what moves, what is found, interruption, mistakes.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use burn::tensor::{Device, Int, Tensor};
+use kd_core::{ImageShape, Method, Normalisation, OptimizerConfig, Schedule, read_tensors};
+use kd_datafree::{
+    Compared, ContrastConfig, DataFree, DataFreeConfig, FrozenClassifier, ImageTeacher, Pooled,
+    STUDENT_PHASE, Search, Views,
+};
+use kd_losses::{BnStatisticsLossConfig, NormStatistics, cross_entropy};
+use kd_models::{LeNet, LeNetConfig};
+use support::{Net, ends, files, interrupt, learn, method, net, run, run_in, teacher};
+
+/// The published settings, but small and short: 3 epochs of 2 steps.
+fn small(mut pooled: Pooled) -> Pooled {
+    match &mut pooled.search {
+        Search::Pixels(inversion) => inversion.steps = 4,
+        Search::Generator(descent) => {
+            descent.generator.noise = 5;
+            descent.generator.widths = [6, 4];
+            descent.steps = 3;
+            descent.reset_at = descent.reset_at.map(|_| 3);
+            descent.views.crop_padding = 1;
+            if let Some(contrast) = &mut descent.contrast {
+                contrast.width = 6;
+                contrast.memory = 40;
+                contrast.negatives = 20;
+            }
+        }
+        _ => {}
+    }
+    pooled.batch = 16;
+    pooled.warm_up = pooled.warm_up.min(2);
+    pooled.student_steps = 2;
+    pooled.views.crop_padding = 1;
+    pooled.training.epochs = Some(3);
+    pooled.training.batch_size = 12;
+    pooled.training.lr = 0.05;
+    pooled.training.log_every = 1;
+    pooled
+}
+
+fn all() -> Vec<Pooled> {
+    let mut stages = small(Pooled::cmi());
+    if let Search::Generator(descent) = &mut stages.search {
+        descent.contrast = Some(ContrastConfig {
+            compared: Compared::Stages,
+            ..descent.contrast.clone().unwrap()
+        });
+    }
+    let published = [
+        Pooled::deep_inversion(),
+        Pooled::adaptive_inversion(),
+        Pooled::cmi(),
+        Pooled::fast(),
+    ];
+    let mut all: Vec<Pooled> = published.into_iter().map(small).collect();
+    all.push(stages);
+    all
+}
+
+#[test]
+fn the_teacher_never_changes_and_the_pool_grows_by_a_batch_an_epoch() {
+    for pooled in all() {
+        let teacher = teacher();
+        let before = teacher.tensors();
+        let student = net(3, 2, false);
+        let first = pooled.warm_up.max(1);
+        let method = DataFree::new(&student, Box::new(teacher.clone()), pooled, &Device::flex());
+        assert_eq!(method.phases(), [STUDENT_PHASE]);
+        let (place, outcomes) = run(&method);
+        assert_eq!(outcomes.len(), 1);
+        assert!(teacher.tensors() == before);
+        let pool = files(&place.path().join("pool"));
+        assert_eq!(pool.len(), first + 2);
+        for name in pool.keys() {
+            let images = read_tensors(&place.path().join("pool").join(name)).unwrap();
+            assert_eq!(images["images"].shape().as_slice(), [16, 1, 8, 8]);
+        }
+        let different: std::collections::BTreeSet<_> = pool.values().collect();
+        assert_eq!(different.len(), pool.len(), "each batch is another");
+    }
+}
+
+#[test]
+fn an_interrupted_run_ends_as_an_undisturbed_one() {
+    for pooled in all() {
+        let method = method(pooled);
+        let (undisturbed, _) = run(&method);
+        let place = tempfile::tempdir().unwrap();
+        // In the middle of the second epoch, and of the third.
+        interrupt(&method, place.path(), 2);
+        interrupt(&method, place.path(), 1);
+        run_in(&method, place.path()).unwrap();
+        let [all, again] = [undisturbed.path(), place.path()].map(files);
+        assert!(all == again);
+    }
+}
+
+#[test]
+fn another_seed_gives_other_images() {
+    for pooled in all() {
+        let first = |seed: u64| {
+            let (place, _) = run(&method(pooled.clone()).with_seed(seed));
+            files(&place.path().join("pool"))
+        };
+        let (one, again, other) = (first(1), first(1), first(2));
+        assert!(one == again);
+        assert!(one.iter().all(|(name, bytes)| other[name] != *bytes));
+    }
+}
+
+/// What the statistics of a batch are away from those of the teacher's norms.
+fn statistics(teacher: &dyn ImageTeacher, input: Tensor<4>) -> f64 {
+    let seen = teacher.look(input);
+    let layers = seen.norms.into_iter().map(|norm| {
+        NormStatistics::of(norm.input, norm.running_mean, norm.running_variance).unwrap()
+    });
+    let loss = BnStatisticsLossConfig::new().init().unwrap();
+    loss.forward(layers.collect::<Vec<_>>())
+        .unwrap()
+        .into_scalar::<f64>()
+}
+
+/// What 400 steps of descent on pixels find, as the teacher takes it, with these weights of targets and statistics.
+fn found(one_hot: f64, bn_statistics: f64) -> Tensor<4> {
+    let mut pooled = small(Pooled::deep_inversion());
+    if let Search::Pixels(inversion) = &mut pooled.search {
+        inversion.steps = 400;
+        inversion.one_hot = one_hot;
+        inversion.bn_statistics = bn_statistics;
+    }
+    pooled.batch = 40;
+    pooled.training.epochs = Some(1);
+    let (place, _) = run(&method(pooled));
+    let images = read_tensors(&place.path().join("pool/00000.safetensors")).unwrap();
+    let bytes: Vec<f32> = images["images"].iter::<f32>().collect();
+    let pixels = Tensor::<1>::from_floats(&bytes[..], &Device::flex());
+    let pixels = pixels.div_scalar(255.0).reshape([40, 1, 8, 8]);
+    teacher().normalisation().apply(pixels).unwrap()
+}
+
+fn noise() -> Tensor<4> {
+    let shape = [40, 1, 8, 8];
+    let bell = burn::tensor::Distribution::Normal(0.0, 1.0);
+    Tensor::random(shape, bell, &Device::flex()).clamp(-0.6, 1.4)
+}
+
+#[test]
+fn descent_on_pixels_finds_images_of_each_class() {
+    let apart = |images: Tensor<4>| {
+        let targets: Vec<i64> = (0..40).map(|place| place % 4).collect();
+        let targets = Tensor::<1, Int>::from_ints(&targets[..], &Device::flex());
+        let logits = teacher().look(images).logits;
+        cross_entropy(logits, targets, 0.0)
+            .unwrap()
+            .into_scalar::<f64>()
+    };
+    // The teacher has learnt nothing: pixels of black to white do not change its mind altogether.
+    let [found, begun] = [found(1.0, 0.0), noise()].map(apart);
+    assert!(found < 0.95 * begun, "{found} of {begun}");
+}
+
+#[test]
+fn descent_on_pixels_finds_images_with_the_statistics_of_the_norms() {
+    let teacher = teacher();
+    let [found, begun] = [found(0.0, 10.0), noise()].map(|images| statistics(&teacher, images));
+    assert!(found < 0.85 * begun, "{found} of {begun}");
+}
+
+#[test]
+fn a_student_comes_closer_to_the_teacher() {
+    for mut pooled in all() {
+        pooled.training.epochs = Some(30);
+        pooled.training.optimizer = OptimizerConfig::adam();
+        pooled.training.schedule = Schedule::Constant {};
+        pooled.training.lr = 1e-2;
+        let search = pooled.search.clone();
+        // The images change all the time, the later ones to what the student does not know.
+        let [first, last] = ends(&learn(&method(pooled)), "total");
+        assert!(last < 0.8 * first, "{search:?}: {first} became {last}");
+    }
+}
+
+#[test]
+fn a_teacher_without_batch_norms_is_refused_in_words() {
+    let device = Device::flex();
+    let network = LeNet::new(&LeNetConfig::HALF, [1, 28, 28], 10, 0, &device).unwrap();
+    let scale = Normalisation::new(vec![0.1], vec![0.3]).unwrap();
+    let image = ImageShape::new(1, 28, 28);
+    let lenet = FrozenClassifier::new(&network, scale, image, &device).unwrap();
+    for pooled in [
+        Pooled::deep_inversion(),
+        Pooled::adaptive_inversion(),
+        Pooled::cmi(),
+        Pooled::fast(),
+    ] {
+        let said = pooled.check(&lenet).unwrap_err().to_string();
+        assert!(said.contains("needs a teacher with batch norms"), "{said}");
+    }
+    // The term is left out where the recipe says so.
+    let mut without = Pooled::fast();
+    if let Search::Generator(descent) = &mut without.search {
+        descent.bn_statistics = 0.0;
+    }
+    without.check(&lenet).unwrap();
+    let mut cmi = Pooled::cmi();
+    if let Search::Generator(descent) = &mut cmi.search {
+        descent.bn_statistics = 0.0;
+    }
+    let said = cmi.check(&lenet).unwrap_err().to_string();
+    assert!(
+        said.contains("contrast.compared") && said.contains("`stages`"),
+        "{said}"
+    );
+}
+
+#[test]
+fn mistakes_are_said_in_words() {
+    let refused = |change: &dyn Fn(&mut Pooled), part: &str| {
+        let mut pooled = small(Pooled::fast());
+        change(&mut pooled);
+        let config: DataFreeConfig = pooled.into();
+        let method: DataFree<Net> = method(config);
+        let said = method.check().unwrap_err().to_string();
+        assert!(said.contains(part), "{said}");
+    };
+    refused(&|pooled| pooled.batch = 0, "pool.batch");
+    refused(&|pooled| pooled.student_steps = 0, "pool.student_steps");
+    refused(&|pooled| pooled.training.batch_size = 33, "at most 32");
+    refused(&|pooled| pooled.temperature = 0.0, "temperature");
+    refused(
+        &|pooled| {
+            pooled.views = Views {
+                crop_padding: 0,
+                flip: 2.0,
+            };
+        },
+        "flip",
+    );
+    let descent = |change: &dyn Fn(&mut kd_datafree::Descent), part: &str| {
+        refused(
+            &|pooled| {
+                if let Search::Generator(descent) = &mut pooled.search {
+                    change(descent);
+                }
+            },
+            part,
+        );
+    };
+    descent(&|descent| descent.steps = 0, "descent.steps");
+    descent(&|descent| descent.noise_lr = 0.0, "descent.noise_lr");
+    descent(&|descent| descent.adversarial = -1.0, "descent.adversarial");
+    descent(&|descent| descent.average = 1.0, "descent.average");
+    descent(
+        &|descent| descent.generator.output = kd_datafree::OutputKind::Norm,
+        "sigmoid",
+    );
+    descent(&|descent| descent.views.flip = -0.5, "flip");
+    descent(
+        &|descent| descent.start = kd_datafree::Start::Fresh,
+        "reset_at",
+    );
+}
