@@ -12,8 +12,8 @@ mod settings;
 mod synthesis;
 mod teacher;
 
-pub use bank::{Bank, BankConfig};
-pub use diagnosis::Diagnosis;
+pub use bank::{BANK_FILE, Bank, BankConfig};
+pub use diagnosis::{Diagnosis, Warning};
 pub use generator::{Generator, GeneratorConfig, OutputKind};
 pub use joint::{Game, Joint};
 pub use learning::STUDENT_PHASE;
