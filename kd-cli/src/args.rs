@@ -58,6 +58,8 @@ pub(crate) enum Command {
         #[command(flatten)]
         machine: MachineOptions,
     },
+    /// Write the images that a data-free run has made for other programs, or as data for other runs
+    Synthesize(SynthesizeOptions),
     /// Compare methods over several seeds; may be stopped and taken up again at any time
     Bench(BenchOptions),
     /// One run of a campaign, in the process that `kd bench` starts for it
@@ -376,6 +378,48 @@ pub(crate) enum GraphInput {
     Pixels,
     /// Images that are normalised already
     Normalised,
+}
+
+/// What `kd synthesize` takes.
+#[derive(Clone, Debug, Group)]
+pub(crate) struct SynthesizeOptions {
+    /// The folder of a run of `method = "data-free"` that is done, or whose generator is
+    #[arg(long, value_name = "DIR")]
+    pub(crate) run: PathBuf,
+    /// How many images, the first of the bank; all without it
+    #[arg(long, value_name = "N")]
+    pub(crate) images: Option<usize>,
+    /// As what
+    #[arg(long, value_enum)]
+    pub(crate) format: SyntheticFormat,
+    /// The folder to write, new or empty
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Print one JSON object as the last line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What synthetic images can be written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SyntheticFormat {
+    /// PNG files, one folder for each of the teacher's classes, as `data.name = "folder"` takes them
+    Folder,
+    /// The two files of MNIST's training split, for grey images
+    Idx,
+    /// The bank as it is: with the teacher's logits, and what is beyond the range of pixels
+    Bank,
+}
+
+impl SyntheticFormat {
+    /// As it is typed.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Folder => "folder",
+            Self::Idx => "idx",
+            Self::Bank => "bank",
+        }
+    }
 }
 
 /// Weights that a network is measured with must at least be there.

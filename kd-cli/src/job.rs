@@ -226,11 +226,18 @@ impl Job {
             .map_err(|error| Error::method("outcome.json", error))?;
         folder.write("outcome.json", &json)?;
         // The run is done, whatever becomes of its report.
-        if let Err(error) = report::write(folder.path(), Ok(self)) {
-            let run = folder.path().display();
-            output::notice(&format!(
-                "the report was not written: {error}; `kd report {run}` makes it again"
-            ));
+        match report::write(folder.path(), Ok(self)) {
+            Ok(warnings) => {
+                for warning in warnings {
+                    output::notice(&format!("warning: {warning}"));
+                }
+            }
+            Err(error) => {
+                let run = folder.path().display();
+                output::notice(&format!(
+                    "the report was not written: {error}; `kd report {run}` makes it again"
+                ));
+            }
         }
         Ok(outcome)
     }

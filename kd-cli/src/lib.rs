@@ -10,6 +10,7 @@
 //! | `parts` | the tables that recipes share: data, networks, teachers |
 //! | `job` | a recipe made into a run |
 //! | `report` | what a run came to, as a page |
+//! | `synthetic` | the images that a data-free run has made |
 //! | `examination` | a recipe looked at for `kd check` |
 //! | `campaign` | many runs, compared |
 //! | `commands` | one file a command |
@@ -30,6 +31,7 @@ mod output;
 mod parts;
 mod progress;
 mod report;
+mod synthetic;
 
 use std::process::ExitCode;
 

@@ -13,6 +13,7 @@ use kd_stagewise::StageNetwork;
 use crate::job::{Job, MODEL, Outcome, outcome};
 use crate::output::count;
 use crate::parts::LoadedTeacher;
+use crate::synthetic::{Synthetic, bank_file};
 
 /// Samples in a batch when the networks are asked again.
 const BATCH_SIZE: usize = 256;
@@ -67,8 +68,9 @@ impl AskedNetwork for UNet {
 
 /// Writes `report.md` and its pictures into the folder of a run, which may be under way still.
 ///
-/// `job` is the run's recipe, prepared again; without it the report says what the folder alone tells.
-pub(crate) fn write(folder: &Path, job: std::result::Result<&Job, &Error>) -> Result<()> {
+/// `job` is the run's recipe, prepared again; without it the report says what the folder alone tells. Gives what is wrong with synthetic
+/// images, a sentence each, if the run has made some.
+pub(crate) fn write(folder: &Path, job: std::result::Result<&Job, &Error>) -> Result<Vec<String>> {
     let outcome = outcome(folder)?;
     let epochs = EpochLog::read_all(folder)?;
     let path = folder.join("recipe.toml");
@@ -98,8 +100,21 @@ pub(crate) fn write(folder: &Path, job: std::result::Result<&Job, &Error>) -> Re
             report = report.with_remark(remark);
         }
     }
+    let mut warnings = Vec::new();
+    if bank_file(folder).is_some() {
+        match Synthetic::read(folder).and_then(|found| found.report()) {
+            Ok(images) => {
+                warnings.clone_from(&images.warnings);
+                report = report.with_synthetic(images)?;
+            }
+            Err(error) => {
+                let remark = format!("The synthetic images were not looked at, because: {error}.");
+                report = report.with_remark(remark);
+            }
+        }
+    }
     report.with_epochs(epochs).with_recipe(text).write(folder)?;
-    Ok(())
+    Ok(warnings)
 }
 
 /// How far a run is that is not done.

@@ -49,7 +49,7 @@ pub use normalise::Normalisation;
 pub use random::Draws;
 pub use state::{
     Names, Tensors, detached_copy, export, hash_tensors, import, read_tensors, tensor_shapes,
-    write_atomically, write_tensors,
+    write_atomically, write_folder, write_tensors,
 };
 pub use suggest::nearest;
 
@@ -64,7 +64,8 @@ pub use training::Training;
 
 pub use data::{
     CifarLabels, DataRoots, DataSource, Dataset, DatasetInfo, ImageFit, ImageFolder, ImageShape,
-    Masks, Split, Subset, Task, read_camvid, read_cifar10, read_cifar100, read_idx, read_svhn,
+    Masks, Split, Subset, Task, class_folders, read_camvid, read_cifar10, read_cifar100, read_idx,
+    read_svhn, write_idx, write_image_folder,
 };
 pub use loader::{Batch, Epoch, Loader, LoaderConfig};
 pub use views::{Augment, ViewParams, ViewPolicy};

@@ -173,6 +173,16 @@ pub trait Phase {
     /// What the phase exists to make: the tensors that are kept as its last and its best result.
     fn result(&self) -> Tensors;
 
+    /// What the phase leaves for a person or for another program beside its result, when it is done: tensors by the name that their file
+    /// in the run folder has before `.safetensors`. By default nothing.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the run from being done without them.
+    fn leaves(&self) -> Result<BTreeMap<String, Tensors>> {
+        Ok(BTreeMap::new())
+    }
+
     /// The whole state.
     fn state(&self) -> PhaseState;
 

@@ -6,6 +6,7 @@
 //! RUN/checkpoint.json         where the run is; names the tensors that belong to it
 //! RUN/checkpoint-N.safetensors
 //! RUN/phases/NAME/last.safetensors, best.safetensors
+//! RUN/*.safetensors           what phases leave beside their results
 //! RUN/outcome.json            written when the run is done
 //! ```
 

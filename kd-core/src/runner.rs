@@ -8,7 +8,7 @@ use burn::tensor::Tensor;
 
 use crate::phase::{LossTerms, Method, Metrics, Phase, Plan, StepContext};
 use crate::run::{Best, Checkpoint, Kept, MetricsLog, PhaseOutcome, RunFolder};
-use crate::{EpochLog, Error, ErrorKind, Result};
+use crate::{EpochLog, Error, ErrorKind, Result, write_tensors};
 
 /// A checkpoint is written at the latest after this many seconds of work.
 const CHECKPOINT_SECONDS: f64 = 60.0;
@@ -361,6 +361,11 @@ impl UnderWay<'_> {
     fn finish(self, phase: &dyn Phase) -> Result<PhaseOutcome> {
         let here = self.checkpoint;
         self.folder.keep(&here.phase, Kept::Last, &phase.result())?;
+        // Should the process end here, the phase is finished again.
+        for (name, tensors) in phase.leaves()? {
+            let file = self.folder.path().join(format!("{name}.safetensors"));
+            write_tensors(&file, &tensors)?;
+        }
         let outcome = PhaseOutcome {
             phase: here.phase.clone(),
             steps: here.step,

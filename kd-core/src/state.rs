@@ -216,6 +216,54 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// Makes a folder beside its place, has `fill` fill it, and renames it there, so that a reader sees nothing or the whole of it.
+///
+/// # Errors
+///
+/// [`Error::Input`] if there is something in the place that is no empty folder, before anything is written; what `fill` fails with,
+/// and then nothing is left; [`Error::Io`] if the folder cannot be made or renamed.
+pub fn write_folder(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let in_the_way = |problem: &str| Error::Input {
+        path: path.to_owned(),
+        problem: problem.to_owned(),
+    };
+    let is_there = std::fs::symlink_metadata(path).is_ok();
+    if is_there && !path.is_dir() {
+        return Err(in_the_way("is there and no folder; name a new one"));
+    }
+    if is_there {
+        let mut entries = std::fs::read_dir(path).map_err(Error::io("read", path))?;
+        if entries.next().is_some() {
+            return Err(in_the_way(
+                "is not empty; name a new folder, or empty this one",
+            ));
+        }
+    }
+    let parent = path.parent().filter(|parent| *parent != Path::new(""));
+    let parent = parent.unwrap_or(Path::new("."));
+    std::fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
+    let beside = tempfile::Builder::new()
+        .prefix(".writing-")
+        .tempdir_in(parent)
+        .map_err(Error::io("create", path))?;
+    fill(beside.path())?;
+    // The mode is that of an ordinary new folder, not a temporary one's 0700.
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(beside.path(), mode).map_err(Error::io("write", path))?;
+    }
+    // Not every system renames onto an empty folder.
+    if is_there {
+        std::fs::remove_dir(path).map_err(Error::io("replace", path))?;
+    }
+    std::fs::rename(beside.path(), path).map_err(Error::io("write", path))?;
+    // There is nothing left to be removed where it was.
+    let _ = beside.keep();
+    Ok(())
+}
+
 fn to_safetensors(dtype: DType) -> Option<Dtype> {
     Some(match dtype {
         DType::F64 => Dtype::F64,

@@ -1,5 +1,8 @@
 //! Generator and student in one phase: DAFL, DFAD and ZSKT.
 
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
+
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use kd_core::{
@@ -9,14 +12,18 @@ use kd_core::{
 use kd_losses::{AttentionDistance, attention_transfer, belief_matching, logit_l1, soft_target};
 use serde::{Deserialize, Serialize};
 
+use crate::bank::{BANK_NAME, BLOCK, Bank, BankConfig};
 use crate::generator::{Generator, GeneratorConfig, OutputKind};
 use crate::learning::Test;
 use crate::noise::noise;
 use crate::objective::{Objective, Terms};
+use crate::synthesis::FrozenGenerator;
 use crate::teacher::ImageTeacher;
 
 /// Purpose of noise.
 const NOISE: &str = "data-free joint noise";
+/// Images that the generator leaves.
+const LEFT: usize = 10 * BLOCK;
 /// Keeps the lengths of attention maps above 0.
 const ATTENTION_EPSILON: f64 = 1e-12;
 
@@ -367,6 +374,30 @@ impl<S: ImageClassifier> Phase for Rounds<'_, S> {
 
     fn result(&self) -> Tensors {
         export(&self.student, Names::PyTorch)
+    }
+
+    /// Some images of the generator as it is at the end, to be looked at.
+    fn leaves(&self) -> Result<BTreeMap<String, Tensors>> {
+        let source = FrozenGenerator {
+            generator: self.generator.valid(),
+            output: self.config.generator.output,
+            normalisation: self.teacher.normalisation().clone(),
+            seed: self.seed,
+            device: self.device.clone(),
+        };
+        let config = BankConfig {
+            images: LEFT,
+            refresh: 0.0,
+        };
+        let never = AtomicBool::new(false);
+        // A student that has learnt is not lost with a generator that makes nothing that could be looked at.
+        let bank = match Bank::make(&config, 0, &source, self.teacher, &mut (), &never) {
+            Ok(bank) => bank,
+            Err(Error::Config { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        let bank = bank.map(|bank| (BANK_NAME.to_owned(), bank.tensors()));
+        Ok(bank.into_iter().collect())
     }
 
     fn state(&self) -> PhaseState {

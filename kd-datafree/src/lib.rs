@@ -17,10 +17,10 @@ mod synthesis;
 mod teacher;
 mod views;
 
-pub use bank::{Bank, BankConfig};
+pub use bank::{BANK_FILE, Bank, BankConfig};
 pub use contrast::{Compared, ContrastConfig};
 pub use descent::{Descent, Start};
-pub use diagnosis::Diagnosis;
+pub use diagnosis::{Diagnosis, Warning};
 pub use generator::{Generator, GeneratorConfig, OutputKind};
 pub use inversion::Inversion;
 pub use joint::{Game, Joint};

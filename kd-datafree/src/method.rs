@@ -12,9 +12,9 @@ use kd_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::bank::{Bank, BankConfig, ImageSource};
+use crate::bank::{BANK_FILE, Bank, BankConfig, ImageSource};
 use crate::generator::{Generator, GeneratorConfig, OutputKind};
-use crate::joint::{self, Joint};
+use crate::joint::{self, Game, Joint};
 use crate::learning::{Learning, STUDENT_PHASE, Test, loader};
 use crate::objective::{Objective, Terms};
 use crate::pool::{self, Pooled};
@@ -154,6 +154,23 @@ pub enum DataFreeConfig {
     Joint(Joint),
     /// A pool of images that grows while the student learns: DeepInversion, CMI, Fast-DFKD.
     Pooled(Pooled),
+}
+
+impl DataFreeConfig {
+    /// What the generator learns for, if that is an objective: not where there is no generator, or where it learns against the student.
+    pub fn objective(&self) -> Option<&Objective> {
+        match self {
+            Self::TwoPhases(TwoPhases {
+                synthetic: Synthetic::Generator { objective, .. },
+                ..
+            })
+            | Self::Joint(Joint {
+                game: Game::Cooperative { objective, .. },
+                ..
+            }) => Some(objective),
+            _ => None,
+        }
+    }
 }
 
 impl From<TwoPhases> for DataFreeConfig {
@@ -326,7 +343,7 @@ impl<S: ImageClassifier> DataFree<S> {
 
     /// Where the bank of a run is kept.
     pub fn bank_path(folder: &RunFolder) -> PathBuf {
-        folder.path().join("bank.safetensors")
+        folder.path().join(BANK_FILE)
     }
 
     fn start_generator<'a>(&'a self, config: &'a TwoPhases) -> Result<Box<dyn Phase + 'a>> {

@@ -1,18 +1,22 @@
 //! A pool of images that grows batch by batch, each found against the student as it is then: DeepInversion, CMI, Fast-DFKD.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use kd_core::{
     Dataset, Error, ImageClassifier, ImageShape, Loader, LoaderConfig, LossTerms, Metrics,
-    NamedGradients, Names, Optimizer, OptimizerConfig, Phase, PhaseState, Plan, Result, Schedule,
-    Split, StepContext, Tensors, Training, ViewPolicy, export, import, read_tensors, write_tensors,
+    NamedGradients, Names, Normalisation, Optimizer, OptimizerConfig, Phase, PhaseState, Plan,
+    Result, Schedule, Split, StepContext, Tensors, Training, ViewPolicy, export, import,
+    read_tensors, write_tensors,
 };
 use kd_losses::soft_target;
 use serde::{Deserialize, Serialize};
 
+use crate::bank::{BANK_NAME, BLOCK, Bank, BankConfig, ImageSource};
 use crate::descent::{Descent, Finder};
-use crate::inversion::Inversion;
+use crate::inversion::{Inversion, valid_range};
 use crate::learning::Test;
 use crate::teacher::ImageTeacher;
 use crate::views::Views;
@@ -332,6 +336,26 @@ impl<S: ImageClassifier> Phase for Growing<'_, S> {
         export(&self.student, Names::PyTorch)
     }
 
+    /// Images of the last batches, to be looked at.
+    fn leaves(&self) -> Result<BTreeMap<String, Tensors>> {
+        let size = self.teacher.image().bytes();
+        let count = LEFT.min(self.images.len() / size);
+        let config = BankConfig {
+            images: count,
+            refresh: 0.0,
+        };
+        let source = LastImages {
+            images: &self.images[self.images.len() - count * size..],
+            image: self.teacher.image(),
+            normalisation: self.teacher.normalisation(),
+            device: &self.device,
+        };
+        let never = AtomicBool::new(false);
+        let bank = Bank::make(&config, 0, &source, self.teacher, &mut (), &never)?;
+        let bank = bank.map(|bank| (BANK_NAME.to_owned(), bank.tensors()));
+        Ok(bank.into_iter().collect())
+    }
+
     fn state(&self) -> PhaseState {
         let mut state = PhaseState::default();
         state.put_optimizer(&self.optimizer);
@@ -370,6 +394,43 @@ impl<S: ImageClassifier> Phase for Growing<'_, S> {
             self.load()?;
         }
         state.restore_optimizer(&mut self.optimizer, &self.device)
+    }
+}
+
+/// Images that are left to be looked at.
+const LEFT: usize = 10 * BLOCK;
+
+/// Bytes of pixels; the last block begins anew where they end.
+struct LastImages<'a> {
+    images: &'a [u8],
+    image: ImageShape,
+    normalisation: &'a Normalisation,
+    device: &'a Device,
+}
+
+impl ImageSource for LastImages<'_> {
+    fn images(&self, block: u64, _generation: u64) -> Result<Tensor<4>> {
+        let ImageShape {
+            channels,
+            height,
+            width,
+        } = self.image;
+        let size = self.image.bytes();
+        let count = self.images.len() / size;
+        let first = usize::try_from(block).unwrap_or_default() * BLOCK;
+        let image = |place: usize| {
+            let at = (first + place) % count * size;
+            &self.images[at..at + size]
+        };
+        let bytes = (0..BLOCK).flat_map(image);
+        let pixels: Vec<f32> = bytes.map(|&byte| f32::from(byte) / 255.0).collect();
+        let data = TensorData::new(pixels, [BLOCK, channels, height, width]);
+        self.normalisation
+            .apply(Tensor::from_data(data, self.device))
+    }
+
+    fn range(&self) -> Result<[Vec<f64>; 2]> {
+        Ok(valid_range(self.normalisation))
     }
 }
 

@@ -4,7 +4,10 @@ mod support;
 
 use burn::tensor::Device;
 use kd_core::{Dataset, Method, Metrics, Split};
-use kd_datafree::{DataFree, Game, GeneratorConfig, Joint, Objective, OutputKind, STUDENT_PHASE};
+use kd_datafree::{
+    BANK_FILE, Bank, DataFree, Game, GeneratorConfig, ImageTeacher, Joint, Objective, OutputKind,
+    STUDENT_PHASE,
+};
 use support::{IMAGE, ends, files, interrupt, learn, method, net, run, run_in, teacher};
 
 /// Each game by its published settings, but small and short.
@@ -71,6 +74,23 @@ fn a_generator_goes_against_a_student_that_stands_still() {
         let [first, last] = ends(&learn(&method(game)), "generator");
         // Its loss is the negative of the difference, or its own objective.
         assert!(last < first, "{kind:?}: {first} became {last}");
+    }
+}
+
+#[test]
+fn the_generator_leaves_some_images() {
+    for game in games() {
+        let kind = game.game.clone();
+        let (place, _) = run(&method(game));
+        let bank = Bank::read(&place.path().join(BANK_FILE)).unwrap();
+        assert_eq!(bank.dataset().len(), 1280, "{kind:?}");
+        let pixels = bank.pixels(teacher().normalisation()).unwrap();
+        assert_eq!(
+            (pixels.shape(), pixels.labels()),
+            (IMAGE, bank.dataset().labels())
+        );
+        let seen: u64 = bank.diagnosis().histogram().iter().sum();
+        assert_eq!(seen, 1280);
     }
 }
 

@@ -6,8 +6,8 @@ mod support;
 use burn::tensor::{Device, Int, Tensor};
 use kd_core::{ImageShape, Method, Normalisation, OptimizerConfig, Schedule, read_tensors};
 use kd_datafree::{
-    Compared, ContrastConfig, DataFree, DataFreeConfig, FrozenClassifier, ImageTeacher, Pooled,
-    STUDENT_PHASE, Search, Views,
+    BANK_FILE, Bank, Compared, ContrastConfig, DataFree, DataFreeConfig, FrozenClassifier,
+    ImageTeacher, Pooled, STUDENT_PHASE, Search, Views,
 };
 use kd_losses::{BnStatisticsLossConfig, NormStatistics, cross_entropy};
 use kd_models::{LeNet, LeNetConfig};
@@ -79,6 +79,16 @@ fn the_teacher_never_changes_and_the_pool_grows_by_a_batch_an_epoch() {
             let images = read_tensors(&place.path().join("pool").join(name)).unwrap();
             assert_eq!(images["images"].shape().as_slice(), [16, 1, 8, 8]);
         }
+        // What is left to be looked at is of the pool.
+        let bank = Bank::read(&place.path().join(BANK_FILE)).unwrap();
+        let seen = bank.pixels(teacher.normalisation()).unwrap();
+        let last = read_tensors(&place.path().join("pool").join(pool.keys().last().unwrap()));
+        let last: Vec<u8> = last.unwrap()["images"].iter::<u8>().collect();
+        assert!(
+            seen.images()
+                .chunks_exact(64)
+                .any(|image| *image == last[..64])
+        );
         let different: std::collections::BTreeSet<_> = pool.values().collect();
         assert_eq!(different.len(), pool.len(), "each batch is another");
     }

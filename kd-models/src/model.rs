@@ -71,6 +71,23 @@ impl ModelConfig {
         }
     }
 
+    /// Reads the description in the model folder `folder`, without its weights.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if it is not there, [`Error::BadFile`] if it is broken or its parts do not fit each other.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let path = folder.join(CONFIG_FILE);
+        let config = read_config(&path)?;
+        config.check().map_err(|error| Error::BadFile {
+            path,
+            offset: 0,
+            problem: error.to_string(),
+            remedy: "correct the file, or read it with the version of kd that wrote it".into(),
+        })?;
+        Ok(config)
+    }
+
     /// Checks that the parts fit each other.
     ///
     /// # Errors
@@ -173,14 +190,8 @@ pub fn load_model(folder: &Path, device: &Device) -> Result<(Network, ModelConfi
 ///
 /// As [`load_model`]; [`Error::Input`] if `folder` holds a network of the other type.
 pub fn load_model_as<N: ModelNetwork>(folder: &Path, device: &Device) -> Result<(N, ModelConfig)> {
+    let config = ModelConfig::read(folder)?;
     let path = folder.join(CONFIG_FILE);
-    let config = read_config(&path)?;
-    config.check().map_err(|error| Error::BadFile {
-        path: path.clone(),
-        offset: 0,
-        problem: error.to_string(),
-        remedy: "correct the file, or read it with the version of kd that wrote it".into(),
-    })?;
     let (task, wanted) = (config.network.task()?, N::TASK);
     if task != wanted {
         let name = &config.network.name;

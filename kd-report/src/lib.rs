@@ -6,23 +6,23 @@
 //! |---|---|
 //! | `stats` | mean and spread over seeds, paired differences with their interval |
 //! | `table` | Markdown tables with footnotes |
-//! | `plot` | SVG pictures: lines, dots with spread, confusion matrices |
+//! | `plot` | SVG pictures: lines, dots with spread, counts, confusion matrices |
 //! | `report` | what a run came to, as a page with pictures |
-//! | `segmentation` | images and masks side by side, as a PNG picture |
+//! | `picture` | images and masks side by side, as a PNG picture |
 //! | `tensorboard` | an observer of a run that writes TensorBoard's event files |
 
 mod error;
+mod picture;
 mod plot;
 mod report;
-mod segmentation;
 mod stats;
 mod table;
 mod tensorboard;
 
 pub use error::{Error, Result};
-pub use plot::{ConfusionPlot, DotPlot, LinePlot, Scale, Series};
-pub use report::{Answer, Predictions, RunReport, Sample};
-pub use segmentation::{CAMVID_CLASSES, SegmentationBoard};
+pub use picture::{CAMVID_CLASSES, ImageRows, SegmentationBoard};
+pub use plot::{ConfusionPlot, CountPlot, DotPlot, LinePlot, Scale, Series};
+pub use report::{Answer, Predictions, RunReport, Sample, SyntheticImages};
 pub use stats::{PairedDifference, Summary, student_t_quantile};
 pub use table::{Align, Table};
 pub use tensorboard::TensorBoard;

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
 
-use kd_report::{ConfusionPlot, DotPlot, Error, LinePlot, Scale, Series, Summary};
+use kd_report::{ConfusionPlot, CountPlot, DotPlot, Error, LinePlot, Scale, Series, Summary};
 
 fn lines() -> LinePlot {
     let curve = |shift: f64| (1..40).map(move |epoch| (epoch, 80.0 - shift / f64::from(epoch)));
@@ -40,6 +40,17 @@ fn dots() -> DotPlot {
         .with_reference("teacher", 5.0)
 }
 
+fn counts() -> CountPlot {
+    CountPlot::new("Classes", "images")
+        .with_row("cat", 1204)
+        .with_row(
+            "a very long name of a class that is cut where it does not fit",
+            0,
+        )
+        .with_row("dog", 301)
+        .with_reference("an equal share", 500.0)
+}
+
 /// Each text of a picture with its place, and whether it is turned.
 fn texts(svg: &str) -> Vec<(String, f64, f64, bool)> {
     let number = |tag: &str, name: &str| {
@@ -73,6 +84,7 @@ fn size(svg: &str) -> (f64, f64) {
 fn the_same_input_gives_the_same_bytes() {
     assert_eq!(lines().svg().unwrap(), lines().svg().unwrap());
     assert_eq!(dots().svg().unwrap(), dots().svg().unwrap());
+    assert_eq!(counts().svg().unwrap(), counts().svg().unwrap());
     assert_eq!(confusion(7).svg().unwrap(), confusion(7).svg().unwrap());
     assert_ne!(confusion(7).svg().unwrap(), confusion(8).svg().unwrap());
 }
@@ -86,6 +98,9 @@ fn every_text_begins_inside_the_picture() {
         one.svg(),
         dots().svg(),
         dots().with_width(300).svg(),
+        counts().svg(),
+        counts().with_width(240).svg(),
+        CountPlot::new("", "").with_row("", 0).svg(),
         confusion(1).svg(),
         confusion(2).svg(),
         confusion(10).svg(),
@@ -124,6 +139,45 @@ fn names_and_numbers_are_there() {
     assert!(shown.iter().any(|text| text.0 == "class 2" && text.3));
     assert!(shown.iter().any(|text| text.0 == "class 2" && !text.3));
     assert!(shown.iter().any(|text| text.0 == "4"));
+}
+
+#[test]
+fn bars_begin_at_nothing_and_end_at_their_number() {
+    let svg = counts().svg().unwrap();
+    let number = |tag: &str, name: &str| -> f64 {
+        let rest = tag.split(&format!(" {name}=\"")).nth(1).unwrap();
+        rest.split('"').next().unwrap().parse().unwrap()
+    };
+    // The left end and the length of each bar; the first rectangle is the paper.
+    let bars: Vec<[f64; 2]> = svg
+        .split("<rect")
+        .skip(2)
+        .map(|tag| ["x", "width"].map(|name| number(tag, name)))
+        .collect();
+    assert_eq!(bars.len(), 3);
+    assert!(bars.iter().all(|bar| (bar[0] - bars[0][0]).abs() < 0.5));
+    let lengths = [1204.0, 0.0, 301.0].map(|count| count / 1204.0 * bars[0][1]);
+    for (bar, expected) in bars.iter().zip(lengths) {
+        assert!((bar[1] - expected).abs() < 2.0, "{bars:?}");
+    }
+    let shown = texts(&svg);
+    for count in ["1204", "0", "301"] {
+        assert!(shown.iter().any(|text| text.0 == count), "{count}");
+    }
+    let said = CountPlot::new("Classes", "images").svg().unwrap_err();
+    assert_eq!(
+        said.to_string(),
+        "plot `Classes`: there are no values; give it a row"
+    );
+    let nan = counts()
+        .with_reference("a share", f64::NAN)
+        .svg()
+        .unwrap_err();
+    assert!(
+        nan.to_string()
+            .contains("reference `a share`: value 0 is NaN"),
+        "{nan}"
+    );
 }
 
 #[test]

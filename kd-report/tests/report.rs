@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use kd_core::{EpochLog, Metrics, SegmentationSummary};
-use kd_report::{Predictions, RunReport, SegmentationBoard};
+use kd_report::{ImageRows, Predictions, RunReport, SegmentationBoard, SyntheticImages};
 
 fn epoch(phase: &str, number: usize, metrics: &[(&str, f64)]) -> EpochLog {
     let named = |values: &[(&str, f64)]| -> Metrics {
@@ -193,6 +193,58 @@ fn names_must_fit_the_classes() {
     assert_eq!(
         error.to_string(),
         "names of classes: expected 3 entries, got 1; give one for each class, or none"
+    );
+}
+
+/// Synthetic images of so many classes, two of the first, none of the last.
+fn synthetic(classes: usize) -> SyntheticImages {
+    let mut counts = vec![2; classes];
+    counts[classes - 1] = 0;
+    let names: Vec<String> = (0..classes).map(|class| format!("class_{class}")).collect();
+    let shown = ImageRows::new([1, 2]).unwrap();
+    let shown = shown.with_row("class_0", &[[0, 255], [9, 9]]).unwrap();
+    SyntheticImages {
+        shown: shown
+            .with_row(names[classes - 1].clone(), &[[0; 2]; 0])
+            .unwrap(),
+        counts,
+        class_names: names,
+        measured: Metrics::from([("class_entropy".to_owned(), 0.25)]),
+        warnings: vec!["the teacher sees nothing of `class_1`".into()],
+    }
+}
+
+#[test]
+fn synthetic_images_are_shown_and_their_classes_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = RunReport::new("run").with_synthetic(synthetic(2)).unwrap();
+    let text = page(&report, folder.path());
+    holds(
+        &text,
+        &[
+            "## Synthetic images\n\n2 images that were made",
+            "**Warning:** the teacher sees nothing of `class_1`.\n",
+            "(report/synthetic.png)",
+            "(report/synthetic-classes.svg)",
+            "| class entropy | 0.2500 |",
+        ],
+    );
+    let plot = std::fs::read_to_string(folder.path().join("report/synthetic-classes.svg"));
+    assert!(plot.unwrap().contains("an equal share"));
+    // Of many classes the rarest, the first of which is there still.
+    let report = RunReport::new("run").with_synthetic(synthetic(50)).unwrap();
+    let text = page(&report, folder.path());
+    assert!(text.contains("Of 50 classes, the 40 rarest:"), "{text}");
+    let plot = std::fs::read_to_string(folder.path().join("report/synthetic-classes.svg"));
+    assert!(plot.is_ok_and(|plot| plot.contains("class_49") && !plot.contains("class_48")));
+    // A report without them takes the picture away.
+    page(&RunReport::new("run"), folder.path());
+    let mut wrong = synthetic(3);
+    wrong.class_names.pop();
+    let said = RunReport::new("run").with_synthetic(wrong).unwrap_err();
+    assert_eq!(
+        said.to_string(),
+        "names of classes: expected 3 entries, got 2; give one for each class"
     );
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use image::{Rgb, RgbImage};
 use kd_core::{DataRoots, DatasetInfo, Error as CoreError, Split};
-use kd_report::{CAMVID_CLASSES, Error, SegmentationBoard};
+use kd_report::{CAMVID_CLASSES, Error, ImageRows, SegmentationBoard};
 
 fn decoded(board: &SegmentationBoard) -> RgbImage {
     image::load_from_memory(&board.png().unwrap())
@@ -96,6 +96,58 @@ fn what_does_not_fit_is_refused_in_words() {
     let nothing = "segmentation board: there are no values; give at least one image";
     assert_eq!(text(small().with_masks("truth", &[[0; 8]; 0])), nothing);
     assert_eq!(small().png().unwrap_err().to_string(), nothing);
+}
+
+#[test]
+fn rows_of_images_stand_behind_their_names() {
+    let grey: Vec<u8> = vec![10, 20, 30, 40];
+    let colour: Vec<u8> = (0..12).map(|at| at * 20).collect();
+    let rows = ImageRows::new([2, 2])
+        .unwrap()
+        .with_row("cat", &[&grey, &grey])
+        .unwrap()
+        .with_row("nobody", &[[0; 4]; 0])
+        .unwrap()
+        .with_row("dog", &[&colour])
+        .unwrap();
+    let picture = image::load_from_memory(&rows.png().unwrap())
+        .unwrap()
+        .into_rgb8();
+    // Three rows of 72 pixels with 4 between; 2 columns of 72 behind the widest name.
+    assert_eq!(picture.height(), 3 * 72 + 2 * 4 + 2 * 16);
+    let left = picture.width() - 16 - 2 * 72 - 4;
+    assert_eq!(picture.get_pixel(left, 16), &Rgb([10; 3]));
+    assert_eq!(picture.get_pixel(left + 71, 16 + 71), &Rgb([40; 3]));
+    assert_eq!(picture.get_pixel(left + 76, 16), &Rgb([10; 3]));
+    let third = 16 + 2 * 76;
+    assert_eq!(picture.get_pixel(left, third), &Rgb([0, 80, 160]));
+    assert_eq!(
+        picture.get_pixel(left + 36, third + 36),
+        &Rgb([60, 140, 220])
+    );
+    assert_eq!(picture.get_pixel(left + 80, third), &Rgb([255; 3]));
+    assert_eq!(rows.png().unwrap(), rows.png().unwrap());
+    // One that is wider than it is shown, and what does not fit.
+    let wide = ImageRows::new([50, 100]).unwrap();
+    let wide = wide.with_row("", &[vec![9; 5000]]).unwrap();
+    let picture = image::load_from_memory(&wide.png().unwrap()).unwrap();
+    assert_eq!(picture.height(), 36 + 2 * 16);
+    let text = |outcome: Result<ImageRows, Error>| outcome.unwrap_err().to_string();
+    assert_eq!(
+        text(rows.clone().with_row("x", &[[0; 5]])),
+        "an image of a picture of images in rows: expected 12 entries, got 5; give one or three channels of 2x2 pixels"
+    );
+    assert!(
+        text(rows.with_row("x", &[[0; 4]; 41])).contains("at most 100 rows of 40, got 41 in row 4")
+    );
+    assert_eq!(
+        ImageRows::new([2, 2])
+            .unwrap()
+            .png()
+            .unwrap_err()
+            .to_string(),
+        "a picture of images in rows: there are no values; give at least one image"
+    );
 }
 
 /// With `KD_BOARD` set to a file the picture is written there, for a person to look at.

@@ -15,6 +15,7 @@ mod models;
 mod recipe;
 mod report;
 mod resume;
+mod synthesize;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -55,6 +56,7 @@ pub(crate) fn run(args: Args, methods: &Methods) -> Result<()> {
             };
             eval::run(&model, &data, &weights, batch_size, &machine)
         }
+        Command::Synthesize(options) => synthesize::run(&options),
         Command::Import(options) => import::run(&options),
         Command::Export(options) => export::run(&options),
         Command::Cache { what } => cache::run(methods, &what),

@@ -39,10 +39,14 @@ pub(super) fn run(methods: &Methods, path: &Path, machine: &MachineOptions) -> R
 fn one(methods: &Methods, path: &Path, machine: &MachineOptions) -> Result<()> {
     let folder = match RunFolder::open(path) {
         // A run that is under way is not disturbed, and its networks are not there yet.
-        Err(error @ Error::Run { .. }) => return report::write(path, Err(&error)),
+        Err(error @ Error::Run { .. }) => {
+            report::write(path, Err(&error))?;
+            return Ok(());
+        }
         other => other?,
     };
     let place = machine.place.data_dir.as_deref();
     let job = Job::reopen(methods, &folder, machine.device, place);
-    report::write(path, job.as_ref())
+    report::write(path, job.as_ref())?;
+    Ok(())
 }

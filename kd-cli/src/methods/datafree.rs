@@ -111,18 +111,30 @@ fn prepared(method: DataFree<Network>, config: ModelConfig) -> Prepared {
 impl DataFreeRecipe {
     /// The settings of the run; every default is written into the recipe.
     fn settle(&mut self) -> Result<DataFreeConfig> {
-        let kind = match self.synthesis.remove(KIND) {
-            Some(Value::String(kind)) => kind,
-            None => USUAL.to_owned(),
-            Some(other) => {
-                let problem = format!("must be a name such as \"{USUAL}\", got {other}");
-                return Err(Error::config("synthesis.kind", problem));
-            }
-        };
-        let config = DataFreeConfig::named(&kind, &self.synthesis, &self.train)?;
+        let kind = self.kind()?;
+        let config = self.config()?;
         [self.synthesis, self.train] = config.tables()?;
         self.synthesis.insert(KIND.to_owned(), Value::String(kind));
         Ok(config)
+    }
+
+    /// The settings of the run.
+    pub(crate) fn config(&self) -> Result<DataFreeConfig> {
+        let mut synthesis = self.synthesis.clone();
+        synthesis.remove(KIND);
+        DataFreeConfig::named(&self.kind()?, &synthesis, &self.train)
+    }
+
+    /// The way of making images.
+    fn kind(&self) -> Result<String> {
+        match self.synthesis.get(KIND) {
+            Some(Value::String(kind)) => Ok(kind.clone()),
+            None => Ok(USUAL.to_owned()),
+            Some(other) => {
+                let problem = format!("must be a name such as \"{USUAL}\", got {other}");
+                Err(Error::config("synthesis.kind", problem))
+            }
+        }
     }
 }
 

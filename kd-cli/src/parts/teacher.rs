@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use kd_core::{Error, ImageShape, Normalisation, Result, Task};
+use kd_core::{Error, ImageShape, Normalisation, Result, Task, class_folders};
 use kd_models::{
     CONFIG_FILE, LoadReport, ModelConfig, ModelNetwork, Network, WeightChoice, WeightFit,
     load_model_as,
@@ -276,6 +276,8 @@ pub(crate) fn check_fits(who: &str, config: &ModelConfig, data: &DataFacts) -> R
         });
     }
     if let (Some(own), Some(names)) = (&config.class_names, &data.class_names)
+        // A folder of images that kd has written has names that can be folders'.
+        && class_folders(own) != *names
         && let Some((label, (own, name))) =
             (0..).zip(own.iter().zip(names)).find(|(_, (a, b))| a != b)
     {

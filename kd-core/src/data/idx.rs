@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::published::Published;
 use super::stream::Stream;
-use crate::{Dataset, Error, ImageShape, Result, Split};
+use crate::{Dataset, Error, ImageShape, Result, Split, write_atomically};
 
 const IMAGES_MAGIC: u32 = 0x0000_0803;
 const LABELS_MAGIC: u32 = 0x0000_0801;
@@ -34,6 +34,48 @@ pub fn read_idx(
     let (images, labels) = (Stream::open(images)?, Stream::open(labels)?);
     let any = Published::default();
     read_streams(name.into(), split, classes, images, labels, any)
+}
+
+/// Writes a data set of grey images as a pair of IDX files, plain, as [`read_idx`] reads them. Each appears whole or not at all.
+///
+/// # Errors
+///
+/// [`Error::Config`] for masks in place of labels, images in colour or of sides above 65535, and for more than 256 classes, none of
+/// which the format holds; [`Error::Io`] if a file cannot be written.
+pub fn write_idx(data: &Dataset, images: &Path, labels: &Path) -> Result<()> {
+    data.check_labelled()?;
+    let shape = data.shape();
+    let refused = |what: &str, problem: String| {
+        let problem = format!("{problem} in IDX files; write a folder of images instead");
+        Err(Error::config(what, problem))
+    };
+    if shape.channels != 1 {
+        let problem = format!("must be grey, not of {} channels,", shape.channels);
+        return refused("images", problem);
+    }
+    let labels_found: std::result::Result<Vec<u8>, _> = data
+        .labels()
+        .iter()
+        .map(|&label| u8::try_from(label))
+        .collect();
+    let Ok(classes) = labels_found else {
+        let problem = format!("must be at most 256, not {},", data.classes());
+        return refused("classes", problem);
+    };
+    let side = |side: usize| u16::try_from(side).map(u32::from);
+    let (Ok(height), Ok(width)) = (side(shape.height), side(shape.width)) else {
+        let problem = format!("must have sides of at most 65535 pixels, not {shape},");
+        return refused("images", problem);
+    };
+    // A data set has no more samples than 32 bits can number.
+    let count = u32::try_from(data.len()).unwrap_or(u32::MAX);
+    let file = |head: &[u32], body: &[u8]| -> Vec<u8> {
+        let head = head.iter().flat_map(|number| number.to_be_bytes());
+        head.chain(body.iter().copied()).collect()
+    };
+    let pixels = file(&[IMAGES_MAGIC, count, height, width], data.images());
+    write_atomically(images, &pixels)?;
+    write_atomically(labels, &file(&[LABELS_MAGIC, count], &classes))
 }
 
 /// [`read_idx`] with the number of samples that the files should have.

@@ -3,7 +3,7 @@
 use super::axis::{Axis, Scale};
 use super::canvas::{self, Anchor, Canvas, Font};
 use super::frame::{Frame, RIM, SMALL, check_size, title};
-use super::palette::{GRID, INK, Look, MUTED, look};
+use super::palette::{GRID, INK, Look, look};
 use super::{legend, text};
 use crate::error::check_finite;
 use crate::{Error, Result, Summary};
@@ -201,7 +201,7 @@ impl DotPlot {
         };
         frame.x_axis(canvas, &axis, &self.label, true)?;
         if let Some((name, value)) = &self.reference {
-            reference(canvas, &frame, frame.across(&axis, *value), name)?;
+            frame.reference(canvas, frame.across(&axis, *value), name)?;
         }
         for (index, (name, groups)) in self.rows.iter().enumerate() {
             let top = frame.top + index as f64 * self.row_height();
@@ -251,22 +251,4 @@ fn dots(
         }
     }
     canvas.marker((frame.across(axis, mean), y), look, 4.4)
-}
-
-/// An upright dashed line with its name above it, kept inside the frame.
-fn reference(canvas: &Canvas<'_>, frame: &Frame, x: f64, name: &str) -> Result<()> {
-    canvas.line(
-        &[(x, frame.top - 2.0), (x, frame.bottom)],
-        MUTED,
-        1.4,
-        &[5.0, 3.0],
-    )?;
-    let name = text::fit(name, SMALL, frame.right - frame.left);
-    let half = text::width(&name, SMALL) / 2.0;
-    let middle = x.clamp(
-        frame.left + half,
-        (frame.right - half).max(frame.left + half),
-    );
-    let font = Font::new(SMALL, MUTED, Anchor::Middle);
-    canvas.text(&name, (middle, frame.top - 11.0), font)
 }

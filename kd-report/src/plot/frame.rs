@@ -101,6 +101,17 @@ impl Frame {
         let font = Font::new(LABEL, INK, Anchor::Middle).upwards();
         canvas.text(&label, (label_at, middle), font)
     }
+
+    /// An upright dashed line with its name above it, kept inside the frame.
+    pub(super) fn reference(&self, canvas: &Canvas<'_>, x: f64, name: &str) -> Result<()> {
+        let line = [(x, self.top - 2.0), (x, self.bottom)];
+        canvas.line(&line, MUTED, 1.4, &[5.0, 3.0])?;
+        let name = text::fit(name, SMALL, self.right - self.left);
+        let half = text::width(&name, SMALL) / 2.0;
+        let middle = x.clamp(self.left + half, (self.right - half).max(self.left + half));
+        let font = Font::new(SMALL, MUTED, Anchor::Middle);
+        canvas.text(&name, (middle, self.top - 11.0), font)
+    }
 }
 
 /// The title at the top of a picture; gives where the picture goes on below it.

@@ -3,6 +3,7 @@
 mod axis;
 mod canvas;
 mod confusion;
+mod counts;
 mod dots;
 mod frame;
 mod legend;
@@ -13,6 +14,7 @@ mod text;
 
 pub use axis::Scale;
 pub use confusion::ConfusionPlot;
+pub use counts::CountPlot;
 pub use dots::DotPlot;
 pub use line::LinePlot;
 pub use series::Series;

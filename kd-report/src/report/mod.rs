@@ -6,6 +6,7 @@ mod curves;
 mod page;
 mod predictions;
 mod segmentation;
+mod synthetic;
 mod teacher;
 
 use std::path::Path;
@@ -17,6 +18,7 @@ use page::Page;
 use segmentation::Segmentation;
 
 pub use predictions::{Answer, Predictions, Sample};
+pub use synthetic::SyntheticImages;
 
 /// The report of a run: `report.md` with its pictures in `report/`.
 ///
@@ -46,6 +48,7 @@ pub struct RunReport {
     epochs: Vec<EpochLog>,
     predictions: Option<(Predictions, Vec<String>)>,
     segmentation: Option<Segmentation>,
+    synthetic: Option<SyntheticImages>,
     recipe: Option<String>,
 }
 
@@ -135,6 +138,18 @@ impl RunReport {
         Ok(self)
     }
 
+    /// With the images that a student without real ones has learnt from: some of them as a picture, `report/synthetic.png`, a histogram of
+    /// the teacher's classes, and what is wrong with them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Length`] if there is not one name for each class, [`Error::NoValues`] without classes.
+    pub fn with_synthetic(mut self, images: SyntheticImages) -> Result<Self> {
+        images.check()?;
+        self.synthetic = Some(images);
+        Ok(self)
+    }
+
     /// With the recipe at the end, as the run has it.
     #[must_use]
     pub fn with_recipe(mut self, text: impl Into<String>) -> Self {
@@ -179,6 +194,9 @@ impl RunReport {
         }
         if let Some(made) = &self.segmentation {
             made.show(&mut page)?;
+        }
+        if let Some(images) = &self.synthetic {
+            images.show(&mut page)?;
         }
         if let Some(recipe) = &self.recipe {
             page.heading(2, "Recipe");

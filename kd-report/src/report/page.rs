@@ -9,7 +9,9 @@ use crate::{Error, Result, Table};
 /// The folder of the pictures beside the page.
 const PICTURES: &str = "report";
 /// The picture of masks in it.
-const MASKS: &str = "segmentation.png";
+pub(super) const MASKS: &str = "segmentation.png";
+/// The picture of synthetic images in it.
+pub(super) const SYNTHETIC: &str = "synthetic.png";
 
 /// A page that is being put together.
 #[derive(Debug, Default)]
@@ -44,9 +46,9 @@ impl Page {
         self.show(file, about, svg.into_bytes());
     }
 
-    /// Adds the picture of masks, the only one that is no SVG.
-    pub(super) fn masks(&mut self, about: &str, png: Vec<u8>) {
-        self.show(MASKS.into(), about, png);
+    /// Adds a picture that is no SVG: [`MASKS`] or [`SYNTHETIC`].
+    pub(super) fn png(&mut self, file: &str, about: &str, png: Vec<u8>) {
+        self.show(file.into(), about, png);
     }
 
     fn show(&mut self, file: String, about: &str, bytes: Vec<u8>) {
@@ -81,7 +83,7 @@ impl Page {
         for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
             let name = path.file_name().and_then(|name| name.to_str());
             let is_svg = path.extension().is_some_and(|extension| extension == "svg");
-            let is_picture = is_svg || name == Some(MASKS);
+            let is_picture = is_svg || matches!(name, Some(MASKS | SYNTHETIC));
             let is_ours =
                 name.is_some_and(|name| self.pictures.iter().any(|(file, _)| file == name));
             if is_picture && !is_ours {
@@ -153,12 +155,14 @@ mod tests {
         std::fs::create_dir(&place).unwrap();
         std::fs::write(place.join("old.svg"), "").unwrap();
         std::fs::write(place.join("segmentation.png"), "").unwrap();
+        std::fs::write(place.join("synthetic.png"), "").unwrap();
         std::fs::write(place.join("notes.txt"), "").unwrap();
         let mut page = Page::default();
         page.picture("new", "a [b]", "<svg/>".into());
         page.write(folder.path()).unwrap();
         assert!(!place.join("old.svg").exists() && place.join("notes.txt").exists());
         assert!(!place.join("segmentation.png").exists());
+        assert!(!place.join("synthetic.png").exists());
         assert!(place.join("new.svg").exists());
         let text = std::fs::read_to_string(folder.path().join("report.md")).unwrap();
         assert_eq!(text, "![a b](report/new.svg)\n");

@@ -2,7 +2,7 @@
 
 use kd_core::SegmentationSummary;
 
-use super::page::{Page, count, percent};
+use super::page::{MASKS, Page, count, percent};
 use crate::{Align, Result, Table};
 
 /// What networks make of held-out images.
@@ -19,7 +19,7 @@ impl Segmentation {
     /// The picture, and a table of classes.
     pub(super) fn show(&self, page: &mut Page) -> Result<()> {
         page.heading(2, "Segmentation");
-        page.masks("held-out images and masks", self.png.clone());
+        page.png(MASKS, "held-out images and masks", self.png.clone());
         let Some((_, first)) = self.measured.first() else {
             return Ok(());
         };

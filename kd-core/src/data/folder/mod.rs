@@ -4,6 +4,7 @@ mod decode;
 mod fit;
 mod listing;
 mod resize;
+mod save;
 mod whole;
 
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ pub use fit::ImageFit;
 pub(super) use fit::check_sides;
 use listing::Listing;
 pub(super) use resize::{stretch, stretch_nearest};
+pub use save::{class_folders, write_image_folder};
 
 use super::parallel::for_each;
 

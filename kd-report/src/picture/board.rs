@@ -1,12 +1,12 @@
 //! Images in rows; what they show, and what networks make of them, in columns.
 
-use std::io::Cursor;
 use std::path::Path;
 
 use image::imageops::{self, FilterType};
-use image::{ImageFormat, Rgb, RgbImage};
+use image::{Rgb, RgbImage};
 
 use super::font;
+use super::paint::{self, GAP, INK, PAPER, RIM, number};
 use crate::{Error, Result};
 
 /// The eleven classes of `CamVid` in the order of their numbers, with the colours that they are shown in since `SegNet`.
@@ -26,18 +26,13 @@ pub const CAMVID_CLASSES: [(&str, [u8; 3]); 11] = [
 
 /// Pixels without a class; lighter than any usual colour, as a middle grey is the sky's and a dark one like a pedestrian's.
 const VOID: Rgb<u8> = Rgb([216, 216, 216]);
-const INK: Rgb<u8> = Rgb([34, 34, 34]);
-const PAPER: Rgb<u8> = Rgb([255, 255, 255]);
-/// The free rim, and the room between two images.
-const RIM: u32 = 16;
-const GAP: u32 = 8;
 /// The side of a colour in the legend, and the room around its name.
 const SWATCH: u32 = font::HEIGHT;
 /// Images are shown about this wide.
 const CELL: u32 = 320;
 const MOST_ROWS: usize = 50;
 const MOST_COLUMNS: usize = 12;
-const LONGEST_SIDE: usize = 4096;
+const WHAT: &str = "segmentation board";
 
 /// A picture with a row for each image and titled columns, of images or of masks in the colours of their classes; below them,
 /// which colour is which class.
@@ -76,13 +71,7 @@ impl SegmentationBoard {
     ///
     /// [`Error::Config`] if a side is not 1 to 4096 pixels, or there are no classes or more than 256.
     pub fn new<Name: AsRef<str>>(size: [usize; 2], classes: &[(Name, [u8; 3])]) -> Result<Self> {
-        let sides = 1..=LONGEST_SIDE;
-        let [Ok(height), Ok(width)] = size.map(u32::try_from) else {
-            return Err(bad_size(size));
-        };
-        if !size.iter().all(|side| sides.contains(side)) {
-            return Err(bad_size(size));
-        }
+        let size = paint::check_size(size)?;
         if !(1..=256).contains(&classes.len()) {
             return Err(Error::Config {
                 field: "classes",
@@ -91,7 +80,7 @@ impl SegmentationBoard {
         }
         let class = |(name, colour): &(Name, [u8; 3])| (name.as_ref().to_owned(), Rgb(*colour));
         Ok(Self {
-            size: [height, width],
+            size,
             classes: classes.iter().map(class).collect(),
             columns: Vec::new(),
             void: false,
@@ -109,24 +98,10 @@ impl SegmentationBoard {
         title: impl Into<String>,
         images: &[Image],
     ) -> Result<Self> {
-        let [height, width] = self.size;
-        let plane = (height * width) as usize;
-        let paint = |pixels: &[u8]| {
-            if pixels.len() != plane && pixels.len() != 3 * plane {
-                return Err(Error::Length {
-                    what: "an image of a segmentation board".into(),
-                    expected: 3 * plane,
-                    found: pixels.len(),
-                    remedy: format!("give one or three channels of {height}x{width} pixels"),
-                });
-            }
-            let channel = |channel: usize, at: usize| pixels[(channel * plane + at) % pixels.len()];
-            Ok(RgbImage::from_fn(width, height, |x, y| {
-                let at = (y * width + x) as usize;
-                Rgb([0, 1, 2].map(|of| channel(of, at)))
-            }))
-        };
-        let images = images.iter().map(|image| paint(image.as_ref()));
+        let of = format!("a {WHAT}");
+        let images = images
+            .iter()
+            .map(|image| paint::image(image.as_ref(), self.size, &of));
         let images = images.collect::<Result<Vec<_>>>()?;
         self.with_column(title.into(), images, FilterType::Triangle)
     }
@@ -171,7 +146,7 @@ impl SegmentationBoard {
     pub fn png(&self) -> Result<Vec<u8>> {
         let rows = self.columns.first().map_or(0, |(_, images)| images.len());
         if rows == 0 {
-            return Err(no_images());
+            return Err(paint::no_images(WHAT));
         }
         let ([height, width], columns) = (self.cell(), number(self.columns.len()));
         let inner = columns * (width + GAP) - GAP;
@@ -203,13 +178,7 @@ impl SegmentationBoard {
             let at = (x + SWATCH + GAP, y + font::HEIGHT / 9);
             font::write(&mut picture, &entry.name, at, INK);
         }
-        let mut bytes = Cursor::new(Vec::new());
-        let encoded = picture.write_to(&mut bytes, ImageFormat::Png);
-        encoded.map_err(|error| Error::Draw {
-            title: "segmentation board".into(),
-            problem: error.to_string(),
-        })?;
-        Ok(bytes.into_inner())
+        paint::png(&picture, WHAT)
     }
 
     /// Writes the picture to a file.
@@ -231,7 +200,7 @@ impl SegmentationBoard {
         filter: FilterType,
     ) -> Result<Self> {
         if images.is_empty() {
-            return Err(no_images());
+            return Err(paint::no_images(WHAT));
         }
         if images.len() > MOST_ROWS || self.columns.len() == MOST_COLUMNS {
             return Err(Error::Config {
@@ -253,15 +222,10 @@ impl SegmentationBoard {
                 remedy: format!("give one for each of column `{first}`"),
             });
         }
-        let [height, width] = self.cell();
-        let filter = if width > self.size[1] {
-            FilterType::Nearest
-        } else {
-            filter
-        };
+        let cell = self.cell();
         let images = images
             .iter()
-            .map(|image| imageops::resize(image, width, height, filter))
+            .map(|image| paint::scaled(image, cell, filter))
             .collect();
         self.columns.push((title, images));
         Ok(self)
@@ -269,12 +233,7 @@ impl SegmentationBoard {
 
     /// The height and width that an image is shown in.
     fn cell(&self) -> [u32; 2] {
-        let [height, width] = self.size;
-        if width > CELL {
-            return [(height * CELL / width).max(1), CELL];
-        }
-        let factor = (CELL / width).max(1);
-        [height * factor, width * factor]
+        paint::cell(self.size, CELL)
     }
 
     /// The classes and void, if there is any, in lines of at most this width.
@@ -307,23 +266,4 @@ struct Entry {
     /// How far to the right of the first one it begins.
     x: u32,
     line: u32,
-}
-
-fn bad_size([height, width]: [usize; 2]) -> Error {
-    Error::Config {
-        field: "size",
-        problem: format!("must be 1 to {LONGEST_SIDE} pixels a side, got {height}x{width}"),
-    }
-}
-
-fn no_images() -> Error {
-    Error::NoValues {
-        what: "segmentation board".into(),
-        remedy: "give at least one image".into(),
-    }
-}
-
-/// Rows and columns are few.
-fn number(count: usize) -> u32 {
-    u32::try_from(count).unwrap_or(u32::MAX)
 }
