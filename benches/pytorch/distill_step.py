@@ -300,9 +300,9 @@ def memory(field):
 # --- The comparison ------------------------------------------------------------------------------------------------------
 
 
-def build():
+def build(example="distill_step"):
     """Builds kd's side and gives its path."""
-    command = ["cargo", "build", "--workspace", "--example", "distill_step", "--message-format=json-render-diagnostics"]
+    command = ["cargo", "build", "--workspace", "--example", example, "--message-format=json-render-diagnostics"]
     lines = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
     built = [message["executable"] for message in map(json.loads, lines) if message.get("executable")]
     return pathlib.Path(built[-1])
@@ -338,14 +338,20 @@ def wait_until_idle():
             return
 
 
+def run_watched(command, threads):
+    """As `run`; adds how many cores others kept busy."""
+    start, all_before, own_before = time.perf_counter(), busy(), children()
+    answer = run(command, threads)
+    others = busy() - all_before - (children() - own_before)
+    answer["others"] = max(0.0, others / (time.perf_counter() - start))
+    return answer
+
+
 def run_quietly(command, options):
-    """As `run`, but again if others disturbed it; adds how many cores the others kept busy."""
+    """As `run_watched`, but on an idle machine, and again if others disturbed it."""
     for _ in range(options.attempts):
         wait_until_idle()
-        start, all_before, own_before = time.perf_counter(), busy(), children()
-        answer = run(command, options.threads)
-        others = busy() - all_before - (children() - own_before)
-        answer["others"] = max(0.0, others / (time.perf_counter() - start))
+        answer = run_watched(command, options.threads)
         if answer["others"] <= DISTURBED:
             break
         print(f"others kept {answer['others']:.1f} cores busy during a process", flush=True)
