@@ -141,6 +141,7 @@ fn found(one_hot: f64, bn_statistics: f64) -> Tensor<4> {
         inversion.steps = 400;
         inversion.one_hot = one_hot;
         inversion.bn_statistics = bn_statistics;
+        inversion.shift = 0;
     }
     pooled.batch = 40;
     pooled.training.epochs = Some(1);
