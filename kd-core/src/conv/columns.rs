@@ -107,7 +107,7 @@ impl Columns {
         })
     }
 
-    /// Numbers of one image in [`Columns::laid`].
+    /// Numbers of one image as [`Columns::lay`] puts it down.
     fn laid_size(&self) -> usize {
         if self.is_padded() {
             self.channels * self.padded().iter().product::<usize>()
@@ -140,7 +140,7 @@ impl Columns {
         laid.resize(images * self.laid_size() + behind, 0.0);
     }
 
-    /// Adds what was put down for some images to the gradient of those images.
+    /// Takes the gradient of some images out of what was put down for them.
     pub(super) fn lift(&self, laid: &[f32], dx: &mut [f32]) {
         if !self.is_padded() {
             dx.copy_from_slice(&laid[..dx.len()]);

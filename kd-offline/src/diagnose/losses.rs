@@ -5,7 +5,7 @@ use kd_core::{ImageClassifier, NamedGradients, Names, Result, detached_copy, exp
 use serde::Serialize;
 
 use super::finding::{Finding, Topic};
-use super::{percent, short_number};
+use super::words::{percent, short_number};
 use crate::kinds::Scene;
 use crate::terms::Terms;
 use crate::{Answer, LossConfig, Teacher};

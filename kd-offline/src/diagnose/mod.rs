@@ -8,10 +8,12 @@ mod costs;
 mod data;
 mod finding;
 mod losses;
+mod normalisation;
 mod schedule;
 mod statistics;
 mod taps;
 mod teachers;
+mod words;
 
 use burn::tensor::Tensor;
 use kd_core::{
@@ -27,6 +29,8 @@ pub use losses::{Cosine, LossFacts, TermFacts};
 pub use schedule::ScheduleFacts;
 pub use taps::TapPair;
 pub use teachers::{TeacherFacts, Trial};
+
+use words::counted;
 
 use crate::kinds::{DENSE, Seen};
 use crate::terms::Terms;
@@ -491,152 +495,7 @@ impl<S: ImageClassifier> Offline<S> {
     }
 }
 
-impl Diagnosis {
-    /// Compares what the networks' inputs are normalised with.
-    fn compare_normalisations(&mut self) {
-        let before = self.findings.len();
-        let student = &self.student_normalisation;
-        if let Some(text) = unusual(student, &self.data.measured) {
-            self.findings
-                .push(Finding::warning(Topic::Normalisation, text));
-        } else if !teachers::alike(student, &self.constants) {
-            let text = "the student's normalisation is not that of the data set; it is trained with it, so that this is no \
-                        mistake as long as it is kept";
-            self.findings
-                .push(Finding::note(Topic::Normalisation, text));
-        }
-        let other = |facts: &&TeacherFacts| {
-            let own = facts.normalisation.as_ref();
-            own.is_some_and(|own| !teachers::alike(own, &self.constants))
-        };
-        let names: Vec<String> = self
-            .teachers
-            .iter()
-            .filter(other)
-            .map(|facts| facts.name.clone())
-            .collect();
-        for name in names {
-            let text = format!(
-                "{name} has another normalisation than the data set; right if it was trained so; others are tried on held-out samples"
-            );
-            self.findings
-                .push(Finding::note(Topic::Normalisation, text));
-        }
-        if self.findings.len() == before {
-            let who = if self.teachers.is_empty() {
-                "the student is"
-            } else {
-                "student and teachers are"
-            };
-            let text = format!("{who} shown the pixels as is usual for the data set");
-            self.findings.push(Finding::ok(Topic::Normalisation, text));
-        }
-    }
-}
-
-/// Says what is wrong with the student's input, if it is far from mean 0 and deviation 1.
-fn unusual(own: &Normalisation, measured: &Normalisation) -> Option<String> {
-    let channels = own
-        .mean
-        .iter()
-        .zip(&own.std)
-        .zip(measured.mean.iter().zip(&measured.std));
-    for (channel, ((mean, std), (data_mean, data_std))) in channels.enumerate() {
-        let (centre, spread) = ((data_mean - mean) / std, data_std / std);
-        if centre.abs() > 5.0 || !(0.05..=20.0).contains(&spread) {
-            return Some(format!(
-                "the student's normalisation (mean {}, std {}) turns channel {channel} of the images into values of mean {} \
-                 and standard deviation {}, far from 0 and 1; the constants are for pixels from 0 to 1, not to 255",
-                short_number(*mean),
-                short_number(*std),
-                short_number(centre),
-                short_number(spread)
-            ));
-        }
-    }
-    None
-}
-
-/// A number with at most four digits that count.
-fn short_number(number: f64) -> String {
-    let size = number.abs();
-    if number == 0.0 || !number.is_finite() {
-        return format!("{number}");
-    }
-    if !(1e-3..1e6).contains(&size) {
-        return format!("{number:.2e}");
-    }
-    let text = match size {
-        1000.0.. => format!("{number:.0}"),
-        100.0.. => format!("{number:.1}"),
-        10.0.. => format!("{number:.2}"),
-        1.0.. => format!("{number:.3}"),
-        _ => format!("{number:.4}"),
-    };
-    if text.contains('.') {
-        text.trim_end_matches('0').trim_end_matches('.').to_owned()
-    } else {
-        text
-    }
-}
-
-/// A share as a percentage; small ones keep a digit that counts.
-fn percent(share: f64) -> String {
-    let percentage = 100.0 * share;
-    if percentage == 0.0 || percentage >= 0.1 {
-        format!("{percentage:.1} %")
-    } else {
-        format!("{} %", short_number(percentage))
-    }
-}
-
-/// A count with its noun.
-fn counted(count: usize, one: &str, several: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { several })
-}
-
 /// What a teacher says of pixels.
 fn logits(teacher: &dyn Teacher, pixels: Tensor<4>) -> Result<Tensor<2>> {
     Ok(teacher.answer(pixels, &[])?.logits)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_short() {
-        let cases = [
-            (0.0, "0"),
-            (0.286_041, "0.286"),
-            (1.0, "1"),
-            (4321.9, "4322"),
-            (45.678, "45.68"),
-            (1.25e-5, "1.25e-5"),
-            (-2.5e7, "-2.50e7"),
-            (f64::NAN, "NaN"),
-        ];
-        for (number, text) in cases {
-            assert_eq!(short_number(number), text);
-        }
-        assert_eq!(
-            [percent(0.5), percent(0.0004), percent(0.0)],
-            ["50.0 %", "0.04 %", "0.0 %"]
-        );
-    }
-
-    #[test]
-    fn constants_for_bytes_are_unusual() {
-        let norm = |mean: f64, std: f64| Normalisation::new(vec![mean], vec![std]).unwrap();
-        let measured = norm(0.286, 0.353);
-        assert_eq!(unusual(&norm(0.286, 0.353), &measured), None);
-        assert_eq!(unusual(&norm(0.5, 0.5), &measured), None);
-        assert_eq!(unusual(&norm(0.0, 1.0), &measured), None);
-        let text = unusual(&norm(72.9, 90.0), &measured).unwrap();
-        assert!(
-            text.contains("standard deviation 0.0039, far from 0 and 1"),
-            "{text}"
-        );
-        assert!(unusual(&norm(0.0, 1.0 / 255.0), &measured).is_some());
-    }
 }

@@ -95,9 +95,9 @@ pub(super) fn look(
             "{} steps, {} an epoch; learning rate {} at first, {} halfway, {} at last",
             facts.total_steps,
             facts.steps_per_epoch,
-            super::short_number(facts.lr[0]),
-            super::short_number(facts.lr[1]),
-            super::short_number(facts.lr[2])
+            super::words::short_number(facts.lr[0]),
+            super::words::short_number(facts.lr[1]),
+            super::words::short_number(facts.lr[2])
         );
         findings.push(Finding::ok(Topic::Schedule, text));
     }

@@ -4,9 +4,10 @@ use burn::tensor::Tensor;
 use kd_core::{Batch, Draws, Normalisation, Result};
 use serde::Serialize;
 
+use super::DiagnosisOptions;
 use super::finding::{Finding, Topic};
 use super::statistics::{above_zero, interval, is_clear, paired};
-use super::{DiagnosisOptions, percent, short_number};
+use super::words::{percent, short_number};
 use crate::Teacher;
 
 /// Samples in one question.
