@@ -1,5 +1,6 @@
 //! Synthetic images as a data set: bytes, and what the teacher says of them.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -16,7 +17,7 @@ use crate::teacher::ImageTeacher;
 /// The file of a run folder that holds the bank.
 pub const BANK_FILE: &str = "bank.safetensors";
 /// The same as a phase leaves it.
-pub(crate) const BANK_NAME: &str = "bank";
+const BANK_NAME: &str = "bank";
 
 /// Images that are made together. A block is the unit that is made anew; in always the same number of rows a sample is the same to the
 /// last bit.
@@ -88,6 +89,39 @@ pub(crate) trait ImageSource {
 
     /// The smallest and the largest value of each channel.
     fn range(&self) -> Result<[Vec<f64>; 2]>;
+}
+
+/// Where black and white are after the teacher's normalisation: the range of images that are pixels.
+pub(crate) fn pixel_range(teacher: &Normalisation) -> [Vec<f64>; 2] {
+    let end = |pixel: f64| {
+        let channels = teacher.mean.iter().zip(&teacher.std);
+        channels.map(|(mean, std)| (pixel - mean) / std).collect()
+    };
+    [end(0.0), end(1.0)]
+}
+
+/// Images that a method which keeps no bank leaves as one, to be looked at.
+pub(crate) const LEFT: usize = 10 * BLOCK;
+
+/// What a phase leaves: a bank of `images` images of `source`.
+pub(crate) fn left(
+    source: &dyn ImageSource,
+    teacher: &dyn ImageTeacher,
+    images: usize,
+) -> Result<BTreeMap<String, Tensors>> {
+    let config = BankConfig {
+        images,
+        refresh: 0.0,
+    };
+    let never = AtomicBool::new(false);
+    // A student that has learnt is not lost with images that cannot be looked at.
+    let bank = match Bank::make(&config, 0, source, teacher, &mut (), &never) {
+        Ok(bank) => bank,
+        Err(Error::Config { .. }) => None,
+        Err(error) => return Err(error),
+    };
+    let bank = bank.map(|bank| (BANK_NAME.to_owned(), bank.tensors()));
+    Ok(bank.into_iter().collect())
 }
 
 /// Synthetic images, each with what the teacher says of it.

@@ -5,11 +5,12 @@ use burn::nn::{Linear, LinearConfig};
 use burn::tensor::activation::{log_softmax, relu};
 use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
 use kd_core::{
-    Draws, Error, NamedGradients, Names, Optimizer, OptimizerConfig, PhaseState, Result, Scheme,
-    count_parameters, export, import, initialise,
+    Draws, Error, NamedGradients, Names, Optimizer, PhaseState, Result, Scheme, count_parameters,
+    export, import, initialise,
 };
 use serde::{Deserialize, Serialize};
 
+use crate::descent::adam;
 use crate::teacher::{ImageTeacher, Seen};
 use crate::views::close_view;
 
@@ -168,16 +169,10 @@ impl Contrast {
             first: LinearConfig::new(features, features).init(device),
             second: LinearConfig::new(features, config.width).init(device),
         };
-        let optimizer = OptimizerConfig::Adam {
-            beta1: 0.5,
-            beta2: 0.999,
-            epsilon: 1e-8,
-            weight_decay: 0.0,
-        };
         Ok(Self {
             config: config.clone(),
             head: initialise(&head, Scheme::PyTorch, seed)?.train(),
-            optimizer: Optimizer::new(optimizer)?,
+            optimizer: Optimizer::new(adam())?,
             memory: Vec::new(),
             features,
             device: device.clone(),

@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 use crate::contrast::{Contrast, ContrastConfig};
 use crate::generator::{Generator, GeneratorConfig, OutputKind};
 use crate::noise::noise;
-use crate::pool::valid_pixels;
 use crate::teacher::{ImageTeacher, Seen};
 use crate::views::Views;
 
@@ -211,7 +210,8 @@ pub(crate) struct Finder {
     contrast: Option<Contrast>,
 }
 
-fn adam() -> OptimizerConfig {
+/// Adam as the public codes of CMI and Fast-DFKD have it.
+pub(crate) fn adam() -> OptimizerConfig {
     OptimizerConfig::Adam {
         beta1: 0.5,
         beta2: 0.999,
@@ -231,13 +231,9 @@ impl Finder {
         seed: u64,
         device: &Device,
     ) -> Result<Self> {
-        let beginning = match config.start {
-            Start::Fresh => None,
-            Start::Learnt => Some(Self::fresh(config, teacher, seed, 0, device)?),
-        };
         let contrast = config.contrast.as_ref();
-        Ok(Self {
-            beginning,
+        let mut made = Self {
+            beginning: None,
             optimizer: Optimizer::new(adam())?,
             average: Vec::new(),
             contrast: contrast
@@ -246,21 +242,18 @@ impl Finder {
             config: config.clone(),
             seed,
             device: device.clone(),
-        })
+        };
+        if config.start == Start::Learnt {
+            made.beginning = Some(made.fresh(teacher, 0)?);
+        }
+        Ok(made)
     }
 
     /// The weights that batch `index` would begin with, if none were learnt.
-    fn fresh(
-        config: &Descent,
-        teacher: &dyn ImageTeacher,
-        seed: u64,
-        index: u64,
-        device: &Device,
-    ) -> Result<Generator> {
-        let drawn = Draws::new(seed, WEIGHTS, index, 0).bits();
-        let generator = config
-            .generator
-            .init_small(teacher.image(), drawn, device)?;
+    fn fresh(&self, teacher: &dyn ImageTeacher, index: u64) -> Result<Generator> {
+        let drawn = Draws::new(self.seed, WEIGHTS, index, 0).bits();
+        let blank = &self.config.generator;
+        let generator = blank.init_small(teacher.image(), drawn, &self.device)?;
         Ok(generator.train())
     }
 
@@ -275,17 +268,17 @@ impl Finder {
         let config = self.config.clone();
         let rival = student.filter(|_| config.adversarial > 0.0);
         let rival = rival.map(Module::valid);
-        let mut generator = match &self.beginning {
-            Some(beginning) if config.reset_at == Some(index) => {
-                let fresh = Self::fresh(&config, teacher, self.seed, index, &self.device)?;
-                beginning.clone().with_first_layer_of(fresh)
-            }
-            Some(beginning) => detached_copy(beginning),
-            None => Self::fresh(&config, teacher, self.seed, index, &self.device)?,
-        };
-        if self.beginning.is_some() {
-            self.beginning = Some(detached_copy(&generator));
+        if let Some(beginning) = self.beginning.take() {
+            self.beginning = Some(if config.reset_at == Some(index) {
+                beginning.with_first_layer_of(self.fresh(teacher, index)?)
+            } else {
+                beginning
+            });
         }
+        let mut generator = match &self.beginning {
+            Some(beginning) => detached_copy(beginning),
+            None => self.fresh(teacher, index)?,
+        };
         let first = noise(
             (self.seed, NOISE, index),
             0,
@@ -339,7 +332,7 @@ impl Finder {
             let taken = teacher.normalisation().apply(images.clone())?;
             contrast.remember(&images, taken, teacher, self.seed, index)?;
         }
-        Ok(valid_pixels(images))
+        Ok(images)
     }
 
     /// Classes drawn at random.
@@ -471,7 +464,8 @@ fn statistics(seen: &Seen, average: &[Moments], share: f64) -> Result<(Tensor<1>
     for (layer, norm) in seen.norms.iter().cloned().enumerate() {
         let found = NormStatistics::of(norm.input, norm.running_mean, norm.running_variance);
         let mut found = found.map_err(wrong)?;
-        moments.push([&found.mean, &found.variance].map(|values| plain(values.clone())));
+        moments
+            .push([&found.mean, &found.variance].map(|values| values.clone().without_autodiff()));
         if let Some([mean, variance]) = average.get(layer) {
             let mixed = |own: Tensor<1>, old: &Tensor<1>| {
                 let old = Tensor::from_inner(old.clone()).mul_scalar(share);
@@ -484,8 +478,4 @@ fn statistics(seen: &Seen, average: &[Moments], share: f64) -> Result<(Tensor<1>
     }
     let loss = BnStatisticsLossConfig::new().init().map_err(wrong)?;
     Ok((loss.forward(layers).map_err(wrong)?, moments))
-}
-
-fn plain(values: Tensor<1>) -> Tensor<1> {
-    values.without_autodiff()
 }

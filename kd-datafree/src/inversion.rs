@@ -13,9 +13,9 @@ use kd_losses::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::bank::pixel_range;
 use crate::descent::check_norms;
 use crate::noise::noise;
-use crate::pool::valid_pixels;
 use crate::teacher::ImageTeacher;
 
 /// Purposes of draws.
@@ -139,7 +139,7 @@ impl Inversion {
             weight_decay: 0.0,
         };
         let mut optimizer = Optimizer::new(config)?;
-        let [low, high] = valid_range(teacher.normalisation());
+        let [low, high] = pixel_range(teacher.normalisation());
         let rival = student.filter(|_| self.competition > 0.0);
         let rival = rival.map(Module::valid);
         for step in 0..self.steps {
@@ -273,16 +273,7 @@ fn pixels(images: Tensor<4>, teacher: &dyn ImageTeacher) -> Result<Tensor<4>> {
             .collect(),
         std: how.std.iter().map(|std| std.recip()).collect(),
     };
-    Ok(valid_pixels(back.apply(images)?))
-}
-
-/// Where black and white are after the teacher's normalisation.
-pub(crate) fn valid_range(how: &Normalisation) -> [Vec<f64>; 2] {
-    let end = |pixel: f64| {
-        let all = how.mean.iter().zip(&how.std);
-        all.map(|(mean, std)| (pixel - mean) / std).collect()
-    };
-    [end(0.0), end(1.0)]
+    Ok(back.apply(images)?.clamp(0.0, 1.0))
 }
 
 fn within(images: Tensor<4>, low: &[f64], high: &[f64]) -> Tensor<4> {

@@ -1,7 +1,6 @@
 //! Generator and student in one phase: DAFL, DFAD and ZSKT.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicBool;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -12,7 +11,7 @@ use kd_core::{
 use kd_losses::{AttentionDistance, attention_transfer, belief_matching, logit_l1, soft_target};
 use serde::{Deserialize, Serialize};
 
-use crate::bank::{BANK_NAME, BLOCK, Bank, BankConfig};
+use crate::bank::{self, LEFT};
 use crate::generator::{Generator, GeneratorConfig, OutputKind};
 use crate::learning::Test;
 use crate::noise::noise;
@@ -22,8 +21,6 @@ use crate::teacher::ImageTeacher;
 
 /// Purpose of noise.
 const NOISE: &str = "data-free joint noise";
-/// Images that the generator leaves.
-const LEFT: usize = 10 * BLOCK;
 /// Keeps the lengths of attention maps above 0.
 const ATTENTION_EPSILON: f64 = 1e-12;
 
@@ -385,19 +382,7 @@ impl<S: ImageClassifier> Phase for Rounds<'_, S> {
             seed: self.seed,
             device: self.device.clone(),
         };
-        let config = BankConfig {
-            images: LEFT,
-            refresh: 0.0,
-        };
-        let never = AtomicBool::new(false);
-        // A student that has learnt is not lost with a generator that makes nothing that could be looked at.
-        let bank = match Bank::make(&config, 0, &source, self.teacher, &mut (), &never) {
-            Ok(bank) => bank,
-            Err(Error::Config { .. }) => None,
-            Err(error) => return Err(error),
-        };
-        let bank = bank.map(|bank| (BANK_NAME.to_owned(), bank.tensors()));
-        Ok(bank.into_iter().collect())
+        bank::left(&source, self.teacher, LEFT)
     }
 
     fn state(&self) -> PhaseState {

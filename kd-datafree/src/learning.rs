@@ -87,6 +87,35 @@ impl Test {
     }
 }
 
+/// Images that a student is shown, and what the teacher says of them, both plain.
+pub(crate) struct Shown {
+    /// As the teacher takes them.
+    pub(crate) input: Tensor<4>,
+    pub(crate) teacher: Tensor<2>,
+    pub(crate) temperature: f64,
+}
+
+impl Shown {
+    /// A step of `student` down [`soft_target`], and that loss.
+    pub(crate) fn step<S: ImageClassifier>(
+        self,
+        student: S,
+        optimizer: &mut Optimizer,
+        training: &Training,
+        lr: f64,
+    ) -> Result<(S, Tensor<1>)> {
+        let logits = student.forward(&Tensor::from_inner(self.input));
+        let loss = soft_target(logits, Tensor::from_inner(self.teacher), self.temperature)
+            .map_err(|error| kd_core::Error::method("the student's loss", error))?;
+        let mut raw = loss.backward();
+        let mut gradients = NamedGradients::new();
+        gradients.collect("student", &student, &mut raw);
+        training.clip(&mut gradients);
+        let student = optimizer.step("student", student, lr, &gradients);
+        Ok((student, loss.inner()))
+    }
+}
+
 /// Batches of a bank.
 pub(crate) fn loader(
     bank: &Bank,
@@ -130,20 +159,16 @@ impl<S: ImageClassifier> Phase for Learning<'_, S> {
     fn step(&mut self, at: StepContext) -> Result<LossTerms> {
         self.renew(at.epoch)?;
         let batch = self.loader.batch(at.epoch, at.step_in_epoch)?;
-        let teacher = Tensor::from_inner(self.logits(&batch)?);
-        let input = Tensor::from_inner(self.bank.normalisation().apply(batch.pixels)?);
-        let student = self.student.forward(&input);
-        let loss = soft_target(student, teacher, self.temperature)
-            .map_err(|error| kd_core::Error::method("the student's loss", error))?;
-        let mut raw = loss.backward();
-        let mut gradients = NamedGradients::new();
-        gradients.collect("student", &self.student, &mut raw);
-        self.training.clip(&mut gradients);
+        let shown = Shown {
+            teacher: self.logits(&batch)?,
+            input: self.bank.normalisation().apply(batch.pixels)?,
+            temperature: self.temperature,
+        };
         self.optimizer.set_momentum(self.plan.lr.momentum(at.step));
-        self.student = self
-            .optimizer
-            .step("student", self.student.clone(), at.lr, &gradients);
-        Ok(vec![("total".into(), loss.inner())])
+        let student = self.student.clone();
+        let (student, loss) = shown.step(student, &mut self.optimizer, self.training, at.lr)?;
+        self.student = student;
+        Ok(vec![("total".into(), loss)])
     }
 
     fn evaluate(&mut self) -> Result<Metrics> {

@@ -260,7 +260,10 @@ impl<S: ImageClassifier> DataFree<S> {
     /// The first setting out of range, and test data that do not fit the teacher.
     pub fn check(&self) -> Result<()> {
         match &self.config {
-            DataFreeConfig::TwoPhases(config) => config.check(&*self.teacher)?,
+            DataFreeConfig::TwoPhases(config) => {
+                config.check(&*self.teacher)?;
+                self.check_images(config)?;
+            }
             DataFreeConfig::Joint(config) => config.check(&*self.teacher)?,
             DataFreeConfig::Pooled(config) => config.check(&*self.teacher)?,
         }
@@ -278,15 +281,32 @@ impl<S: ImageClassifier> DataFree<S> {
         Ok(())
     }
 
+    /// Images of something else must be there where they are asked for, and fit.
+    fn check_images(&self, config: &TwoPhases) -> Result<()> {
+        if config.synthetic != Synthetic::Images {
+            return Ok(());
+        }
+        let (found, wanted) = (self.images()?.dataset().shape(), self.teacher.image());
+        if found != wanted {
+            let problem = format!("are of {found}, and the teacher takes {wanted}; choose others");
+            return Err(Error::config("images", problem));
+        }
+        Ok(())
+    }
+
+    fn images(&self) -> Result<&Subset> {
+        let problem = "are not there; give a data set of images of something else";
+        let images = self.images.as_ref();
+        images.ok_or_else(|| Error::config("images", problem))
+    }
+
     /// What makes the images of the bank, given what the run has left so far.
     fn source(&self, config: &TwoPhases, earlier: &RunFolder) -> Result<Box<dyn ImageSource>> {
         if config.synthetic == Synthetic::Images {
-            let images = self.images.clone().ok_or_else(|| {
-                let problem = "has no images; give a data set of images of something else";
-                Error::config("synthetic", problem)
-            })?;
+            self.check_images(config)?;
             return Ok(Box::new(OtherImages::new(
-                images,
+                self.images()?.clone(),
+                config.bank.blocks(),
                 &*self.teacher,
                 self.seed,
                 &self.device,

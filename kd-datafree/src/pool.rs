@@ -2,22 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use kd_core::{
-    Dataset, Error, ImageClassifier, ImageShape, Loader, LoaderConfig, LossTerms, Metrics,
-    NamedGradients, Names, Normalisation, Optimizer, OptimizerConfig, Phase, PhaseState, Plan,
-    Result, Schedule, Split, StepContext, Tensors, Training, ViewPolicy, export, import,
-    read_tensors, write_tensors,
+    Dataset, Error, ImageClassifier, ImageShape, Loader, LoaderConfig, LossTerms, Metrics, Names,
+    Normalisation, Optimizer, OptimizerConfig, Phase, PhaseState, Plan, Result, Schedule, Split,
+    StepContext, Tensors, Training, ViewPolicy, export, import, read_tensors, write_tensors,
 };
-use kd_losses::soft_target;
 use serde::{Deserialize, Serialize};
 
-use crate::bank::{BANK_NAME, BLOCK, Bank, BankConfig, ImageSource};
+use crate::bank::{self, BLOCK, ImageSource, LEFT, pixel_range};
 use crate::descent::{Descent, Finder};
-use crate::inversion::{Inversion, valid_range};
-use crate::learning::Test;
+use crate::inversion::Inversion;
+use crate::learning::{Shown, Test};
 use crate::teacher::ImageTeacher;
 use crate::views::Views;
 
@@ -157,11 +154,6 @@ impl Pooled {
         };
         usize::try_from(count).unwrap_or(usize::MAX)
     }
-}
-
-/// Images in bytes between black and white.
-pub(crate) fn valid_pixels(images: Tensor<4>) -> Tensor<4> {
-    images.clamp(0.0, 1.0)
 }
 
 /// The phase of a [`Pooled`] run; its result is the student.
@@ -311,19 +303,17 @@ impl<S: ImageClassifier> Phase for Growing<'_, S> {
     fn step(&mut self, at: StepContext) -> Result<LossTerms> {
         self.grow(at.epoch)?;
         let input = self.input(at)?;
-        let teacher = Tensor::from_inner(self.teacher.look(input.clone()).logits);
-        let student = self.student.forward(&Tensor::from_inner(input));
-        let loss = soft_target(student, teacher, self.config.temperature)
-            .map_err(|error| Error::method("the student's loss", error))?;
-        let mut raw = loss.backward();
-        let mut gradients = NamedGradients::new();
-        gradients.collect("student", &self.student, &mut raw);
-        self.config.training.clip(&mut gradients);
+        let teacher = self.teacher.look(input.clone()).logits;
         self.optimizer.set_momentum(self.plan.lr.momentum(at.step));
-        self.student = self
-            .optimizer
-            .step("student", self.student.clone(), at.lr, &gradients);
-        Ok(vec![("total".into(), loss.inner())])
+        let shown = Shown {
+            input,
+            teacher,
+            temperature: self.config.temperature,
+        };
+        let (training, student) = (&self.config.training, self.student.clone());
+        let (student, loss) = shown.step(student, &mut self.optimizer, training, at.lr)?;
+        self.student = student;
+        Ok(vec![("total".into(), loss)])
     }
 
     fn evaluate(&mut self) -> Result<Metrics> {
@@ -340,20 +330,13 @@ impl<S: ImageClassifier> Phase for Growing<'_, S> {
     fn leaves(&self) -> Result<BTreeMap<String, Tensors>> {
         let size = self.teacher.image().bytes();
         let count = LEFT.min(self.images.len() / size);
-        let config = BankConfig {
-            images: count,
-            refresh: 0.0,
-        };
         let source = LastImages {
             images: &self.images[self.images.len() - count * size..],
             image: self.teacher.image(),
             normalisation: self.teacher.normalisation(),
             device: &self.device,
         };
-        let never = AtomicBool::new(false);
-        let bank = Bank::make(&config, 0, &source, self.teacher, &mut (), &never)?;
-        let bank = bank.map(|bank| (BANK_NAME.to_owned(), bank.tensors()));
-        Ok(bank.into_iter().collect())
+        bank::left(&source, self.teacher, count)
     }
 
     fn state(&self) -> PhaseState {
@@ -397,9 +380,6 @@ impl<S: ImageClassifier> Phase for Growing<'_, S> {
     }
 }
 
-/// Images that are left to be looked at.
-const LEFT: usize = 10 * BLOCK;
-
 /// Bytes of pixels; the last block begins anew where they end.
 struct LastImages<'a> {
     images: &'a [u8],
@@ -430,7 +410,7 @@ impl ImageSource for LastImages<'_> {
     }
 
     fn range(&self) -> Result<[Vec<f64>; 2]> {
-        Ok(valid_range(self.normalisation))
+        Ok(pixel_range(self.normalisation))
     }
 }
 

@@ -8,7 +8,7 @@ use kd_core::{
     import,
 };
 
-use crate::bank::{BLOCK, ImageSource};
+use crate::bank::{BLOCK, ImageSource, pixel_range};
 use crate::diagnosis::Diagnosis;
 use crate::generator::{Generator, OutputKind};
 use crate::noise::noise;
@@ -141,11 +141,7 @@ impl ImageSource for FrozenGenerator {
 
     fn range(&self) -> Result<[Vec<f64>; 2]> {
         match self.output {
-            OutputKind::Sigmoid => {
-                let Normalisation { mean, std } = &self.normalisation;
-                let end = |pixel: f64| mean.iter().zip(std).map(|(m, s)| (pixel - m) / s).collect();
-                Ok([end(0.0), end(1.0)])
-            }
+            OutputKind::Sigmoid => Ok(pixel_range(&self.normalisation)),
             OutputKind::TanhNorm | OutputKind::Norm => self.generator.range(),
         }
     }
@@ -184,34 +180,34 @@ pub(crate) struct OtherImages {
     loader: Loader,
     normalisation: Normalisation,
     order: Vec<u32>,
+    /// Images of a bank.
+    bank: u64,
 }
 
 impl OtherImages {
+    /// For banks of `blocks` blocks.
     pub(crate) fn new(
         images: Subset,
+        blocks: usize,
         teacher: &dyn ImageTeacher,
         seed: u64,
         device: &Device,
     ) -> Result<Self> {
-        let (found, wanted) = (images.dataset().shape(), teacher.image());
-        if found != wanted {
-            let problem = format!("are of {found}, and the teacher takes {wanted}; choose others");
-            return Err(Error::config("images", problem));
-        }
         let mut order = images.ids().to_vec();
         Draws::new(seed, BANK, 0, 0).shuffle(&mut order);
         Ok(Self {
             loader: Loader::new(images, LoaderConfig::ordered(BLOCK), device)?,
             normalisation: teacher.normalisation().clone(),
             order,
+            bank: (blocks * BLOCK) as u64,
         })
     }
 }
 
 impl ImageSource for OtherImages {
     fn images(&self, block: u64, generation: u64) -> Result<Tensor<4>> {
-        // Later generations go on where a bank of any size would end.
-        let first = (block + generation * self.order.len() as u64) * BLOCK as u64;
+        // A later generation goes on where the one before has ended.
+        let first = generation * self.bank + block * BLOCK as u64;
         let all = self.order.len() as u64;
         let id =
             |place: u64| self.order[usize::try_from((first + place) % all).unwrap_or_default()];
@@ -220,9 +216,7 @@ impl ImageSource for OtherImages {
     }
 
     fn range(&self) -> Result<[Vec<f64>; 2]> {
-        let Normalisation { mean, std } = &self.normalisation;
-        let end = |pixel: f64| mean.iter().zip(std).map(|(m, s)| (pixel - m) / s).collect();
-        Ok([end(0.0), end(1.0)])
+        Ok(pixel_range(&self.normalisation))
     }
 }
 
@@ -230,4 +224,46 @@ impl ImageSource for OtherImages {
 pub(crate) fn trained(blank: &Generator, tensors: &Tensors) -> Result<Generator> {
     import(blank, tensors, Names::PyTorch, "the generator of the run")
         .map_err(|error| Error::method("the generator of the run", error))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use kd_core::{Dataset, ImageShape, Split};
+
+    use super::*;
+
+    #[test]
+    fn later_generations_of_other_images_go_on_where_a_bank_ends() {
+        // Each image is its own number, in two pixels.
+        let count = u16::try_from(5 * BLOCK).unwrap();
+        let pixels = (0..count).flat_map(u16::to_be_bytes).collect();
+        let shape = ImageShape::new(1, 1, 2);
+        let labels = vec![0; usize::from(count)];
+        let data = Dataset::new("t", Split::Train, shape, 2, pixels, labels).unwrap();
+        let device = Device::flex();
+        let images = Subset::all(&data);
+        let source = OtherImages {
+            order: images.ids().to_vec(),
+            loader: Loader::new(images, LoaderConfig::ordered(BLOCK), &device).unwrap(),
+            normalisation: Normalisation::new(vec![0.0], vec![1.0 / 255.0]).unwrap(),
+            bank: 2 * BLOCK as u64,
+        };
+        let seen = |blocks: [(u64, u64); 2]| -> BTreeSet<[u32; 2]> {
+            let of = |(block, generation)| {
+                let images = source.images(block, generation).unwrap().into_data();
+                let values: Vec<u32> = images.iter::<f32>().map(f32::to_bits).collect();
+                values.as_chunks().0.to_vec()
+            };
+            blocks.into_iter().flat_map(of).collect()
+        };
+        let [first, second, third] =
+            [0, 1, 2].map(|generation| seen([(0, generation), (1, generation)]));
+        let all = [&first, &second].map(BTreeSet::len);
+        assert_eq!(all, [2 * BLOCK; 2]);
+        assert!(first.is_disjoint(&second));
+        // Then all have been seen, and it begins anew.
+        assert_eq!(third.intersection(&first).count(), BLOCK);
+    }
 }

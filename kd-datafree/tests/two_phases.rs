@@ -6,7 +6,7 @@ mod support;
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData, Tolerance};
-use kd_core::{Kept, Method, OptimizerConfig};
+use kd_core::{Dataset, ImageShape, Kept, Method, OptimizerConfig, Split};
 use kd_datafree::{
     Bank, DataFree, Diversity, FrozenClassifier, GENERATOR_PHASE, GeneratorConfig, ImageTeacher,
     Objective, OutputKind, STUDENT_PHASE, Synthetic, TwoPhases,
@@ -106,6 +106,42 @@ fn sigmoid() -> Synthetic {
         },
         objective: Objective::dafl(),
     }
+}
+
+/// 300 images that are nothing.
+fn others(shape: ImageShape) -> Dataset {
+    let pixels = (0..300 * shape.bytes()).map(|place| (place * 37 % 251).to_le_bytes()[0]);
+    let labels = vec![0; 300];
+    Dataset::new("o", Split::Train, shape, 1, pixels.collect(), labels).unwrap()
+}
+
+#[test]
+fn images_of_something_else_are_a_bank_as_they_are() {
+    let images = others(IMAGE);
+    let method = method(with(Synthetic::Images)).with_images(images.clone());
+    assert_eq!(method.phases(), [STUDENT_PHASE]);
+    let (place, _) = run(&method);
+    let bank = Bank::read(&place.path().join("bank.safetensors")).unwrap();
+    let kept = bank.pixels(teacher().normalisation()).unwrap();
+    let known: Vec<&[u8]> = images.images().chunks_exact(64).collect();
+    let mut seen: Vec<&[u8]> = kept.images().chunks_exact(64).collect();
+    assert!(seen.iter().all(|image| known.contains(image)));
+    seen.sort_unstable();
+    seen.dedup();
+    assert!(seen.len() > 200, "{}", seen.len());
+}
+
+#[test]
+fn images_of_something_else_must_be_there_and_fit() {
+    let said = method(with(Synthetic::Images)).check().unwrap_err();
+    assert!(said.to_string().contains("give a data set"), "{said}");
+    let large = others(ImageShape::new(1, 9, 8));
+    let said = method(with(Synthetic::Images)).with_images(large);
+    let said = said.check().unwrap_err().to_string();
+    assert!(
+        said.contains("are of") && said.contains("choose others"),
+        "{said}"
+    );
 }
 
 #[test]
