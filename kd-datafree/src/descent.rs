@@ -336,7 +336,7 @@ impl Finder {
     }
 
     /// Classes drawn at random.
-    fn targets(&self, index: u64, count: usize, classes: usize) -> Tensor<1, Int> {
+    pub(crate) fn targets(&self, index: u64, count: usize, classes: usize) -> Tensor<1, Int> {
         let mut draws = Draws::new(self.seed, TARGETS, index, 0);
         let values: Vec<i64> = (0..count)
             .map(|_| i64::try_from(draws.below(classes.max(1) as u64)).unwrap_or_default())
@@ -458,7 +458,11 @@ impl Finder {
 const STEPS: &str = "beginning_optimizer_steps";
 
 /// The loss of the statistics of a batch, which are mixed with those of earlier ones, and its own statistics as constants.
-fn statistics(seen: &Seen, average: &[Moments], share: f64) -> Result<(Tensor<1>, Vec<Moments>)> {
+pub(crate) fn statistics(
+    seen: &Seen,
+    average: &[Moments],
+    share: f64,
+) -> Result<(Tensor<1>, Vec<Moments>)> {
     let mut moments = Vec::new();
     let mut layers = Vec::new();
     for (layer, norm) in seen.norms.iter().cloned().enumerate() {

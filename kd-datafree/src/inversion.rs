@@ -7,14 +7,11 @@ use kd_core::{
     Draws, Error, ImageClassifier, ImageShape, NamedGradients, Normalisation, Optimizer,
     OptimizerConfig, Result,
 };
-use kd_losses::{
-    BnStatisticsLossConfig, ImageSize, NormStatistics, VariationForm, cross_entropy, image_l2,
-    total_variation,
-};
+use kd_losses::{ImageSize, VariationForm, cross_entropy, image_l2, total_variation};
 use serde::{Deserialize, Serialize};
 
 use crate::bank::pixel_range;
-use crate::descent::check_norms;
+use crate::descent::{check_norms, statistics};
 use crate::noise::noise;
 use crate::teacher::ImageTeacher;
 
@@ -198,18 +195,8 @@ impl Inversion {
             all.push(value.mul_scalar(self.l2));
         }
         if self.bn_statistics > 0.0 {
-            let layers = seen.norms.into_iter().map(|norm| {
-                NormStatistics::of(norm.input, norm.running_mean, norm.running_variance)
-            });
-            let layers = layers
-                .collect::<std::result::Result<Vec<_>, _>>()
-                .map_err(wrong)?;
-            let loss = BnStatisticsLossConfig::new().init().map_err(wrong)?;
-            all.push(
-                loss.forward(layers)
-                    .map_err(wrong)?
-                    .mul_scalar(self.bn_statistics),
-            );
+            let (value, _) = statistics(&seen, &[], 0.0)?;
+            all.push(value.mul_scalar(self.bn_statistics));
         }
         if let Some(rival) = rival {
             let divergence = competition(rival.forward(&images), seen.logits);
@@ -254,7 +241,7 @@ impl Image {
 }
 
 /// Each class equally often, in turn.
-fn targets(count: usize, classes: usize, device: &Device) -> Tensor<1, Int> {
+pub(crate) fn targets(count: usize, classes: usize, device: &Device) -> Tensor<1, Int> {
     let values: Vec<i64> = (0..count)
         .map(|place| i64::try_from(place % classes.max(1)).unwrap_or_default())
         .collect();

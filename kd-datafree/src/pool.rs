@@ -12,8 +12,8 @@ use kd_core::{
 use serde::{Deserialize, Serialize};
 
 use crate::bank::{self, BLOCK, ImageSource, LEFT, pixel_range};
-use crate::descent::{Descent, Finder};
-use crate::inversion::Inversion;
+use crate::descent::{Descent, Finder, statistics};
+use crate::inversion::{self, Inversion};
 use crate::learning::{Shown, Test};
 use crate::teacher::ImageTeacher;
 use crate::views::Views;
@@ -33,6 +33,10 @@ pub enum Search {
 ///
 /// The images are kept as bytes, in a file for each batch. A step of the student is a batch of views of images of the whole pool, what the
 /// teacher says of those views, and [`soft_target`](kd_losses::soft_target).
+///
+/// An evaluation also looks at the last batch: `synthetic_on_target` is the share of it that the teacher takes for the class asked for,
+/// `synthetic_bn_statistics` how far its statistics are from those of the teacher's batch norms
+/// ([`bn_statistics`](kd_losses::bn_statistics)).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -283,6 +287,41 @@ impl<S: ImageClassifier> Growing<'_, S> {
         Ok(())
     }
 
+    /// The last `count` images.
+    fn last(&self, count: usize) -> LastImages<'_> {
+        let bytes = count * self.teacher.image().bytes();
+        LastImages {
+            images: &self.images[self.images.len() - bytes..],
+            image: self.teacher.image(),
+            normalisation: self.teacher.normalisation(),
+            device: &self.device,
+        }
+    }
+
+    /// How near the last batch is to what it was made for: the share that the teacher takes for the class asked for, and the distance of
+    /// its statistics from those of the teacher's batch norms.
+    fn found(&self) -> Result<Metrics> {
+        let Some(index) = self.batches.checked_sub(1) else {
+            return Ok(Metrics::new());
+        };
+        let (count, classes) = (self.config.batch, self.teacher.classes());
+        let asked = match &self.finder {
+            Some(finder) => finder.targets(index as u64, count, classes),
+            None => inversion::targets(count, classes, &self.device),
+        };
+        let seen = self.teacher.look(self.last(count).from(0, count)?);
+        let right = seen.logits.clone().argmax(1).flatten(0, 1).equal(asked);
+        let mut metrics = Metrics::from([(
+            "synthetic_on_target".to_owned(),
+            right.float().mean().into_scalar(),
+        )]);
+        if self.teacher.norms() > 0 {
+            let (distance, _) = statistics(&seen, &[], 0.0)?;
+            metrics.insert("synthetic_bn_statistics".into(), distance.into_scalar());
+        }
+        Ok(metrics)
+    }
+
     /// Images for a step, as the teacher takes them.
     fn input(&self, at: StepContext) -> Result<Tensor<4>> {
         let loader = self.loader.as_ref();
@@ -318,8 +357,11 @@ impl<S: ImageClassifier> Phase for Growing<'_, S> {
 
     fn evaluate(&mut self) -> Result<Metrics> {
         let student = self.student.valid();
-        self.test
-            .metrics(self.teacher, |input| student.forward(&input))
+        let mut metrics = self
+            .test
+            .metrics(self.teacher, |input| student.forward(&input))?;
+        metrics.extend(self.found()?);
+        Ok(metrics)
     }
 
     fn result(&self) -> Tensors {
@@ -328,15 +370,8 @@ impl<S: ImageClassifier> Phase for Growing<'_, S> {
 
     /// Images of the last batches, to be looked at.
     fn leaves(&self) -> Result<BTreeMap<String, Tensors>> {
-        let size = self.teacher.image().bytes();
-        let count = LEFT.min(self.images.len() / size);
-        let source = LastImages {
-            images: &self.images[self.images.len() - count * size..],
-            image: self.teacher.image(),
-            normalisation: self.teacher.normalisation(),
-            device: &self.device,
-        };
-        bank::left(&source, self.teacher, count)
+        let count = LEFT.min(self.batches * self.config.batch);
+        bank::left(&self.last(count), self.teacher, count)
     }
 
     fn state(&self) -> PhaseState {
@@ -388,25 +423,31 @@ struct LastImages<'a> {
     device: &'a Device,
 }
 
-impl ImageSource for LastImages<'_> {
-    fn images(&self, block: u64, _generation: u64) -> Result<Tensor<4>> {
+impl LastImages<'_> {
+    /// `count` images from number `first` on, as the teacher takes them.
+    fn from(&self, first: usize, count: usize) -> Result<Tensor<4>> {
         let ImageShape {
             channels,
             height,
             width,
         } = self.image;
         let size = self.image.bytes();
-        let count = self.images.len() / size;
-        let first = usize::try_from(block).unwrap_or_default() * BLOCK;
+        let all = self.images.len() / size;
         let image = |place: usize| {
-            let at = (first + place) % count * size;
+            let at = (first + place) % all * size;
             &self.images[at..at + size]
         };
-        let bytes = (0..BLOCK).flat_map(image);
+        let bytes = (0..count).flat_map(image);
         let pixels: Vec<f32> = bytes.map(|&byte| f32::from(byte) / 255.0).collect();
-        let data = TensorData::new(pixels, [BLOCK, channels, height, width]);
+        let data = TensorData::new(pixels, [count, channels, height, width]);
         self.normalisation
             .apply(Tensor::from_data(data, self.device))
+    }
+}
+
+impl ImageSource for LastImages<'_> {
+    fn images(&self, block: u64, _generation: u64) -> Result<Tensor<4>> {
+        self.from(usize::try_from(block).unwrap_or_default() * BLOCK, BLOCK)
     }
 
     fn range(&self) -> Result<[Vec<f64>; 2]> {

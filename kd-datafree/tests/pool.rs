@@ -4,7 +4,9 @@
 mod support;
 
 use burn::tensor::{Device, Int, Tensor};
-use kd_core::{ImageShape, Method, Normalisation, OptimizerConfig, Schedule, read_tensors};
+use kd_core::{
+    ImageShape, Method, Metrics, Normalisation, OptimizerConfig, Schedule, read_tensors,
+};
 use kd_datafree::{
     BANK_FILE, Bank, Compared, ContrastConfig, DataFree, DataFreeConfig, FrozenClassifier,
     ImageTeacher, Pooled, STUDENT_PHASE, Search, Views,
@@ -134,8 +136,8 @@ fn statistics(teacher: &dyn ImageTeacher, input: Tensor<4>) -> f64 {
         .into_scalar::<f64>()
 }
 
-/// What 400 steps of descent on pixels find, as the teacher takes it, with these weights of targets and statistics.
-fn found(one_hot: f64, bn_statistics: f64) -> Tensor<4> {
+/// What 400 steps of descent on pixels find, as the teacher takes it, with these weights of targets and statistics; and what is said of it.
+fn found(one_hot: f64, bn_statistics: f64) -> (Tensor<4>, Metrics) {
     let mut pooled = small(Pooled::deep_inversion());
     if let Search::Pixels(inversion) = &mut pooled.search {
         inversion.steps = 400;
@@ -145,12 +147,13 @@ fn found(one_hot: f64, bn_statistics: f64) -> Tensor<4> {
     }
     pooled.batch = 40;
     pooled.training.epochs = Some(1);
-    let (place, _) = run(&method(pooled));
+    let (place, outcomes) = run(&method(pooled));
     let images = read_tensors(&place.path().join("pool/00000.safetensors")).unwrap();
     let bytes: Vec<f32> = images["images"].iter::<f32>().collect();
     let pixels = Tensor::<1>::from_floats(&bytes[..], &Device::flex());
     let pixels = pixels.div_scalar(255.0).reshape([40, 1, 8, 8]);
-    teacher().normalisation().apply(pixels).unwrap()
+    let images = teacher().normalisation().apply(pixels).unwrap();
+    (images, outcomes[0].last.clone())
 }
 
 fn noise() -> Tensor<4> {
@@ -161,8 +164,8 @@ fn noise() -> Tensor<4> {
 
 #[test]
 fn descent_on_pixels_finds_images_of_each_class() {
+    let targets: Vec<i64> = (0..40).map(|place| place % 4).collect();
     let apart = |images: Tensor<4>| {
-        let targets: Vec<i64> = (0..40).map(|place| place % 4).collect();
         let targets = Tensor::<1, Int>::from_ints(&targets[..], &Device::flex());
         let logits = teacher().look(images).logits;
         cross_entropy(logits, targets, 0.0)
@@ -170,14 +173,21 @@ fn descent_on_pixels_finds_images_of_each_class() {
             .into_scalar::<f64>()
     };
     // The teacher has learnt nothing: pixels of black to white do not change its mind altogether.
-    let [found, begun] = [found(1.0, 0.0), noise()].map(apart);
+    let (images, said) = found(1.0, 0.0);
+    let logits = teacher().look(images.clone()).logits;
+    let seen: Vec<i64> = logits.argmax(1).into_data().iter::<i64>().collect();
+    let right = seen.iter().zip(&targets).filter(|(a, b)| a == b).count();
+    assert!((said["synthetic_on_target"] - right as f64 / 40.0).abs() < 1e-6);
+    let [found, begun] = [images, noise()].map(apart);
     assert!(found < 0.95 * begun, "{found} of {begun}");
 }
 
 #[test]
 fn descent_on_pixels_finds_images_with_the_statistics_of_the_norms() {
     let teacher = teacher();
-    let [found, begun] = [found(0.0, 10.0), noise()].map(|images| statistics(&teacher, images));
+    let (images, said) = found(0.0, 10.0);
+    let [found, begun] = [images, noise()].map(|images| statistics(&teacher, images));
+    assert!((said["synthetic_bn_statistics"] - found).abs() < 1e-6 * found);
     assert!(found < 0.85 * begun, "{found} of {begun}");
 }
 
