@@ -157,7 +157,6 @@ fn one_command_makes_teacher_methods_tables_and_plots() {
         "# a small campaign\n\ntwo epochs\n",
         "kd bench campaign.toml --set data.per_class=64 --set train.epochs=3 --set train.checkpoint_every=2\n",
         "| difference to alone [95 %] | agreement (%) | runs |",
-        "¹ alone: ",
         "![Accuracy over epochs](accuracy-over-epochs.svg)",
         "| small   | lenet5-half |",
     ] {
@@ -167,6 +166,12 @@ fn one_command_makes_teacher_methods_tables_and_plots() {
         );
     }
     assert!(!text.contains("Not complete"), "{text}");
+    // A footnote where another epoch than the last was the best.
+    for row in [alone, hint] {
+        let note = format!(" {}: ", row["title"].as_str().unwrap());
+        let differs = row["best"] != row["last"]["accuracy"];
+        assert_eq!(text.contains(&note), differs, "{text}");
+    }
     // Nothing in it belongs to this machine.
     let here = place.path("").display().to_string();
     assert!(!text.contains(&here) && !results.to_string().contains(&here));

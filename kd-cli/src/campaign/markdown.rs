@@ -194,9 +194,11 @@ fn memory(bytes: Option<u64>) -> String {
     bytes.map_or_else(|| NONE.into(), |bytes| count(bytes.div_ceil(1 << 20)))
 }
 
-/// The footnote of a row.
+/// The footnote of a row, where another epoch than the last was the best of a run.
 fn best_note(results: &Results, row: &Row) -> Option<String> {
-    let best = row.best?;
+    let best = row
+        .best
+        .filter(|best| row.last.get(&results.metric) != Some(best))?;
     let unit = Unit::of(&results.metric);
     let epochs: Vec<String> = row.best_epochs.values().map(ToString::to_string).collect();
     let word = match epochs.len() {
@@ -216,8 +218,8 @@ fn explanation(results: &Results) -> String {
     let seeds: Vec<String> = results.seeds.iter().map(ToString::to_string).collect();
     let mut text = format!(
         "\nMean ± sample standard deviation over the seeds {}, after the last epoch; the bands of plots are one standard deviation. \
-         The footnotes give the best epoch of each run, which is chosen by the very numbers that are reported and so looks better \
-         than it is.",
+         Where another epoch was the best of a run, a footnote has the best of each, which are chosen by the very numbers that are \
+         reported and so look better than they are.",
         seeds.join(", ")
     );
     if results.baseline.is_some() {
