@@ -441,11 +441,27 @@ fn a_swept_setting_has_a_row_a_value_and_a_plot() {
     );
     // One evaluation is no curve.
     assert!(!place.path("out/accuracy-over-epochs.svg").exists());
-    assert!(
-        place
-            .text("out/results.md")
-            .contains("| share of the data |")
-    );
+    let text = place.text("out/results.md");
+    assert!(text.contains("| share of the data |"), "{text}");
+    // One evaluation is the best and the last.
+    assert!(!text.contains("after the best epoch"), "{text}");
+    // All values together: mean, spread, lowest, highest.
+    let (_, all) = text
+        .split_once("\n## Over all values of share of the data\n")
+        .unwrap();
+    let line = all.lines().find(|line| line.starts_with("| a hint "));
+    let cells: Vec<&str> = line.unwrap().split('|').map(str::trim).collect();
+    let (low, high) = (value(2).min(value(3)), value(2).max(value(3)));
+    let percent = |value: f64| format!("{:.2}", 100.0 * value);
+    let mean = percent(f64::midpoint(low, high));
+    let spread = percent((high - low) / 2.0_f64.sqrt());
+    let expected = [
+        "2",
+        &format!("{mean} ± {spread}"),
+        &percent(low),
+        &percent(high),
+    ];
+    assert_eq!(cells[2..6], expected, "{text}");
 }
 
 #[test]

@@ -61,6 +61,10 @@ pub(crate) fn document(results: &Results, plots: &[Plot]) -> Result<String> {
     }
     text.push_str(&main_table(results)?.to_string());
     text.push_str(&explanation(results));
+    if let Some(sweep) = &results.sweep {
+        let table = sweep_table(results)?;
+        let _ = write!(text, "\n## Over all values of {}\n\n{table}", sweep.label);
+    }
     for plot in plots {
         let _ = write!(text, "\n![{}]({})\n", plot.title, plot.file);
     }
@@ -141,6 +145,37 @@ fn main_table(results: &Results) -> Result<Table> {
         cells.push(row.parameters.map_or_else(|| NONE.into(), count));
         cells.push(row.extra_parameters.map_or_else(|| NONE.into(), count));
         cells.push(memory(row.peak_memory_bytes));
+        table.row(cells)?;
+    }
+    Ok(table)
+}
+
+/// How far the runs of a method are apart, whatever its seed and the value that was varied.
+fn sweep_table(results: &Results) -> Result<Table> {
+    let unit = Unit::of(&results.metric);
+    let decimals = unit.decimals();
+    let metric = unit.label(&results.metric);
+    let heads = ["runs", &metric, "lowest", "highest"];
+    let heads = heads.map(|name| (name, Align::Right));
+    let mut table = Table::new([("method", Align::Left)].into_iter().chain(heads));
+    let mut told: Vec<&str> = Vec::new();
+    for Row { name, title, .. } in &results.methods {
+        if told.contains(&name.as_str()) {
+            continue;
+        }
+        told.push(name);
+        let runs = results.runs.iter().filter(|run| run.name == *name);
+        let values: Vec<f64> = runs
+            .filter(|run| run.state == "done")
+            .filter_map(|run| run.metrics.get(&results.metric).copied())
+            .collect();
+        let mut cells = vec![title.clone(), values.len().to_string()];
+        if let Ok(all) = Summary::of(&values) {
+            let all = all.times(unit.factor());
+            cells.push(format!("{all:.decimals$}"));
+            cells.extend([all.min, all.max].map(|value| format!("{value:.decimals$}")));
+        }
+        cells.resize(heads.len() + 1, NONE.to_owned());
         table.row(cells)?;
     }
     Ok(table)
