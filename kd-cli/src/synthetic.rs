@@ -108,7 +108,8 @@ impl Synthetic {
     pub(crate) fn report(&self) -> Result<SyntheticImages> {
         let diagnosis = self.bank.diagnosis();
         let has_objective = self.config.objective().is_some();
-        let warnings = diagnosis.warnings(self.class_names.as_deref());
+        let mut warnings = diagnosis.warnings(self.class_names.as_deref());
+        warnings.extend(self.config.warnings());
         let said = warnings.into_iter().map(|warning| {
             // What to do about it is said of objectives.
             if has_objective {

@@ -5,12 +5,11 @@ use burn::nn::{Linear, LinearConfig};
 use burn::tensor::activation::{log_softmax, relu};
 use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
 use kd_core::{
-    Draws, Error, NamedGradients, Names, Optimizer, PhaseState, Result, Scheme, count_parameters,
-    export, import, initialise,
+    Draws, Error, NamedGradients, Names, Optimizer, OptimizerConfig, PhaseState, Result, Scheme,
+    count_parameters, export, import, initialise,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::descent::adam;
 use crate::teacher::{ImageTeacher, Seen};
 use crate::views::close_view;
 
@@ -27,7 +26,7 @@ const EPSILON: f64 = 1e-6;
 pub enum Compared {
     /// The channel means of what goes into each batch norm of the teacher.
     Norms,
-    /// Those of the map of each stage: the public code's choice for ResNet-34, whose norms have many channels.
+    /// Those of the map of each stage behind the stem: the public code's choice for ResNet-34, whose norms have many channels.
     Stages,
 }
 
@@ -43,7 +42,7 @@ pub enum Compared {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ContrastConfig {
-    /// The weight of the term.
+    /// The weight of the term; with 0 there is none.
     pub weight: f64,
     /// What cosines are divided by.
     pub temperature: f64,
@@ -81,6 +80,9 @@ impl ContrastConfig {
     /// [`Error::Config`] for the first value out of range, and for batch norms that the teacher does not have.
     pub fn check(&self, teacher: &dyn ImageTeacher) -> Result<()> {
         let field = |name: &str| format!("contrast.{name}");
+        if self.weight == 0.0 {
+            return Ok(());
+        }
         for (name, value) in [
             ("weight", self.weight),
             ("temperature", self.temperature),
@@ -109,7 +111,7 @@ impl ContrastConfig {
     }
 
     /// `[images, features]` of what the teacher has seen.
-    fn features(&self, seen: &Seen) -> Tensor<2> {
+    fn features(&self, seen: &Seen, stem: usize) -> Tensor<2> {
         let means = |map: Tensor<4>| -> Tensor<2> { map.mean_dim(3).mean_dim(2).flatten(1, 3) };
         let all: Vec<Tensor<2>> = match self.compared {
             Compared::Norms => seen
@@ -117,7 +119,7 @@ impl ContrastConfig {
                 .iter()
                 .map(|norm| means(norm.input.clone()))
                 .collect(),
-            Compared::Stages => seen.maps.iter().cloned().map(means).collect(),
+            Compared::Stages => seen.maps.iter().skip(stem).cloned().map(means).collect(),
         };
         Tensor::cat(all, 1)
     }
@@ -164,7 +166,7 @@ impl Contrast {
     ) -> Result<Self> {
         let image = teacher.image();
         let one = Tensor::zeros([1, image.channels, image.height, image.width], device);
-        let [_, features] = config.features(&teacher.look(one)).dims();
+        let [_, features] = config.features(&teacher.look(one), teacher.stem()).dims();
         let head = Head {
             first: LinearConfig::new(features, features).init(device),
             second: LinearConfig::new(features, config.width).init(device),
@@ -172,7 +174,7 @@ impl Contrast {
         Ok(Self {
             config: config.clone(),
             head: initialise(&head, Scheme::PyTorch, seed)?.train(),
-            optimizer: Optimizer::new(adam())?,
+            optimizer: Optimizer::new(OptimizerConfig::adam())?,
             memory: Vec::new(),
             features,
             device: device.clone(),
@@ -190,8 +192,8 @@ impl Contrast {
     ) -> Result<Tensor<1>> {
         let close = close_view(images, (seed, CLOSE, index, step));
         let close = teacher.look(teacher.normalisation().apply(close)?);
-        let local = self.config.features(&close);
-        let global = self.config.features(seen);
+        let local = self.config.features(&close, teacher.stem());
+        let global = self.config.features(seen, teacher.stem());
         let [count, _] = local.dims();
         let remembered = self.negatives(seed, [index, step]);
         let (local, global) = match remembered {
@@ -265,8 +267,8 @@ impl Contrast {
         let close = close_view(images, (seed, CLOSE, index, u64::MAX));
         let close = teacher.look(teacher.normalisation().apply(close)?);
         let both = [
-            self.config.features(&close),
-            self.config.features(&teacher.look(taken)),
+            self.config.features(&close, teacher.stem()),
+            self.config.features(&teacher.look(taken), teacher.stem()),
         ];
         let rows = Tensor::cat(both.to_vec(), 1);
         self.memory.extend(rows.into_data().iter::<f32>());

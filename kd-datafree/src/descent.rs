@@ -65,7 +65,8 @@ pub struct Descent {
     pub adversarial: f64,
     /// How much of the statistics that are compared are those of earlier batches, in `[0, 1)`.
     pub average: f64,
-    /// Before which batch the generator's linear layer and the norm behind it are drawn anew, if at all. For a learnt beginning.
+    /// Before which batch, counted from 0, the generator's linear layer and the norm behind it are drawn anew, if at all. Only a learnt
+    /// beginning has something to lose by it; with a fresh one it is not looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reset_at: Option<u64>,
     /// What the teacher and the student see of an image.
@@ -113,7 +114,7 @@ impl Descent {
             bn_statistics: 10.0,
             adversarial: 1.1,
             average: 0.9,
-            reset_at: Some(140),
+            reset_at: Some(139),
             contrast: None,
             ..Self::cmi()
         }
@@ -125,14 +126,13 @@ impl Descent {
     ///
     /// [`Error::Config`] for the first value out of range, and for statistics of batch norms that the teacher does not have.
     pub fn check(&self, teacher: &dyn ImageTeacher) -> Result<()> {
-        let field = |name: &str| format!("descent.{name}");
         self.generator.check(teacher.image())?;
         if self.generator.output != OutputKind::Sigmoid {
             let problem = "must be `sigmoid`, as the images are kept as pixels";
-            return Err(Error::config(field("generator.output"), problem));
+            return Err(Error::config("generator.output", problem));
         }
         if self.steps == 0 {
-            return Err(Error::config(field("steps"), "must be above 0"));
+            return Err(Error::config("steps", "must be above 0"));
         }
         for (name, rate) in [
             ("generator_lr", self.generator_lr),
@@ -140,7 +140,7 @@ impl Descent {
         ] {
             if !(rate.is_finite() && rate > 0.0) {
                 let problem = format!("must be finite and above 0, got {rate}");
-                return Err(Error::config(field(name), problem));
+                return Err(Error::config(name, problem));
             }
         }
         let weights = [
@@ -151,34 +151,34 @@ impl Descent {
         for (name, weight) in weights {
             if !(weight.is_finite() && weight >= 0.0) {
                 let problem = format!("must be finite and not negative, got {weight}");
-                return Err(Error::config(field(name), problem));
+                return Err(Error::config(name, problem));
             }
         }
         // While the pool is warmed up there is no student to disagree with.
         if self.one_hot + self.bn_statistics == 0.0 {
             let problem =
                 "must be above 0, as must `one_hot`: one of the two at least says what images are";
-            return Err(Error::config(field("bn_statistics"), problem));
+            return Err(Error::config("bn_statistics", problem));
         }
         if !(0.0..1.0).contains(&self.average) {
             let problem = format!("must be at least 0 and below 1, got {}", self.average);
-            return Err(Error::config(field("average"), problem));
+            return Err(Error::config("average", problem));
         }
-        if self.reset_at.is_some() && self.start == Start::Fresh {
-            let problem = "is for a beginning that is learnt; leave it out, as all weights are drawn anew for each batch";
-            return Err(Error::config(field("reset_at"), problem));
-        }
-        let views = self.views.augment().check_for(teacher.image());
-        views.map_err(|error| error.within("descent"))?;
-        check_norms(field("bn_statistics"), self.bn_statistics, teacher)?;
+        self.views.augment().check_for(teacher.image())?;
+        check_norms("bn_statistics", self.bn_statistics, teacher)?;
         self.contrast
             .as_ref()
             .map_or(Ok(()), |contrast| contrast.check(teacher))
     }
+
+    /// The contrastive term, if it weighs anything.
+    fn contrast(&self) -> Option<&ContrastConfig> {
+        self.contrast.as_ref().filter(|term| term.weight != 0.0)
+    }
 }
 
 /// Refuses a term of batch norms for a teacher that has none.
-pub(crate) fn check_norms(field: String, weight: f64, teacher: &dyn ImageTeacher) -> Result<()> {
+pub(crate) fn check_norms(field: &str, weight: f64, teacher: &dyn ImageTeacher) -> Result<()> {
     if weight > 0.0 && teacher.norms() == 0 {
         let problem =
             "needs a teacher with batch norms, and this one has none; leave the term out with 0";
@@ -210,8 +210,8 @@ pub(crate) struct Finder {
     contrast: Option<Contrast>,
 }
 
-/// Adam as the public codes of CMI and Fast-DFKD have it.
-pub(crate) fn adam() -> OptimizerConfig {
+/// Adam as the public codes of CMI and Fast-DFKD have it for images.
+fn adam() -> OptimizerConfig {
     OptimizerConfig::Adam {
         beta1: 0.5,
         beta2: 0.999,
@@ -231,7 +231,7 @@ impl Finder {
         seed: u64,
         device: &Device,
     ) -> Result<Self> {
-        let contrast = config.contrast.as_ref();
+        let contrast = config.contrast();
         let mut made = Self {
             beginning: None,
             optimizer: Optimizer::new(adam())?,
@@ -244,7 +244,10 @@ impl Finder {
             device: device.clone(),
         };
         if config.start == Start::Learnt {
-            made.beginning = Some(made.fresh(teacher, 0)?);
+            // As PyTorch draws it; only what is drawn anew is small.
+            let drawn = Draws::new(seed, WEIGHTS, 0, 0).bits();
+            let generator = config.generator.init(teacher.image(), drawn, device)?;
+            made.beginning = Some(generator.train());
         }
         Ok(made)
     }
@@ -305,7 +308,7 @@ impl Finder {
                     "gave a loss that is no number for batch {index} at step {step}; take lower rates than {} and {}",
                     config.generator_lr, config.noise_lr
                 );
-                return Err(Error::config("descent", problem));
+                return Err(Error::config("search", problem));
             }
             if best.as_ref().is_none_or(|(lowest, _)| value < *lowest) {
                 best = Some((value, images.inner()));
@@ -327,7 +330,7 @@ impl Finder {
             self.beginning = Some(self.optimizer.step("generator", beginning, rate, &sum));
         }
         self.remember(moments);
-        let (_, images) = best.ok_or_else(|| Error::config("descent.steps", "must be above 0"))?;
+        let (_, images) = best.ok_or_else(|| Error::config("search.steps", "must be above 0"))?;
         if let Some(contrast) = &mut self.contrast {
             let taken = teacher.normalisation().apply(images.clone())?;
             contrast.remember(&images, taken, teacher, self.seed, index)?;
@@ -449,7 +452,7 @@ impl Finder {
     pub(crate) fn parameters(config: &Descent, teacher: &dyn ImageTeacher, device: &Device) -> u64 {
         let generator = config.generator.init(teacher.image(), 0, device);
         let generator = generator.map_or(0, |generator| generator.parameters());
-        let contrast = config.contrast.as_ref();
+        let contrast = config.contrast();
         generator + contrast.map_or(0, |contrast| contrast.parameters(teacher, device))
     }
 }

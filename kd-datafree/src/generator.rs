@@ -57,7 +57,7 @@ pub struct GeneratorConfig {
     /// What is added to the variance in the norms behind the two large convolutions. The public codes of RDSKD and DAFL have 0.8,
     /// which stands where the momentum was meant; the model is made with it.
     pub epsilon: f64,
-    /// Whether the convolutions have a bias.
+    /// Whether the two large convolutions have a bias; the last has one always.
     pub conv_bias: bool,
     /// How it ends.
     pub output: OutputKind,
@@ -126,7 +126,7 @@ impl GeneratorConfig {
     }
 
     /// A generator with small initial weights of `seed`, normal around 0 with a standard deviation of 0.02, the scales of norms around 1,
-    /// as the public codes of CMI and Fast-DFKD draw them.
+    /// as the public codes of CMI draws them for each batch, and that of Fast-DFKD where it draws a layer anew.
     pub(crate) fn init_small(
         &self,
         image: ImageShape,
@@ -162,7 +162,7 @@ impl GeneratorConfig {
             norm1: norm(wide, self.epsilon),
             conv2: conv([wide, narrow], self.conv_bias),
             norm2: norm(narrow, self.epsilon),
-            conv3: conv([narrow, image.channels], self.conv_bias),
+            conv3: conv([narrow, image.channels], true),
             last: (self.output == OutputKind::Norm).then(|| norm(image.channels, 1e-5)),
             standard: (self.output == OutputKind::TanhNorm)
                 .then(|| Standard::new(image.channels, device)),

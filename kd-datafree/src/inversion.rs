@@ -36,8 +36,9 @@ const COMPETITION_TEMPERATURE: f64 = 3.0;
 /// ([`bn_statistics`](kd_losses::bn_statistics)). `J` is the divergence of student and teacher from their mean, of probabilities at a
 /// temperature of 3 between 0.01 and 0.99, with the arguments as the authors' code has them.
 ///
-/// The defaults are those of the CMI benchmark's port for CIFAR-10; the authors' program for CIFAR-10 has 2,000 steps, a weight of 100 of
-/// the statistics by default and 10 in its notes.
+/// Steps, rate and the weights of targets, statistics and competition are by default those of the CMI benchmark's port for CIFAR-10; offset
+/// and variation are those of the authors' program, where the port has an eighth of the side, a mirroring, and 1e-3. The authors' program has
+/// 2,000 steps, and 100 for the statistics by default and 10 in its notes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Inversion {
@@ -81,13 +82,12 @@ impl Inversion {
     ///
     /// [`Error::Config`] for the first value out of range, and for statistics of batch norms that the teacher does not have.
     pub fn check(&self, teacher: &dyn ImageTeacher) -> Result<()> {
-        let field = |name: &str| format!("inversion.{name}");
         if self.steps == 0 {
-            return Err(Error::config(field("steps"), "must be above 0"));
+            return Err(Error::config("steps", "must be above 0"));
         }
         if !(self.lr.is_finite() && self.lr > 0.0) {
             let problem = format!("must be finite and above 0, got {}", self.lr);
-            return Err(Error::config(field("lr"), problem));
+            return Err(Error::config("lr", problem));
         }
         for (name, weight) in [
             ("one_hot", self.one_hot),
@@ -98,16 +98,16 @@ impl Inversion {
         ] {
             if !(weight.is_finite() && weight >= 0.0) {
                 let problem = format!("must be finite and not negative, got {weight}");
-                return Err(Error::config(field(name), problem));
+                return Err(Error::config(name, problem));
             }
         }
         // Until there is a student nothing competes.
         if self.one_hot + self.bn_statistics == 0.0 {
             let problem =
                 "must be above 0, as must `one_hot`: one of the two at least says what images are";
-            return Err(Error::config(field("bn_statistics"), problem));
+            return Err(Error::config("bn_statistics", problem));
         }
-        check_norms(field("bn_statistics"), self.bn_statistics, teacher)
+        check_norms("bn_statistics", self.bn_statistics, teacher)
     }
 
     /// Batch number `index`: `[count, channels, height, width]`, pixels in `[0, 1]`, on the plain device; without a student there is no

@@ -12,7 +12,8 @@ use kd_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::bank::{BANK_FILE, Bank, BankConfig, ImageSource};
+use crate::bank::{BANK_FILE, BLOCK, Bank, BankConfig, ImageSource};
+use crate::diagnosis::Warning;
 use crate::generator::{Generator, GeneratorConfig, OutputKind};
 use crate::joint::{self, Game, Joint};
 use crate::learning::{Learning, STUDENT_PHASE, Test, loader};
@@ -62,6 +63,8 @@ pub struct TwoPhases {
 
 /// Steps of the generator that make an epoch: at the second of each RDSKD remembers its losses.
 const GENERATOR_EPOCH: usize = 120;
+/// With a momentum of 0.1 running statistics are within 1 % of those of steady batches after 44 steps.
+const FEW_STEPS: usize = 50;
 
 /// The training of RDSKD's generator by its public code: 20 epochs of 120 batches of 512, Adam at 1e-3.
 pub fn generator_training() -> Training {
@@ -97,6 +100,27 @@ impl Default for TwoPhases {
     }
 }
 
+/// Checks a training by which nothing is chosen: there is nothing that it could be chosen by.
+pub(crate) fn check_training(training: &Training) -> Result<()> {
+    training.check()?;
+    if training.patience.is_some() {
+        let problem = "has no effect here: without data nothing says when to stop; leave it out";
+        return Err(Error::config("train.patience", problem));
+    }
+    Ok(())
+}
+
+/// The same error with a field of `train` as one of `generator_training`.
+fn of_generator(error: Error) -> Error {
+    match error {
+        Error::Config { field, problem } => {
+            let name = field.strip_prefix("train.").unwrap_or(&field);
+            Error::config(format!("generator_training.{name}"), problem)
+        }
+        other => other,
+    }
+}
+
 impl TwoPhases {
     /// Checks every value, and that the teacher has what the terms read.
     ///
@@ -109,19 +133,21 @@ impl TwoPhases {
             objective,
         } = &self.synthetic
         {
-            generator.check(teacher.image())?;
-            objective.check(teacher)?;
-            self.generator_training
-                .check()
-                .map_err(|error| error.within("generator_training"))?;
+            let below = |error: Error| error.within("synthetic");
+            generator.check(teacher.image()).map_err(below)?;
+            objective.check(teacher).map_err(below)?;
+            check_training(&self.generator_training).map_err(of_generator)?;
             let batch = self.generator_training.batch_size;
-            if objective.diversity > 0.0 && !batch.is_multiple_of(2) {
-                let problem = format!("must be even, as its halves are compared, got {batch}");
-                return Err(Error::config("generator_training.batch_size", problem));
-            }
+            objective.check_batch("generator_training.batch_size", batch)?;
         }
         self.bank.check()?;
-        self.training.check()?;
+        check_training(&self.training)?;
+        let (batch, images) = (self.training.batch_size, self.bank.blocks() * BLOCK);
+        if batch > images {
+            let problem =
+                format!("must be at most {images}, as many images as the bank has; got {batch}");
+            return Err(Error::config("train.batch_size", problem));
+        }
         if !(self.temperature.is_finite() && self.temperature > 0.0) {
             let problem = format!("must be finite and above 0, got {}", self.temperature);
             return Err(Error::config("temperature", problem));
@@ -170,6 +196,31 @@ impl DataFreeConfig {
             }) => Some(objective),
             _ => None,
         }
+    }
+}
+
+impl DataFreeConfig {
+    /// What is known to go wrong with these settings, before anything is made.
+    pub fn warnings(&self) -> Vec<Warning> {
+        let Self::TwoPhases(TwoPhases {
+            synthetic: Synthetic::Generator { .. },
+            generator_training,
+            ..
+        }) = self
+        else {
+            return Vec::new();
+        };
+        let steps = generator_training.plan(GENERATOR_EPOCH, None);
+        let steps = steps.map_or(usize::MAX, |plan| plan.total_steps);
+        if steps >= FEW_STEPS {
+            return Vec::new();
+        }
+        vec![Warning {
+            what: format!(
+                "the generator learns for {steps} steps, in which its running statistics, by which it makes the images, are not yet those of its batches"
+            ),
+            remedy: "give `generator_training` 50 steps or more",
+        }]
     }
 }
 
@@ -264,8 +315,14 @@ impl<S: ImageClassifier> DataFree<S> {
                 config.check(&*self.teacher)?;
                 self.check_images(config)?;
             }
-            DataFreeConfig::Joint(config) => config.check(&*self.teacher)?,
-            DataFreeConfig::Pooled(config) => config.check(&*self.teacher)?,
+            DataFreeConfig::Joint(config) => {
+                config.check(&*self.teacher)?;
+                self.check_no_images()?;
+            }
+            DataFreeConfig::Pooled(config) => {
+                config.check(&*self.teacher)?;
+                self.check_no_images()?;
+            }
         }
         if let Some(test) = &self.test {
             let (image, classes) = (test.dataset().shape(), test.dataset().classes());
@@ -284,7 +341,7 @@ impl<S: ImageClassifier> DataFree<S> {
     /// Images of something else must be there where they are asked for, and fit.
     fn check_images(&self, config: &TwoPhases) -> Result<()> {
         if config.synthetic != Synthetic::Images {
-            return Ok(());
+            return self.check_no_images();
         }
         let (found, wanted) = (self.images()?.dataset().shape(), self.teacher.image());
         if found != wanted {
@@ -292,6 +349,14 @@ impl<S: ImageClassifier> DataFree<S> {
             return Err(Error::config("images", problem));
         }
         Ok(())
+    }
+
+    fn check_no_images(&self) -> Result<()> {
+        let problem = "are not looked at by a way that makes its own; leave them out";
+        match self.images {
+            Some(_) => Err(Error::config("images", problem)),
+            None => Ok(()),
+        }
     }
 
     fn images(&self) -> Result<&Subset> {

@@ -129,6 +129,15 @@ impl Objective {
         self.penalty().map(drop)
     }
 
+    /// Refuses, as the value of `field`, a batch that cannot be halved where its halves are compared.
+    pub(crate) fn check_batch(&self, field: &str, size: usize) -> Result<()> {
+        if self.diversity > 0.0 && !size.is_multiple_of(2) {
+            let problem = format!("must be even, as its halves are compared, got {size}");
+            return Err(Error::config(field, problem));
+        }
+        Ok(())
+    }
+
     fn penalty(&self) -> Result<IncrementPenalty> {
         let config = IncrementPenaltyConfig::new().with_reference(self.reference);
         config

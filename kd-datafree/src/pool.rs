@@ -15,6 +15,7 @@ use crate::bank::{self, BLOCK, ImageSource, LEFT, pixel_range};
 use crate::descent::{Descent, Finder, statistics};
 use crate::inversion::{self, Inversion};
 use crate::learning::{Shown, Test};
+use crate::method::check_training;
 use crate::teacher::ImageTeacher;
 use crate::views::Views;
 
@@ -120,13 +121,14 @@ impl Pooled {
     /// [`Error::Config`] for the first value out of range.
     pub fn check(&self, teacher: &dyn ImageTeacher) -> Result<()> {
         match &self.search {
-            Search::Pixels(inversion) => inversion.check(teacher)?,
-            Search::Generator(descent) => descent.check(teacher)?,
+            Search::Pixels(inversion) => inversion.check(teacher),
+            Search::Generator(descent) => descent.check(teacher),
         }
-        self.training.check()?;
+        .map_err(|error| error.within("search"))?;
+        check_training(&self.training)?;
         for (name, count) in [("batch", self.batch), ("student_steps", self.student_steps)] {
             if count == 0 {
-                return Err(Error::config(format!("pool.{name}"), "must be above 0"));
+                return Err(Error::config(name, "must be above 0"));
             }
         }
         let first = self.batch * self.warm_up.max(1);

@@ -21,11 +21,16 @@ pub struct Kind {
 }
 
 /// All ways of making images.
-pub const KINDS: [Kind; 10] = [
+pub const KINDS: [Kind; 11] = [
     Kind {
         name: "rdskd",
         about: "a generator, then a student; losses that get worse weigh more (2011.03749)",
         make: || TwoPhases::default().into(),
+    },
+    Kind {
+        name: "rdskd-joint",
+        about: "the same losses, generator and student together, for comparison",
+        make: || Joint::rdskd().into(),
     },
     Kind {
         name: "dafl",

@@ -62,6 +62,7 @@ impl Phase for Synthesis<'_> {
         let mut gradients = NamedGradients::new();
         gradients.collect("generator", &self.generator, &mut raw);
         self.training.clip(&mut gradients);
+        self.optimizer.set_momentum(self.plan.lr.momentum(at.step));
         self.generator =
             self.optimizer
                 .step("generator", self.generator.clone(), at.lr, &gradients);
@@ -69,14 +70,14 @@ impl Phase for Synthesis<'_> {
     }
 
     fn evaluate(&mut self) -> Result<Metrics> {
-        let source = self.source();
-        let mut diagnosis = Diagnosis::new(self.teacher.classes());
-        for block in 0..LOOKED_AT / BLOCK {
-            let images = source.make(LOOK, block as u64, 0)?;
-            let seen = self.teacher.look(images.clone());
-            diagnosis.add(&images, &seen);
-        }
-        Ok(diagnosis.metrics())
+        let frozen = FrozenGenerator {
+            generator: self.generator.valid(),
+            output: self.output,
+            normalisation: self.teacher.normalisation().clone(),
+            seed: self.seed,
+            device: self.device.clone(),
+        };
+        frozen.look(self.teacher)
     }
 
     fn result(&self) -> Tensors {
@@ -99,18 +100,6 @@ impl Phase for Synthesis<'_> {
     }
 }
 
-impl Synthesis<'_> {
-    fn source(&self) -> FrozenGenerator {
-        FrozenGenerator {
-            generator: self.generator.valid(),
-            output: self.output,
-            normalisation: self.teacher.normalisation().clone(),
-            seed: self.seed,
-            device: self.device.clone(),
-        }
-    }
-}
-
 /// A generator that is done: it makes images of noise, and learns no more.
 #[derive(Debug)]
 pub(crate) struct FrozenGenerator {
@@ -124,6 +113,17 @@ pub(crate) struct FrozenGenerator {
 }
 
 impl FrozenGenerator {
+    /// What a teacher says of its images.
+    pub(crate) fn look(&self, teacher: &dyn ImageTeacher) -> Result<Metrics> {
+        let mut diagnosis = Diagnosis::new(teacher.classes());
+        for block in 0..LOOKED_AT / BLOCK {
+            let images = self.make(LOOK, block as u64, 0)?;
+            let seen = teacher.look(images.clone());
+            diagnosis.add(&images, &seen);
+        }
+        Ok(diagnosis.metrics())
+    }
+
     /// One block of images for `purpose`, as the teacher takes them.
     fn make(&self, purpose: &str, block: u64, generation: u64) -> Result<Tensor<4>> {
         let shape = [BLOCK, self.generator.noise()];

@@ -46,6 +46,12 @@ pub trait ImageTeacher: fmt::Debug {
     /// How many batch norms [`Seen::norms`] shows; 0 for a teacher without.
     fn norms(&self) -> usize;
 
+    /// How many of the first [`Seen::maps`] are of a stem: methods that compare stages, as their codes hook them, leave those out. By default
+    /// none.
+    fn stem(&self) -> usize {
+        0
+    }
+
     /// The SHA-256 of what it is: weights, running statistics, normalisation.
     fn hash(&self) -> String;
 }
@@ -137,7 +143,17 @@ impl<N: ImageClassifier> ImageTeacher for FrozenClassifier<N> {
         self.norms
     }
 
+    fn stem(&self) -> usize {
+        stem(self.network())
+    }
+
     fn hash(&self) -> String {
         self.hash.clone()
     }
+}
+
+/// How many stages stand before the first that methods count: 1 where the first is called `stem`.
+pub(crate) fn stem<N: ImageClassifier>(network: &N) -> usize {
+    let names = network.stage_names();
+    usize::from(names.len() > 1 && names[0] == "stem")
 }

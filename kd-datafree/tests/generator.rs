@@ -66,6 +66,16 @@ fn parameters_are_those_of_the_public_code() {
         ..mnist
     };
     assert_eq!(make(&cifar, 3), 8_423_939);
+    // CMI's: the large convolutions have no bias, the last has one.
+    let cmi = GeneratorConfig {
+        noise: 256,
+        conv_bias: false,
+        output: OutputKind::Sigmoid,
+        ..cifar
+    };
+    let (linear, norms) = (256 * 8192 + 8192, 2 * (128 + 128 + 64));
+    let convolutions = 9 * (128 * 128 + 128 * 64 + 64 * 3) + 3;
+    assert_eq!(make(&cmi, 3), linear + norms + convolutions);
 }
 
 fn small(output: OutputKind) -> GeneratorConfig {

@@ -3,7 +3,7 @@
 mod support;
 
 use burn::tensor::Device;
-use kd_core::{Dataset, Method, Metrics, Split};
+use kd_core::{Dataset, Method, Split};
 use kd_datafree::{
     BANK_FILE, Bank, DataFree, Game, GeneratorConfig, ImageTeacher, Joint, Objective, OutputKind,
     STUDENT_PHASE,
@@ -131,9 +131,13 @@ fn test_data_are_for_the_report_alone() {
     let without = run(&method(game.clone()));
     let with = run(&method(game).with_test(data.clone()));
     assert!(files(without.0.path()) == files(with.0.path()));
-    let names = |metrics: &Metrics| metrics.keys().cloned().collect::<Vec<_>>();
-    assert_eq!(names(&with.1[0].last), ["accuracy", "agreement", "loss"]);
-    assert!(without.1[0].last.is_empty());
+    // Without them there is what the teacher says of the generator's images.
+    let made = without.1[0].last.clone();
+    assert!(made.contains_key("confidence") && made.contains_key("missing_classes"));
+    let mut all = with.1[0].last.clone();
+    let measured = ["accuracy", "agreement", "loss"].map(|name| all.remove(name));
+    assert!(measured.iter().all(Option::is_some));
+    assert_eq!(all, made);
     // Of another shape.
     let other = Dataset::new("t", Split::Test, IMAGE, 3, vec![0; 64], vec![2]).unwrap();
     let refused = method(games().remove(1))
@@ -156,19 +160,33 @@ fn mistakes_are_said_in_words() {
     for (said, expected) in [
         (
             refused(|game| game.generator_steps = 0),
-            "`joint.generator_steps` must be above 0",
+            "`generator_steps` must be above 0",
         ),
         (
             refused(|game| game.student_steps = 3),
-            "`joint.student_steps` must be 1, as must `joint.generator_steps`, where both learn from the same images",
+            "`student_steps` must be 1, as must `generator_steps`, where both learn from the same images",
         ),
         (
             refused(|game| game.generator_lr = f64::NAN),
-            "`joint.generator_lr` must be finite and above 0, got NaN",
+            "`generator_lr` must be finite and above 0, got NaN",
         ),
         (
             refused(|game| game.game = Game::Beliefs { attention: -1.0 }),
-            "`joint.attention` must be finite and not negative, got -1",
+            "`game.attention` must be finite and not negative, got -1",
+        ),
+        (
+            refused(|game| {
+                game.game = Game::Cooperative {
+                    objective: Objective::rdskd(),
+                    temperature: 1.0,
+                };
+                game.training.batch_size = 7;
+            }),
+            "`train.batch_size` must be even, as its halves are compared, got 7",
+        ),
+        (
+            refused(|game| game.training.patience = Some(3)),
+            "`train.patience` has no effect here: without data nothing says when to stop; leave it out",
         ),
         (
             refused(|game| game.training.lr = 0.0),

@@ -12,7 +12,7 @@ use kd_datafree::{
     ImageTeacher, Pooled, STUDENT_PHASE, Search, Views,
 };
 use kd_losses::{BnStatisticsLossConfig, NormStatistics, cross_entropy};
-use kd_models::{LeNet, LeNetConfig};
+use kd_models::{HeResNet, LeNet, LeNetConfig, ResNetConfig};
 use support::{Net, ends, files, interrupt, learn, method, net, run, run_in, teacher};
 
 /// The published settings, but small and short: 3 epochs of 2 steps.
@@ -233,9 +233,56 @@ fn a_teacher_without_batch_norms_is_refused_in_words() {
     }
     let said = cmi.check(&lenet).unwrap_err().to_string();
     assert!(
-        said.contains("contrast.compared") && said.contains("`stages`"),
+        said.contains("search.contrast.compared") && said.contains("`stages`"),
         "{said}"
     );
+}
+
+const RESNET8: ResNetConfig = ResNetConfig {
+    blocks: 1,
+    widths: [16, 16, 32, 64],
+};
+
+/// Parameters that learn beside a student of a ResNet-8 with 16, 32 and 64 channels behind a stem of 16.
+fn extra(contrast: Option<ContrastConfig>) -> usize {
+    let device = Device::flex();
+    let network = HeResNet::new(&RESNET8, [3, 8, 8], 4, 0, &device).unwrap();
+    let scale = Normalisation::new(vec![0.5; 3], vec![0.5; 3]).unwrap();
+    let image = ImageShape::new(3, 8, 8);
+    let resnet = FrozenClassifier::new(&network, scale, image, &device).unwrap();
+    let mut pooled = small(Pooled::cmi());
+    if let Search::Generator(descent) = &mut pooled.search {
+        descent.contrast = contrast;
+    }
+    pooled.check(&resnet).unwrap();
+    DataFree::new(&net(3, 2, false), Box::new(resnet), pooled, &device).extra_parameters()
+}
+
+#[test]
+fn stages_are_compared_without_the_stem_and_a_weight_of_zero_leaves_the_term_out() {
+    let stages = ContrastConfig {
+        width: 6,
+        compared: Compared::Stages,
+        ..ContrastConfig::default()
+    };
+    let without = ContrastConfig {
+        weight: 0.0,
+        ..stages.clone()
+    };
+    let features = 16 + 32 + 64;
+    let head = features * features + features + 6 * features + 6;
+    assert_eq!(extra(Some(stages)), extra(None) + head);
+    assert_eq!(extra(Some(without.clone())), extra(None));
+    // The images are those of a search without it.
+    let images = |contrast: Option<ContrastConfig>| {
+        let mut pooled = small(Pooled::cmi());
+        if let Search::Generator(descent) = &mut pooled.search {
+            descent.contrast = contrast;
+        }
+        let (place, _) = run(&method(pooled));
+        files(&place.path().join("pool"))
+    };
+    assert!(images(Some(without)) == images(None));
 }
 
 #[test]
@@ -248,8 +295,8 @@ fn mistakes_are_said_in_words() {
         let said = method.check().unwrap_err().to_string();
         assert!(said.contains(part), "{said}");
     };
-    refused(&|pooled| pooled.batch = 0, "pool.batch");
-    refused(&|pooled| pooled.student_steps = 0, "pool.student_steps");
+    refused(&|pooled| pooled.batch = 0, "`batch`");
+    refused(&|pooled| pooled.student_steps = 0, "`student_steps`");
     refused(&|pooled| pooled.training.batch_size = 33, "at most 32");
     refused(&|pooled| pooled.temperature = 0.0, "temperature");
     refused(
@@ -271,17 +318,13 @@ fn mistakes_are_said_in_words() {
             part,
         );
     };
-    descent(&|descent| descent.steps = 0, "descent.steps");
-    descent(&|descent| descent.noise_lr = 0.0, "descent.noise_lr");
-    descent(&|descent| descent.adversarial = -1.0, "descent.adversarial");
-    descent(&|descent| descent.average = 1.0, "descent.average");
+    descent(&|descent| descent.steps = 0, "search.steps");
+    descent(&|descent| descent.noise_lr = 0.0, "search.noise_lr");
+    descent(&|descent| descent.adversarial = -1.0, "search.adversarial");
+    descent(&|descent| descent.average = 1.0, "search.average");
     descent(
         &|descent| descent.generator.output = kd_datafree::OutputKind::Norm,
         "sigmoid",
     );
     descent(&|descent| descent.views.flip = -0.5, "flip");
-    descent(
-        &|descent| descent.start = kd_datafree::Start::Fresh,
-        "reset_at",
-    );
 }

@@ -8,8 +8,8 @@ use std::path::Path;
 use burn::tensor::{Device, Tensor, TensorData, Tolerance};
 use kd_core::{Dataset, ImageShape, Kept, Method, OptimizerConfig, Split};
 use kd_datafree::{
-    Bank, DataFree, Diversity, FrozenClassifier, GENERATOR_PHASE, GeneratorConfig, ImageTeacher,
-    Objective, OutputKind, STUDENT_PHASE, Synthetic, TwoPhases,
+    Bank, DataFree, DataFreeConfig, Diversity, FrozenClassifier, GENERATOR_PHASE, GeneratorConfig,
+    ImageTeacher, Objective, OutputKind, STUDENT_PHASE, Synthetic, TwoPhases,
 };
 use support::{
     IMAGE, Net, Shared, config, files, interrupt, method, net, open, run, run_in, teacher,
@@ -135,6 +135,8 @@ fn images_of_something_else_are_a_bank_as_they_are() {
 fn images_of_something_else_must_be_there_and_fit() {
     let said = method(with(Synthetic::Images)).check().unwrap_err();
     assert!(said.to_string().contains("give a data set"), "{said}");
+    let said = method(config()).with_images(others(IMAGE)).check();
+    assert!(said.unwrap_err().to_string().contains("leave them out"));
     let large = others(ImageShape::new(1, 9, 8));
     let said = method(with(Synthetic::Images)).with_images(large);
     let said = said.check().unwrap_err().to_string();
@@ -262,6 +264,11 @@ fn mistakes_are_said_in_words() {
     cold.temperature = 0.0;
     let mut empty = config();
     empty.bank.images = 0;
+    let mut small = config();
+    small.bank.images = 100;
+    small.training.batch_size = 129;
+    let mut slow = config();
+    slow.generator_training.lr = 0.0;
     let mut share = config();
     share.bank.refresh = 1.5;
     let mut wrong = config();
@@ -270,11 +277,11 @@ fn mistakes_are_said_in_words() {
     for (said, expected) in [
         (
             refused(with_objective(nothing)),
-            "`objective` has no term; give one of its weights a value above 0",
+            "`synthetic.objective` has no term; give one of its weights a value above 0",
         ),
         (
             refused(with_objective(negative)),
-            "`objective.one_hot` must be finite and not negative, got -1",
+            "`synthetic.objective.one_hot` must be finite and not negative, got -1",
         ),
         (
             refused(odd),
@@ -287,6 +294,14 @@ fn mistakes_are_said_in_words() {
         (
             refused(empty),
             "`bank.images` must be above 0; 50000 is as large as the training split of CIFAR-10",
+        ),
+        (
+            refused(small),
+            "`train.batch_size` must be at most 128, as many images as the bank has; got 129",
+        ),
+        (
+            refused(slow),
+            "`generator_training.lr` must be finite and above 0, got 0",
         ),
         (
             refused(share),
@@ -349,4 +364,25 @@ fn gradients_pass_through_the_frozen_teacher() {
             found[place]
         );
     }
+}
+
+#[test]
+fn a_generator_that_hardly_learns_is_warned_of() {
+    let said = |steps: usize| {
+        let mut config = config();
+        config.generator_training.epochs = None;
+        config.generator_training.steps = Some(steps);
+        DataFreeConfig::from(config).warnings()
+    };
+    assert!(said(50).is_empty());
+    let [warning] = &said(49)[..] else {
+        panic!("one is expected");
+    };
+    let text = warning.to_string();
+    assert!(
+        text.contains("49 steps") && text.contains("50 steps or more"),
+        "{text}"
+    );
+    let noise = DataFreeConfig::from(with(Synthetic::Noise));
+    assert!(noise.warnings().is_empty());
 }

@@ -95,8 +95,20 @@ impl MethodRecipe for DataFreeRecipe {
         if let Some(images) = &self.images {
             method = method.with_images(at.other_images(images)?);
         }
-        method.check()?;
+        method.check().map_err(in_recipe)?;
         Ok(prepared(method, student.config))
+    }
+}
+
+/// The same error with the field as a recipe has it: all but the training and the data is in `[synthesis]`.
+fn in_recipe(error: Error) -> Error {
+    match &error {
+        Error::Config { field, .. }
+            if !field.starts_with("train.") && field != "test" && field != "images" =>
+        {
+            error.within("synthesis")
+        }
+        _ => error,
     }
 }
 
