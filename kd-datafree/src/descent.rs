@@ -148,24 +148,12 @@ impl Descent {
             ("bn_statistics", self.bn_statistics),
             ("adversarial", self.adversarial),
         ];
-        for (name, weight) in weights {
-            if !(weight.is_finite() && weight >= 0.0) {
-                let problem = format!("must be finite and not negative, got {weight}");
-                return Err(Error::config(name, problem));
-            }
-        }
-        // While the pool is warmed up there is no student to disagree with.
-        if self.one_hot + self.bn_statistics == 0.0 {
-            let problem =
-                "must be above 0, as must `one_hot`: one of the two at least says what images are";
-            return Err(Error::config("bn_statistics", problem));
-        }
+        check_weights(&weights, teacher)?;
         if !(0.0..1.0).contains(&self.average) {
             let problem = format!("must be at least 0 and below 1, got {}", self.average);
             return Err(Error::config("average", problem));
         }
         self.views.augment().check_for(teacher.image())?;
-        check_norms("bn_statistics", self.bn_statistics, teacher)?;
         self.contrast
             .as_ref()
             .map_or(Ok(()), |contrast| contrast.check(teacher))
@@ -177,9 +165,25 @@ impl Descent {
     }
 }
 
-/// Refuses a term of batch norms for a teacher that has none.
-pub(crate) fn check_norms(field: &str, weight: f64, teacher: &dyn ImageTeacher) -> Result<()> {
-    if weight > 0.0 && teacher.norms() == 0 {
+/// Checks the weights of the terms of a search, of which the first two are those of the targets and of the statistics of batch norms.
+pub(crate) fn check_weights(weights: &[(&str, f64)], teacher: &dyn ImageTeacher) -> Result<()> {
+    for &(name, weight) in weights {
+        if !(weight.is_finite() && weight >= 0.0) {
+            let problem = format!("must be finite and not negative, got {weight}");
+            return Err(Error::config(name, problem));
+        }
+    }
+    let [(one_hot, targets), (field, statistics), ..] = *weights else {
+        return Ok(());
+    };
+    // As long as there is no student, nothing else says what images are.
+    if targets + statistics == 0.0 {
+        let problem = format!(
+            "must be above 0, as must `{one_hot}`: one of the two at least says what images are"
+        );
+        return Err(Error::config(field, problem));
+    }
+    if statistics > 0.0 && teacher.norms() == 0 {
         let problem =
             "needs a teacher with batch norms, and this one has none; leave the term out with 0";
         return Err(Error::config(field, problem));

@@ -11,7 +11,7 @@ use kd_losses::{ImageSize, VariationForm, cross_entropy, image_l2, total_variati
 use serde::{Deserialize, Serialize};
 
 use crate::bank::pixel_range;
-use crate::descent::{check_norms, statistics};
+use crate::descent::{check_weights, statistics};
 use crate::noise::noise;
 use crate::teacher::ImageTeacher;
 
@@ -89,25 +89,14 @@ impl Inversion {
             let problem = format!("must be finite and above 0, got {}", self.lr);
             return Err(Error::config("lr", problem));
         }
-        for (name, weight) in [
+        let weights = [
             ("one_hot", self.one_hot),
             ("bn_statistics", self.bn_statistics),
             ("variation", self.variation),
             ("l2", self.l2),
             ("competition", self.competition),
-        ] {
-            if !(weight.is_finite() && weight >= 0.0) {
-                let problem = format!("must be finite and not negative, got {weight}");
-                return Err(Error::config(name, problem));
-            }
-        }
-        // Until there is a student nothing competes.
-        if self.one_hot + self.bn_statistics == 0.0 {
-            let problem =
-                "must be above 0, as must `one_hot`: one of the two at least says what images are";
-            return Err(Error::config("bn_statistics", problem));
-        }
-        check_norms("bn_statistics", self.bn_statistics, teacher)
+        ];
+        check_weights(&weights, teacher)
     }
 
     /// Batch number `index`: `[count, channels, height, width]`, pixels in `[0, 1]`, on the plain device; without a student there is no
