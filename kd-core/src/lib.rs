@@ -1,15 +1,12 @@
 #![doc = include_str!("../README.md")]
 
-mod batch_norm;
 mod cache;
-mod conv;
 mod cost;
 mod data;
 mod device;
 mod epoch_log;
 mod error;
 mod evaluate;
-mod fold;
 mod initialise;
 mod loader;
 mod metrics;
@@ -26,19 +23,15 @@ mod state;
 mod suggest;
 mod training;
 mod views;
-mod watch;
 
-pub use batch_norm::batch_norm;
 pub use cache::{
     Cache, CacheDescription, CacheDtype, CacheField, CacheReader, CacheWriter, CachedData,
     build_cache, partial_path,
 };
-pub use conv::{conv2d, doubled_conv2d, folded_doubled_conv2d};
 pub use cost::{Cost, Costs, CountCosts, LayerCost, LayerKind, count_parameters};
 pub use device::DeviceName;
 pub use error::{Error, ErrorKind, Result};
 pub use evaluate::{evaluate, evaluate_segmentation};
-pub use fold::fold_batch_norm;
 pub use initialise::{Scheme, initialise, initialise_parts};
 pub use metrics::{
     ClassificationMetrics, ClassificationSummary, ConfusionMatrix, SegmentationMetrics,
@@ -48,8 +41,8 @@ pub use network::{Frozen, ImageClassifier, StagedNetwork, Trace, network_hash};
 pub use normalise::Normalisation;
 pub use random::Draws;
 pub use state::{
-    Names, Tensors, detached_copy, export, hash_tensors, import, read_tensors, tensor_shapes,
-    write_atomically, write_folder, write_tensors,
+    Names, Tensors, count_norms, detached_copy, export, hash_tensors, import, read_tensors,
+    tensor_shapes, write_atomically, write_folder, write_tensors,
 };
 pub use suggest::nearest;
 
@@ -69,4 +62,3 @@ pub use data::{
 };
 pub use loader::{Batch, Epoch, Loader, LoaderConfig};
 pub use views::{Augment, ViewParams, ViewPolicy};
-pub use watch::{NormInput, count_norms, watch_norms};

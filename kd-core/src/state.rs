@@ -50,6 +50,13 @@ pub fn tensor_shapes<M: Module>(module: &M, names: Names) -> BTreeMap<String, Ve
     reader.shapes
 }
 
+/// The number of batch norms that `module` holds.
+pub fn count_norms<M: Module>(module: &M) -> usize {
+    let names = tensor_shapes(module, Names::PyTorch);
+    let is_mean = |name: &&String| name.rsplit('.').next() == Some("running_mean");
+    names.keys().filter(is_mean).count()
+}
+
 /// A copy of `module` that shares nothing with it, with the tensors replaced by `tensors`.
 ///
 /// Devices, training flags and which parameters require gradients stay as they are in `module`. The names of the file

@@ -5,10 +5,8 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Initializer, Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::activation::{relu, sigmoid, tanh};
 use burn::tensor::{Device, Tensor};
-use kd_core::{
-    Error, ImageShape, Normalisation, Result, Scheme, batch_norm, conv2d, count_parameters,
-    doubled_conv2d, folded_doubled_conv2d, initialise,
-};
+use kd_core::{Error, ImageShape, Normalisation, Result, Scheme, count_parameters, initialise};
+use kd_kernels::{batch_norm, conv2d, doubled_conv2d, folded_doubled_conv2d};
 use serde::{Deserialize, Serialize};
 
 /// The slope of the leaky ReLU below 0.

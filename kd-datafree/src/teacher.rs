@@ -4,9 +4,9 @@ use std::fmt;
 
 use burn::tensor::{Device, Tensor};
 use kd_core::{
-    Error, Frozen, ImageClassifier, ImageShape, NormInput, Normalisation, Result, count_norms,
-    network_hash, watch_norms,
+    Error, Frozen, ImageClassifier, ImageShape, Normalisation, Result, count_norms, network_hash,
 };
+use kd_kernels::{NormInput, watch_norms};
 
 /// What a teacher says of images, and what was seen inside it.
 #[derive(Clone, Debug)]
@@ -75,7 +75,7 @@ impl<N: ImageClassifier> FrozenClassifier<N> {
     /// # Errors
     ///
     /// If the normalisation is not one of so many channels, and [`Error::Config`] if the network has batch norms that it does not
-    /// run by [`batch_norm`](kd_core::batch_norm).
+    /// run by [`batch_norm`](kd_kernels::batch_norm).
     pub fn new(
         network: &N,
         normalisation: Normalisation,
@@ -95,7 +95,7 @@ impl<N: ImageClassifier> FrozenClassifier<N> {
         let (logits, norms) = watch_norms(|| network.network().forward(&black));
         if norms.len() < held {
             let problem = format!(
-                "has {held} batch norms, of which {} can be seen; run them by `kd_core::batch_norm`",
+                "has {held} batch norms, of which {} can be seen; run them by `kd_kernels::batch_norm`",
                 norms.len()
             );
             return Err(Error::config("teacher", problem));

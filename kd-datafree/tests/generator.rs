@@ -3,8 +3,9 @@
 
 use burn::module::Module;
 use burn::tensor::{DType, Device, Tensor, TensorData, Tolerance};
-use kd_core::{Draws, ImageShape, Names, doubled_conv2d, export, folded_doubled_conv2d};
+use kd_core::{Draws, ImageShape, Names, export};
 use kd_datafree::{Generator, GeneratorConfig, OutputKind};
+use kd_kernels::{doubled_conv2d, folded_doubled_conv2d};
 
 fn numbers<const D: usize>(name: &str, shape: [usize; D], device: &Device) -> Tensor<D> {
     let mut draws = Draws::new(3, name, 0, 0);

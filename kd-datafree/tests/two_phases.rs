@@ -315,7 +315,7 @@ fn mistakes_are_said_in_words() {
     let hidden = Shared::new(&net(4, 1, true)).unwrap_err();
     assert_eq!(
         hidden.to_string(),
-        "`teacher` has 2 batch norms, of which 1 can be seen; run them by `kd_core::batch_norm`"
+        "`teacher` has 2 batch norms, of which 1 can be seen; run them by `kd_kernels::batch_norm`"
     );
     let said = Bank::read(Path::new("nowhere.safetensors"))
         .unwrap_err()

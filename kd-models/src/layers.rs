@@ -6,7 +6,8 @@ use burn::nn::{BatchNorm, BatchNormConfig, Initializer, Linear, LinearConfig, Pa
 use burn::tensor::module::interpolate;
 use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
 use burn::tensor::{Device, Tensor};
-use kd_core::{Costs, Error, Result, batch_norm, conv2d, fold_batch_norm};
+use kd_core::{Costs, Error, Result};
+use kd_kernels::{batch_norm, conv2d, fold_batch_norm};
 
 /// A square convolution without bias that keeps the size at stride 1, its weights blank.
 pub(crate) fn conv(channels: [usize; 2], kernel: usize, stride: usize, device: &Device) -> Conv2d {

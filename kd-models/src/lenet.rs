@@ -6,7 +6,8 @@ use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::nn::{Initializer, Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
-use kd_core::{Costs, CountCosts, Error, Result, Scheme, StagedNetwork, conv2d, initialise};
+use kd_core::{Costs, CountCosts, Error, Result, Scheme, StagedNetwork, initialise};
+use kd_kernels::conv2d;
 
 use crate::known::check_classes;
 

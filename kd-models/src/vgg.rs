@@ -6,7 +6,8 @@ use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::nn::{BatchNorm, Linear, Relu};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
-use kd_core::{Costs, Error, Result, Scheme, batch_norm, conv2d, initialise};
+use kd_core::{Costs, Error, Result, Scheme, initialise};
+use kd_kernels::{batch_norm, conv2d};
 
 use crate::chain::{Chain, staged};
 use crate::known::check_classes;

@@ -6,7 +6,8 @@ use burn::nn::conv::Conv2d;
 use burn::nn::{BatchNorm, BatchNormConfig, Linear};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
-use kd_core::{Costs, Result, Scheme, batch_norm, conv2d, initialise};
+use kd_core::{Costs, Result, Scheme, initialise};
+use kd_kernels::{batch_norm, conv2d};
 
 use crate::chain::{Chain, staged, stem_and_fields};
 use crate::layers::{Counter, average, check_input, conv, fold, linear, norm, normed};

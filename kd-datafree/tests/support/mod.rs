@@ -20,13 +20,14 @@ use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor, TensorData};
 use kd_core::{
     Draws, ErrorKind, ImageShape, Metrics, Names, Normalisation, Observer, OptimizerConfig,
-    PhaseOutcome, Result, RunFolder, Runner, StagedNetwork, StepContext, Tensors, Training,
-    batch_norm, export, import,
+    PhaseOutcome, Result, RunFolder, Runner, StagedNetwork, StepContext, Tensors, Training, export,
+    import,
 };
 use kd_datafree::{
     BankConfig, DataFree, DataFreeConfig, FrozenClassifier, GeneratorConfig, ImageTeacher,
     Objective, Seen, Synthetic, TwoPhases,
 };
+use kd_kernels::batch_norm;
 
 /// Two convolutions with norms; `own` runs the second norm by Burn, where nobody sees it.
 #[derive(Module, Debug)]

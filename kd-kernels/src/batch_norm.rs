@@ -25,7 +25,7 @@ use burn::tensor::Tensor;
 ///
 /// Ioffe, Szegedy, "Batch Normalization", ICML 2015, arXiv:1502.03167, algorithm 1 and the gradients of section 3.
 pub fn batch_norm(norm: &BatchNorm, input: Tensor<4>) -> Tensor<4> {
-    crate::watch::note(norm, &input);
+    crate::norm_inputs::note(norm, &input);
     #[cfg(feature = "flex")]
     if let Some(output) = flex::train(norm, &input) {
         return output;

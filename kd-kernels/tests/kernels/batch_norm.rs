@@ -1,11 +1,10 @@
 //! `batch_norm` computes what Burn's batch norm computes: values, gradients, running statistics.
-#![cfg(feature = "flex")]
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use burn::module::Module;
 use burn::nn::{BatchNorm, BatchNormConfig};
 use burn::tensor::{Device, Tensor, TensorData};
-use kd_core::{Draws, Names, batch_norm, detached_copy, export, import};
+use kd_core::{Draws, Names, detached_copy, export, import};
+use kd_kernels::batch_norm;
 
 fn draws(name: &str, shape: [usize; 4], mean: f64, std: f64) -> TensorData {
     let mut draws = Draws::new(7, name, 0, 0);
