@@ -21,7 +21,7 @@ use std::time::Instant;
 
 use burn::tensor::{Device, TensorData};
 use kd_core::{
-    Draws, ErrorKind, ImageShape, Kept, Loader, LoaderConfig, Method as _, Names, Normalisation,
+    Draws, ErrorKind, ImageShape, Snapshot, Loader, LoaderConfig, Method as _, Names, Normalisation,
     Observer, Phase, RunFolder, Runner, StepContext, Tensors, export, import, write_atomically,
     write_tensors,
 };
@@ -296,7 +296,7 @@ impl Setup {
             Err(error) => return Err(error.into()),
             Ok(_) => return Err("the run was not to come to its end".into()),
         }
-        let generator = folder.result(GENERATOR_PHASE, Kept::Last)?;
+        let generator = folder.result(GENERATOR_PHASE, Snapshot::Last)?;
         write_tensors(&path.join("generator.safetensors"), &generator)?;
         let teacher = export(&self.teacher, Names::PyTorch);
         write_tensors(&path.join("teacher.safetensors"), &teacher)?;

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use burn::tensor::Device;
 use kd_core::{
-    DataRoots, DeviceName, Error, Kept, Metrics, Names, Observer, Result, RunFolder, Runner, import,
+    DataRoots, DeviceName, Error, Snapshot, Metrics, Names, Observer, Result, RunFolder, Runner, import,
 };
 use kd_models::{ModelNetwork, Network, NetworkSpec, NetworkTask, UNet, save_model};
 use kd_report::TensorBoard;
@@ -197,9 +197,9 @@ impl Job {
         };
         for model in &self.prepared.models {
             let phase = outcomes.iter().find(|phase| phase.phase == model.phase);
-            self.save(folder, model, Kept::Last, phase.map(|phase| &phase.last))?;
+            self.save(folder, model, Snapshot::Last, phase.map(|phase| &phase.last))?;
             if let Some(best) = phase.and_then(|phase| phase.best.as_ref()) {
-                self.save(folder, model, Kept::Best, Some(&best.metrics))?;
+                self.save(folder, model, Snapshot::Best, Some(&best.metrics))?;
             }
         }
         let best = last.best.as_ref();
@@ -247,12 +247,12 @@ impl Job {
         &self,
         folder: &RunFolder,
         model: &MadeModel,
-        kept: Kept,
+        snapshot: Snapshot,
         metrics: Option<&Metrics>,
     ) -> Result<()> {
         match model.config.network.task()? {
-            NetworkTask::Classification => self.save_as::<Network>(folder, model, kept, metrics),
-            NetworkTask::Segmentation => self.save_as::<UNet>(folder, model, kept, metrics),
+            NetworkTask::Classification => self.save_as::<Network>(folder, model, snapshot, metrics),
+            NetworkTask::Segmentation => self.save_as::<UNet>(folder, model, snapshot, metrics),
         }
     }
 
@@ -260,10 +260,10 @@ impl Job {
         &self,
         folder: &RunFolder,
         model: &MadeModel,
-        kept: Kept,
+        snapshot: Snapshot,
         metrics: Option<&Metrics>,
     ) -> Result<()> {
-        let tensors = folder.result(&model.phase, kept)?;
+        let tensors = folder.result(&model.phase, snapshot)?;
         // The seed does not matter here: every tensor is replaced.
         let blank = N::build(&model.config.network, 0, &self.device)?;
         let network = import(&blank, &tensors, Names::PyTorch, "the run's result")?;
@@ -274,9 +274,9 @@ impl Job {
             let notes = &mut config.provenance.notes;
             notes.insert("mean_iou".into(), mean_iou.into());
         }
-        let name = match kept {
-            Kept::Last => model.folder.clone(),
-            Kept::Best => format!("{}-best", model.folder),
+        let name = match snapshot {
+            Snapshot::Last => model.folder.clone(),
+            Snapshot::Best => format!("{}-best", model.folder),
         };
         save_model(&folder.path().join(name), &network, &config)
     }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use burn::tensor::Device;
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// A device as a person names it: `cpu`, `cuda`, `cuda:1`, `wgpu`, `auto`.
 ///

@@ -1,64 +1,81 @@
 #![doc = include_str!("../README.md")]
 
 mod cache;
-mod cost;
 mod data;
 mod device;
-mod epoch_log;
+mod draws;
 mod error;
-mod evaluate;
-mod initialise;
+mod finding;
 mod loader;
 mod metrics;
 mod network;
-mod normalise;
-mod optim;
-mod phase;
-mod random;
 mod recipe;
-mod run;
-mod runner;
-mod schedule;
-mod state;
 mod suggest;
+mod teacher;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod training;
 mod views;
 
-pub use cache::{
-    Cache, CacheDescription, CacheDtype, CacheField, CacheReader, CacheWriter, CachedData,
-    build_cache, partial_path,
-};
-pub use cost::{Cost, Costs, CountCosts, LayerCost, LayerKind, count_parameters};
 pub use device::DeviceName;
+pub use draws::Draws;
 pub use error::{Error, ErrorKind, Result};
-pub use evaluate::{evaluate, evaluate_segmentation};
-pub use initialise::{Scheme, initialise, initialise_parts};
-pub use metrics::{
-    ClassificationMetrics, ClassificationSummary, ConfusionMatrix, SegmentationMetrics,
-    SegmentationSummary, TeacherComparison,
-};
-pub use network::{Frozen, ImageClassifier, StagedNetwork, Trace, network_hash};
-pub use normalise::Normalisation;
-pub use random::Draws;
-pub use state::{
+pub use finding::{Finding, Grade, Topic};
+pub use recipe::read_recipe;
+pub use suggest::nearest;
+
+pub use network::change::change_parameters;
+pub use network::cost::{Cost, Costs, CountCosts, LayerCost, LayerKind, count_parameters};
+pub use network::frozen::{Frozen, network_hash};
+pub use network::head::AffineHead;
+pub use network::initialise::{Scheme, initialise, initialise_parts};
+pub use network::normalisation::Normalisation;
+pub use network::output::{NetworkOutput, Output};
+pub use network::preprocessing::{NetworkInput, Preprocessing};
+pub use network::rows::Rows;
+pub use network::staged::{StagedNetwork, Trace};
+pub use network::task_network::{Classifier, ImageClassifier, TaskNetwork};
+pub use network::tensors::{
     Names, Tensors, count_norms, detached_copy, export, hash_tensors, import, read_tensors,
     tensor_shapes, write_atomically, write_folder, write_tensors,
 };
-pub use suggest::nearest;
-
-pub use epoch_log::EpochLog;
-pub use optim::{NamedGradients, Optimizer, OptimizerConfig};
-pub use phase::{LossTerms, Method, Metrics, Phase, PhaseState, Plan, Selection, StepContext};
-pub use recipe::read_recipe;
-pub use run::{Best, Kept, PhaseOutcome, RunFolder};
-pub use runner::{Observer, Runner};
-pub use schedule::{LearningRate, Schedule};
-pub use training::Training;
 
 pub use data::{
     CifarLabels, DataRoots, DataSource, Dataset, DatasetInfo, ImageFit, ImageFolder, ImageShape,
     Masks, Split, Subset, Task, class_folders, read_camvid, read_cifar10, read_cifar100, read_idx,
     read_svhn, write_idx, write_image_folder,
 };
-pub use loader::{Batch, Epoch, Loader, LoaderConfig};
+pub use loader::{Batch, BatchSource, Epoch, Loader, LoaderConfig, Samples};
 pub use views::{Augment, ViewParams, ViewPolicy};
+
+pub use cache::{
+    Cache, CacheDescription, CacheDtype, CacheField, CacheReader, CacheWriter, CachedData, Store,
+    StoreBuild, build_cache, partial_path, store_bytes,
+};
+pub use teacher::answer::{Answer, DENSE_TAP, Requested};
+pub use teacher::cache_config::CacheConfig;
+pub use teacher::cache_request::CacheRequest;
+pub use teacher::cached::{CachedTeacher, KeptAnswers, OUTPUT_FIELD};
+pub use teacher::contract::Teacher;
+pub use teacher::frozen::{FrozenTeacher, stage_tensors};
+pub use teacher::missing::MissingTeacher;
+
+pub use training::epoch_log::EpochLog;
+pub use training::method::Method;
+pub use training::observer::Observer;
+pub use training::optim::{NamedGradients, Optimizer, OptimizerConfig};
+pub use training::outcome::{Best, PhaseOutcome, Snapshot};
+pub use training::phase::{LossTerms, Metrics, Phase, StepContext};
+pub use training::phase_state::PhaseState;
+pub use training::plan::{Plan, Selection};
+pub use training::run_folder::RunFolder;
+pub use training::runner::Runner;
+pub use training::schedule::{LearningRate, Schedule};
+pub use training::sequence::Sequence;
+pub use training::settings::Training;
+pub use training::trained::Trained;
+
+pub use metrics::{
+    ClassificationMetrics, ClassificationSummary, ConfusionMatrix, SegmentationMetrics,
+    SegmentationSummary, TeacherComparison, evaluate, evaluate_segmentation,
+};

@@ -3,8 +3,8 @@
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
+use crate::error::{Error, Result};
 use crate::suggest::did_you_mean;
-use crate::{Error, Result};
 
 /// Reads a recipe from `text`, with `overrides` (`train.epochs=3`) put over it.
 ///

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use kd_core::{
-    Error, ErrorKind, Kept, Metrics, Observer, OptimizerConfig, PhaseOutcome, RunFolder, Runner,
-    Schedule, StepContext, Training,
+    Error, ErrorKind, Metrics, Observer, OptimizerConfig, PhaseOutcome, RunFolder, Runner,
+    Schedule, Snapshot, StepContext, Training,
 };
 use support::TwoPhases;
 
@@ -212,7 +212,7 @@ fn training_learns_and_the_best_is_kept_apart_from_the_last() {
     assert!(best.value >= outcomes[0].last["accuracy"]);
     assert!(best.value > 0.7, "{outcomes:?}");
     let folder = RunFolder::open(path.path()).unwrap();
-    assert!(folder.result("first", Kept::Best).is_ok());
+    assert!(folder.result("first", Snapshot::Best).is_ok());
     assert_eq!(outcomes[0].epochs, 6);
     let lines = log(path.path());
     assert_eq!(lines.len(), 12);

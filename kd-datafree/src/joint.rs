@@ -408,7 +408,7 @@ impl<S: ImageClassifier> Phase for Rounds<'_, S> {
     }
 
     /// Some images of the generator as it is at the end, to be looked at.
-    fn leaves(&self) -> Result<BTreeMap<String, Tensors>> {
+    fn artifacts(&self) -> Result<BTreeMap<String, Tensors>> {
         bank::left(&self.frozen(), self.teacher, LEFT)
     }
 

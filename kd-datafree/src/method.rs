@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use burn::module::Module;
 use burn::tensor::Device;
 use kd_core::{
-    Error, ImageClassifier, ImageShape, Kept, Loader, LoaderConfig, Method, Observer, Optimizer,
+    Error, ImageClassifier, ImageShape, Snapshot, Loader, LoaderConfig, Method, Observer, Optimizer,
     OptimizerConfig, Phase, Result, RunFolder, Subset, Training, detached_copy,
 };
 use serde::{Deserialize, Serialize};
@@ -385,7 +385,7 @@ impl<S: ImageClassifier> DataFree<S> {
                 device: self.device.clone(),
             }));
         };
-        let tensors = earlier.result(GENERATOR_PHASE, Kept::Last)?;
+        let tensors = earlier.result(GENERATOR_PHASE, Snapshot::Last)?;
         Ok(Box::new(FrozenGenerator {
             generator: trained(&blank, &tensors)?.valid(),
             output,

@@ -371,7 +371,7 @@ impl<S: ImageClassifier> Phase for Growing<'_, S> {
     }
 
     /// Images of the last batches, to be looked at.
-    fn leaves(&self) -> Result<BTreeMap<String, Tensors>> {
+    fn artifacts(&self) -> Result<BTreeMap<String, Tensors>> {
         let count = LEFT.min(self.batches * self.config.batch);
         bank::left(&self.last(count), self.teacher, count)
     }

@@ -6,7 +6,7 @@ mod support;
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData, Tolerance};
-use kd_core::{Dataset, ImageShape, Kept, Method, OptimizerConfig, Split};
+use kd_core::{Dataset, ImageShape, Snapshot, Method, OptimizerConfig, Split};
 use kd_datafree::{
     Bank, DataFree, DataFreeConfig, Diversity, FrozenClassifier, GENERATOR_PHASE, GeneratorConfig,
     ImageTeacher, Objective, OutputKind, STUDENT_PHASE, Synthetic, TwoPhases,
@@ -43,7 +43,7 @@ fn the_teacher_never_changes_and_the_generator_not_after_its_phase() {
 }
 
 fn folder_result(path: &Path) -> kd_core::Tensors {
-    open(path).result(GENERATOR_PHASE, Kept::Last).unwrap()
+    open(path).result(GENERATOR_PHASE, Snapshot::Last).unwrap()
 }
 
 fn bank(method: &DataFree<Net>) -> Vec<u8> {
@@ -177,7 +177,7 @@ fn what_is_made_anew_changes_what_is_learnt() {
         config.bank.refresh = refresh;
         let (place, _) = run(&method(config));
         open(place.path())
-            .result(STUDENT_PHASE, Kept::Last)
+            .result(STUDENT_PHASE, Snapshot::Last)
             .unwrap()
     };
     assert!(with(0.0) != with(1.0));

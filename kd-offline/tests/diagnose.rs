@@ -67,7 +67,7 @@ fn trained(normalisation: &Normalisation) -> Small {
     let path = tempfile::tempdir().unwrap();
     run(&method, path.path()).unwrap();
     let tensors = support::open(path.path())
-        .result(kd_offline::RESULT_PHASE, kd_core::Kept::Last)
+        .result(kd_offline::RESULT_PHASE, kd_core::Snapshot::Last)
         .unwrap();
     import(&fresh, &tensors, Names::PyTorch, "the trained one").unwrap()
 }

@@ -66,7 +66,7 @@ fn stays_frozen(count: usize, ensemble: Ensemble, losses: Vec<LossConfig>) {
 
     // All of the trained student did change, its statistics too.
     let trained = open(path.path())
-        .result(kd_offline::RESULT_PHASE, kd_core::Kept::Last)
+        .result(kd_offline::RESULT_PHASE, kd_core::Snapshot::Last)
         .unwrap();
     for (name, data) in &trained {
         assert_ne!(data.as_bytes(), student_before[name].as_bytes(), "{name}");

@@ -16,7 +16,7 @@ use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use kd_core::{
-    DataRoots, DatasetInfo, Error, Kept, Names, Normalisation, OptimizerConfig, Result, RunFolder,
+    DataRoots, DatasetInfo, Error, Snapshot, Names, Normalisation, OptimizerConfig, Result, RunFolder,
     Runner, Schedule, Split, StagedNetwork, Subset, Training, import,
 };
 use kd_stagewise::{
@@ -164,7 +164,7 @@ fn run(
     let place = tempfile::tempdir().map_err(Error::io("write", "the run's folder"))?;
     let folder = RunFolder::create(place.path())?;
     let outcomes = Runner::new(&folder, &AtomicBool::new(false)).run(&method, &mut ())?;
-    let tensors = folder.result(&method.result_phase()?, Kept::Last)?;
+    let tensors = folder.result(&method.result_phase()?, Snapshot::Last)?;
     *network = import(network, &tensors, Names::PyTorch, "the run's result")?;
     let accuracy = outcomes
         .last()

@@ -6,7 +6,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use burn::tensor::Device;
 use kd_core::{
-    Draws, Error, Kept, Loader, LoaderConfig, Method, Names, Normalisation, Observer, Optimizer,
+    Draws, Error, Snapshot, Loader, LoaderConfig, Method, Names, Normalisation, Observer, Optimizer,
     Phase, Result, RunFolder, Selection, Subset, Training, detached_copy, export, import,
 };
 use kd_losses::{MapSizes, Projection, Regressor, RegressorConfig};
@@ -319,8 +319,8 @@ impl<S: StageNetwork> Stagewise<S> {
             None => detached_copy(&self.student),
             Some(before) => {
                 let kept = match self.config.select {
-                    Select::Last => Kept::Last,
-                    _ => Kept::Best,
+                    Select::Last => Snapshot::Last,
+                    _ => Snapshot::Best,
                 };
                 let tensors = earlier.result(&before.name, kept)?;
                 let origin = format!("the result of phase `{}`", before.name);
@@ -434,8 +434,8 @@ impl<S: StageNetwork> Stagewise<S> {
     /// # Errors
     ///
     /// If the run is not done, or is one of another student.
-    pub fn student(&self, folder: &RunFolder, kept: Kept) -> Result<S> {
-        let tensors = folder.result(&self.result_phase()?, kept)?;
+    pub fn student(&self, folder: &RunFolder, snapshot: Snapshot) -> Result<S> {
+        let tensors = folder.result(&self.result_phase()?, snapshot)?;
         let student = import(&self.student, &tensors, Names::PyTorch, "the run's result")?;
         Ok(student.valid())
     }

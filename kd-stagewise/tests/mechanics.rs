@@ -6,7 +6,7 @@ mod support;
 use std::collections::BTreeSet;
 
 use burn::tensor::Device;
-use kd_core::{Kept, Method, Names, Normalisation, RunFolder, Tensors, export};
+use kd_core::{Snapshot, Method, Names, Normalisation, RunFolder, Tensors, export};
 use kd_stagewise::{PrefixMode, Select, Stagewise, StagewiseConfig};
 use support::{Shared, data, method, net, relabelled, result, run, training};
 
@@ -36,15 +36,15 @@ fn a_stage_changes_itself_alone() {
     let mut before = export(&net(3, 1, 1), Names::PyTorch);
     for stage in STAGES {
         let phase = format!("stage-{stage}");
-        let after = result(place.path(), &phase, Kept::Last);
+        let after = result(place.path(), &phase, Snapshot::Last);
         assert_eq!(
             changed(&before, &after),
             tensors_of(&before, stage),
             "{phase}"
         );
-        before = result(place.path(), &phase, Kept::Best);
+        before = result(place.path(), &phase, Snapshot::Best);
     }
-    let after = result(place.path(), "head", Kept::Last);
+    let after = result(place.path(), "head", Snapshot::Last);
     assert_eq!(changed(&before, &after), tensors_of(&before, "fc"));
 }
 
@@ -55,9 +55,9 @@ fn batch_statistics_move_the_norms_of_frozen_stages_and_no_weight() {
     config.prefix = PrefixMode::BatchStatistics;
     config.select = Select::Last;
     let (place, _) = run(&method(data()).with_config(config));
-    let mut before = result(place.path(), "stage-stem", Kept::Last);
+    let mut before = result(place.path(), "stage-stem", Snapshot::Last);
     for (index, stage) in STAGES.iter().enumerate().skip(1) {
-        let after = result(place.path(), &format!("stage-{stage}"), Kept::Last);
+        let after = result(place.path(), &format!("stage-{stage}"), Snapshot::Last);
         let mut expected = tensors_of(&before, stage);
         for frozen in &STAGES[..index] {
             let statistics = tensors_of(&before, frozen);
@@ -155,9 +155,9 @@ fn copied_stages_have_no_loss() {
 fn feature_stages_do_not_look_at_labels() {
     let (one, _) = run(&method(data()));
     let (other, _) = run(&method(relabelled(&data())));
-    let last = |place: &tempfile::TempDir| result(place.path(), "stage-join", Kept::Best);
+    let last = |place: &tempfile::TempDir| result(place.path(), "stage-join", Snapshot::Best);
     assert!(changed(&last(&one), &last(&other)).is_empty());
-    let head = |place: &tempfile::TempDir| result(place.path(), "head", Kept::Last);
+    let head = |place: &tempfile::TempDir| result(place.path(), "head", Snapshot::Last);
     assert!(!changed(&head(&one), &head(&other)).is_empty());
 }
 
@@ -225,8 +225,8 @@ fn a_stage_begins_with_the_best_epoch_of_the_one_before() {
     let (place, outcomes) = run(&method);
     let mut others = 0;
     for (outcome, next) in outcomes.iter().zip(STAGES.iter().skip(1)) {
-        let best = result(place.path(), &outcome.phase, Kept::Best);
-        let last = result(place.path(), &outcome.phase, Kept::Last);
+        let best = result(place.path(), &outcome.phase, Snapshot::Best);
+        let last = result(place.path(), &outcome.phase, Snapshot::Last);
         let epoch = outcome.best.as_ref().unwrap().epoch;
         assert_eq!(
             epoch == 3,
@@ -235,7 +235,7 @@ fn a_stage_begins_with_the_best_epoch_of_the_one_before() {
             outcome.phase
         );
         others += usize::from(epoch != 3);
-        let after = result(place.path(), &format!("stage-{next}"), Kept::Last);
+        let after = result(place.path(), &format!("stage-{next}"), Snapshot::Last);
         assert_eq!(changed(&best, &after), tensors_of(&best, next), "{next}");
     }
     assert!(others > 0, "the best epoch was the last one in every stage");

@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicBool;
 
 use burn::tensor::{Device, TensorData};
 use kd_core::{
-    Dataset, Draws, ImageShape, Kept, Loader, LoaderConfig, Method, Names, Normalisation, Observer,
+    Dataset, Draws, ImageShape, Snapshot, Loader, LoaderConfig, Method, Names, Normalisation, Observer,
     OptimizerConfig, Phase, PhaseState, Result, RunFolder, Runner, Split, StagedNetwork,
     StepContext, Subset, Tensors, Training, export, import, read_tensors,
 };
@@ -304,7 +304,7 @@ fn a_whole_run_is_pytorchs_in_both_modes() {
         Runner::new(&folder, &AtomicBool::new(false))
             .run(&arranged, &mut ())
             .unwrap();
-        let found = folder.result("head", Kept::Last).unwrap();
+        let found = folder.result("head", Snapshot::Last).unwrap();
         near_all(mode, &found, &below(&all, &format!("{mode}/run/after")));
     }
 }

@@ -6,8 +6,13 @@ use std::time::Duration;
 
 use burn::tensor::TensorData;
 
-use super::{Cache, CacheDescription, CacheWriter};
-use crate::{Batch, Error, Loader, Observer, Result};
+use crate::cache::description::CacheDescription;
+use crate::cache::read::Cache;
+use crate::cache::write::CacheWriter;
+use crate::error::{Error, Result};
+use crate::loader::batch::Batch;
+use crate::loader::batches::Loader;
+use crate::training::observer::Observer;
 
 /// How often a cache that another process builds is looked at.
 const LOOK: Duration = Duration::from_millis(200);

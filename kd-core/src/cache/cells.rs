@@ -5,9 +5,9 @@ use std::path::Path;
 
 use burn::tensor::f16;
 
-use super::header::{Seal, crc};
-use super::{CacheDescription, CacheDtype};
-use crate::{Error, Result};
+use crate::cache::description::{CacheDescription, CacheDtype};
+use crate::cache::header::{Seal, crc};
+use crate::error::{Error, Result};
 
 /// Bytes of a checksum.
 pub(super) const CRC_BYTES: usize = 4;

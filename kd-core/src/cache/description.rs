@@ -4,7 +4,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Augment, Error, Loader, Result, Split, ViewPolicy};
+use crate::data::split::Split;
+use crate::error::{Error, Result};
+use crate::loader::batches::Loader;
+use crate::views::augment::Augment;
+use crate::views::policy::ViewPolicy;
 
 /// What a cache holds, and of what: the JSON in its header.
 ///

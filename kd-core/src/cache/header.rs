@@ -6,10 +6,11 @@ use std::path::Path;
 use flate2::Crc;
 use sha2::{Digest, Sha256};
 
-use super::file::{REMEDY, read_at};
-use super::{CACHE_FORMAT, CacheDescription};
-use crate::state::hex;
-use crate::{Error, Result};
+use crate::cache::CACHE_FORMAT;
+use crate::cache::description::CacheDescription;
+use crate::cache::file::{REMEDY, read_at};
+use crate::error::{Error, Result};
+use crate::network::tensors::hex;
 
 const MAGIC: &[u8; 8] = b"KDCACHE\0";
 /// Bytes before the description.

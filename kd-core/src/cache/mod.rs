@@ -26,19 +26,21 @@
 //! meanwhile kills the process, and mapped pages count as memory of the process. The system keeps what is read often either way.
 //! Both building and reading hold one block of rows, whatever the size of the file.
 
-mod build;
-mod cells;
-mod description;
-mod file;
-mod header;
-mod read;
-mod reader;
-mod write;
+pub(crate) mod build;
+pub(crate) mod cells;
+pub(crate) mod description;
+pub(crate) mod file;
+pub(crate) mod header;
+pub(crate) mod read;
+pub(crate) mod reader;
+pub(crate) mod store;
+pub(crate) mod write;
 
 pub use build::build_cache;
 pub use description::{CacheDescription, CacheDtype, CacheField, CachedData};
 pub use read::Cache;
 pub use reader::CacheReader;
+pub use store::{Store, StoreBuild, store_bytes};
 pub use write::{CacheWriter, partial_path};
 
 /// The version of the format; another one is refused.

@@ -4,10 +4,12 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::cells::Cells;
-use super::file::{REMEDY, read_at};
-use super::{CacheDescription, header};
-use crate::{Error, Observer, Result};
+use crate::cache::cells::Cells;
+use crate::cache::description::CacheDescription;
+use crate::cache::file::{REMEDY, read_at};
+use crate::cache::header;
+use crate::error::{Error, Result};
+use crate::training::observer::Observer;
 
 /// Bytes that are read at once where rows follow each other.
 const BLOCK_BYTES: usize = 1 << 20;

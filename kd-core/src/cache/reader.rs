@@ -4,8 +4,10 @@ use std::path::Path;
 
 use burn::tensor::TensorData;
 
-use super::{Cache, CacheDescription};
-use crate::{Error, Result, Subset};
+use crate::cache::description::CacheDescription;
+use crate::cache::read::Cache;
+use crate::data::subset::Subset;
+use crate::error::{Error, Result};
 
 /// A cache together with the samples that it is of.
 #[derive(Debug)]
@@ -43,6 +45,11 @@ impl CacheReader {
             cache,
             samples: samples.clone(),
         })
+    }
+
+    /// The samples that the cache is of.
+    pub fn samples(&self) -> &Subset {
+        &self.samples
     }
 
     /// The cache.

@@ -8,10 +8,13 @@ use std::sync::atomic::AtomicBool;
 
 use burn::tensor::TensorData;
 
-use super::cells::Cells;
-use super::read::first_damaged;
-use super::{Cache, CacheDescription, header};
-use crate::{Error, Observer, Result};
+use crate::cache::cells::Cells;
+use crate::cache::description::CacheDescription;
+use crate::cache::header;
+use crate::cache::read::Cache;
+use crate::cache::read::first_damaged;
+use crate::error::{Error, Result};
+use crate::training::observer::Observer;
 
 /// Where a cache is while it is being built.
 pub fn partial_path(path: &Path) -> PathBuf {

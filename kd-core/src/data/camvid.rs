@@ -3,9 +3,16 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::folder::{MOST_BYTES, check_sides, decode_image, decode_mask, stretch, stretch_nearest};
-use super::parallel::for_each;
-use crate::{Dataset, Error, ImageShape, Masks, Result, Split};
+use crate::data::dataset::Dataset;
+use crate::data::folder::MOST_BYTES;
+use crate::data::folder::decode::{decode_image, decode_mask};
+use crate::data::folder::fit::check_sides;
+use crate::data::folder::resize::{stretch, stretch_nearest};
+use crate::data::masks::Masks;
+use crate::data::parallel::for_each;
+use crate::data::shape::ImageShape;
+use crate::data::split::Split;
+use crate::error::{Error, Result};
 
 /// The classes of the version with eleven of them, in the order of their numbers.
 pub(super) const CLASS_NAMES: [&str; 11] = [

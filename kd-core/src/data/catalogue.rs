@@ -1,8 +1,11 @@
 //! The table of the data sets that are known by name.
 
-use super::info::Layout;
-use super::{CifarLabels, camvid};
-use crate::{DatasetInfo, ImageShape, Task};
+use crate::data::camvid;
+use crate::data::cifar::CifarLabels;
+use crate::data::info::DatasetInfo;
+use crate::data::info::Layout;
+use crate::data::shape::ImageShape;
+use crate::data::task::Task;
 
 const MNIST: DatasetInfo = DatasetInfo {
     name: "mnist",

@@ -2,9 +2,12 @@
 
 use std::path::Path;
 
-use super::published::Published;
-use super::stream::Stream;
-use crate::{Dataset, ImageShape, Result, Split};
+use crate::data::dataset::Dataset;
+use crate::data::published::Published;
+use crate::data::shape::ImageShape;
+use crate::data::split::Split;
+use crate::data::stream::Stream;
+use crate::error::Result;
 
 /// Which of the two labels of a CIFAR-100 image is meant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -178,7 +181,7 @@ impl Records {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Error;
+    use crate::error::Error;
 
     #[test]
     fn the_label_wanted_is_the_one_read() {

@@ -2,9 +2,13 @@
 
 use std::path::Path;
 
-use super::published::Published;
-use super::stream::Stream;
-use crate::{Dataset, Error, ImageShape, Result, Split, write_atomically};
+use crate::data::dataset::Dataset;
+use crate::data::published::Published;
+use crate::data::shape::ImageShape;
+use crate::data::split::Split;
+use crate::data::stream::Stream;
+use crate::error::{Error, Result};
+use crate::network::tensors::write_atomically;
 
 const IMAGES_MAGIC: u32 = 0x0000_0803;
 const LABELS_MAGIC: u32 = 0x0000_0801;

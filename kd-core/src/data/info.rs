@@ -4,11 +4,18 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::catalogue::{KNOWN, SVHN_TRAIN};
-use super::folder::check_sides;
-use super::published::Published;
-use super::{CifarLabels, camvid, cifar, idx, mini, svhn};
-use crate::{DataRoots, Dataset, Error, ImageShape, Normalisation, Result, Split, Task};
+use crate::data::catalogue::{KNOWN, SVHN_TRAIN};
+use crate::data::cifar::CifarLabels;
+use crate::data::dataset::Dataset;
+use crate::data::folder::fit::check_sides;
+use crate::data::published::Published;
+use crate::data::roots::DataRoots;
+use crate::data::shape::ImageShape;
+use crate::data::split::Split;
+use crate::data::task::Task;
+use crate::data::{camvid, cifar, idx, mini, svhn};
+use crate::error::{Error, Result};
+use crate::network::normalisation::Normalisation;
 
 /// What is known of a data set before it is read: enough to list it, to find it and to build a network for it.
 ///

@@ -3,10 +3,12 @@
 //! It is embedded so that an installed `kd` has something real to train on without a file or a network. Its licence
 //! (MIT) and where it comes from are beside the files in `data/fashion-mnist-mini`.
 
-use super::idx::read_streams;
-use super::published::Published;
-use super::stream::Stream;
-use crate::{Dataset, Result, Split};
+use crate::data::dataset::Dataset;
+use crate::data::idx::read_streams;
+use crate::data::published::Published;
+use crate::data::split::Split;
+use crate::data::stream::Stream;
+use crate::error::Result;
 
 macro_rules! embedded {
     ($file:literal) => {

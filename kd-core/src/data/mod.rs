@@ -1,26 +1,26 @@
 //! Data sets: what they are, how they are read, where they are found.
 
-mod camvid;
-mod catalogue;
-mod cifar;
-mod dataset;
-mod folder;
-mod idx;
-mod info;
-mod masks;
-mod mat;
-mod mini;
-mod parallel;
-mod published;
-mod roots;
-mod shape;
-mod source;
-mod split;
-mod statistics;
-mod stream;
-mod subset;
-mod svhn;
-mod task;
+pub(crate) mod camvid;
+pub(crate) mod catalogue;
+pub(crate) mod cifar;
+pub(crate) mod dataset;
+pub(crate) mod folder;
+pub(crate) mod idx;
+pub(crate) mod info;
+pub(crate) mod masks;
+pub(crate) mod mat;
+pub(crate) mod mini;
+pub(crate) mod parallel;
+pub(crate) mod published;
+pub(crate) mod roots;
+pub(crate) mod shape;
+pub(crate) mod source;
+pub(crate) mod split;
+pub(crate) mod statistics;
+pub(crate) mod stream;
+pub(crate) mod subset;
+pub(crate) mod svhn;
+pub(crate) mod task;
 
 pub use camvid::read_camvid;
 pub use cifar::{CifarLabels, read_cifar10, read_cifar100};

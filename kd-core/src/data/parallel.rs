@@ -4,7 +4,7 @@ use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// Threads that decode; more gain little and each holds a whole image.
 const MOST_THREADS: usize = 16;

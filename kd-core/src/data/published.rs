@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// How many samples a file has as it was published, where that is known; nothing is checked where it is not.
 ///

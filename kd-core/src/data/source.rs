@@ -1,8 +1,14 @@
 //! A data set by name or a folder of images: what a recipe may mean by its data.
 
-use crate::{
-    DataRoots, Dataset, DatasetInfo, ImageFolder, ImageShape, Normalisation, Result, Split, Task,
-};
+use crate::data::dataset::Dataset;
+use crate::data::folder::ImageFolder;
+use crate::data::info::DatasetInfo;
+use crate::data::roots::DataRoots;
+use crate::data::shape::ImageShape;
+use crate::data::split::Split;
+use crate::data::task::Task;
+use crate::error::Result;
+use crate::network::normalisation::Normalisation;
 
 /// Where samples come from: what is known before they are read, and how they are.
 ///

@@ -1,6 +1,8 @@
 //! The normalisation that follows from pixels.
 
-use crate::{Dataset, Error, Normalisation, Result};
+use crate::data::dataset::Dataset;
+use crate::error::{Error, Result};
+use crate::network::normalisation::Normalisation;
 
 impl Normalisation {
     /// Mean and standard deviation of each channel of all pixels of `data`, rounded to six digits as those of the known
@@ -72,7 +74,10 @@ fn round(value: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{DataRoots, DatasetInfo, ImageShape, Split};
+    use crate::data::info::DatasetInfo;
+    use crate::data::roots::DataRoots;
+    use crate::data::shape::ImageShape;
+    use crate::data::split::Split;
 
     fn data(images: &[u8]) -> Dataset {
         let shape = ImageShape::new(2, 1, 2);

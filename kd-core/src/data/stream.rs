@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// A file that is read from front to back, and knows where it is when something is wrong.
 ///

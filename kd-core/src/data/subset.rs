@@ -4,7 +4,10 @@ use std::sync::{Arc, OnceLock};
 
 use sha2::{Digest, Sha256};
 
-use crate::{Dataset, Draws, Error, Result, Task};
+use crate::data::dataset::Dataset;
+use crate::data::task::Task;
+use crate::draws::Draws;
+use crate::error::{Error, Result};
 
 /// Some samples of a data set, by their ids in the whole, in ascending order.
 ///
@@ -168,7 +171,7 @@ impl Subset {
             for id in self.ids.iter() {
                 hasher.update(id.to_le_bytes());
             }
-            crate::state::hex(&hasher.finalize())
+            crate::network::tensors::hex(&hasher.finalize())
         })
     }
 

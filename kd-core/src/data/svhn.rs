@@ -2,9 +2,14 @@
 
 use std::path::Path;
 
-use super::mat::{Class, MatFile, NOT_PUBLISHED, Variable};
-use super::published::Published;
-use crate::{Dataset, Error, ImageShape, Result, Split};
+use crate::data::dataset::Dataset;
+use crate::data::mat::NOT_PUBLISHED;
+use crate::data::mat::file::MatFile;
+use crate::data::mat::variable::{Class, Variable};
+use crate::data::published::Published;
+use crate::data::shape::ImageShape;
+use crate::data::split::Split;
+use crate::error::{Error, Result};
 
 /// Reads the cropped digits of SVHN from their `.mat` files, one after the other.
 ///

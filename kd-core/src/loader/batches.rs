@@ -1,45 +1,21 @@
 //! The loader, and the batches it gives.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
-use super::LoaderConfig;
-use super::feed::{Feed, HostBatch, Plan, copy_masks};
-use crate::views::{Renderer, StoredRows};
-use crate::{Error, Result, Subset};
-
-/// Some samples in one view each, on the device.
-#[derive(Clone, Debug)]
-pub struct Batch {
-    /// `[batch_size, channels, height, width]`, in `[0, 1]`, not normalised: that is the model's business.
-    pub pixels: Tensor<4>,
-    /// The labels, `[batch_size]`; all 0 where there are masks.
-    pub targets: Tensor<1, Int>,
-    /// The class of each pixel, `[batch_size, height, width]`, where the data set has masks; pixels without a class have the
-    /// value of [`Masks::void`](crate::Masks::void).
-    pub masks: Option<Tensor<3, Int>>,
-    /// The ids of the samples in their data set.
-    pub ids: Vec<u32>,
-    /// Which view of the samples this is.
-    pub view: u64,
-}
-
-impl Batch {
-    /// The number of samples.
-    pub fn len(&self) -> usize {
-        self.ids.len()
-    }
-
-    /// Whether there is no sample in it; no loader gives such a batch.
-    pub fn is_empty(&self) -> bool {
-        self.ids.is_empty()
-    }
-}
+use crate::data::subset::Subset;
+use crate::error::{Error, Result};
+use crate::loader::batch::{Batch, BatchSource, Samples};
+use crate::loader::config::LoaderConfig;
+use crate::loader::feed::{Feed, HostBatch, Plan, copy_masks};
+use crate::views::render::Renderer;
+use crate::views::stored::StoredRows;
 
 /// Batches of a data set, in an order and in views that are functions of seed and epoch.
 ///
-/// Where the data fits into the budget it is moved to the device once, as bytes, and a batch is a gather there.
+/// Where the data fits into the budget it is moved to the device once, as bytes, when the first batch is made, and a batch
+/// is a gather there.
 /// Otherwise the bytes of each batch are copied together ahead of time on threads and sent one by one. Both give
 /// the same bytes, on any number of threads, and any batch of any epoch can be had without the ones before it.
 ///
@@ -58,7 +34,7 @@ impl Batch {
 /// let loader = Loader::new(data, config, &Device::flex())?;
 /// assert_eq!(loader.steps_per_epoch(), 40);
 /// for batch in loader.epoch(0).take(2) {
-///     assert_eq!(batch?.pixels.dims(), [128, 1, 28, 28]);
+///     assert_eq!(batch?.pixels()?.dims(), [128, 1, 28, 28]);
 /// }
 /// let last = loader.batch(0, 39)?;
 /// assert_eq!(last.ids.len(), 5000 - 39 * 128);
@@ -69,14 +45,20 @@ pub struct Loader {
     plan: Arc<Plan>,
     renderer: Renderer,
     device: Device,
-    /// All stored rows of the subset, if they fit.
-    resident: Option<Tensor<2, Int>>,
-    /// All masks of the subset, where there are any and they fit together with the rows.
-    resident_masks: Option<Tensor<2, Int>>,
+    source: Arc<BatchSource>,
+    /// Rows and masks of the whole subset on the device, from the first batch on, if they fit.
+    resident: OnceLock<Resident>,
     /// Where [`Loader::batch`] was last.
     current: Mutex<Option<Feed>>,
     /// The order of the epoch that [`Loader::samples`] was asked about last.
     order: Mutex<Option<(usize, Vec<usize>)>>,
+}
+
+/// A subset on the device.
+#[derive(Debug)]
+struct Resident {
+    rows: Tensor<2, Int>,
+    masks: Option<Tensor<2, Int>>,
 }
 
 impl Loader {
@@ -106,13 +88,13 @@ impl Loader {
         let fits = ((renderer.row_bytes() + mask_bytes) as u64)
             .checked_mul(subset.len() as u64)
             .is_some_and(|bytes| bytes <= config.resident_budget_bytes);
-        let resident =
-            fits.then(|| renderer.upload(rows.copy(subset.dataset(), subset.ids()), subset.len()));
-        let resident_masks = fits
-            .then(|| copy_masks(subset.dataset(), subset.ids()))
-            .flatten()
-            .map(|masks| renderer.upload_masks(masks, subset.len()));
         let rows = (!fits).then_some(rows);
+        let source = Arc::new(BatchSource {
+            dataset: subset.dataset().clone(),
+            views: config.views,
+            augment: augment.clone(),
+            view_seed: config.view_seed(),
+        });
         let plan = Arc::new(Plan {
             subset,
             config,
@@ -124,8 +106,8 @@ impl Loader {
             plan,
             renderer,
             device,
-            resident,
-            resident_masks,
+            source,
+            resident: OnceLock::new(),
             current: Mutex::new(None),
             order: Mutex::new(None),
         })
@@ -151,9 +133,29 @@ impl Loader {
         &self.device
     }
 
-    /// Whether the data lies on the device.
+    /// The data set and the views that its batches are of.
+    pub fn source(&self) -> &Arc<BatchSource> {
+        &self.source
+    }
+
+    /// Whether the data lies on the device, once the first batch has been made.
     pub fn is_resident(&self) -> bool {
-        self.resident.is_some()
+        self.plan.rows.is_none()
+    }
+
+    /// The data on the device, moved there by the first call; none if it does not fit.
+    fn resident(&self) -> Option<&Resident> {
+        let move_there = || {
+            let (dataset, ids) = (self.plan.subset.dataset(), self.plan.subset.ids());
+            let rows = StoredRows::new(dataset.shape(), self.plan.augment.crop_padding);
+            let masks = copy_masks(dataset, ids);
+            Resident {
+                rows: self.renderer.upload(rows.copy(dataset, ids), ids.len()),
+                masks: masks.map(|masks| self.renderer.upload_masks(masks, ids.len())),
+            }
+        };
+        self.is_resident()
+            .then(|| self.resident.get_or_init(move_there))
     }
 
     /// All batches of `epoch`.
@@ -201,13 +203,13 @@ impl Loader {
             .ok_or_else(|| self.no_such_step("step", step))
     }
 
-    /// The ids of the samples of batch `step` of `epoch`, and their view: [`Loader::batch`] without its pixels, for those who have
-    /// kept what they need of each view.
+    /// Batch `step` of `epoch` as [`Loader::batch`] makes it, its samples not rendered: enough where all that is computed of
+    /// each view is kept.
     ///
     /// # Errors
     ///
     /// [`Error::Config`] if an epoch has no such step.
-    pub fn samples(&self, epoch: usize, step: usize) -> Result<(Vec<u32>, u64)> {
+    pub fn batch_without_samples(&self, epoch: usize, step: usize) -> Result<Batch> {
         if step >= self.plan.steps {
             return Err(self.no_such_step("step", step));
         }
@@ -220,7 +222,15 @@ impl Loader {
         let ids = self.plan.subset.ids();
         let positions = order.iter().skip(step * batch_size).take(batch_size);
         let view = self.plan.config.views.view(epoch);
-        Ok((positions.map(|&position| ids[position]).collect(), view))
+        let ids: Vec<u32> = positions.map(|&position| ids[position]).collect();
+        Ok(Batch {
+            samples: Samples::NotRendered(ids.len()),
+            targets: self.labels(&ids)?,
+            masks: None,
+            ids,
+            view,
+            source: Some(Arc::clone(&self.source)),
+        })
     }
 
     /// The labels of the samples `ids`, `[ids]`, on the device.
@@ -281,21 +291,22 @@ impl Loader {
             .map(i64::from)
             .collect();
         let targets = Tensor::from_data(TensorData::new(targets, [ids.len()]), &self.device);
-        let masks = match (&self.resident_masks, masks) {
+        let resident = self.resident();
+        let masks = match (resident.and_then(|all| all.masks.as_ref()), masks) {
             (Some(all), _) => Some(self.renderer.gather(all, positions.clone())),
             (None, masks) => masks.map(|masks| self.renderer.upload_masks(masks, ids.len())),
         };
-        let rows = match (&self.resident, rows) {
-            (Some(all), _) => self.renderer.gather(all, positions),
+        let rows = match (resident, rows) {
+            (Some(all), _) => self.renderer.gather(&all.rows, positions),
             (None, rows) => self.renderer.upload(rows.unwrap_or_default(), ids.len()),
         };
-        let pixels = self.renderer.render(rows, &params);
         Batch {
-            pixels,
+            samples: Samples::Images(self.renderer.render(rows, &params)),
             targets,
             masks: masks.map(|masks| self.renderer.render_masks(masks)),
             ids,
             view,
+            source: Some(Arc::clone(&self.source)),
         }
     }
 

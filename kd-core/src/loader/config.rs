@@ -1,6 +1,9 @@
 //! What a loader is told.
 
-use crate::{Augment, Error, ImageShape, Result, ViewPolicy};
+use crate::data::shape::ImageShape;
+use crate::error::{Error, Result};
+use crate::views::augment::Augment;
+use crate::views::policy::ViewPolicy;
 
 /// The settings of a [`Loader`](crate::Loader).
 ///

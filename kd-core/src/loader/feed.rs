@@ -5,9 +5,12 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
-use super::LoaderConfig;
-use crate::views::StoredRows;
-use crate::{Augment, Dataset, Draws, Subset, ViewParams};
+use crate::data::dataset::Dataset;
+use crate::data::subset::Subset;
+use crate::draws::Draws;
+use crate::loader::config::LoaderConfig;
+use crate::views::augment::{Augment, ViewParams};
+use crate::views::stored::StoredRows;
 
 /// Batches that each thread may be ahead.
 const AHEAD: usize = 2;

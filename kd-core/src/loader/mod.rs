@@ -1,8 +1,10 @@
 //! Batches in an order that is known beforehand.
 
-mod batches;
-mod config;
-mod feed;
+pub(crate) mod batch;
+pub(crate) mod batches;
+pub(crate) mod config;
+pub(crate) mod feed;
 
-pub use batches::{Batch, Epoch, Loader};
+pub use batch::{Batch, BatchSource, Samples};
+pub use batches::{Epoch, Loader};
 pub use config::LoaderConfig;

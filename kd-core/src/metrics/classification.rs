@@ -1,8 +1,8 @@
 //! How good a classifier is, counted on the host in 64 bits.
 
-use super::answer::{Answer, bin_index, divergence, rank};
-use super::summary::{ClassificationSummary, ConfusionMatrix, TeacherComparison};
-use crate::{Error, Result};
+use crate::error::{Error, Result};
+use crate::metrics::answer::{Answer, bin_index, divergence, rank};
+use crate::metrics::summary::{ClassificationSummary, ConfusionMatrix, TeacherComparison};
 
 /// Metrics of a classifier over any number of batches.
 ///

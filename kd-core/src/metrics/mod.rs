@@ -1,10 +1,12 @@
 //! How good a network is, counted on the host in 64 bits.
 
-mod answer;
-mod classification;
-mod segmentation;
-mod summary;
+pub(crate) mod answer;
+pub(crate) mod classification;
+pub(crate) mod evaluate;
+pub(crate) mod segmentation;
+pub(crate) mod summary;
 
 pub use classification::ClassificationMetrics;
+pub use evaluate::{evaluate, evaluate_segmentation};
 pub use segmentation::SegmentationMetrics;
 pub use summary::{ClassificationSummary, ConfusionMatrix, SegmentationSummary, TeacherComparison};

@@ -2,8 +2,9 @@
 
 use burn::tensor::{Int, Tensor};
 
-use super::summary::{ConfusionMatrix, SegmentationSummary};
-use crate::{Error, Masks, Result};
+use crate::data::masks::Masks;
+use crate::error::{Error, Result};
+use crate::metrics::summary::{ConfusionMatrix, SegmentationSummary};
 
 /// Metrics of a segmentation over any number of batches.
 ///

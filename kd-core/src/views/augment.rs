@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Draws, Error, ImageShape, Result};
+use crate::data::shape::ImageShape;
+use crate::draws::Draws;
+use crate::error::{Error, Result};
 
 /// How far a view may differ from its sample; by default not at all.
 ///

@@ -3,8 +3,9 @@
 use burn::tensor::ops::{GridSampleOptions, GridSamplePaddingMode, InterpolateMode};
 use burn::tensor::{DType, Device, Int, IntDType, Tensor, TensorData};
 
-use super::{Augment, StoredRows, ViewParams};
-use crate::ImageShape;
+use crate::data::shape::ImageShape;
+use crate::views::augment::{Augment, ViewParams};
+use crate::views::stored::StoredRows;
 
 /// Turns rows of stored bytes into a batch of views.
 ///

@@ -1,6 +1,7 @@
 //! The form in which samples wait to be made into views.
 
-use crate::{Dataset, ImageShape};
+use crate::data::dataset::Dataset;
+use crate::data::shape::ImageShape;
 
 /// How samples are stored: each channel with a border of zeros around it, so that a crop with padding is nothing but a
 /// shifted index.

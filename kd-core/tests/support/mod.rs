@@ -227,7 +227,7 @@ impl Method for TwoPhases {
         let device = Device::flex().autodiff();
         let mut student = Small::new(&device);
         if index == 1 {
-            let tensors = earlier.result("first", kd_core::Kept::Best)?;
+            let tensors = earlier.result("first", kd_core::Snapshot::Best)?;
             student = import(&student, &tensors, Names::PyTorch, "first")?;
         }
         Ok(Box::new(Bars {

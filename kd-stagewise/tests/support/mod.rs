@@ -19,7 +19,7 @@ use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor, TensorData};
 use kd_core::{
-    DataRoots, Dataset, DatasetInfo, Draws, Kept, Metrics, Names, Normalisation, Observer,
+    DataRoots, Dataset, DatasetInfo, Draws, Snapshot, Metrics, Names, Normalisation, Observer,
     OptimizerConfig, PhaseOutcome, Result, RunFolder, Runner, Split, StagedNetwork, StepContext,
     Subset, Tensors, Training, export, import,
 };
@@ -281,8 +281,8 @@ pub fn run_in(method: &Stagewise<Net>, path: &Path) -> Result<Vec<PhaseOutcome>>
 }
 
 /// What a phase left.
-pub fn result(path: &Path, phase: &str, kept: Kept) -> Tensors {
-    RunFolder::open(path).unwrap().result(phase, kept).unwrap()
+pub fn result(path: &Path, phase: &str, snapshot: Snapshot) -> Tensors {
+    RunFolder::open(path).unwrap().result(phase, snapshot).unwrap()
 }
 
 /// Every file of tensors below a folder, by name.

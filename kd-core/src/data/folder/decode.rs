@@ -10,9 +10,10 @@ use image::{
     DynamicImage, ExtendedColorType, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits,
 };
 
-use super::resize::{Pixels, resize};
-use super::{ImageFit, whole};
-use crate::{Error, Result};
+use crate::data::folder::fit::ImageFit;
+use crate::data::folder::resize::{Pixels, resize};
+use crate::data::folder::whole;
+use crate::error::{Error, Result};
 
 /// A larger file is no image that anyone trains on.
 const MOST_FILE_BYTES: u64 = 256 << 20;

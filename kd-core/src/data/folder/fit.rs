@@ -1,6 +1,7 @@
 //! How images of any size become images of one size.
 
-use crate::{Error, ImageShape, Result};
+use crate::data::shape::ImageShape;
+use crate::error::{Error, Result};
 
 /// How an image is brought to `shape`: scaled, then cropped at the centre.
 ///

@@ -1,11 +1,11 @@
 //! A data set from a folder of images, one folder a class.
 
-mod decode;
-mod fit;
-mod listing;
-mod resize;
-mod save;
-mod whole;
+pub(crate) mod decode;
+pub(crate) mod fit;
+pub(crate) mod listing;
+pub(crate) mod resize;
+pub(crate) mod save;
+pub(crate) mod whole;
 
 use std::path::{Path, PathBuf};
 
@@ -16,9 +16,12 @@ use listing::Listing;
 pub(super) use resize::{stretch, stretch_nearest};
 pub use save::{class_folders, write_image_folder};
 
-use super::parallel::for_each;
+use crate::data::parallel::for_each;
 
-use crate::{Dataset, Error, ImageShape, Result, Split};
+use crate::data::dataset::Dataset;
+use crate::data::shape::ImageShape;
+use crate::data::split::Split;
+use crate::error::{Error, Result};
 
 /// A folder of images of one's own: `PATH/train/CLASS/*.png` and `PATH/test/CLASS/*.png`.
 ///

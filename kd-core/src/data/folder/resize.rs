@@ -1,7 +1,7 @@
 //! Bilinear scaling with antialiasing, of the part that is kept only; and the nearest pixel, for masks.
 
-use super::ImageFit;
-use super::fit::Crop;
+use crate::data::folder::fit::Crop;
+use crate::data::folder::fit::ImageFit;
 
 /// An image, row by row, the channels of a pixel side by side.
 pub(in crate::data) struct Pixels {
@@ -140,7 +140,7 @@ fn windows(old: u32, new: u64, offset: u64, count: usize) -> Vec<Window> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ImageShape;
+    use crate::data::shape::ImageShape;
 
     fn resized(bytes: &[u8], size: (u32, u32), to: (usize, usize)) -> Vec<u8> {
         let pixels = Pixels {

@@ -4,8 +4,10 @@ use std::path::Path;
 
 use image::{ExtendedColorType, ImageError, ImageFormat};
 
-use super::for_each;
-use crate::{Dataset, Error, ImageShape, Result};
+use crate::data::dataset::Dataset;
+use crate::data::parallel::for_each;
+use crate::data::shape::ImageShape;
+use crate::error::{Error, Result};
 
 /// What the names of classes are called as folders: as they are, where the folders then stand in the order of the classes, or else each
 /// with its number in front.

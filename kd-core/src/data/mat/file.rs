@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use flate2::bufread::ZlibDecoder;
 
-use super::Variable;
-use super::body::{Body, DAMAGED, TRUNCATED, kind, u32_of};
+use crate::data::mat::body::{Body, DAMAGED, TRUNCATED, kind, u32_of};
+use crate::data::mat::variable::Variable;
 use crate::data::stream::not_opened;
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// A MAT file that is open at its first variable.
 pub(crate) struct MatFile {

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::body::{Body, DAMAGED, kind};
-use crate::{Error, Result};
+use crate::data::mat::body::{Body, DAMAGED, kind};
+use crate::error::{Error, Result};
 
 /// What a variable is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,9 +1,9 @@
 //! The network contract: a chain of named stages, and a head.
 
 use burn::module::Module;
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
 
-use crate::{Error, Names, Normalisation, Result, export, hash_tensors};
+use crate::error::{Error, Result};
 
 /// What a network must offer to be distilled: named stages that can be run one by one, and a head.
 ///
@@ -162,55 +162,4 @@ pub struct Trace<Map, Dense, Output> {
     pub dense: Dense,
     /// The output.
     pub output: Output,
-}
-
-/// A network from images to logits: implemented for every [`StagedNetwork`] with these types.
-pub trait ImageClassifier:
-    StagedNetwork<Input = Tensor<4>, Map = Tensor<4>, Dense = Tensor<2>, Output = Tensor<2>>
-{
-}
-
-impl<N> ImageClassifier for N where
-    N: StagedNetwork<Input = Tensor<4>, Map = Tensor<4>, Dense = Tensor<2>, Output = Tensor<2>>
-{
-}
-
-/// A network that will never change: off the autodiff graph, its training behaviour off.
-///
-/// This is how a teacher is held. [`Module::no_grad`] would not do: it leaves batch norms updating their running
-/// statistics. The copy shares nothing with the network that it was made from, not even the running statistics, which
-/// a plain `clone` of a Burn module does share.
-#[derive(Clone, Debug)]
-pub struct Frozen<N>(N);
-
-impl<N: Module> Frozen<N> {
-    /// A frozen copy of `network`, on the plain (not autodiff) form of its device.
-    pub fn new(network: &N) -> Self {
-        Self(network.valid())
-    }
-
-    /// A frozen copy of `network` in the form that is run fastest: see [`StagedNetwork::fold_norms`].
-    pub fn folded(network: &N) -> Self
-    where
-        N: StagedNetwork,
-    {
-        Self(network.fold_norms())
-    }
-
-    /// The frozen network.
-    pub fn network(&self) -> &N {
-        &self.0
-    }
-}
-
-/// The SHA-256, in hexadecimal, of what a network is: weights, running statistics and the normalisation of its input.
-///
-/// Caches of what a network says and the inputs of a run go by it.
-pub fn network_hash<M: Module>(network: &M, normalisation: &Normalisation) -> String {
-    let mut tensors = export(network, Names::PyTorch);
-    for (name, values) in [("mean", &normalisation.mean), ("std", &normalisation.std)] {
-        let data = TensorData::new(values.clone(), [values.len()]);
-        tensors.insert(format!("normalisation/{name}"), data);
-    }
-    hash_tensors(&tensors)
 }

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Metrics, Result};
+use crate::error::{Error, Result};
+use crate::training::phase::Metrics;
 
 /// What an epoch came to: a line of a run's `metrics.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

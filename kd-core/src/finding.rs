@@ -1,8 +1,8 @@
-//! What a check found, in words and with a grade.
+//! Findings of a check: in words, with a topic and a grade.
 
 use serde::Serialize;
 
-/// How bad a finding is, mildest first.
+/// The grade of a finding, mildest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Grade {
@@ -16,7 +16,7 @@ pub enum Grade {
     Error,
 }
 
-/// What a finding is about.
+/// The topic of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -27,15 +27,15 @@ pub enum Topic {
     Weights,
     /// Numbers of classes and sizes of images.
     Shapes,
-    /// What the networks' inputs are normalised with.
+    /// The normalisation of the networks' inputs.
     Normalisation,
-    /// What the teachers know.
+    /// The knowledge of the teachers.
     Teachers,
     /// Pairs of maps.
     Taps,
     /// Values of the losses and their gradients.
     Losses,
-    /// What must not change, and what is trained.
+    /// Parameters that must not change, and those that are trained.
     Frozen,
     /// Steps and learning rates.
     Schedule,
@@ -73,15 +73,15 @@ impl Grade {
     }
 }
 
-/// One thing that was found.
+/// A finding of a check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Finding {
-    /// How bad it is.
+    /// Its grade.
     pub grade: Grade,
-    /// What it is about.
+    /// Its topic.
     pub topic: Topic,
-    /// What, where, and what to do, in one line.
+    /// One line that says what, where, and what to do.
     pub text: String,
 }
 

@@ -10,103 +10,26 @@
 //! RUN/outcome.json            written when the run is done
 //! ```
 
-use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::state::{hex, write_atomically};
-use crate::{EpochLog, Error, Metrics, PhaseState, Result, Tensors, read_tensors, write_tensors};
+use crate::error::{Error, Result};
+use crate::network::tensors::{Tensors, hex, read_tensors, write_atomically, write_tensors};
+use crate::training::checkpoint::{CHECKPOINT_FORMAT, Checkpoint};
+use crate::training::outcome::Snapshot;
+use crate::training::phase_state::PhaseState;
 
 /// The folder of a run, held by one process at a time.
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
-    _lock: File,
+    /// Put before the names of phases; empty but for a part of a method made of methods.
+    prefix: String,
+    lock: Arc<File>,
 }
-
-/// Which of a phase's two results.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kept {
-    /// That of the best evaluation.
-    Best,
-    /// That of the last step.
-    Last,
-}
-
-impl Kept {
-    fn file(self) -> &'static str {
-        match self {
-            Self::Best => "best.safetensors",
-            Self::Last => "last.safetensors",
-        }
-    }
-}
-
-/// What came out of a phase.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PhaseOutcome {
-    /// The name of the phase.
-    pub phase: String,
-    /// Steps done; fewer than planned if it stopped early.
-    pub steps: usize,
-    /// Epochs begun.
-    pub epochs: usize,
-    /// The last evaluation.
-    pub last: Metrics,
-    /// The best evaluation by the plan's selection.
-    pub best: Option<Best>,
-    /// Seconds of work, those of interrupted sessions included.
-    pub seconds: f64,
-}
-
-/// The best evaluation so far.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Best {
-    /// The value of the selecting metric.
-    pub value: f64,
-    /// The epoch after which it was measured, from 0.
-    pub epoch: usize,
-    /// All metrics of that evaluation.
-    pub metrics: Metrics,
-}
-
-/// What `checkpoint.json` holds.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Checkpoint {
-    pub(crate) format: u32,
-    pub(crate) kd_version: String,
-    /// The phase that is under way.
-    pub(crate) phase_index: usize,
-    pub(crate) phase: String,
-    /// The next step of it.
-    pub(crate) step: usize,
-    /// The sums of the losses of the epoch under way, and how many steps they are of.
-    pub(crate) loss_sums: BTreeMap<String, f64>,
-    pub(crate) loss_count: usize,
-    pub(crate) last: Metrics,
-    pub(crate) best: Option<Best>,
-    pub(crate) evaluations_without_better: usize,
-    pub(crate) stopped_early: bool,
-    pub(crate) seconds: f64,
-    /// The length of `metrics.jsonl` at this checkpoint.
-    pub(crate) metrics_bytes: u64,
-    /// The tensors of the phase's state, with their hash; none before its first step.
-    pub(crate) tensors: Option<String>,
-    pub(crate) tensors_sha256: Option<String>,
-    pub(crate) values: BTreeMap<String, Value>,
-    pub(crate) finished: Vec<PhaseOutcome>,
-}
-
-/// The version of the checkpoint format; another one is refused.
-pub(crate) const CHECKPOINT_FORMAT: u32 = 1;
 
 impl RunFolder {
     /// Makes a new run folder. One whose process was killed before it wrote `recipe.toml` counts as new.
@@ -166,11 +89,28 @@ impl RunFolder {
         })?;
         Ok(Self {
             path: path.to_owned(),
-            _lock: lock,
+            prefix: String::new(),
+            lock: Arc::new(lock),
         })
     }
 
-    /// Where it is.
+    /// The folder as the part `name` of a method made of methods sees it: its phases are called `name.PHASE` in the whole.
+    #[must_use]
+    pub fn part(&self, name: &str) -> Self {
+        Self {
+            path: self.path.clone(),
+            prefix: format!("{}{name}.", self.prefix),
+            lock: Arc::clone(&self.lock),
+        }
+    }
+
+    /// The file of a result.
+    fn result_path(&self, phase: &str, snapshot: Snapshot) -> PathBuf {
+        let folder = format!("{}{phase}", self.prefix);
+        self.path.join("phases").join(folder).join(snapshot.file())
+    }
+
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -199,15 +139,12 @@ impl RunFolder {
     /// # Errors
     ///
     /// If the phase kept no such result, or the file cannot be read.
-    pub fn result(&self, phase: &str, kept: Kept) -> Result<Tensors> {
-        read_tensors(&self.path.join("phases").join(phase).join(kept.file()))
+    pub fn result(&self, phase: &str, snapshot: Snapshot) -> Result<Tensors> {
+        read_tensors(&self.result_path(phase, snapshot))
     }
 
-    pub(crate) fn keep(&self, phase: &str, kept: Kept, tensors: &Tensors) -> Result<()> {
-        write_tensors(
-            &self.path.join("phases").join(phase).join(kept.file()),
-            tensors,
-        )
+    pub(crate) fn keep(&self, phase: &str, snapshot: Snapshot, tensors: &Tensors) -> Result<()> {
+        write_tensors(&self.result_path(phase, snapshot), tensors)
     }
 
     pub(crate) fn metrics_path(&self) -> PathBuf {
@@ -305,52 +242,4 @@ impl RunFolder {
 fn hash_file(path: &Path) -> Result<String> {
     let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
     Ok(hex(&Sha256::digest(&bytes)))
-}
-
-/// `metrics.jsonl`: JSON objects, one a line, in the order of the run.
-#[derive(Debug)]
-pub(crate) struct MetricsLog {
-    file: File,
-    path: PathBuf,
-    bytes: u64,
-}
-
-impl MetricsLog {
-    /// Opens the log and cuts what was written after the checkpoint that the run goes on from.
-    pub(crate) fn open(path: PathBuf, keep_bytes: u64) -> Result<Self> {
-        let open = || {
-            let mut options = OpenOptions::new();
-            let mut file = options
-                .create(true)
-                .truncate(false)
-                .write(true)
-                .open(&path)?;
-            // A log that was cut or removed meanwhile goes on from what is left of it.
-            let bytes = file.metadata()?.len().min(keep_bytes);
-            file.set_len(bytes)?;
-            file.seek(SeekFrom::End(0))?;
-            Ok((file, bytes))
-        };
-        let (file, bytes) = open().map_err(Error::io("write", &path))?;
-        Ok(Self { file, path, bytes })
-    }
-
-    /// Brings the log to the disk and gives its length.
-    pub(crate) fn sync(&self) -> Result<u64> {
-        self.file
-            .sync_data()
-            .map_err(Error::io("write", &self.path))?;
-        Ok(self.bytes)
-    }
-
-    pub(crate) fn append(&mut self, epoch: &EpochLog) -> Result<()> {
-        let mut line =
-            serde_json::to_string(epoch).map_err(|error| Error::method("metrics.jsonl", error))?;
-        line.push('\n');
-        self.file
-            .write_all(line.as_bytes())
-            .map_err(Error::io("write", &self.path))?;
-        self.bytes += line.len() as u64;
-        Ok(())
-    }
 }

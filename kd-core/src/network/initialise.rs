@@ -3,7 +3,9 @@
 use burn::module::Module;
 use burn::tensor::TensorData;
 
-use crate::{Draws, Names, Result, Tensors, export, import};
+use crate::draws::Draws;
+use crate::error::Result;
+use crate::network::tensors::{Names, Tensors, export, import};
 
 /// How the weights of convolutions and linear layers are drawn. Norms begin with scale 1, shift 0, mean 0, variance 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// How the learning rate goes over a phase. Each is a pure function of the step, so that it needs no state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

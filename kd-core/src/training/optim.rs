@@ -10,8 +10,9 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Device, Gradients, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::state::Place;
-use crate::{Error, Names, Result, Tensors};
+use crate::error::{Error, Result};
+use crate::network::tensors::Place;
+use crate::network::tensors::{Names, Tensors};
 
 /// Which optimizer, with PyTorch's names and default values. The learning rate is the schedule's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -193,6 +194,15 @@ impl NamedGradients {
     /// The paths that have a gradient, in order.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
         self.by_path.keys().map(String::as_str)
+    }
+
+    /// Takes out the gradients of the parameters whose paths `is_other` picks: one step may drive several optimizers.
+    #[must_use]
+    pub fn split_off(&mut self, mut is_other: impl FnMut(&str) -> bool) -> Self {
+        let all = std::mem::take(&mut self.by_path);
+        let (other, own) = all.into_iter().partition(|(path, _)| is_other(path));
+        self.by_path = own;
+        Self { by_path: other }
     }
 
     /// Adds those of another step; a parameter that has none yet gets them.

@@ -1,22 +1,24 @@
-//! What was computed once of each view of each sample, in memory or in a file.
+//! Rows of numbers by field, view and sample, in memory or in a file.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use kd_core::{
-    Cache, CacheDescription, CacheDtype, CacheField, CacheReader, Error, Loader, Observer, Result,
-    Subset, build_cache,
-};
 
-use crate::rows::Rows;
-
-/// One thing that is kept of a sample: its name, and its shape without the batch.
-pub(crate) type Field = CacheField;
+use crate::cache::build::build_cache;
+use crate::cache::description::{CacheDescription, CacheDtype, CacheField};
+use crate::cache::read::Cache;
+use crate::cache::reader::CacheReader;
+use crate::data::subset::Subset;
+use crate::error::{Error, Result};
+use crate::loader::batch::BatchSource;
+use crate::loader::batches::Loader;
+use crate::network::rows::Rows;
+use crate::training::observer::Observer;
 
 /// The bytes that `fields` of every view of every sample of `loader` take.
-pub(crate) fn bytes(fields: &[Field], loader: &Loader) -> u64 {
+pub fn store_bytes(fields: &[CacheField], loader: &Loader) -> u64 {
     let views = u64::from(loader.config().views.count().unwrap_or(0));
     let numbers: usize = fields
         .iter()
@@ -27,26 +29,33 @@ pub(crate) fn bytes(fields: &[Field], loader: &Loader) -> u64 {
         .saturating_mul(views)
 }
 
-/// Rows of numbers by field, view and sample.
+/// Rows of numbers by field, view and sample: what is computed once of each view of each sample.
+///
+/// Clones share the memory or the file.
 #[derive(Clone, Debug)]
-pub(crate) enum Store {
+pub struct Store(Place);
+
+#[derive(Clone, Debug)]
+enum Place {
     Memory(Arc<Memory>),
     File(Arc<File>),
 }
 
 /// Everything on the device; row `view * samples + position` is of the sample at that position of the subset.
 #[derive(Debug)]
-pub(crate) struct Memory {
+struct Memory {
+    source: Arc<BatchSource>,
     samples: Subset,
-    fields: Vec<(Field, Tensor<2>)>,
+    fields: Vec<(CacheField, Tensor<2>)>,
 }
 
 #[derive(Debug)]
-pub(crate) struct File {
+struct File {
+    source: Arc<BatchSource>,
     reader: CacheReader,
-    /// Where rows are sent.
+    /// The device that rows are sent to.
     device: Device,
-    /// Whether the file goes when this does.
+    /// Whether the file is removed together with this.
     passing: AtomicBool,
 }
 
@@ -59,29 +68,40 @@ impl Drop for File {
     }
 }
 
-/// What a store is made with.
-pub(crate) struct Making<'a> {
-    /// What a person is told that is being computed.
-    pub(crate) what: String,
-    pub(crate) observer: &'a mut dyn Observer,
-    pub(crate) stop: &'a AtomicBool,
-    /// Samples that are asked about together.
-    pub(crate) batch_size: usize,
+/// The computing of a store: who is told of it, who stops it, how many samples are computed together.
+pub struct StoreBuild<'a> {
+    /// The name of what is computed, for the observer.
+    pub what: String,
+    /// Told how far it is.
+    pub observer: &'a mut dyn Observer,
+    /// Stops it.
+    pub stop: &'a AtomicBool,
+    /// Samples that are computed together.
+    pub batch_size: usize,
+}
+
+impl std::fmt::Debug for StoreBuild<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StoreBuild")
+            .field("what", &self.what)
+            .field("batch_size", &self.batch_size)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Store {
     /// Computes `fields` of every view of every sample of `loader` and keeps them in memory.
     ///
-    /// `answer` gives for the samples of one view the rows of each field.
+    /// `answer` computes the rows of each field for the samples of one view.
     ///
     /// # Errors
     ///
     /// `None` if it was told to stop; those of `answer`.
-    pub(crate) fn compute(
-        fields: &[Field],
+    pub fn compute(
+        fields: &[CacheField],
         loader: &Loader,
-        making: &mut Making<'_>,
-        mut answer: impl FnMut(u64, &[u32]) -> Result<Vec<Tensor<2>>>,
+        build: &mut StoreBuild<'_>,
+        answer: &mut dyn FnMut(u64, &[u32]) -> Result<Vec<Tensor<2>>>,
     ) -> Result<Option<Self>> {
         let ids = loader.subset().ids();
         let views = u64::from(loader.config().views.count().unwrap_or(0));
@@ -89,37 +109,38 @@ impl Store {
         let mut kept: Vec<Vec<Tensor<2>>> = vec![Vec::new(); fields.len()];
         let mut done = 0;
         for view in 0..views {
-            for ids in ids.chunks(making.batch_size.max(1)) {
-                if making.stop.load(Ordering::Relaxed) {
+            for ids in ids.chunks(build.batch_size.max(1)) {
+                if build.stop.load(Ordering::Relaxed) {
                     return Ok(None);
                 }
                 for (kept, rows) in kept.iter_mut().zip(answer(view, ids)?) {
                     kept.push(rows);
                 }
                 done += ids.len() as u64;
-                making.observer.preparing(&making.what, done, total);
+                build.observer.preparing(&build.what, done, total);
             }
         }
         let joined = kept.into_iter().map(|rows| Tensor::cat(rows, 0));
-        Ok(Some(Self::Memory(Arc::new(Memory {
+        Ok(Some(Self(Place::Memory(Arc::new(Memory {
+            source: Arc::clone(loader.source()),
             samples: loader.subset().clone(),
             fields: fields.iter().cloned().zip(joined).collect(),
-        }))))
+        })))))
     }
 
     /// Computes `fields` as [`Store::compute`] does and keeps them in the file `path`; what is there already is not computed
-    /// again. `hash` says who was asked.
+    /// again. `hash` names the network that computes them.
     ///
     /// # Errors
     ///
     /// Those of [`build_cache`].
-    pub(crate) fn in_file(
+    pub fn in_file(
         path: &Path,
         hash: &str,
-        fields: &[Field],
+        fields: &[CacheField],
         loader: &Loader,
-        making: &mut Making<'_>,
-        mut answer: impl FnMut(u64, &[u32]) -> Result<Vec<Tensor<2>>>,
+        build: &mut StoreBuild<'_>,
+        answer: &mut dyn FnMut(u64, &[u32]) -> Result<Vec<Tensor<2>>>,
     ) -> Result<Self> {
         let wanted = CacheDescription::new(hash, loader, fields.to_vec(), CacheDtype::F32)
             .map_err(|error| error.within("data"))?;
@@ -127,7 +148,7 @@ impl Store {
             path,
             wanted,
             loader,
-            making.batch_size,
+            build.batch_size,
             |batch| {
                 let rows = answer(batch.view, &batch.ids)?.into_iter().zip(fields);
                 Ok(rows
@@ -137,67 +158,93 @@ impl Store {
                     })
                     .collect())
             },
-            making.observer,
-            making.stop,
+            build.observer,
+            build.stop,
         )?;
-        Self::of_cache(cache, loader.subset(), loader)
+        Self::of_cache(cache, loader)
     }
 
-    /// A cache that is complete; `samples` are all that it is of.
-    pub(crate) fn of_cache(cache: Cache, samples: &Subset, loader: &Loader) -> Result<Self> {
-        Ok(Self::File(Arc::new(File {
-            reader: CacheReader::new(cache, samples)?,
+    /// A cache that is complete, of the views and samples of `loader`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::StaleCache`] if the cache is of other samples.
+    pub fn of_cache(cache: Cache, loader: &Loader) -> Result<Self> {
+        Ok(Self(Place::File(Arc::new(File {
+            source: Arc::clone(loader.source()),
+            reader: CacheReader::new(cache, loader.subset())?,
             device: loader.device().clone(),
             passing: AtomicBool::new(false),
-        })))
+        }))))
     }
 
-    /// Where it is, if in a file.
-    pub(crate) fn path(&self) -> Option<&Path> {
-        match self {
-            Self::Memory(_) => None,
-            Self::File(file) => Some(file.reader.cache().path()),
+    /// The data set and the views that it is of.
+    pub fn source(&self) -> &BatchSource {
+        match &self.0 {
+            Place::Memory(memory) => &memory.source,
+            Place::File(file) => &file.source,
         }
     }
 
+    /// The samples that it is of.
+    pub fn samples(&self) -> &Subset {
+        match &self.0 {
+            Place::Memory(memory) => &memory.samples,
+            Place::File(file) => file.reader.samples(),
+        }
+    }
+
+    /// The cache, if it is in a file.
+    pub fn cache(&self) -> Option<&Cache> {
+        match &self.0 {
+            Place::Memory(_) => None,
+            Place::File(file) => Some(file.reader.cache()),
+        }
+    }
+
+    /// The fields that it holds.
+    pub fn fields(&self) -> Vec<&CacheField> {
+        match &self.0 {
+            Place::Memory(memory) => memory.fields.iter().map(|(field, _)| field).collect(),
+            Place::File(file) => file.reader.cache().description().fields.iter().collect(),
+        }
+    }
+
+    /// The file that it is in, if it is in one.
+    pub fn path(&self) -> Option<&Path> {
+        self.cache().map(Cache::path)
+    }
+
     /// The bytes that it takes in memory.
-    pub(crate) fn memory(&self) -> u64 {
-        match self {
-            Self::Memory(memory) => {
+    pub fn memory(&self) -> u64 {
+        match &self.0 {
+            Place::Memory(memory) => {
                 let numbers = memory
                     .fields
                     .iter()
                     .map(|(_, rows)| rows.dims().iter().product::<usize>());
                 numbers.sum::<usize>() as u64 * 4
             }
-            Self::File(_) => 0,
+            Place::File(_) => 0,
         }
     }
 
-    /// The same store, whose file is removed when nobody holds it any more.
-    pub(crate) fn for_this_run(self) -> Self {
-        if let Self::File(file) = &self {
+    /// The same store; its file is removed together with its last clone.
+    #[must_use]
+    pub fn for_this_run(self) -> Self {
+        if let Place::File(file) = &self.0 {
             file.passing.store(true, Ordering::Relaxed);
         }
         self
     }
 
     /// Whether it holds a field of this name.
-    pub(crate) fn has(&self, name: &str) -> bool {
+    pub fn has(&self, name: &str) -> bool {
         self.place(name).is_some()
     }
 
     fn place(&self, name: &str) -> Option<usize> {
-        match self {
-            Self::Memory(memory) => memory
-                .fields
-                .iter()
-                .position(|(field, _)| field.name == name),
-            Self::File(file) => {
-                let fields = &file.reader.cache().description().fields;
-                fields.iter().position(|field| field.name == name)
-            }
-        }
+        self.fields().iter().position(|field| field.name == name)
     }
 
     /// The field `name` of view `view` of the samples `ids`, in the order given, on the plain device.
@@ -205,19 +252,19 @@ impl Store {
     /// # Errors
     ///
     /// [`Error::Config`] for a field, a view or a sample that is not there; those of reading a file.
-    pub(crate) fn read<T: Rows>(&self, name: &str, view: u64, ids: &[u32]) -> Result<T> {
-        let place = self.place(name).ok_or_else(|| {
-            Error::config("stages", format!("have no map of the name `{name}` kept"))
-        })?;
-        match self {
-            Self::Memory(memory) => {
+    pub fn read<T: Rows>(&self, name: &str, view: u64, ids: &[u32]) -> Result<T> {
+        let place = self
+            .place(name)
+            .ok_or_else(|| Error::config("cache", format!("holds no field `{name}`")))?;
+        match &self.0 {
+            Place::Memory(memory) => {
                 let (field, all) = &memory.fields[place];
                 let rows = memory.rows(view, ids)?;
                 let rows =
                     Tensor::<1, Int>::from_data(TensorData::new(rows, [ids.len()]), &all.device());
                 Ok(T::from_rows(all.clone().select(0, rows), &field.shape))
             }
-            Self::File(file) => {
+            Place::File(file) => {
                 let data = file.reader.read(place, view, ids)?;
                 let fields = &file.reader.cache().description().fields;
                 let shape = &fields[place].shape;

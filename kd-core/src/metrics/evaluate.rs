@@ -2,7 +2,10 @@
 
 use burn::tensor::Tensor;
 
-use crate::{ClassificationMetrics, Error, Loader, Result, SegmentationMetrics};
+use crate::error::{Error, Result};
+use crate::loader::batches::Loader;
+use crate::metrics::classification::ClassificationMetrics;
+use crate::metrics::segmentation::SegmentationMetrics;
 
 /// Asks a classifier about every sample of a loader's first epoch and counts its answers.
 ///

@@ -1,98 +1,23 @@
 //! Drives any phase: epochs, evaluation, checkpoints, interruption, resume, logs. It knows nothing of distillation.
 
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use burn::tensor::Tensor;
 
-use crate::phase::{LossTerms, Method, Metrics, Phase, Plan, StepContext};
-use crate::run::{Best, Checkpoint, Kept, MetricsLog, PhaseOutcome, RunFolder};
-use crate::{EpochLog, Error, ErrorKind, Result, write_tensors};
+use crate::error::{Error, ErrorKind, Result};
+use crate::network::tensors::write_tensors;
+use crate::training::checkpoint::Checkpoint;
+use crate::training::epoch_log::EpochLog;
+use crate::training::method::Method;
+use crate::training::metrics_log::MetricsLog;
+use crate::training::outcome::{Best, PhaseOutcome, Snapshot};
+use crate::training::phase::{LossTerms, Metrics, Phase, StepContext};
+use crate::training::plan::Plan;
+use crate::training::run_folder::RunFolder;
 
 /// A checkpoint is written at the latest after this many seconds of work.
 const CHECKPOINT_SECONDS: f64 = 60.0;
-
-/// What a run tells whoever watches it; each method does nothing by default.
-pub trait Observer {
-    /// A phase begins, at `step` if it goes on from a checkpoint.
-    fn phase_started(&mut self, _phase: &str, _plan: &Plan, _step: usize) {}
-
-    /// A step is done. The losses are those read last, if any were.
-    fn step_done(&mut self, _at: StepContext, _losses: Option<&Metrics>) {}
-
-    /// An evaluation is done.
-    fn evaluated(&mut self, _phase: &str, _epoch: usize, _metrics: &Metrics, _is_best: bool) {}
-
-    /// An epoch is done and logged.
-    fn epoch_done(&mut self, _epoch: &EpochLog) {}
-
-    /// A phase is done.
-    fn phase_done(&mut self, _outcome: &PhaseOutcome) {}
-
-    /// A teacher cache is built at `path`, of `bytes` in all; `done` of its `rows` were there already.
-    fn cache_begun(&mut self, _path: &Path, _bytes: u64, _done: u64, _rows: u64) {}
-
-    /// `done` of the `rows` of a teacher cache are written.
-    fn cache_built(&mut self, _done: u64, _rows: u64) {}
-
-    /// Something that a phase needs is computed before it starts, as the maps of a frozen prefix; `done` of `samples` are done.
-    fn preparing(&mut self, _what: &str, _done: u64, _samples: u64) {}
-
-    /// `done` of the `rows` of a teacher cache have been read and found whole; with the last of them it is complete.
-    fn cache_verified(&mut self, _done: u64, _rows: u64) {}
-}
-
-/// An observer that looks at nothing.
-impl Observer for () {}
-
-/// Two observers, of whom the first is told first.
-impl<A: Observer + ?Sized, B: Observer + ?Sized> Observer for (&mut A, &mut B) {
-    fn phase_started(&mut self, phase: &str, plan: &Plan, step: usize) {
-        self.0.phase_started(phase, plan, step);
-        self.1.phase_started(phase, plan, step);
-    }
-
-    fn step_done(&mut self, at: StepContext, losses: Option<&Metrics>) {
-        self.0.step_done(at, losses);
-        self.1.step_done(at, losses);
-    }
-
-    fn evaluated(&mut self, phase: &str, epoch: usize, metrics: &Metrics, is_best: bool) {
-        self.0.evaluated(phase, epoch, metrics, is_best);
-        self.1.evaluated(phase, epoch, metrics, is_best);
-    }
-
-    fn epoch_done(&mut self, epoch: &EpochLog) {
-        self.0.epoch_done(epoch);
-        self.1.epoch_done(epoch);
-    }
-
-    fn phase_done(&mut self, outcome: &PhaseOutcome) {
-        self.0.phase_done(outcome);
-        self.1.phase_done(outcome);
-    }
-
-    fn cache_begun(&mut self, path: &Path, bytes: u64, done: u64, rows: u64) {
-        self.0.cache_begun(path, bytes, done, rows);
-        self.1.cache_begun(path, bytes, done, rows);
-    }
-
-    fn cache_built(&mut self, done: u64, rows: u64) {
-        self.0.cache_built(done, rows);
-        self.1.cache_built(done, rows);
-    }
-
-    fn preparing(&mut self, what: &str, done: u64, samples: u64) {
-        self.0.preparing(what, done, samples);
-        self.1.preparing(what, done, samples);
-    }
-
-    fn cache_verified(&mut self, done: u64, rows: u64) {
-        self.0.cache_verified(done, rows);
-        self.1.cache_verified(done, rows);
-    }
-}
 
 /// Runs a method in a run folder, from its beginning or from its last checkpoint.
 #[derive(Debug)]
@@ -125,6 +50,11 @@ impl<'a> Runner<'a> {
         while let Some(name) = names.get(checkpoint.phase_index) {
             checkpoint.phase.clone_from(name);
             let index = checkpoint.phase_index;
+            if state.is_none() && method.skips(index, self.folder)? {
+                self.skip(&mut checkpoint, &log)?;
+                observer.phase_skipped(name);
+                continue;
+            }
             let since = Instant::now();
             let ready = method.make_ready(index, self.folder, observer, self.stop);
             ready.map_err(|error| match error.kind() {
@@ -156,6 +86,23 @@ impl<'a> Runner<'a> {
         }
         Ok(checkpoint.finished)
     }
+
+    /// Moves the checkpoint on to the phase after one that is not needed.
+    fn skip(&self, checkpoint: &mut Checkpoint, log: &MetricsLog) -> Result<()> {
+        let mut finished = std::mem::take(&mut checkpoint.finished);
+        finished.push(PhaseOutcome {
+            phase: checkpoint.phase.clone(),
+            skipped: true,
+            ..PhaseOutcome::default()
+        });
+        *checkpoint = Checkpoint {
+            phase_index: checkpoint.phase_index + 1,
+            metrics_bytes: log.sync()?,
+            finished,
+            ..Checkpoint::default()
+        };
+        self.folder.write_checkpoint(checkpoint.clone(), None)
+    }
 }
 
 /// A phase that is being driven.
@@ -173,6 +120,16 @@ struct UnderWay<'a> {
 impl UnderWay<'_> {
     fn drive(&mut self, phase: &mut dyn Phase, observer: &mut dyn Observer) -> Result<()> {
         let plan = phase.plan().clone();
+        if plan.total_steps == 0 {
+            let at = StepContext {
+                step: 0,
+                epoch: 0,
+                step_in_epoch: 0,
+                lr: 0.0,
+                momentum: None,
+            };
+            return self.end_epoch(phase, &plan, at, observer);
+        }
         let per_epoch = plan.steps_per_epoch.max(1);
         while self.checkpoint.step < plan.total_steps && !self.checkpoint.stopped_early {
             let step = self.checkpoint.step;
@@ -181,6 +138,7 @@ impl UnderWay<'_> {
                 epoch: step / per_epoch,
                 step_in_epoch: step % per_epoch,
                 lr: plan.lr.at(step),
+                momentum: plan.lr.momentum(step),
             };
             let losses = phase.step(at)?;
             self.window.push((at, losses));
@@ -296,7 +254,7 @@ impl UnderWay<'_> {
             let better = self.take_evaluation(plan, at, &metrics);
             if better {
                 self.folder
-                    .keep(&self.checkpoint.phase, Kept::Best, &phase.result())?;
+                    .keep(&self.checkpoint.phase, Snapshot::Best, &phase.result())?;
             }
             observer.evaluated(&self.checkpoint.phase, at.epoch, &metrics, better);
             evaluation = Some(metrics);
@@ -360,9 +318,10 @@ impl UnderWay<'_> {
     /// Keeps the last result and moves the checkpoint on to the next phase.
     fn finish(self, phase: &dyn Phase) -> Result<PhaseOutcome> {
         let here = self.checkpoint;
-        self.folder.keep(&here.phase, Kept::Last, &phase.result())?;
+        self.folder
+            .keep(&here.phase, Snapshot::Last, &phase.result())?;
         // Should the process end here, the phase is finished again.
-        for (name, tensors) in phase.leaves()? {
+        for (name, tensors) in phase.artifacts()? {
             let file = self.folder.path().join(format!("{name}.safetensors"));
             write_tensors(&file, &tensors)?;
         }
@@ -370,6 +329,7 @@ impl UnderWay<'_> {
             phase: here.phase.clone(),
             steps: here.step,
             epochs: here.step.div_ceil(phase.plan().steps_per_epoch.max(1)),
+            skipped: false,
             last: std::mem::take(&mut here.last),
             best: here.best.take(),
             seconds: here.seconds + self.since.elapsed().as_secs_f64(),

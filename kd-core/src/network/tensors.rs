@@ -10,7 +10,7 @@ use burn::tensor::{Bool, DType, Int, Tensor, TensorData};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use sha2::{Digest, Sha256};
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// Named tensors on the host, in the order of their names.
 pub type Tensors = BTreeMap<String, TensorData>;

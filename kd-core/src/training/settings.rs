@@ -2,9 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::optim::NamedGradients;
-use crate::schedule::{LearningRate, Schedule};
-use crate::{Error, OptimizerConfig, Plan, Result, Selection};
+use crate::error::{Error, Result};
+use crate::training::optim::NamedGradients;
+use crate::training::optim::OptimizerConfig;
+use crate::training::plan::{Plan, Selection};
+use crate::training::schedule::{LearningRate, Schedule};
 
 /// How long and how a phase trains: the `[train]` table of a recipe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,0 +1,163 @@
+//! A batch: some samples in one view each, on the device.
+
+use std::sync::Arc;
+
+use burn::tensor::{Device, Int, Tensor};
+
+use crate::data::dataset::Dataset;
+use crate::error::{Error, Result};
+use crate::views::augment::Augment;
+use crate::views::policy::ViewPolicy;
+
+/// Some samples in one view each, on the plain form of the device.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Batch {
+    /// The samples as the data set has them: no model's preprocessing is in them.
+    pub samples: Samples,
+    /// The labels, `[batch_size]`; all 0 where there are masks.
+    pub targets: Tensor<1, Int>,
+    /// The class of each pixel, `[batch_size, height, width]`, where the data set has masks; pixels without a class have the
+    /// value of [`Masks::void`](crate::Masks::void).
+    pub masks: Option<Tensor<3, Int>>,
+    /// The ids of the samples in their data set.
+    pub ids: Vec<u32>,
+    /// The view that this is of the samples.
+    pub view: u64,
+    /// The data set and the views that ids and view count in; none for a batch that no loader made.
+    pub source: Option<Arc<BatchSource>>,
+}
+
+/// Samples before any model's preprocessing.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Samples {
+    /// Pixels in `[0, 1]`, not normalised: `[batch_size, channels, height, width]`.
+    Images(Tensor<4>),
+    /// Token ids of texts of one length: `[batch_size, tokens]`.
+    Tokens(Tensor<2, Int>),
+    /// So many samples that were not rendered, as all that is computed of them is kept.
+    NotRendered(usize),
+}
+
+/// The data set and the views that the batches of a loader are of.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct BatchSource {
+    /// The data set.
+    pub dataset: Dataset,
+    /// The number of views of each sample.
+    pub views: ViewPolicy,
+    /// The augmentation that makes the views.
+    pub augment: Augment,
+    /// The seed of the views.
+    pub view_seed: u64,
+}
+
+const NOT_RENDERED: &str =
+    "was not rendered for this batch, and something must be computed of it; use `Loader::batch`";
+
+impl Batch {
+    /// A batch that no loader made: samples with their labels, ids from 0.
+    ///
+    /// # Shapes
+    ///
+    /// `targets`: `[batch_size]`, as many labels as there are samples.
+    pub fn new(samples: Samples, targets: Tensor<1, Int>) -> Self {
+        let count = u32::try_from(samples.len()).unwrap_or(u32::MAX);
+        Self {
+            samples,
+            targets,
+            masks: None,
+            ids: (0..count).collect(),
+            view: 0,
+            source: None,
+        }
+    }
+
+    /// `count` black images `[count, channels, height, width]`, to learn the shapes of maps and outputs from.
+    pub fn black(shape: [usize; 3], count: usize, device: &Device) -> Self {
+        let device = device.clone().inner();
+        let [channels, height, width] = shape;
+        let pixels = Tensor::zeros([count, channels, height, width], &device);
+        Self::new(Samples::Images(pixels), Tensor::zeros([count], &device))
+    }
+
+    /// The number of samples.
+    pub fn len(&self) -> usize {
+        self.samples.len()
+    }
+
+    /// Whether it has no sample; no loader makes such a batch.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The pixels, `[batch_size, channels, height, width]` in `[0, 1]`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if the samples are no images.
+    pub fn pixels(&self) -> Result<Tensor<4>> {
+        self.samples.images().cloned()
+    }
+
+    /// The device that the batch is on.
+    pub fn device(&self) -> Device {
+        self.targets.device()
+    }
+}
+
+impl Samples {
+    /// The number of samples.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Images(pixels) => pixels.dims()[0],
+            Self::Tokens(ids) => ids.dims()[0],
+            Self::NotRendered(samples) => *samples,
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The pixels, `[batch_size, channels, height, width]` in `[0, 1]`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if the samples are no images.
+    pub fn images(&self) -> Result<&Tensor<4>> {
+        let problem = match self {
+            Self::Images(pixels) => return Ok(pixels),
+            Self::Tokens(_) => "is text, and this network takes images; use a network for text",
+            Self::NotRendered(_) => NOT_RENDERED,
+        };
+        Err(Error::config("data", problem))
+    }
+
+    /// The token ids, `[batch_size, tokens]`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if the samples are no texts.
+    pub fn tokens(&self) -> Result<&Tensor<2, Int>> {
+        let problem = match self {
+            Self::Tokens(ids) => return Ok(ids),
+            Self::Images(_) => "is images, and this network takes text; use a network for images",
+            Self::NotRendered(_) => NOT_RENDERED,
+        };
+        Err(Error::config("data", problem))
+    }
+}
+
+impl BatchSource {
+    /// Whether a view of a sample is the same in both.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.views == other.views
+            && self.view_seed == other.view_seed
+            && self.augment == other.augment
+            && self.dataset.is_same(&other.dataset)
+    }
+}

@@ -1,0 +1,134 @@
+//! A cache of a teacher's answers as a run needs it: opened where it is there, built where it is missing.
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use burn::tensor::Tensor;
+
+use crate::cache::build::build_cache;
+use crate::cache::description::{CacheDescription, CacheDtype, CacheField};
+use crate::cache::read::Cache;
+use crate::cache::store::Store;
+use crate::error::{Error, Result};
+use crate::loader::batch::Batch;
+use crate::loader::batches::Loader;
+use crate::network::output::Output;
+use crate::teacher::answer::{Answer, Requested};
+use crate::teacher::cache_config::CacheConfig;
+use crate::teacher::cached::{KeptAnswers, OUTPUT_FIELD};
+use crate::teacher::contract::Teacher;
+use crate::training::observer::Observer;
+
+/// The answers of one teacher for the views of one loader, to be read from a file.
+#[derive(Debug)]
+pub struct CacheRequest<'a> {
+    description: CacheDescription,
+    teacher: &'a dyn Teacher,
+    requested: &'a Requested,
+    loader: &'a Loader,
+    batch_size: usize,
+}
+
+impl<'a> CacheRequest<'a> {
+    /// The answers of `teacher` to `requested` for the views of `loader`. `answer` is one of its answers, from which the
+    /// shapes are read; `batch_size` samples are asked for together where the cache is built.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if the views are unlimited, or nothing is requested.
+    pub fn new(
+        teacher: &'a dyn Teacher,
+        requested: &'a Requested,
+        answer: &Answer,
+        loader: &'a Loader,
+        batch_size: usize,
+        dtype: CacheDtype,
+    ) -> Result<Self> {
+        let mut fields = Vec::new();
+        match &answer.output {
+            Some(Output::Classes(logits)) => {
+                fields.push(CacheField::new(OUTPUT_FIELD, &logits.dims()[1..]));
+            }
+            Some(Output::Pixels(logits)) => {
+                fields.push(CacheField::new(OUTPUT_FIELD, &logits.dims()[1..]));
+            }
+            None => {}
+        }
+        let maps = requested.taps().iter().zip(&answer.maps);
+        fields.extend(maps.map(|(tap, map)| CacheField::new(tap, &map.dims()[1..])));
+        let description = CacheDescription::new(teacher.hash(), loader, fields, dtype)
+            .map_err(|error| error.within("data"))?;
+        Ok(Self {
+            description,
+            teacher,
+            requested,
+            loader,
+            batch_size,
+        })
+    }
+
+    /// What the cache must hold.
+    pub fn description(&self) -> &CacheDescription {
+        &self.description
+    }
+
+    /// Opens the cache at the place that `config` says, and builds it where it is missing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::StaleCache`] if a file is of something else, [`Error::CacheInterrupted`] if `stop` turns true, and those of
+    /// [`build_cache`].
+    pub fn open(
+        &self,
+        config: &CacheConfig,
+        observer: &mut dyn Observer,
+        stop: &AtomicBool,
+    ) -> Result<KeptAnswers> {
+        let path = if let Some(file) = &config.file {
+            file.clone()
+        } else {
+            let folder = config.folder().unwrap_or_default();
+            if let Some(cache) = Cache::find(&folder, &self.description)? {
+                return self.read(cache);
+            }
+            folder.join(self.description.file_name()?)
+        };
+        self.read(self.build(&path, observer, stop)?)
+    }
+
+    /// Builds the cache at `path`, or opens the one that is there.
+    ///
+    /// # Errors
+    ///
+    /// As [`CacheRequest::open`].
+    pub fn build(
+        &self,
+        path: &Path,
+        observer: &mut dyn Observer,
+        stop: &AtomicBool,
+    ) -> Result<Cache> {
+        let answer = |batch: &Batch| {
+            let answer = self.teacher.answer(batch, self.requested)?;
+            let output = answer.output.map(|output| match output {
+                Output::Classes(logits) => logits.into_data(),
+                Output::Pixels(logits) => logits.into_data(),
+            });
+            let maps = answer.maps.into_iter().map(Tensor::into_data);
+            Ok(output.into_iter().chain(maps).collect())
+        };
+        let description = self.description.clone();
+        build_cache(
+            path,
+            description,
+            self.loader,
+            self.batch_size,
+            answer,
+            observer,
+            stop,
+        )
+    }
+
+    fn read(&self, cache: Cache) -> Result<KeptAnswers> {
+        Store::of_cache(cache, self.loader).map(KeptAnswers::new)
+    }
+}
