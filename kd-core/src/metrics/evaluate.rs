@@ -3,14 +3,14 @@
 use burn::tensor::Tensor;
 
 use crate::error::{Error, Result};
+use crate::loader::batch::Batch;
 use crate::loader::batches::Loader;
 use crate::metrics::classification::ClassificationMetrics;
 use crate::metrics::segmentation::SegmentationMetrics;
 
-/// Asks a classifier about every sample of a loader's first epoch and counts its answers.
+/// Runs a classifier on every sample of a loader's first epoch and counts its outputs.
 ///
-/// `classify` takes pixels `[batch_size, channels, height, width]` in `[0, 1]` and gives logits `[batch_size,
-/// num_classes]`; it normalises for itself. `teacher` holds a teacher's logits for the same samples in the same order, row by
+/// `classify` makes logits `[batch_size, num_classes]` of a batch, with the network's own preprocessing. `teacher` holds a teacher's logits for the same samples in the same order, row by
 /// row, so the loader must not shuffle where it is given.
 ///
 /// # Errors
@@ -19,7 +19,7 @@ use crate::metrics::segmentation::SegmentationMetrics;
 pub fn evaluate(
     loader: &Loader,
     teacher: Option<&[f32]>,
-    mut classify: impl FnMut(Tensor<4>) -> Result<Tensor<2>>,
+    mut classify: impl FnMut(&Batch) -> Result<Tensor<2>>,
 ) -> Result<ClassificationMetrics> {
     let dataset = loader.subset().dataset();
     dataset.check_labelled()?;
@@ -28,7 +28,7 @@ pub fn evaluate(
     let mut done = 0;
     for batch in loader.epoch(0) {
         let batch = batch?;
-        let logits: Vec<f32> = classify(batch.pixels)?.into_data().iter::<f32>().collect();
+        let logits: Vec<f32> = classify(&batch)?.into_data().iter::<f32>().collect();
         let labels = batch.ids.iter().filter_map(|&id| dataset.label(id));
         let targets: Vec<usize> = labels.map(usize::from).collect();
         let here = done * classes..(done + targets.len()) * classes;
@@ -40,17 +40,17 @@ pub fn evaluate(
     Ok(metrics)
 }
 
-/// Asks a network about every image of a loader's first epoch and counts its answers pixel by pixel.
+/// Runs a network on every image of a loader's first epoch and counts its outputs pixel by pixel.
 ///
-/// `segment` takes pixels `[batch_size, channels, height, width]` in `[0, 1]` and gives logits `[batch_size, outputs, height,
-/// width]`, with at least as many outputs as there are classes; it normalises for itself.
+/// `segment` makes logits `[batch_size, outputs, height, width]` of a batch, with the network's own preprocessing and at
+/// least as many outputs as there are classes.
 ///
 /// # Errors
 ///
 /// [`Error::Config`] if the data set has no masks, and those of the loader, of `segment`, and of [`SegmentationMetrics::add`].
 pub fn evaluate_segmentation(
     loader: &Loader,
-    mut segment: impl FnMut(Tensor<4>) -> Result<Tensor<4>>,
+    mut segment: impl FnMut(&Batch) -> Result<Tensor<4>>,
 ) -> Result<SegmentationMetrics> {
     let dataset = loader.subset().dataset();
     let no_masks = || {
@@ -63,8 +63,8 @@ pub fn evaluate_segmentation(
     let mut metrics = SegmentationMetrics::of(dataset.masks().ok_or_else(no_masks)?)?;
     for batch in loader.epoch(0) {
         let batch = batch?;
-        let masks = batch.masks.ok_or_else(no_masks)?;
-        metrics.add(segment(batch.pixels)?, masks)?;
+        let masks = batch.masks.clone().ok_or_else(no_masks)?;
+        metrics.add(segment(&batch)?, masks)?;
     }
     Ok(metrics)
 }

@@ -1,7 +1,6 @@
 //! The network contract: a chain of named stages, and a head.
 
 use burn::module::Module;
-use burn::tensor::Tensor;
 
 use crate::error::{Error, Result};
 

@@ -9,7 +9,7 @@ use crate::cache::build::build_cache;
 use crate::cache::description::{CacheDescription, CacheDtype, CacheField};
 use crate::cache::read::Cache;
 use crate::cache::store::Store;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::loader::batch::Batch;
 use crate::loader::batches::Loader;
 use crate::network::output::Output;

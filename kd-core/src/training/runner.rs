@@ -10,6 +10,7 @@ use crate::network::tensors::write_tensors;
 use crate::training::checkpoint::Checkpoint;
 use crate::training::epoch_log::EpochLog;
 use crate::training::method::Method;
+use crate::training::observer::Observer;
 use crate::training::metrics_log::MetricsLog;
 use crate::training::outcome::{Best, PhaseOutcome, Snapshot};
 use crate::training::phase::{LossTerms, Metrics, Phase, StepContext};

@@ -7,5 +7,3 @@ pub(crate) mod stored;
 
 pub use augment::{Augment, ViewParams};
 pub use policy::ViewPolicy;
-pub(crate) use render::Renderer;
-pub(crate) use stored::StoredRows;

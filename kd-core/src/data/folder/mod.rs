@@ -9,11 +9,8 @@ pub(crate) mod whole;
 
 use std::path::{Path, PathBuf};
 
-pub(super) use decode::{decode_image, decode_mask};
 pub use fit::ImageFit;
-pub(super) use fit::check_sides;
 use listing::Listing;
-pub(super) use resize::{stretch, stretch_nearest};
 pub use save::{class_folders, write_image_folder};
 
 use crate::data::parallel::for_each;

@@ -4,5 +4,3 @@ pub(crate) mod body;
 pub(crate) mod file;
 pub(crate) mod variable;
 
-pub(super) use file::MatFile;
-pub(super) use variable::{Class, NOT_PUBLISHED, Variable};
