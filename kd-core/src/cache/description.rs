@@ -12,8 +12,8 @@ use crate::views::policy::ViewPolicy;
 
 /// What a cache holds, and of what: the JSON in its header.
 ///
-/// Two descriptions that differ in anything but `made_by` and `fields` are of different answers. A cache serves a run if all
-/// that the run needs is in it; see [`CacheDescription::serves`].
+/// Two descriptions that differ in anything but `made_by` and `fields` are of different answers. A cache
+/// serves a run if all that the run needs is in it; see [`CacheDescription::serves`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -67,8 +67,8 @@ pub enum CacheDtype {
     /// As they are, 4 bytes each.
     #[default]
     F32,
-    /// Rounded to the nearest half precision number, 2 bytes each: off by at most 2^-11 of the value, or by 2^-25 where
-    /// that is more. Values beyond 65504 are refused.
+    /// Rounded to the nearest half precision number, 2 bytes each: off by at most 2^-11 of the value, or by
+    /// 2^-25 where that is more. Values beyond 65504 are refused.
     F16,
 }
 
@@ -112,7 +112,8 @@ impl CacheDescription {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] if the views are unlimited, or the fields are not usable: none, an empty shape, a name twice.
+    /// [`Error::Config`] if the views are unlimited, or the fields are not usable: none, an empty shape, a
+    /// name twice.
     pub fn new(
         teacher: impl Into<String>,
         loader: &Loader,
@@ -161,7 +162,8 @@ impl CacheDescription {
         Ok(header.len() as u64 + self.rows() * self.row_bytes())
     }
 
-    /// The SHA-256, in hexadecimal, of all that a cache must agree in to serve this: it names files in a folder of caches.
+    /// The SHA-256, in hexadecimal, of all that a cache must agree in to serve this: it names files in a
+    /// folder of caches.
     ///
     /// # Errors
     ///
@@ -189,12 +191,14 @@ impl CacheDescription {
         Ok(format!("{teacher}-{data}-{}.kdcache", short(&key)))
     }
 
-    /// Whether a cache of this description has all that `wanted` asks: the same answers, and at least its fields.
+    /// Whether a cache of this description has all that `wanted` asks: the same answers, and at least its
+    /// fields.
     pub fn serves(&self, wanted: &Self) -> bool {
         self.difference(wanted).is_none()
     }
 
-    /// The first thing in which a cache of this description does not serve `wanted`: what, what it is here, what is wanted.
+    /// The first thing in which a cache of this description does not serve `wanted`: what, what it is here,
+    /// what is wanted.
     pub(super) fn difference(&self, wanted: &Self) -> Option<(&'static str, String, String)> {
         let json = |augment: &Augment| serde_json::to_string(augment).unwrap_or_default();
         let pairs = [

@@ -39,14 +39,15 @@ pub struct CacheWriter {
 }
 
 impl CacheWriter {
-    /// Begins a cache that will be at `path`, or goes on with one that was begun there for the same `description`.
+    /// Begins a cache that will be at `path`, or goes on with one that was begun there for the same
+    /// `description`.
     ///
     /// What is there already is read, and kept up to the first row that is not whole.
     ///
     /// # Errors
     ///
-    /// [`Error::Input`] if another process builds it, [`Error::StaleCache`] if what was begun is of something else,
-    /// [`Error::CacheInterrupted`], and [`Error::Io`].
+    /// [`Error::Input`] if another process builds it, [`Error::StaleCache`] if what was begun is of something
+    /// else, [`Error::CacheInterrupted`], and [`Error::Io`].
     pub fn open(
         path: &Path,
         description: CacheDescription,
@@ -139,8 +140,9 @@ impl CacheWriter {
     ///
     /// # Errors
     ///
-    /// [`Error::Shape`] if the fields are not those of the description, all with equally many rows that still have place;
-    /// [`Error::Input`] for a number that is not finite, or too large for half precision; [`Error::Io`].
+    /// [`Error::Shape`] if the fields are not those of the description, all with equally many rows that still
+    /// have place; [`Error::Input`] for a number that is not finite, or too large for half precision;
+    /// [`Error::Io`].
     pub fn append(&mut self, fields: &[TensorData]) -> Result<()> {
         let rows = self.check(fields)?;
         let fields: Vec<Vec<f32>> = fields
@@ -266,7 +268,8 @@ impl CacheWriter {
     }
 }
 
-/// What was begun in `file`, if it is the beginning of what `wanted` describes; none if there is not even a header.
+/// What was begun in `file`, if it is the beginning of what `wanted` describes; none if there is not even a
+/// header.
 fn begun(
     file: &File,
     partial: &Path,

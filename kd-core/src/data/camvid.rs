@@ -39,32 +39,35 @@ pub(super) const fn folders(split: Split) -> [&'static str; 2] {
     }
 }
 
-/// Reads one split of `CamVid`, the version with eleven classes that came with `SegNet`, in `size` (height and width).
+/// Reads one split of `CamVid`, the version with eleven classes that came with `SegNet`, in `size` (height
+/// and width).
 ///
 /// ```text
 /// folder/train/ID.jpg (or .jpeg, .png)   folder/trainannot/ID.png     val, valannot and test, testannot alike
 /// folder/classes.txt                     may be there; then its classes must be those below
 /// ```
 ///
-/// A mask is a grey PNG of 8 bits: 0 sky, 1 building, 2 pole, 3 road, 4 pavement, 5 tree, 6 sign or symbol, 7 fence, 8 car,
-/// 9 pedestrian, 10 bicyclist, and 11 where nothing is labelled, which is [`Masks::void`]. Sample ids follow the sorted names.
+/// A mask is a grey PNG of 8 bits: 0 sky, 1 building, 2 pole, 3 road, 4 pavement, 5 tree, 6 sign or symbol, 7
+/// fence, 8 car, 9 pedestrian, 10 bicyclist, and 11 where nothing is labelled, which is [`Masks::void`].
+/// Sample ids follow the sorted names.
 ///
-/// Image and mask are brought to `size` whatever their own ratio, as the usual resizing does it: the image bilinearly with
-/// antialiasing, as [`ImageFit`](crate::ImageFit) does, the mask by the nearest pixel, so that no class appears between two
-/// others. At the files' own size nothing is changed.
+/// Image and mask are brought to `size` whatever their own ratio, as the usual resizing does it: the image
+/// bilinearly with antialiasing, as [`ImageFit`](crate::ImageFit) does, the mask by the nearest pixel, so
+/// that no class appears between two others. At the files' own size nothing is changed.
 ///
 /// # Errors
 ///
-/// [`Error::DataMissing`] for a folder that is not there; [`Error::Input`] naming the file or folder: no images, an image without
-/// mask or a mask without image, two images of one name, a mask of another size than its image, a value above 11, more than
-/// 8 GiB in all; [`Error::BadFile`] for a file that is no image, damaged or cut off, or for other classes in `classes.txt`;
-/// [`Error::Config`] for a size that cannot be used.
+/// [`Error::DataMissing`] for a folder that is not there; [`Error::Input`] naming the file or folder: no
+/// images, an image without mask or a mask without image, two images of one name, a mask of another size than
+/// its image, a value above 11, more than 8 GiB in all; [`Error::BadFile`] for a file that is no image,
+/// damaged or cut off, or for other classes in `classes.txt`; [`Error::Config`] for a size that cannot be
+/// used.
 ///
 /// # References
 ///
-/// Brostow, Fauqueur, Cipolla, "Semantic object classes in video: a high-definition ground truth database", Pattern
-/// Recognition Letters 30(2), 2009; Badrinarayanan, Kendall, Cipolla, "`SegNet`", PAMI 2017, arXiv:1511.00561, for the eleven
-/// classes and the split.
+/// Brostow, Fauqueur, Cipolla, "Semantic object classes in video: a high-definition ground truth database",
+/// Pattern Recognition Letters 30(2), 2009; Badrinarayanan, Kendall, Cipolla, "`SegNet`", PAMI 2017,
+/// arXiv:1511.00561, for the eleven classes and the split.
 pub fn read_camvid(folder: impl AsRef<Path>, split: Split, size: [usize; 2]) -> Result<Dataset> {
     read_published("camvid", folder.as_ref(), split, size, None)
 }
@@ -232,7 +235,8 @@ fn files(folder: &Path, kinds: &[&str]) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Checks that the classes in `classes.txt` have the numbers that are meant here; nothing where there is no such file.
+/// Checks that the classes in `classes.txt` have the numbers that are meant here; nothing where there is no
+/// such file.
 ///
 /// Other distributions of the data set number other classes, which no mask would betray.
 fn check_classes(file: &Path) -> Result<()> {

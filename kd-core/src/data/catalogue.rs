@@ -55,7 +55,8 @@ const FASHION_MNIST: DatasetInfo = DatasetInfo {
     ..MNIST
 };
 
-/// It keeps the normalisation of the whole set, so that a network that was trained on the one can be used on the other.
+/// It keeps the normalisation of the whole set, so that a network that was trained on the one can be used on
+/// the other.
 const FASHION_MNIST_MINI: DatasetInfo = DatasetInfo {
     name: "fashion-mnist-mini",
     aliases: &["fmnist-mini"],
@@ -125,8 +126,8 @@ const CIFAR100_COARSE: DatasetInfo = DatasetInfo {
 /// Training digits without the extra ones.
 pub(super) const SVHN_TRAIN: usize = 73_257;
 
-/// Mean and standard deviation are those of the pixels of `train_32x32.mat`, as code for `PyTorch` has them everywhere:
-/// (0.43768, 0.44377, 0.47280) and (0.19803, 0.20101, 0.19704), rounded to four digits there.
+/// Mean and standard deviation are those of the pixels of `train_32x32.mat`, as code for `PyTorch` has them
+/// everywhere: (0.43768, 0.44377, 0.47280) and (0.19803, 0.20101, 0.19704), rounded to four digits there.
 const SVHN: DatasetInfo = DatasetInfo {
     name: "svhn",
     aliases: &["svhn-cropped"],
@@ -154,8 +155,9 @@ const SVHN_EXTRA: DatasetInfo = DatasetInfo {
     ..SVHN
 };
 
-/// The size is that of the networks in the work on stagewise distillation; the files have three quarters or three eighths of it,
-/// and any size can be asked for. Mean and standard deviation are of the images at 180x240, and hardly depend on the size.
+/// The size is that of the networks in the work on stagewise distillation; the files have three quarters or
+/// three eighths of it, and any size can be asked for. Mean and standard deviation are of the images at
+/// 180x240, and hardly depend on the size.
 const CAMVID: DatasetInfo = DatasetInfo {
     name: "camvid",
     aliases: &["camvid11"],

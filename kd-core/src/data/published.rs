@@ -6,15 +6,16 @@ use crate::error::{Error, Result};
 
 /// How many samples a file has as it was published, where that is known; nothing is checked where it is not.
 ///
-/// A CIFAR file that is cut between two records, or an IDX file of another set, looks whole: only its number of samples
-/// tells.
+/// A CIFAR file that is cut between two records, or an IDX file of another set, looks whole: only its number
+/// of samples tells.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Published {
     pub(super) samples: Option<usize>,
 }
 
 impl Published {
-    /// Checks that `path`, whose count ends or is written at byte `offset`, has the samples that it was published with.
+    /// Checks that `path`, whose count ends or is written at byte `offset`, has the samples that it was
+    /// published with.
     pub(super) fn check(self, path: &Path, offset: u64, found: usize) -> Result<()> {
         match self.samples {
             Some(samples) if samples != found => Err(Error::BadFile {

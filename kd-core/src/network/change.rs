@@ -5,8 +5,8 @@ use burn::tensor::Tensor;
 
 use crate::network::tensors::{Names, Place};
 
-/// `module` with those of its float tensors replaced for which `change` has something else: it is given the path in Burn's
-/// names and the values, flattened and without a graph, running statistics included.
+/// `module` with those of its float tensors replaced for which `change` has something else: it is given the
+/// path in Burn's names and the values, flattened and without a graph, running statistics included.
 ///
 /// What requires a gradient goes on to do so.
 ///

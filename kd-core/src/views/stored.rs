@@ -3,8 +3,8 @@
 use crate::data::dataset::Dataset;
 use crate::data::shape::ImageShape;
 
-/// How samples are stored: each channel with a border of zeros around it, so that a crop with padding is nothing but a
-/// shifted index.
+/// How samples are stored: each channel with a border of zeros around it, so that a crop with padding is
+/// nothing but a shifted index.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StoredRows {
     image: ImageShape,

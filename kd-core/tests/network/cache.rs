@@ -1,4 +1,5 @@
-//! The teacher cache: what is read is what was written or an error, a build can be killed at any moment, a stale file is refused.
+//! The teacher cache: what is read is what was written or an error, a build can be killed at any moment, a
+//! stale file is refused.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! Damaged files of every format: an error or data, never a panic; and the right data where the format has a checksum.
+//! Damaged files of every format: an error or data, never a panic; and the right data where the format has a
+//! checksum.
 //!
 //! Each format gets a few hundred mutations, which are functions of their number.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]

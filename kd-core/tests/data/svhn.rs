@@ -1,4 +1,5 @@
-//! The reader of SVHN's `.mat` files: files that scipy wrote, files of either byte order, and what is refused.
+//! The reader of SVHN's `.mat` files: files that scipy wrote, files of either byte order, and what is
+//! refused.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::fs;

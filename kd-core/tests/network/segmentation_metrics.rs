@@ -1,4 +1,5 @@
-//! The metrics of a segmentation: cases counted by hand, and against a slow count of sets of pixels on random data.
+//! The metrics of a segmentation: cases counted by hand, and against a slow count of sets of pixels on random
+//! data.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -31,7 +32,8 @@ fn a_case_counted_by_hand() {
         (1, 6, 2)
     );
     near(summary.pixel_accuracy, 4.0 / 6.0);
-    // Class 0: one of two found, no other taken for it. Class 1: two of three, one other. Class 2: the one, one other.
+    // Class 0: one of two found, no other taken for it. Class 1: two of three, one other. Class 2: the one,
+    // one other.
     let expected = [Some(1.0 / 2.0), Some(2.0 / 4.0), Some(1.0 / 2.0), None];
     assert_eq!(summary.class_iou, expected);
     near(summary.mean_iou, 0.5);
@@ -39,7 +41,8 @@ fn a_case_counted_by_hand() {
         metrics.confusion().rows(),
         [[1, 1, 0, 0], [0, 2, 1, 0], [0, 0, 1, 0], [0; 4]]
     );
-    // With all pixels, class 0 is also predicted once and class 2 once where nothing is labelled; class 3 scores 1.
+    // With all pixels, class 0 is also predicted once and class 2 once where nothing is labelled; class 3
+    // scores 1.
     let e = 1e-6;
     let compat = [
         (1.0 + e) / (3.0 + e),
@@ -182,7 +185,8 @@ fn a_loader_s_images_are_measured() {
     let masks = Masks::new(3, Some(9), values).unwrap();
     let data = Dataset::segmentation("toy", Split::Test, shape, images, masks).unwrap();
     let loader = Loader::new(&data, LoaderConfig::ordered(2), &Device::flex()).unwrap();
-    let metrics = evaluate_segmentation(&loader, |pixels| {
+    let metrics = evaluate_segmentation(&loader, |batch| {
+        let pixels = batch.pixels().unwrap();
         let says = |class: f64| -((pixels.clone() * 255.0 - class).abs());
         Ok(Tensor::cat(vec![says(0.0), says(1.0), says(2.0)], 1))
     });

@@ -1,16 +1,14 @@
 //! The runner: resume, interruption, divergence, selection, what a run folder holds.
 #![expect(clippy::unwrap_used, reason = "the helpers of a test may fail it")]
 
-mod support;
-
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::support::TwoPhases;
 use kd_core::{
     Error, ErrorKind, Metrics, Observer, OptimizerConfig, PhaseOutcome, RunFolder, Runner,
     Schedule, Snapshot, StepContext, Training,
 };
-use support::TwoPhases;
 
 /// Turns the stop flag on after so many steps, counted over both phases.
 struct StopAfter<'a> {
@@ -121,8 +119,8 @@ fn an_interrupted_run_ends_in_the_same_bytes_as_an_undisturbed_one() {
     }
 }
 
-/// A process that dies leaves the last checkpoint and whatever it wrote after it; here that state is made by copying the
-/// folder at every step.
+/// A process that dies leaves the last checkpoint and whatever it wrote after it; here that state is made by
+/// copying the folder at every step.
 #[test]
 fn a_run_killed_at_any_step_goes_on_from_its_last_checkpoint() {
     struct Copy<'a> {
@@ -300,7 +298,7 @@ fn a_damaged_or_foreign_checkpoint_is_refused() {
 
     let json = path.path().join("checkpoint.json");
     let text = std::fs::read_to_string(&json).unwrap();
-    std::fs::write(&json, text.replace("\"format\": 1", "\"format\": 99")).unwrap();
+    std::fs::write(&json, text.replace("\"format\": 2", "\"format\": 99")).unwrap();
     let error = Runner::new(&open(path.path()), &flag)
         .run(&method, &mut ())
         .unwrap_err();

@@ -24,8 +24,8 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// Files of all layouts below `root`. The test splits have as many samples as the published ones, all alike; the training
-/// splits have one. `pixel` tells one root from another.
+/// Files of all layouts below `root`. The test splits have as many samples as the published ones, all alike;
+/// the training splits have one. `pixel` tells one root from another.
 fn fill(root: &Path, pixel: u8) {
     let write = |path: &str, bytes: Vec<u8>| {
         let path = root.join(path);

@@ -1,11 +1,9 @@
 //! The network contract with a network of a person's own, and the traps that kd-core takes care of.
 
-mod support;
-
+use crate::support::{Small, batch};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use kd_core::{Frozen, Names, StagedNetwork, detached_copy, export, import, tensor_shapes};
-use support::{Small, batch};
 
 #[test]
 fn the_whole_pass_is_the_stages_and_the_head_one_after_the_other() {
@@ -46,8 +44,8 @@ fn a_frozen_network_does_not_change_when_the_one_it_was_made_from_trains() {
     );
 }
 
-/// A plain `clone` shares running statistics; this is the trap that `detached_copy` closes. If Burn mends it, the
-/// first half of this test says so.
+/// A plain `clone` shares running statistics; this is the trap that `detached_copy` closes. If Burn mends it,
+/// the first half of this test says so.
 #[test]
 fn a_detached_copy_shares_no_running_statistics() {
     let device = Device::flex().autodiff();

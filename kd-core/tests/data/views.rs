@@ -35,7 +35,12 @@ fn loader(data: &Dataset, seed: u64, augment: &Augment) -> Loader {
 fn device_view(data: &Dataset, seed: u64, augment: &Augment, view: u64) -> Vec<Vec<f32>> {
     let ids: Vec<u32> = (0..).take(data.len()).collect();
     let batch = loader(data, seed, augment).view(view, &ids).unwrap();
-    let pixels = batch.pixels.into_data().try_to_vec::<f32>().unwrap();
+    let pixels = batch
+        .pixels()
+        .unwrap()
+        .into_data()
+        .try_to_vec::<f32>()
+        .unwrap();
     pixels
         .chunks_exact(data.shape().bytes())
         .map(<[f32]>::to_vec)

@@ -112,7 +112,8 @@ fn the_hash_covers_shape_classes_images_and_labels_and_nothing_else() {
 #[test]
 fn the_shipped_set_is_whole_balanced_and_the_same_everywhere() {
     let info = DatasetInfo::find("fashion-mnist-mini").unwrap();
-    // From hashlib.sha256 over struct.pack("<5Q", samples, 1, 28, 28, 10), the pixels, and the labels as "<H".
+    // From hashlib.sha256 over struct.pack("<5Q", samples, 1, 28, 28, 10), the pixels, and the labels as
+    // "<H".
     let known = [
         (
             Split::Train,

@@ -181,7 +181,9 @@ fn a_set_of_labels_has_no_masks() {
     data.check_labelled().unwrap();
     let loader = Loader::new(&data, LoaderConfig::ordered(1), &Device::flex()).unwrap();
     assert!(loader.batch(0, 0).unwrap().masks.is_none());
-    let error = evaluate_segmentation(&loader, Ok).err().unwrap();
+    let error = evaluate_segmentation(&loader, |batch| batch.pixels())
+        .err()
+        .unwrap();
     assert_eq!(
         error.to_string(),
         "`data` must have a mask for each image, `a` has a class for each; use `evaluate`"
@@ -206,8 +208,8 @@ fn what_masks_cannot_be_used_for_is_said() {
          it"
     );
     let loader = Loader::new(&data, LoaderConfig::ordered(2), &Device::flex()).unwrap();
-    let error = evaluate(&loader, None, |pixels| {
-        Ok(Tensor::zeros([pixels.dims()[0], 3], &Device::flex()))
+    let error = evaluate(&loader, None, |batch| {
+        Ok(Tensor::zeros([batch.len(), 3], &Device::flex()))
     });
     assert_eq!(
         error.unwrap_err().to_string(),

@@ -43,7 +43,12 @@ fn loader(data: impl Into<Subset>, config: LoaderConfig) -> Loader {
 type Plain = (Vec<u32>, u64, Vec<i64>, Vec<u32>);
 
 fn plain(batch: Batch) -> Plain {
-    let pixels = batch.pixels.into_data().try_to_vec::<f32>().unwrap();
+    let pixels = batch
+        .pixels()
+        .unwrap()
+        .into_data()
+        .try_to_vec::<f32>()
+        .unwrap();
     let targets = batch
         .targets
         .into_data()
@@ -375,9 +380,13 @@ fn batches_are_on_the_plain_device_and_the_loader_can_cross_threads() {
     is_send_and_sync(&loader);
     is_send(&loader.epoch(0));
     let batch = loader.batch(0, 0).unwrap();
-    assert!(!batch.pixels.device().is_autodiff() && !loader.device().is_autodiff());
+    assert!(!batch.device().is_autodiff() && !loader.device().is_autodiff());
     assert_eq!(
-        (batch.len(), batch.is_empty(), batch.pixels.dims()),
+        (
+            batch.len(),
+            batch.is_empty(),
+            batch.pixels().unwrap().dims()
+        ),
         (4, false, [4, 2, 6, 5])
     );
 }

@@ -55,7 +55,8 @@ fn decoded(name: &str, fit: &ImageFit) -> Dataset {
     folder.load(Split::Train).unwrap()
 }
 
-/// Lossless files differ from Pillow by rounding only; JPEG and lossy WebP decoders round differently themselves.
+/// Lossless files differ from Pillow by rounding only; JPEG and lossy WebP decoders round differently
+/// themselves.
 #[test]
 fn images_come_out_as_pillow_makes_them() {
     let bytes = fs::read(fixtures().join("expected.safetensors")).unwrap();
