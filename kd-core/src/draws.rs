@@ -1,4 +1,4 @@
-//! Every random draw is a function of where it is used.
+//! Random draws as functions of their place.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};

@@ -1,4 +1,4 @@
-//! Asking for every view of every sample, once.
+//! Building a cache: every view of every sample, computed once.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,4 @@
-//! What a cache is of.
+//! The description of a cache: its teacher, its samples and views, its fields.
 
 use std::fmt;
 
@@ -122,7 +122,8 @@ impl CacheDescription {
     ) -> Result<Self> {
         let config = loader.config();
         if config.views == ViewPolicy::Unlimited {
-            let problem = "is \"unlimited\", and nothing that never comes again can be cached; set it to 1, or to the size of a bank";
+            let problem = "is \"unlimited\", and nothing that never comes again can be cached; set it to 1, \
+                           or to the size of a bank";
             return Err(Error::config("views", problem));
         }
         let dataset = loader.subset().dataset();

@@ -1,4 +1,4 @@
-//! The bytes before the rows.
+//! The header of a cache file: the bytes before the rows.
 
 use std::fs::File;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What a frozen network says, kept in a file: logits and maps by `(sample, view)`.
+//! Caches: a frozen network's outputs and maps by sample and view, in a file or in memory.
 //!
 //! A frozen teacher says the same of the same view every time, so it is asked once. This module knows nothing
 //! of networks: it keeps rows of numbers, and says by hash what they are of.
@@ -14,7 +14,7 @@
 //! 64      the description, JSON: teacher, data, views by hash; names and shapes of what is kept; f32 or f16
 //! ...     rows, all of one length: by view, then by the position of the sample among the ascending ids
 //!
-//! row     for each thing kept: its numbers, then the CRC-32 of description, row, place in the row, and numbers
+//! row     for each field: its numbers, then the CRC-32 of description, row, place in the row, and numbers
 //! ```
 //!
 //! All numbers are little endian. Each checksum is compared whenever its numbers are read, so that damage, or

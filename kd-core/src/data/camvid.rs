@@ -43,7 +43,8 @@ pub(super) const fn folders(split: Split) -> [&'static str; 2] {
 /// and width).
 ///
 /// ```text
-/// folder/train/ID.jpg (or .jpeg, .png)   folder/trainannot/ID.png     val, valannot and test, testannot alike
+/// folder/train/ID.jpg (or .jpeg, .png)   folder/trainannot/ID.png
+/// folder/val/...                         folder/valannot/...          and test, testannot alike
 /// folder/classes.txt                     may be there; then its classes must be those below
 /// ```
 ///
@@ -85,7 +86,8 @@ pub(super) fn read_published(
     let pairs = pairs(name, folder, split)?;
     if let Some(published) = published.filter(|published| *published != pairs.len()) {
         let problem = format!(
-            "has the wrong number of images, {} in place of the {published} that were published; download the data set again",
+            "has the wrong number of images, {} in place of the {published} that were published; download \
+             the data set again",
             pairs.len()
         );
         return Err(input(&folder.join(folders(split)[0]), problem));
@@ -133,7 +135,8 @@ impl Pair {
         let classes = decode_mask(&self.mask)?;
         if (classes.height, classes.width) != (pixels.height, pixels.width) {
             let problem = format!(
-                "has {}x{} pixels (height, width), its image `{}` has {}x{}; a mask must have the size of its image",
+                "has {}x{} pixels (height, width), its image `{}` has {}x{}; a mask must have the size of \
+                 its image",
                 classes.height,
                 classes.width,
                 self.image.display(),
@@ -145,7 +148,8 @@ impl Pair {
         if let Some(at) = classes.bytes.iter().position(|value| *value > VOID) {
             let width = classes.width as usize;
             let problem = format!(
-                "has the value {} in row {}, column {} (from 0); classes are 0 to {}, and {VOID} is for pixels without one",
+                "has the value {} in row {}, column {} (from 0); classes are 0 to {}, and {VOID} is for \
+                 pixels without one",
                 classes.bytes[at],
                 at / width,
                 at % width,
@@ -169,8 +173,10 @@ fn pairs(name: &str, folder: &Path, split: Split) -> Result<Vec<Pair>> {
                 name: name.to_owned(),
                 missing: format!("folder `{}`", shown.display()),
                 looked_in: format!("`{}`", folder.display()),
-                remedy: "give the folder that has `train`, `trainannot`, `val`, `valannot`, `test` and `testannot`"
-                    .into(),
+                remedy:
+                    "give the folder that has `train`, `trainannot`, `val`, `valannot`, `test` and \
+                         `testannot`"
+                        .into(),
             });
         }
     }
@@ -259,8 +265,10 @@ fn check_classes(file: &Path) -> Result<()> {
             return Err(Error::BadFile {
                 path: file.to_owned(),
                 offset: 0,
-                problem: format!("line {} is `{}`, expected `{number}` and `{name}`", number + 1, line.trim()),
-                remedy: "give the version of eleven classes that came with SegNet; remove this file if the masks are of it"
+                problem: format!("line {} is `{}`, expected `{number}` and \
+                                  `{name}`", number + 1, line.trim()),
+                remedy: "give the version of eleven classes that came with SegNet; remove this file if the \
+                         masks are of it"
                     .into(),
             });
         }

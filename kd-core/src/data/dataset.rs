@@ -127,7 +127,8 @@ impl Dataset {
     /// ```
     /// use kd_core::{Dataset, ImageShape, Masks, Split};
     /// let masks = Masks::new(3, Some(9), vec![0, 1, 2, 9])?;
-    /// let data = Dataset::segmentation("tiny", Split::Train, ImageShape::new(1, 1, 2), vec![0, 50, 100, 150], masks)?;
+    /// let shape = ImageShape::new(1, 1, 2);
+    /// let data = Dataset::segmentation("tiny", Split::Train, shape, vec![0, 50, 100, 150], masks)?;
     /// assert_eq!((data.len(), data.classes(), data.mask(1)), (2, 3, Some(&[2, 9][..])));
     /// # Ok::<(), kd_core::Error>(())
     /// ```
@@ -229,7 +230,8 @@ impl Dataset {
         match self.task() {
             Task::Segmentation => {
                 let problem = format!(
-                    "must have a class for each image, `{}` has a mask for each; use a method that learns masks",
+                    "must have a class for each image, `{}` has a mask for each; use a method that learns \
+                     masks",
                     self.name()
                 );
                 Err(Error::config("data", problem))

@@ -1,4 +1,4 @@
-//! What a segmentation learns from: a class for each pixel.
+//! Masks: a class for each pixel.
 
 use std::fmt;
 

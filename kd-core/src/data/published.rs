@@ -1,4 +1,4 @@
-//! What is known of the files of a published data set.
+//! The published sizes of a data set's files.
 
 use std::path::Path;
 
@@ -46,7 +46,8 @@ mod tests {
         let error = published.check(path, 42, 7).unwrap_err().to_string();
         assert_eq!(
             error,
-            "`file`, byte 42: the file has 7 samples, as it was published it has 8; it was cut off or changed, or \
+            "`file`, byte 42: the file has 7 samples, as it was published it has 8; it was cut off or \
+             changed, or \
              belongs to another data set: download it again"
         );
     }

@@ -1,4 +1,4 @@
-//! Where data sets are looked for.
+//! The folders that data sets are searched in.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! A data set by name or a folder of images: what a recipe may mean by its data.
+//! The source of a recipe's data: a data set by name, or a folder of images.
 
 use crate::data::dataset::Dataset;
 use crate::data::folder::ImageFolder;

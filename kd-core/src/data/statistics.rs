@@ -31,7 +31,8 @@ impl Normalisation {
             let variance = (count * squares).saturating_sub(sum * sum);
             if variance == 0 {
                 let problem = format!(
-                    "cannot be computed from `{}`: channel {channel} has the same value everywhere; say mean and std",
+                    "cannot be computed from `{}`: channel {channel} has the same value everywhere; say mean \
+                     and std",
                     data.name()
                 );
                 return Err(Error::config("normalisation", problem));
@@ -119,7 +120,8 @@ mod tests {
         let error = Normalisation::of(&data(&[0, 255, 10, 10])).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "`normalisation` cannot be computed from `toy`: channel 1 has the same value everywhere; say mean and std"
+            "`normalisation` cannot be computed from `toy`: channel 1 has the same value everywhere; say \
+             mean and std"
         );
     }
 }

@@ -85,7 +85,8 @@ impl Subset {
                 return Ok(count);
             }
             let problem = format!(
-                "asks for {count} samples of each class, but class {class} of `{}` has {available} here; ask for fewer",
+                "asks for {count} samples of each class, but class {class} of `{}` has {available} here; ask \
+                 for fewer",
                 self.dataset.name()
             );
             Err(Error::config("per_class", problem))
@@ -106,12 +107,17 @@ impl Subset {
                 format!("must be above 0 and at most 1, got {fraction}"),
             ));
         }
-        self.draw(seed, |class, available| match portion(fraction, available) {
-            0 if available > 0 => {
-                let problem = format!("of {fraction} leaves nothing of class {class}, which has {available} samples");
-                Err(Error::config("fraction", problem))
+        self.draw(seed, |class, available| {
+            match portion(fraction, available) {
+                0 if available > 0 => {
+                    let problem = format!(
+                        "of {fraction} leaves nothing of class {class}, which has {available} \
+                                       samples"
+                    );
+                    Err(Error::config("fraction", problem))
+                }
+                count => Ok(count),
             }
-            count => Ok(count),
         })
         .map(|(taken, _)| taken)
     }
@@ -133,7 +139,8 @@ impl Subset {
             let held = portion(held_out, available);
             if available > 0 && (held == 0 || held == available) {
                 let problem = format!(
-                    "of {held_out} puts {held} of the {available} samples of class {class} aside; each part needs one"
+                    "of {held_out} puts {held} of the {available} samples of class {class} aside; each part \
+                     needs one"
                 );
                 return Err(Error::config("held_out", problem));
             }

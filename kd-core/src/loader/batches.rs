@@ -77,7 +77,8 @@ impl Loader {
         let masked = subset.dataset().masks().is_some();
         if masked && !augment.is_none() {
             let problem = format!(
-                "cannot be used with masks, which would have to be moved with the images, and `{}` has masks; remove it",
+                "cannot be used with masks, which would have to be moved with the images, and `{}` has \
+                 masks; remove it",
                 subset.dataset().name()
             );
             return Err(Error::config("augment", problem));

@@ -1,4 +1,4 @@
-//! What a loader is told.
+//! The settings of a loader.
 
 use crate::data::shape::ImageShape;
 use crate::error::{Error, Result};
@@ -100,7 +100,8 @@ impl LoaderConfig {
         match samples / self.batch_size {
             0 => {
                 let problem = format!(
-                    "leaves no batch: {samples} samples do not fill one of {}; use a smaller `batch_size` or keep the last batch",
+                    "leaves no batch: {samples} samples do not fill one of {}; use a smaller `batch_size` or \
+                     keep the last batch",
                     self.batch_size
                 );
                 Err(Error::config("drop_last", problem))

@@ -1,4 +1,4 @@
-//! How good a classifier is, counted on the host in 64 bits.
+//! Metrics of a classifier, counted on the host in 64 bits.
 
 use crate::error::{Error, Result};
 use crate::metrics::answer::{Answer, bin_index, divergence, rank};
@@ -18,7 +18,7 @@ use crate::metrics::summary::{ClassificationSummary, ConfusionMatrix, TeacherCom
 /// loss            1/n * sum -log p[target]                                       in nats
 /// ece             sum over bins b of  |sum over b of (correct - confidence)| / n   with confidence = max p
 /// agreement       share of samples for which student and teacher have the same largest logit
-/// kl              1/n * sum over samples and classes of  q * (log q - log p)      in nats, q = the teacher's p
+/// kl              1/n * sum over samples and classes of  q * (log q - log p)   in nats, q = the teacher's p
 /// ```
 ///
 /// The bins of the expected calibration error are equally wide, `(0, 1/bins], (1/bins, 2/bins], ...`. Of

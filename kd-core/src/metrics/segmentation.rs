@@ -1,4 +1,4 @@
-//! How good a segmentation is.
+//! Metrics of a segmentation: pixel accuracy and intersection over union.
 
 use burn::tensor::{Int, Tensor};
 
@@ -17,7 +17,7 @@ use crate::metrics::summary::{ConfusionMatrix, SegmentationSummary};
 ///
 /// ```text
 /// pixel accuracy  share of pixels whose prediction is their class
-/// IoU of class c  |predicted c and true c| / |predicted c or true c|      none if c is neither in the masks nor predicted
+/// IoU of class c  |predicted c and true c| / |predicted c or true c|   none if neither in masks nor predicted
 /// mean IoU        mean over the classes that have an IoU
 /// ```
 ///
@@ -28,7 +28,8 @@ use crate::metrics::summary::{ConfusionMatrix, SegmentationSummary};
 /// `miou_compat` is the metric in the code of the paper on stagewise distillation. With `e = 1e-6`,
 ///
 /// ```text
-/// miou_compat = mean over images of mean over classes c of  (|predicted c and true c| + e) / (|predicted c or true c| + e)
+/// miou_compat = mean over images of mean over classes c of
+///               (|predicted c and true c| + e) / (|predicted c or true c| + e)
 /// ```
 ///
 /// where *all* pixels of an image count. So a class that an image neither has nor is predicted to have scores

@@ -1,4 +1,4 @@
-//! What was counted, in forms that can be stored.
+//! Summaries of metrics, in forms that can be stored.
 
 use serde::{Deserialize, Deserializer, Serialize};
 

@@ -16,7 +16,8 @@ use crate::network::tensors::{Names, Place};
 ///
 /// let device = Device::flex();
 /// let layer = LinearConfig::new(2, 2).init(&device);
-/// let layer = kd_core::change_parameters(layer, |path, values| (path == "bias").then(|| values.ones_like()));
+/// let ones = |path: &str, values: Tensor<1>| (path == "bias").then(|| values.ones_like());
+/// let layer = kd_core::change_parameters(layer, ones);
 /// assert_eq!(layer.bias.as_ref().map(|bias| bias.val().sum().into_scalar::<f32>()), Some(2.0));
 /// ```
 ///

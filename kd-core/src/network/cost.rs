@@ -1,4 +1,4 @@
-//! What a network costs: parameters and multiply-accumulate operations, layer by layer.
+//! Costs of a network: parameters and multiply-accumulates, layer by layer.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::nn::conv::Conv2d;

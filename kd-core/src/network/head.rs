@@ -71,7 +71,8 @@ impl AffineHead {
             return Ok(());
         }
         let problem = format!(
-            "has a head that is no single linear layer (it differs from its matrix by {:.0} % on test vectors); use a network \
+            "has a head that is no single linear layer (it differs from its matrix by {:.0} % on test \
+             vectors); use a network \
              whose head is linear",
             100.0 * off / size
         );

@@ -1,4 +1,4 @@
-//! Drives any phase: epochs, evaluation, checkpoints, interruption, resume, logs. It knows nothing of
+//! The runner of any phase: epochs, evaluation, checkpoints, interruption, resume, logs. It knows nothing of
 //! distillation.
 
 use std::sync::atomic::{AtomicBool, Ordering};

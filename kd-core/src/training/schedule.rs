@@ -122,7 +122,8 @@ impl Schedule {
                     && !(0.0 <= low && low <= high && high < 1.0)
                 {
                     let problem = format!(
-                        "must be two numbers of at least 0 and below 1, the lower one first, got {low} and {high}"
+                        "must be two numbers of at least 0 and below 1, the lower one first, got {low} and \
+                         {high}"
                     );
                     return Err(Error::config("schedule.momentum", problem));
                 }

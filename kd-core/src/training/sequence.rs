@@ -20,9 +20,10 @@ use crate::training::run_folder::RunFolder;
 /// # use kd_core::{Error, Method, RunFolder, Sequence, Snapshot};
 /// # fn sparsify() -> Box<dyn Method> { unreachable!() }
 /// # fn distil(_: kd_core::Tensors) -> Box<dyn Method> { unreachable!() }
-/// let method = Sequence::new().then("sparsify", sparsify()).then_made("distil", ["distill"], |run: &RunFolder| {
-///     Ok(distil(run.result("sparsify.train", Snapshot::Last)?))
-/// });
+/// let sparse = |run: &RunFolder| run.result("sparsify.train", Snapshot::Last);
+/// let method = Sequence::new()
+///     .then("sparsify", sparsify())
+///     .then_made("distil", ["distill"], |run| Ok(distil(sparse(run)?)));
 /// # let _ = method;
 /// ```
 #[derive(Default)]

@@ -1,4 +1,4 @@
-//! What the views of a sample look like.
+//! Augmentation: the crop, flip, rotation and translation of a view.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! How many views a sample has.
+//! The number of views of a sample: one, a bank, or unlimited.
 
 use std::fmt;
 

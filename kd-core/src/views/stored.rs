@@ -1,4 +1,4 @@
-//! The form in which samples wait to be made into views.
+//! Stored rows: the samples before they are made into views.
 
 use crate::data::dataset::Dataset;
 use crate::data::shape::ImageShape;

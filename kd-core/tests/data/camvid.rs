@@ -168,7 +168,8 @@ fn masks_that_do_not_fit_are_refused_in_words() {
     };
     assert_eq!(
         with(&|path| GrayImage::new(3, 4).save(path).unwrap()),
-        "`ROOT/trainannot/seq_02.png` has 4x3 pixels (height, width), its image `ROOT/train/seq_02.png` has 3x4; a mask must \
+        "`ROOT/trainannot/seq_02.png` has 4x3 pixels (height, width), its image `ROOT/train/seq_02.png` has \
+         3x4; a mask must \
          have the size of its image"
     );
     assert_eq!(
@@ -177,12 +178,14 @@ fn masks_that_do_not_fit_are_refused_in_words() {
             let mask = GrayImage::from_fn(4, 3, |x, y| Luma([value(x, y)]));
             mask.save(path).unwrap();
         }),
-        "`ROOT/trainannot/seq_02.png` has the value 12 in row 2, column 1 (from 0); classes are 0 to 10, and 11 is for pixels \
+        "`ROOT/trainannot/seq_02.png` has the value 12 in row 2, column 1 (from 0); classes are 0 to 10, and \
+         11 is for pixels \
          without one"
     );
     assert_eq!(
         with(&|path| RgbImage::new(4, 3).save(path).unwrap()),
-        "`ROOT/trainannot/seq_02.png`, byte 0: a mask is a grey image of 8 bits, this one is Rgb8; save the number of each \
+        "`ROOT/trainannot/seq_02.png`, byte 0: a mask is a grey image of 8 bits, this one is Rgb8; save the \
+         number of each \
          pixel's class as its grey value"
     );
     let cut = with(&|path| {
@@ -229,7 +232,8 @@ fn a_list_of_other_classes_is_refused() {
     list(&other);
     assert_eq!(
         refusal(&root),
-        "`ROOT/classes.txt`, byte 0: line 3 is `2\troad`, expected `2` and `pole`; give the version of eleven classes that came \
+        "`ROOT/classes.txt`, byte 0: line 3 is `2\troad`, expected `2` and `pole`; give the version of \
+         eleven classes that came \
          with SegNet; remove this file if the masks are of it"
     );
     list(&names[..9]);
@@ -279,7 +283,8 @@ fn the_published_number_of_images_is_checked() {
     let text = error.to_string();
     assert_eq!(
         text.replace(&root.path().display().to_string(), "ROOT"),
-        "`ROOT/CamVid/train` has the wrong number of images, 1 in place of the 367 that were published; download the data set again"
+        "`ROOT/CamVid/train` has the wrong number of images, 1 in place of the 367 that were published; \
+         download the data set again"
     );
     let error = info.load(Split::Test, &roots).unwrap_err();
     assert!(matches!(error, Error::DataMissing { .. }), "{error}");

@@ -167,14 +167,16 @@ fn what_is_wrong_with_a_folder_is_said() {
     );
     assert_eq!(
         said(&[("train/dog/1.png", "rgb.png"), ("train/cat", "")]),
-        "`ROOT/train/cat` has no image; put files of the kinds png, jpg, jpeg, webp directly into it, or remove it"
+        "`ROOT/train/cat` has no image; put files of the kinds png, jpg, jpeg, webp directly into it, or \
+         remove it"
     );
     assert_eq!(
         said(&[
             ("train/dog/1.png", "rgb.png"),
             ("train/cat/1.gif", "not-read.gif")
         ]),
-        "`ROOT/train/cat` has no image; put files of the kinds png, jpg, jpeg, webp directly into it, or remove it; of the \
+        "`ROOT/train/cat` has no image; put files of the kinds png, jpg, jpeg, webp directly into it, or \
+         remove it; of the \
          1 entries in it none is one"
     );
     let both = [
@@ -188,7 +190,8 @@ fn what_is_wrong_with_a_folder_is_said() {
     );
     assert_eq!(
         said(&with("val/cat/1.png")),
-        "`ROOT/val` has no folder `dog`, which `ROOT/train` has; put some of its images there, or hold out a part of \
+        "`ROOT/val` has no folder `dog`, which `ROOT/train` has; put some of its images there, or hold out a \
+         part of \
          `train` with `held_out` in the recipe and remove this folder"
     );
     let root = tree(&both);
@@ -196,7 +199,8 @@ fn what_is_wrong_with_a_folder_is_said() {
     assert_eq!(folder.samples(Split::Test), None);
     assert_eq!(
         refusal(&root, folder.load(Split::Test)),
-        "`ROOT` has neither a `test` nor a `val` folder; add one, or hold out a part of `train` with `held_out` in the recipe"
+        "`ROOT` has neither a `test` nor a `val` folder; add one, or hold out a part of `train` with \
+         `held_out` in the recipe"
     );
     let outcome = ImageFolder::open(root.path().join("no"), rgb(8));
     assert_eq!(
@@ -294,7 +298,8 @@ fn more_than_eight_gibibytes_are_refused_before_anything_is_read() {
     let folder = ImageFolder::open(root.path(), rgb(4096)).unwrap();
     assert_eq!(
         refusal(&root, folder.load(Split::Train)),
-        "`ROOT/train` has 180 images, which at 3x4096x4096 take 9.1 GB, more than the 8 GiB that are held in memory; use a \
+        "`ROOT/train` has 180 images, which at 3x4096x4096 take 9.1 GB, more than the 8 GiB that are held in \
+         memory; use a \
          smaller size or fewer images"
     );
 }

@@ -79,7 +79,8 @@ fn what_is_wrong_with_an_idx_file_is_said_with_file_and_byte() {
         (
             labels(),
             labels(),
-            "`images`, byte 0: the magic number is 2049 (this is a label file), images (idx3-ubyte) have 2051; \
+            "`images`, byte 0: the magic number is 2049 (this is a label file), images (idx3-ubyte) have \
+             2051; \
              give an IDX file as the original archive has it, plain or gzipped",
         ),
         (
@@ -91,7 +92,8 @@ fn what_is_wrong_with_an_idx_file_is_said_with_file_and_byte() {
         (
             images(),
             idx(2049, &[2], &[1, 0]),
-            "`labels`, byte 4: 2 labels, but the image file has 3 images; use images and labels of the same split",
+            "`labels`, byte 4: 2 labels, but the image file has 3 images; use images and labels of the same \
+             split",
         ),
         (
             images()[..30].to_vec(),
@@ -291,7 +293,8 @@ fn what_is_wrong_with_a_cifar_file_is_said_with_file_and_byte() {
             [file],
         ))
     };
-    let binary = "give the binary version of the data set as its archive has it, not the Python or Matlab one";
+    let binary = "give the binary version of the data set as its archive has it, not the Python or Matlab \
+                  one";
     assert_eq!(
         ten(&[]),
         format!("`10.bin`, byte 0: the file is empty; {binary}")

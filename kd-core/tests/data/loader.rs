@@ -108,7 +108,8 @@ fn what_cannot_be_loaded_is_refused_in_words() {
                 ..LoaderConfig::new(11)
             }
         ),
-        "`drop_last` leaves no batch: 10 samples do not fill one of 11; use a smaller `batch_size` or keep the last batch"
+        "`drop_last` leaves no batch: 10 samples do not fill one of 11; use a smaller `batch_size` or keep \
+         the last batch"
     );
     let deep = Augment {
         crop_padding: 6,

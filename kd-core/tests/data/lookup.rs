@@ -122,7 +122,8 @@ fn names_are_understood_as_people_write_them() {
     assert_eq!(error.kind(), ErrorKind::Usage);
     assert_eq!(
         error.to_string(),
-        "unknown data set `cifra10`; did you mean `cifar10`?; known: fashion-mnist-mini, fashion-mnist, mnist, cifar10, \
+        "unknown data set `cifra10`; did you mean `cifar10`?; known: fashion-mnist-mini, fashion-mnist, \
+         mnist, cifar10, \
          cifar100, cifar100-coarse, svhn, svhn-extra, camvid"
     );
     for split in [Split::Train, Split::Validation, Split::Test] {
@@ -228,14 +229,18 @@ fn what_is_missing_is_said_with_files_folders_and_source() {
     };
     assert_eq!(
         text("cifar10", &roots),
-        "data set `cifar10`: `cifar-10-batches-bin/data_batch_3.bin` not found in `ROOT`, `no-such-folder`; get them from \
-         https://www.cs.toronto.edu/~kriz/cifar.html (cifar-10-binary.tar.gz), unpack them below one folder, and name it \
+        "data set `cifar10`: `cifar-10-batches-bin/data_batch_3.bin` not found in `ROOT`, `no-such-folder`; \
+         get them from \
+         https://www.cs.toronto.edu/~kriz/cifar.html (cifar-10-binary.tar.gz), unpack them below one folder, \
+         and name it \
          with `--data-dir` or `KD_DATA`"
     );
     assert_eq!(
         text("fashion-mnist", &DataRoots::default()),
-        "data set `fashion-mnist`: `fashion-mnist/train-images-idx3-ubyte`, `fashion-mnist/train-labels-idx1-ubyte` (or the \
-         same with .gz) not found in any folder; get them from https://github.com/zalandoresearch/fashion-mnist, unpack \
+        "data set `fashion-mnist`: `fashion-mnist/train-images-idx3-ubyte`, \
+         `fashion-mnist/train-labels-idx1-ubyte` (or the \
+         same with .gz) not found in any folder; get them from \
+         https://github.com/zalandoresearch/fashion-mnist, unpack \
          them below one folder, and name it with `--data-dir` or `KD_DATA`"
     );
 }
@@ -256,7 +261,8 @@ fn files_with_images_of_another_size_are_refused() {
     assert_eq!(
         error.to_string(),
         format!(
-            "`{}`, byte 0: its images are 1x32x32, those of mnist are 1x28x28; give the files of http://yann.lecun.com/exdb/mnist/",
+            "`{}`, byte 0: its images are 1x32x32, those of mnist are 1x28x28; give the files of \
+             http://yann.lecun.com/exdb/mnist/",
             images.display()
         )
     );

@@ -83,7 +83,8 @@ fn masks_that_do_not_fit_are_refused_in_words() {
     };
     assert_eq!(
         made(48, 12).unwrap_err().to_string(),
-        "data set `streets`: masks: expected 2 masks of 4x3 pixels, got 12 pixels; give one mask for each image, of its \
+        "data set `streets`: masks: expected 2 masks of 4x3 pixels, got 12 pixels; give one mask for each \
+         image, of its \
          height and width"
     );
     let error = made(25, 12).unwrap_err().to_string();
@@ -204,7 +205,8 @@ fn what_masks_cannot_be_used_for_is_said() {
     let error = Loader::new(&data, config, &Device::flex()).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "`augment` cannot be used with masks, which would have to be moved with the images, and `streets` has masks; remove \
+        "`augment` cannot be used with masks, which would have to be moved with the images, and `streets` \
+         has masks; remove \
          it"
     );
     let loader = Loader::new(&data, LoaderConfig::ordered(2), &Device::flex()).unwrap();
@@ -213,6 +215,7 @@ fn what_masks_cannot_be_used_for_is_said() {
     });
     assert_eq!(
         error.unwrap_err().to_string(),
-        "`data` must have a class for each image, `streets` has a mask for each; use a method that learns masks"
+        "`data` must have a class for each image, `streets` has a mask for each; use a method that learns \
+         masks"
     );
 }

@@ -43,7 +43,8 @@ fn what_does_not_fit_together_is_refused_in_words() {
     let cases = [
         (
             make(square, 2, 9, &[0, 1]),
-            "data set `toy`: images: expected 2 images of 1x2x2 = 4 bytes each, got 9 bytes; give one image for each label",
+            "data set `toy`: images: expected 2 images of 1x2x2 = 4 bytes each, got 9 bytes; give one image \
+             for each label",
         ),
         (
             make(square, 2, 8, &[0, 2]),

@@ -85,13 +85,15 @@ fn what_is_wrong_with_the_variables_is_said() {
         (
             "bad-dims.mat",
             format!(
-                "byte 128: variable `X` is a uint8 array of 3x32x32x2, images are a uint8 array of 32x32x3xSAMPLES; {digits}"
+                "byte 128: variable `X` is a uint8 array of 3x32x32x2, images are a uint8 array of \
+                 32x32x3xSAMPLES; {digits}"
             ),
         ),
         (
             "bad-class.mat",
             format!(
-                "byte 128: variable `X` is a double array of 32x32x3x3, images are a uint8 array of 32x32x3xSAMPLES; {digits}"
+                "byte 128: variable `X` is a double array of 32x32x3x3, images are a uint8 array of \
+                 32x32x3xSAMPLES; {digits}"
             ),
         ),
         (
@@ -121,7 +123,8 @@ fn what_is_wrong_with_the_variables_is_said() {
         ("empty.mat", format!("byte 128: variable `X` is empty; {digits}")),
         (
             "level-4.mat",
-            "byte 0: this is a MAT file of level 4 or no MAT file, only level 5 is read; load it where it was made and \
+            "byte 0: this is a MAT file of level 4 or no MAT file, only level 5 is read; load it where it \
+             was made and \
              save it with `save(..., '-v7')` in MATLAB or `scipy.io.savemat`"
                 .to_owned(),
         ),
@@ -259,7 +262,8 @@ fn a_file_that_promises_more_than_it_has_allocates_nothing() {
         .unwrap_err();
     assert_eq!(
         said,
-        "`file.mat`, byte 128: variable `X` is 32x32x3x1300000, which 64 bytes of numbers do not fit; the file is damaged: \
+        "`file.mat`, byte 128: variable `X` is 32x32x3x1300000, which 64 bytes of numbers do not fit; the \
+         file is damaged: \
          download it again"
     );
     // A compressed variable of which the tag inside tells 4 GB.
@@ -331,7 +335,8 @@ fn structure_that_makes_no_sense_is_said() {
     let said = other.read().unwrap_err();
     assert_eq!(
         said,
-        "`file.mat`, byte 0: this is a MAT file of version 7.3 (HDF5), only level 5 is read; load it where it was made and \
+        "`file.mat`, byte 0: this is a MAT file of version 7.3 (HDF5), only level 5 is read; load it where \
+         it was made and \
          save it with `save(..., '-v7')` in MATLAB or `scipy.io.savemat`"
     );
     other.bytes[..8].copy_from_slice(b"\x89HDF\r\n\x1a\n");
@@ -385,7 +390,8 @@ fn the_named_set_has_the_counts_of_the_published_one() {
     };
     assert_eq!(
         text("svhn", Split::Train),
-        "`FOLDER/train_32x32.mat`, byte 0: the file has 3 samples, as it was published it has 73257; it was cut off or \
+        "`FOLDER/train_32x32.mat`, byte 0: the file has 3 samples, as it was published it has 73257; it was \
+         cut off or \
          changed, or belongs to another data set: download it again"
     );
     assert!(text("svhn", Split::Test).contains("as it was published it has 26032"));

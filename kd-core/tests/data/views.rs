@@ -162,7 +162,11 @@ proptest! {
     }
 
     #[test]
-    fn settings_survive_being_written_and_read(views in 1_u32..100, padding in 0_usize..9, flip in 0.0_f64..=1.0) {
+    fn settings_survive_being_written_and_read(
+        views in 1_u32..100,
+        padding in 0_usize..9,
+        flip in 0.0_f64..=1.0,
+    ) {
         let augment = Augment { crop_padding: padding, flip, ..Augment::none() };
         let text = toml::to_string(&augment).unwrap();
         prop_assert_eq!(toml::from_str::<Augment>(&text).unwrap(), augment);

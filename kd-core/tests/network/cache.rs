@@ -214,11 +214,13 @@ fn half_precision_rounds_to_the_nearest_and_refuses_what_is_too_large() {
     for (bad, text) in [
         (
             65520.0,
-            "`logits` of view 0 of the sample at position 0 is 65520, beyond 65504 and so too large for f16; keep it as f32",
+            "`logits` of view 0 of the sample at position 0 is 65520, beyond 65504 and so too large for f16; \
+             keep it as f32",
         ),
         (
             f32::NAN,
-            "`logits` of view 0 of the sample at position 0 is NaN, not a number that can be kept; look at the teacher with `kd eval`",
+            "`logits` of view 0 of the sample at position 0 is NaN, not a number that can be kept; look at \
+             the teacher with `kd eval`",
         ),
     ] {
         let error = keep([0.0, bad, 0.0]).unwrap_err().to_string();
@@ -321,7 +323,8 @@ fn a_build_stops_when_it_is_told_to_and_says_how_far_it_is() {
     assert_eq!(
         error.to_string(),
         format!(
-            "interrupted at row 8 of 33 of the teacher cache `{}`; what is done is kept, and building goes on from there",
+            "interrupted at row 8 of 33 of the teacher cache `{}`; what is done is kept, and building goes \
+             on from there",
             path.display()
         )
     );
@@ -472,7 +475,8 @@ fn a_cache_of_anything_else_is_stale_and_the_error_says_what_differs() {
     stale(
         &path,
         &of(augment),
-        "the augmentation is {\"crop_padding\":2,\"flip\":0.5,\"rotate_degrees\":0.0,\"translate_pixels\":0.0}, wanted is \
+        "the augmentation is \
+         {\"crop_padding\":2,\"flip\":0.5,\"rotate_degrees\":0.0,\"translate_pixels\":0.0}, wanted is \
          {\"crop_padding\":2,\"flip\":0.25,\"rotate_degrees\":0.0,\"translate_pixels\":0.0}",
     );
     stale(
@@ -519,7 +523,10 @@ fn a_build_that_was_begun_for_something_else_is_refused() {
     drop(CacheWriter::open(&path, description(CacheDtype::F32), &mut (), &stop).unwrap());
     let error = build(&path, CacheDtype::F16, 4).unwrap_err().to_string();
     assert!(
-        error.contains("teacher.kdcache.partial` is stale: the precision is f32, wanted is f16; remove the file"),
+        error.contains(
+            "teacher.kdcache.partial` is stale: the precision is f32, wanted is f16; remove the \
+                        file"
+        ),
         "{error}"
     );
 }
@@ -534,7 +541,8 @@ fn views_without_limit_cannot_be_cached() {
         CacheDescription::new("t", &loader(unlimited), fields(), CacheDtype::F32).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "`views` is \"unlimited\", and nothing that never comes again can be cached; set it to 1, or to the size of a bank"
+        "`views` is \"unlimited\", and nothing that never comes again can be cached; set it to 1, or to the \
+         size of a bank"
     );
 }
 
@@ -556,7 +564,8 @@ fn another_format_and_other_files_are_refused() {
         8,
         2,
         &format!(
-            "byte 8: the format of the cache is 2, this kd ({version}) reads 1; remove the file to have it built again"
+            "byte 8: the format of the cache is 2, this kd ({version}) reads 1; remove the file to have it \
+             built again"
         ),
     );
     refused(
@@ -567,7 +576,8 @@ fn another_format_and_other_files_are_refused() {
     std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
     let error = Cache::open(&path).unwrap_err().to_string();
     let said = format!(
-        "byte {0}: the file has {0} bytes, its header says {1}; the file is damaged: remove it to have it built again",
+        "byte {0}: the file has {0} bytes, its header says {1}; the file is damaged: remove it to have it \
+         built again",
         bytes.len() - 1,
         bytes.len()
     );

@@ -138,7 +138,8 @@ fn tensors_that_do_not_fit_are_listed() {
         .to_string();
     assert_eq!(
         error,
-        "other.safetensors: tensors do not fit the network: 1 missing (fc.weight); 1 unexpected (head.weight); 1 of another \
+        "other.safetensors: tensors do not fit the network: 1 missing (fc.weight); 1 unexpected \
+         (head.weight); 1 of another \
          shape (stem.bias: network [4], file [3, 4])"
     );
 }

@@ -70,7 +70,8 @@ proptest! {
         for bin in 0..15 {
             let (low, high) = (f64::from(bin) / 15.0, f64::from(bin + 1) / 15.0);
             let confidence = |s: &[f32; CLASSES]| softmax(s).into_iter().fold(0.0, f64::max);
-            let inside = samples.iter().filter(|s| (low..=high).contains(&confidence(&s.0)) && confidence(&s.0) > low);
+            let is_inside = |confidence: f64| confidence > low && confidence <= high;
+            let inside = samples.iter().filter(|s| is_inside(confidence(&s.0)));
             let gap = |s: &Sample| {
                 f64::from(u8::from(sorted(&s.0)[0] == s.2)) - confidence(&s.0)
             };

@@ -153,7 +153,8 @@ fn what_cannot_be_counted_is_an_error_and_adds_nothing() {
                 .add(logits([1, 2, 1, 2]), masks.clone())
                 .unwrap_err()
         ),
-        "logits: expected at least 3 outputs a pixel, one a class, got [1, 2, 1, 2]; give the logits of a network that knows \
+        "logits: expected at least 3 outputs a pixel, one a class, got [1, 2, 1, 2]; give the logits of a \
+         network that knows \
          these classes"
     );
     assert_eq!(
@@ -162,7 +163,8 @@ fn what_cannot_be_counted_is_an_error_and_adds_nothing() {
                 .add(logits([1, 3, 2, 2]), masks.clone())
                 .unwrap_err()
         ),
-        "masks: expected [1, 2, 2], as the predictions have, got [1, 1, 2]; give one mask for each image, of its height and \
+        "masks: expected [1, 2, 2], as the predictions have, got [1, 1, 2]; give one mask for each image, of \
+         its height and \
          width"
     );
     let odd = ints(&[0, 4], [1, 1, 2]);
@@ -241,7 +243,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn a_slow_count_agrees(seed in 0_u64..10_000, images in 1_usize..6, classes in 2_usize..6, cut in 1_usize..6) {
+    fn a_slow_count_agrees(
+        seed in 0_u64..10_000,
+        images in 1_usize..6,
+        classes in 2_usize..6,
+        cut in 1_usize..6,
+    ) {
         let (height, width) = (3, 5);
         let pixels = height * width;
         let mut draws = Draws::new(seed, "test", 0, 0);
@@ -257,15 +264,17 @@ proptest! {
         for at in (0..images).step_by(cut) {
             let end = (at + cut).min(images);
             let shape = [end - at, height, width];
-            metrics.add_predictions(ints(&said[at..end].concat(), shape), ints(&masks[at..end].concat(), shape)).unwrap();
+            let (said, masks) = (said[at..end].concat(), masks[at..end].concat());
+            metrics.add_predictions(ints(&said, shape), ints(&masks, shape)).unwrap();
         }
-        whole
-            .add_predictions(ints(&said.concat(), [images, height, width]), ints(&masks.concat(), [images, height, width]))
-            .unwrap();
+        let shape = [images, height, width];
+        let all = (ints(&said.concat(), shape), ints(&masks.concat(), shape));
+        whole.add_predictions(all.0, all.1).unwrap();
         let summary = metrics.summary().unwrap();
         prop_assert_eq!(&summary, &whole.summary().unwrap());
         let expected = slowly(&said, &masks, classes, void);
-        for (found, expected) in [summary.pixel_accuracy, summary.mean_iou, summary.miou_compat].into_iter().zip(expected) {
+        let found = [summary.pixel_accuracy, summary.mean_iou, summary.miou_compat];
+        for (found, expected) in found.into_iter().zip(expected) {
             prop_assert!((found - expected).abs() < 1e-12, "{} {}", found, expected);
         }
     }

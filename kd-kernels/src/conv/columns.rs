@@ -1,4 +1,4 @@
-//! What a convolution sees at each position, as the columns of a matrix.
+//! The pixels under each position of a convolution, as the columns of a matrix.
 
 use std::ops::Range;
 

@@ -16,7 +16,7 @@ use burn::tensor::Tensor;
 /// `conv.forward(input)`, faster on the CPU.
 ///
 /// ```text
-/// y[o, i, j] = b[o] + sum over c, s, t of w[o, c, s, t] * x[c, stride i + s - padding, stride j + t - padding]
+/// y[o, i, j] = b[o] + sum over c, s, t of w[o, c, s, t] * x[c, stride i + s - pad, stride j + t - pad]
 /// ```
 ///
 /// On the CPU what the positions of some lines of an image see is laid out as the columns of a matrix that

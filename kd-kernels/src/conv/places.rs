@@ -1,4 +1,4 @@
-//! Where the rows of a product of matrices belong in the result of a convolution.
+//! The places of a product's rows in the result of a convolution.
 
 use super::columns::Tile;
 

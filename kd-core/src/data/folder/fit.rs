@@ -1,4 +1,4 @@
-//! How images of any size become images of one size.
+//! Fitting images of any size to one size.
 
 use crate::data::shape::ImageShape;
 use crate::error::{Error, Result};

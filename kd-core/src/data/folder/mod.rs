@@ -156,7 +156,8 @@ impl ImageFolder {
                     "has no validation split: a folder of images has samples to train on and to test on"
                 }
                 _ => {
-                    "has neither a `test` nor a `val` folder; add one, or hold out a part of `train` with `held_out` in \
+                    "has neither a `test` nor a `val` folder; add one, or hold out a part of `train` with \
+                     `held_out` in \
                      the recipe"
                 }
             };
@@ -206,7 +207,8 @@ impl ImageFolder {
         Error::Input {
             path: listing.path.clone(),
             problem: format!(
-                "has {} images, which at {} take {gigabytes:.1} GB, {why}; use a smaller size or fewer images",
+                "has {} images, which at {} take {gigabytes:.1} GB, {why}; use a smaller size or fewer \
+                 images",
                 listing.samples(),
                 self.fit.shape
             ),
