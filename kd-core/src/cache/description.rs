@@ -3,10 +3,13 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
+use crate::cache::checksum::CRC_BYTES;
 use crate::data::split::Split;
 use crate::error::{Error, Result};
 use crate::loader::batches::Loader;
+use crate::network::tensors::hex;
 use crate::views::augment::Augment;
 use crate::views::policy::ViewPolicy;
 
@@ -153,16 +156,6 @@ impl CacheDescription {
         self.data.samples * u64::from(self.views.count().unwrap_or(0))
     }
 
-    /// The size of the whole file in bytes.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Method`] if the description cannot be written out.
-    pub fn file_bytes(&self) -> Result<u64> {
-        let (header, _) = super::header::encode(self)?;
-        Ok(header.len() as u64 + self.rows() * self.row_bytes())
-    }
-
     /// The SHA-256, in hexadecimal, of all that a cache must agree in to serve this: it names files in a
     /// folder of caches.
     ///
@@ -179,7 +172,7 @@ impl CacheDescription {
             ..self.clone()
         };
         let json = serde_json::to_vec(&bare).map_err(|error| Error::method("cache key", error))?;
-        Ok(super::header::sha256(&json))
+        Ok(hex(&Sha256::digest(&json)))
     }
 
     /// A name for the file of such a cache in a folder of caches: the teacher, the data, the rest.
@@ -289,9 +282,7 @@ impl CacheDescription {
                 for &side in &field.shape {
                     bytes = bytes.checked_mul(u64::try_from(side).ok()?)?;
                 }
-                row = row
-                    .checked_add(bytes)?
-                    .checked_add(super::cells::CRC_BYTES as u64)?;
+                row = row.checked_add(bytes)?.checked_add(CRC_BYTES as u64)?;
             }
             let rows = self.data.samples.checked_mul(u64::from(views))?;
             let all = row.checked_mul(rows)?;

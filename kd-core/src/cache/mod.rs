@@ -29,6 +29,7 @@
 
 pub(crate) mod build;
 pub(crate) mod cells;
+pub(crate) mod checksum;
 pub(crate) mod description;
 pub(crate) mod file;
 pub(crate) mod header;
@@ -43,6 +44,3 @@ pub use read::Cache;
 pub use reader::CacheReader;
 pub use store::{Store, StoreBuild, store_bytes};
 pub use write::{CacheWriter, partial_path};
-
-/// The version of the format; another one is refused.
-pub(crate) const CACHE_FORMAT: u32 = 1;

@@ -11,8 +11,7 @@ use burn::tensor::TensorData;
 use crate::cache::cells::Cells;
 use crate::cache::description::CacheDescription;
 use crate::cache::header;
-use crate::cache::read::Cache;
-use crate::cache::read::first_damaged;
+use crate::cache::read::{Cache, first_damaged};
 use crate::error::{Error, Result};
 use crate::training::observer::Observer;
 

@@ -2,10 +2,10 @@
 
 use crate::data::camvid;
 use crate::data::cifar::CifarLabels;
-use crate::data::info::DatasetInfo;
-use crate::data::info::Layout;
+use crate::data::info::{DatasetInfo, Layout, SVHN_TRAIN};
 use crate::data::shape::ImageShape;
 use crate::data::task::Task;
+use crate::error::{Error, Result};
 
 const MNIST: DatasetInfo = DatasetInfo {
     name: "mnist",
@@ -127,9 +127,6 @@ const CIFAR100_COARSE: DatasetInfo = DatasetInfo {
     ..CIFAR100
 };
 
-/// Training digits without the extra ones.
-pub(super) const SVHN_TRAIN: usize = 73_257;
-
 /// Mean and standard deviation are those of the pixels of `train_32x32.mat`, as code for `PyTorch` has them
 /// everywhere: (0.43768, 0.44377, 0.47280) and (0.19803, 0.20101, 0.19704), rounded to four digits there.
 const SVHN: DatasetInfo = DatasetInfo {
@@ -202,3 +199,36 @@ pub(super) static KNOWN: [DatasetInfo; 9] = [
     SVHN_EXTRA,
     CAMVID,
 ];
+
+impl DatasetInfo {
+    /// All data sets that are known by name, the one that needs no file first.
+    pub fn all() -> &'static [Self] {
+        &KNOWN
+    }
+
+    /// The data set that goes by `name`; case, `-`, `_` and spaces do not matter.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownName`] that lists the known names and the nearest.
+    pub fn find(name: &str) -> Result<&'static Self> {
+        let wanted = folded(name);
+        KNOWN
+            .iter()
+            .find(|info| {
+                folded(info.name) == wanted
+                    || info.aliases.iter().any(|alias| folded(alias) == wanted)
+            })
+            .ok_or_else(|| {
+                Error::unknown_name("data set", name, KNOWN.iter().map(|info| info.name))
+            })
+    }
+}
+
+/// A name without what people write differently.
+fn folded(name: &str) -> String {
+    name.chars()
+        .filter(|c| !matches!(c, '-' | '_' | ' '))
+        .flat_map(char::to_lowercase)
+        .collect()
+}

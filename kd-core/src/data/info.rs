@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::data::catalogue::{KNOWN, SVHN_TRAIN};
 use crate::data::cifar::CifarLabels;
 use crate::data::dataset::Dataset;
 use crate::data::folder::fit::check_sides;
@@ -82,30 +81,10 @@ pub(super) enum Layout {
     Camvid,
 }
 
+/// Training digits without the extra ones.
+pub(super) const SVHN_TRAIN: usize = 73_257;
+
 impl DatasetInfo {
-    /// All data sets that are known by name, the one that needs no file first.
-    pub fn all() -> &'static [Self] {
-        &KNOWN
-    }
-
-    /// The data set that goes by `name`; case, `-`, `_` and spaces do not matter.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::UnknownName`] that lists the known names and the nearest.
-    pub fn find(name: &str) -> Result<&'static Self> {
-        let wanted = folded(name);
-        KNOWN
-            .iter()
-            .find(|info| {
-                folded(info.name) == wanted
-                    || info.aliases.iter().any(|alias| folded(alias) == wanted)
-            })
-            .ok_or_else(|| {
-                Error::unknown_name("data set", name, KNOWN.iter().map(|info| info.name))
-            })
-    }
-
     /// The same data set with images of another height and width, which its reader brings them to.
     ///
     /// ```
@@ -342,12 +321,4 @@ fn existing(folder: &Path, name: &str, layout: Layout) -> Option<PathBuf> {
     }
     let gzipped = folder.join(format!("{name}.gz"));
     [plain, gzipped].into_iter().find(|path| path.is_file())
-}
-
-/// A name without what people write differently.
-fn folded(name: &str) -> String {
-    name.chars()
-        .filter(|c| !matches!(c, '-' | '_' | ' '))
-        .flat_map(char::to_lowercase)
-        .collect()
 }

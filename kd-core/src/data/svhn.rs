@@ -4,8 +4,7 @@ use std::path::Path;
 
 use crate::data::dataset::Dataset;
 use crate::data::mat::file::MatFile;
-use crate::data::mat::variable::NOT_PUBLISHED;
-use crate::data::mat::variable::{Class, Variable};
+use crate::data::mat::variable::{Class, NOT_PUBLISHED, Variable};
 use crate::data::published::Published;
 use crate::data::shape::ImageShape;
 use crate::data::split::Split;

@@ -12,8 +12,7 @@ use burn::tensor::{Device, Gradients, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::network::tensors::Place;
-use crate::network::tensors::{Names, Tensors};
+use crate::network::tensors::{Names, Place, Tensors};
 
 /// Which optimizer, with PyTorch's names and default values. The learning rate is the schedule's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,7 +1,6 @@
 //! Bilinear scaling with antialiasing, of the part that is kept only; and the nearest pixel, for masks.
 
-use crate::data::folder::fit::Crop;
-use crate::data::folder::fit::ImageFit;
+use crate::data::folder::fit::{Crop, ImageFit};
 
 /// An image, row by row, the channels of a pixel side by side.
 pub(in crate::data) struct Pixels {
