@@ -7,7 +7,7 @@ use burn::tensor::Device;
 
 use crate::error::{Error, Result};
 
-/// A device as a person names it: `cpu`, `cuda`, `cuda:1`, `wgpu`, `auto`.
+/// A device by its name: `cpu`, `cuda`, `cuda:1`, `wgpu`, `auto`.
 ///
 /// Which of them can be had is decided when kd is built: each is a feature of kd-core that turns on the
 /// backend in Burn, and none is on by default.

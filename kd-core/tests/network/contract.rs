@@ -1,4 +1,4 @@
-//! The network contract with a network of a person's own, and the traps that kd-core takes care of.
+//! The network contract with a network of your own, and the traps that kd-core takes care of.
 
 use crate::support::{Small, batch};
 use burn::module::Module;
