@@ -2,8 +2,6 @@
 //!
 //! Once by hand: `pip install tensorboard`, then `python3 tests/read_events.py RUN` prints what TensorBoard itself reads.
 
-#![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

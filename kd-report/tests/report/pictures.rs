@@ -1,6 +1,4 @@
 //! Pictures of segmentations: what is where, the same bytes each time, errors in words, and one of real images to look at.
-#![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
-
 use std::io::Write;
 use std::path::PathBuf;
 

@@ -1,7 +1,5 @@
 //! The page of a run: what is in it with all there is to say, and with little.
 
-#![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
-
 use std::path::Path;
 
 use kd_core::{EpochLog, Metrics, SegmentationSummary};

@@ -1,7 +1,5 @@
 //! Pictures: the same bytes each time, texts inside and escaped, errors in words.
 
-#![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
-
 use kd_report::{ConfusionPlot, CountPlot, DotPlot, Error, LinePlot, Scale, Series, Summary};
 
 fn lines() -> LinePlot {
