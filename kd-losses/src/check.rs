@@ -97,7 +97,8 @@ pub(crate) fn one_for_each_channel(
     })
 }
 
-/// A map must have the number of channels (or a dense representation the number of features) that a module was made for.
+/// A map must have the number of channels (or a dense representation the number of features) that a module
+/// was made for.
 pub(crate) fn width<const D: usize>(
     loss: &'static str,
     name: &'static str,
@@ -229,7 +230,8 @@ pub(crate) fn embedding_batches(
 const EMBEDDINGS: [&str; 2] = ["student_embedding", "teacher_embedding"];
 const FEATURES: [&str; 2] = ["student_features", "teacher_features"];
 
-/// Two tensors with the names that the signature gives them: not empty, equal along `axes`, of one dtype, on one device.
+/// Two tensors with the names that the signature gives them: not empty, equal along `axes`, of one dtype, on
+/// one device.
 pub(crate) fn pair<const D: usize, const N: usize>(
     loss: &'static str,
     names: [&'static str; 2],

@@ -187,7 +187,8 @@ pub enum Error {
 
     /// The stored state of a loss does not fit it.
     #[error(
-        "`{loss}`: `{name}` {problem}; restore the state of a loss that was made with the same config and data"
+        "`{loss}`: `{name}` {problem}; restore the state of a loss that was made with the same config and \
+         data"
     )]
     WrongState {
         /// The loss that was called.

@@ -13,9 +13,9 @@
 //! | `catalogue` | [`LossInfo`]: what there is, with papers, constants and disagreements |
 //! | `error` | [`Error`], [`Axis`], [`Result`] |
 //!
-//! One file holds one loss: the plain function with every constant as an argument, then the config with the defaults and
-//! their sources, then the struct that the config makes, then its entry in the catalogue. `check` (shapes, dtypes,
-//! constants), `norm` and `seeded` (initial values) are shared and private.
+//! One file holds one loss: the plain function with every constant as an argument, then the config with the
+//! defaults and their sources, then the struct that the config makes, then its entry in the catalogue.
+//! `check` (shapes, dtypes, constants), `norm` and `seeded` (initial values) are shared and private.
 //!
 //! # Crate features
 //!

@@ -43,7 +43,8 @@ impl MapSizes {
         ])
     }
 
-    /// Two maps of the widths that a module was made for, in one size; the teacher's comes back as a constant.
+    /// Two maps of the widths that a module was made for, in one size; the teacher's comes back as a
+    /// constant.
     pub(crate) fn pair(
         self,
         loss: &'static str,

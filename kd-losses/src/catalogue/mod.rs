@@ -1,9 +1,10 @@
-//! What the crate knows of its own losses: names, papers, constants, and where the code in the world disagrees.
+//! What the crate knows of its own losses: names, papers, constants, and where the code in the world
+//! disagrees.
 
 /// A loss as the catalogue describes it.
 ///
-/// The table in the crate's README and the list of `kd losses` are made from these entries; the values of the constants are
-/// those of the config itself, so that neither can go stale.
+/// The table in the crate's README and the list of `kd losses` are made from these entries; the values of the
+/// constants are those of the config itself, so that neither can go stale.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct LossInfo {
@@ -29,7 +30,8 @@ pub struct LossInfo {
     pub usual_weight: Option<UsualWeight>,
     /// What it costs where that is more than a pass over its inputs; else empty.
     pub cost: &'static str,
-    /// Where implementations disagree with the paper or with each other, which one this is, and why; empty where no disagreement is known.
+    /// Where implementations disagree with the paper or with each other, which one this is, and why; empty
+    /// where no disagreement is known.
     pub disagreements: &'static str,
 }
 

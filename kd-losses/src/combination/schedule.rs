@@ -18,9 +18,10 @@ use core::fmt;
 /// window:    value where from_epoch <= epoch < until_epoch, else 0
 /// ```
 ///
-/// Time is counted in epochs from 0 and may be a fraction: half-way through the first epoch is 0.5. In a recipe a schedule is a
-/// number, which is a constant, or a table with `kind` (the names above) and the fields of that kind; `begin` and `from_epoch` are 0
-/// where they are left out. A weight is finite and may be negative, which turns a term round, as in adversarial training.
+/// Time is counted in epochs from 0 and may be a fraction: half-way through the first epoch is 0.5. In a
+/// recipe a schedule is a number, which is a constant, or a table with `kind` (the names above) and the
+/// fields of that kind; `begin` and `from_epoch` are 0 where they are left out. A weight is finite and may be
+/// negative, which turns a term round, as in adversarial training.
 ///
 /// # Examples
 ///
@@ -136,7 +137,8 @@ impl Schedule {
     ///
     /// # Errors
     ///
-    /// A weight or a time that is not finite; a change that begins before 0 or takes no time; a window that ends before it begins.
+    /// A weight or a time that is not finite; a change that begins before 0 or takes no time; a window that
+    /// ends before it begins.
     pub fn check(&self) -> Result<()> {
         match *self {
             Self::Constant { value } => finite("value", value),
@@ -253,7 +255,9 @@ macro_rules! same_kinds {
                     $from::Linear { from, to, begin, epochs } => Self::Linear { from, to, begin, epochs },
                     $from::Cosine { from, to, begin, epochs } => Self::Cosine { from, to, begin, epochs },
                     $from::WarmUp { to, epochs } => Self::WarmUp { to, epochs },
-                    $from::Window { value, from_epoch, until_epoch } => Self::Window { value, from_epoch, until_epoch },
+                    $from::Window { value, from_epoch, until_epoch } => {
+                        Self::Window { value, from_epoch, until_epoch }
+                    }
                 }
             }
         }

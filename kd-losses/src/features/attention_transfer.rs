@@ -225,7 +225,7 @@ pub(crate) const INFO: LossInfo = LossInfo {
         source: "the authors' code",
     }),
     cost: "",
-    disagreements: "mean over samples and positions, sum over positions, or an unsquared norm (the paper); `beta` halved (the paper) \
-        or not; the bound on the norm 1e-12, on its square, or 1e-6 added; here the authors' code, the others as `distance`; the \
-        bound on the norm",
+    disagreements: "mean over samples and positions, sum over positions, or an unsquared norm (the paper); \
+        `beta` halved (the paper) or not; the bound on the norm 1e-12, on its square, or 1e-6 added; here \
+        the authors' code, the others as `distance`; the bound on the norm",
 };

@@ -23,7 +23,8 @@ pub enum FactorNorm {
     Batch,
 }
 
-/// Three 3x3 convolutions from `channels` to `factor` channels: the first half of the paraphraser, and the translator.
+/// Three 3x3 convolutions from `channels` to `factor` channels: the first half of the paraphraser, and the
+/// translator.
 #[derive(Module, Debug)]
 pub(crate) struct Encoder {
     blocks: Vec<ConvNorm>,
@@ -55,7 +56,8 @@ impl Encoder {
     }
 }
 
-/// Three transposed 3x3 convolutions from `factor` to `channels` channels: the second half of the paraphraser.
+/// Three transposed 3x3 convolutions from `factor` to `channels` channels: the second half of the
+/// paraphraser.
 #[derive(Module, Debug)]
 pub(crate) struct Decoder {
     blocks: Vec<TransposedNorm>,

@@ -23,7 +23,8 @@ pub enum StatisticsDistance {
     MeanSquare,
 }
 
-/// Mean and variance that a batch has at the input of a batch norm, and those that the batch norm remembers; all `[channels]`.
+/// Mean and variance that a batch has at the input of a batch norm, and those that the batch norm remembers;
+/// all `[channels]`.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct NormStatistics {
@@ -40,9 +41,9 @@ pub struct NormStatistics {
 impl NormStatistics {
     /// The statistics of `input`, `[batch_size, channels, height, width]`, what the batch norm gets.
     ///
-    /// The variance is the biased one, divided by the number of values and not by one less, as in the code of `DeepInversion`. The running
-    /// variance of `PyTorch` is an average of unbiased ones, that of Burn of biased ones; with `n` values a channel the two differ by a
-    /// factor of `n / (n - 1)`.
+    /// The variance is the biased one, divided by the number of values and not by one less, as in the code of
+    /// `DeepInversion`. The running variance of `PyTorch` is an average of unbiased ones, that of Burn of
+    /// biased ones; with `n` values a channel the two differ by a factor of `n / (n - 1)`.
     ///
     /// # Errors
     ///
@@ -91,17 +92,19 @@ impl NormStatistics {
 ///
 /// # Shapes
 ///
-/// - `layers`: one or more [`NormStatistics`], each of its own number of channels, in the order of the network
+/// - `layers`: one or more [`NormStatistics`], each of its own number of channels, in the order of the
+///   network
 /// - result: `[1]`
 ///
-/// The result mixes the units of features and of their squares, as the paper does, and is never negative. `first_layer_multiplier` is at
-/// least 0. `epsilon` is from 1e-15 to 1 and keeps the gradient of the norm finite where a statistic is met, where it is 0. The statistics of
-/// the batch learn; no gradient reaches the running ones, which may live on the plain device.
+/// The result mixes the units of features and of their squares, as the paper does, and is never negative.
+/// `first_layer_multiplier` is at least 0. `epsilon` is from 1e-15 to 1 and keeps the gradient of the norm
+/// finite where a statistic is met, where it is 0. The statistics of the batch learn; no gradient reaches the
+/// running ones, which may live on the plain device.
 ///
 /// # Errors
 ///
-/// A constant outside its range; no layers; statistics of one layer with different numbers of channels or dtypes, or on different devices;
-/// layers of different dtypes or on different devices.
+/// A constant outside its range; no layers; statistics of one layer with different numbers of channels or
+/// dtypes, or on different devices; layers of different dtypes or on different devices.
 ///
 /// # Examples
 ///
@@ -120,8 +123,9 @@ impl NormStatistics {
 ///
 /// # References
 ///
-/// Yin, Molchanov, Li, Alvarez, Mallya, Hoiem, Jha, Kautz, "Dreaming to Distill: Data-Free Knowledge Transfer via `DeepInversion`", CVPR
-/// 2020, arXiv 1912.08795, section 3.2. The multiplier of the first layer is only in the authors' code for `ImageNet`.
+/// Yin, Molchanov, Li, Alvarez, Mallya, Hoiem, Jha, Kautz, "Dreaming to Distill: Data-Free Knowledge Transfer
+/// via `DeepInversion`", CVPR 2020, arXiv 1912.08795, section 3.2. The multiplier of the first layer is only
+/// in the authors' code for `ImageNet`.
 pub fn bn_statistics(
     layers: Vec<NormStatistics>,
     distance: StatisticsDistance,
@@ -211,7 +215,8 @@ pub struct BnStatisticsLoss {
 }
 
 impl BnStatisticsLoss {
-    /// The weight that the authors name for CIFAR-10 beside a cross-entropy of weight 1: 10; the default of their program is 100.
+    /// The weight that the authors name for CIFAR-10 beside a cross-entropy of weight 1: 10; the default of
+    /// their program is 100.
     pub const USUAL_WEIGHT: f64 = 10.0;
 
     /// [`bn_statistics`] of the layers of a network.
@@ -254,7 +259,8 @@ pub(crate) const INFO: LossInfo = LossInfo {
         arxiv: "1912.08795",
         place: "section 3.2",
     },
-    inputs: "the input `[batch, channels, height, width]` and the running mean and variance of each batch norm",
+    inputs: "the input `[batch, channels, height, width]` and the running mean and variance of each batch \
+        norm",
     constants: &[
         Constant {
             name: "distance",
@@ -276,6 +282,7 @@ pub(crate) const INFO: LossInfo = LossInfo {
         source: "the authors' code on CIFAR-10, which also has 100; 0.05 on ImageNet",
     }),
     cost: "",
-    disagreements: "l2 norms (paper and code) or squares or mean squares; biased variance of the batch against running variances that \
-        PyTorch makes of unbiased ones; the first layer times 10 (the code on ImageNet) or 1; here norms, biased, 1",
+    disagreements: "l2 norms (paper and code) or squares or mean squares; biased variance of the batch \
+        against running variances that PyTorch makes of unbiased ones; the first layer times 10 (the code on \
+        ImageNet) or 1; here norms, biased, 1",
 };

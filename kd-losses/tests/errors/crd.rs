@@ -71,7 +71,8 @@ fn what_is_wrong_is_said_in_words() -> Outcome {
     };
     assert_eq!(
         call(&student, &teacher, &[3, 20]),
-        "`crd`: there is no sample 20 in a memory of 20; give the positions of the samples in the training set, from 0"
+        "`crd`: there is no sample 20 in a memory of 20; give the positions of the samples in the training \
+         set, from 0"
     );
     assert_eq!(
         call(&student, &teacher, &[3]),
@@ -79,11 +80,13 @@ fn what_is_wrong_is_said_in_words() -> Outcome {
     );
     assert_eq!(
         call(&teacher, &teacher, &[3, 4]),
-        "`crd`: `student_embedding` [2, 7] has a width of 7, but the module was made for 4; make it with the widths of the taps"
+        "`crd`: `student_embedding` [2, 7] has a width of 7, but the module was made for 4; make it with the \
+         widths of the taps"
     );
     assert_eq!(
         call(&student, &student, &[3, 4]),
-        "`crd`: `teacher_embedding` [2, 4] has a width of 4, but the module was made for 7; make it with the widths of the taps"
+        "`crd`: `teacher_embedding` [2, 4] has a width of 4, but the module was made for 7; make it with the \
+         widths of the taps"
     );
     assert_eq!(memory.state(), before, "a call that fails changes nothing");
 

@@ -18,12 +18,13 @@ fn masks_of_another_size_are_refused_in_words() {
     };
     assert_eq!(
         text([2, 3, 4, 5], [1, 4, 5]),
-        "`pixel_cross_entropy`: `logits` [2, 3, 4, 5] and `masks` [1, 4, 5] differ in batch size; take both from the same batch"
+        "`pixel_cross_entropy`: `logits` [2, 3, 4, 5] and `masks` [1, 4, 5] differ in batch size; take both \
+         from the same batch"
     );
     assert_eq!(
         text([2, 3, 4, 5], [2, 5, 4]),
-        "`pixel_cross_entropy`: `logits` [2, 3, 4, 5] and `masks` [2, 5, 4] differ in height or width; give masks of the \
-         size of the logits"
+        "`pixel_cross_entropy`: `logits` [2, 3, 4, 5] and `masks` [2, 5, 4] differ in height or width; give \
+         masks of the size of the logits"
     );
     assert_eq!(
         text([0, 3, 4, 5], [0, 4, 5]),
@@ -49,8 +50,8 @@ fn other_shapes_are_errors() {
     }
     assert_eq!(
         text(pixel_wise(ones([2, 3, 2, 2]), ones([2, 4, 2, 2]), 1.0)),
-        "`pixel_wise`: `student_logits` [2, 3, 2, 2] and `teacher_logits` [2, 4, 2, 2] differ in number of classes; \
-         give teacher and student the same classes in the same order"
+        "`pixel_wise`: `student_logits` [2, 3, 2, 2] and `teacher_logits` [2, 4, 2, 2] differ in number of \
+         classes; give teacher and student the same classes in the same order"
     );
     assert_eq!(
         text(cwd(ones([2, 3, 2, 2]), ones([2, 4, 2, 2]), 1.0)),

@@ -16,7 +16,8 @@ fn other_batch_sizes_are_errors() {
     for (name, loss) in OF_EMBEDDINGS {
         let text_of = |student, teacher| text(loss(rows(student), rows(teacher)));
         let found = text_of(1, 2);
-        let expected = "`student_embedding` [1, 3] and `teacher_embedding` [2, 3] differ in batch size; take both from the same batch";
+        let expected = "`student_embedding` [1, 3] and `teacher_embedding` [2, 3] differ in batch size; take \
+            both from the same batch";
         assert!(found.ends_with(expected), "{name}: {found}");
         let found = text_of(0, 0);
         assert!(

@@ -25,8 +25,8 @@ fn what_is_wrong_is_said_in_words() {
         (
             rows(2, 3),
             rows(2, 4),
-            "`info_nce`: `student_embedding` [2, 3] and `teacher_embedding` [2, 4] differ in number of features; \
-             bring the student to the teacher's width with an adapter",
+            "`info_nce`: `student_embedding` [2, 3] and `teacher_embedding` [2, 4] differ in number of \
+             features; bring the student to the teacher's width with an adapter",
         ),
         (
             rows(0, 3),

@@ -31,11 +31,13 @@ fn shapes_of_logits_and_labels_must_agree() {
     );
     assert_eq!(
         call(matrix(2, 3), matrix(2, 3), labels(1)),
-        "`decoupled_kd`: `student_logits` [2, 3] and `targets` [1] differ in batch size; take both from the same batch"
+        "`decoupled_kd`: `student_logits` [2, 3] and `targets` [1] differ in batch size; take both from the \
+         same batch"
     );
     assert_eq!(
         call(matrix(2, 1), matrix(2, 1), labels(2)),
-        "`decoupled_kd`: `student_logits` [2, 1] has 1 class, at least 2 are needed; give the output of a classifier"
+        "`decoupled_kd`: `student_logits` [2, 1] has 1 class, at least 2 are needed; give the output of a \
+         classifier"
     );
     assert_eq!(
         call(matrix(0, 3), matrix(0, 3), labels(0)),
@@ -140,11 +142,13 @@ fn every_loss_names_itself_when_shapes_differ() {
     };
     assert_eq!(
         virtual_teacher(matrix(2, 3), labels(1)),
-        "`virtual_teacher`: `logits` [2, 3] and `targets` [1] differ in batch size; take both from the same batch"
+        "`virtual_teacher`: `logits` [2, 3] and `targets` [1] differ in batch size; take both from the same \
+         batch"
     );
     assert_eq!(
         virtual_teacher(matrix(2, 1), labels(2)),
-        "`virtual_teacher`: `logits` [2, 1] has 1 class, at least 2 are needed; give the output of a classifier"
+        "`virtual_teacher`: `logits` [2, 1] has 1 class, at least 2 are needed; give the output of a \
+         classifier"
     );
 }
 

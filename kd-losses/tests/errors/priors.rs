@@ -61,7 +61,8 @@ fn mode_seeking_says_what_is_wrong() {
     assert_eq!(
         loss([2, 1, 2, 2], [1, 1, 2, 2], [2, 3], [2, 3]),
         format!(
-            "`mode_seeking`: `images` ([2, 1, 2, 2]) and `other_images` ([1, 1, 2, 2]) differ in shape; {advice}"
+            "`mode_seeking`: `images` ([2, 1, 2, 2]) and `other_images` ([1, 1, 2, 2]) differ in shape; \
+             {advice}"
         )
     );
     assert_eq!(
@@ -72,7 +73,8 @@ fn mode_seeking_says_what_is_wrong() {
     );
     assert_eq!(
         loss([2, 1, 2, 2], [2, 1, 2, 2], [3, 3], [3, 3]),
-        "`mode_seeking`: `images` [2, 1, 2, 2] and `codes` [3, 3] differ in batch size; take both from the same batch"
+        "`mode_seeking`: `images` [2, 1, 2, 2] and `codes` [3, 3] differ in batch size; take both from the \
+         same batch"
     );
     assert_eq!(
         loss([0, 1, 2, 2], [0, 1, 2, 2], [0, 3], [0, 3]),
@@ -106,7 +108,8 @@ fn bn_statistics_say_what_is_wrong() -> Outcome {
     );
     assert_eq!(
         loss(vec![make(3, 3, DType::F32)?, make(2, 2, DType::F64)?]),
-        "`bn_statistics`: `layers[0]` (F32) and `layers[1]` (F64) differ in dtype; take all layers from one network"
+        "`bn_statistics`: `layers[0]` (F32) and `layers[1]` (F64) differ in dtype; take all layers from one \
+         network"
     );
     assert_eq!(
         text(
@@ -185,7 +188,8 @@ fn increment_penalty_says_what_is_wrong() -> Outcome {
         assert_eq!(
             text(config.clone().with_largest_exponent(largest).init()),
             format!(
-                "`largest_exponent` must be above 0 and at most 80, got {largest}; 20 bounds the weight at 5e8"
+                "`largest_exponent` must be above 0 and at most 80, got {largest}; 20 bounds the weight at \
+                 5e8"
             )
         );
     }
@@ -209,7 +213,8 @@ fn classifier_diversification_says_what_is_wrong() {
     };
     assert_eq!(
         loss(&[weight([2, 3])]),
-        "`classifier_diversification`: `weights` has 1 entries, at least 2 are needed; give the classifiers of all branches"
+        "`classifier_diversification`: `weights` has 1 entries, at least 2 are needed; give the classifiers \
+         of all branches"
     );
     assert_eq!(
         loss(&[weight([2, 3]), weight([2, 3]), weight([3, 2])]),

@@ -38,8 +38,8 @@ fn what_is_wrong_is_said_in_words() -> Outcome {
     );
     assert_eq!(
         call(&[map(2, 2), map(2, 3)], &[map(2, 4), map(1, 5)]),
-        "`reviewkd`: `student_features` [2, 3, 4, 4] and `teacher_features` [1, 5, 4, 4] differ in batch size; \
-         take both from the same batch"
+        "`reviewkd`: `student_features` [2, 3, 4, 4] and `teacher_features` [1, 5, 4, 4] differ in batch \
+         size; take both from the same batch"
     );
     assert_eq!(
         call(&[map(2, 3), map(2, 3)], &[map(2, 4), map(2, 5)]),
@@ -64,8 +64,8 @@ fn what_is_wrong_is_said_in_words() -> Outcome {
     );
     assert_eq!(
         text(hierarchical_context(map(2, 2), map(2, 3))),
-        "`hierarchical_context`: `student_features` [2, 2, 4, 4] and `teacher_features` [2, 3, 4, 4] differ in channels; \
-         bring the student to the teacher's width with a `Regressor`"
+        "`hierarchical_context`: `student_features` [2, 2, 4, 4] and `teacher_features` [2, 3, 4, 4] differ \
+         in channels; bring the student to the teacher's width with a `Regressor`"
     );
     Ok(())
 }

@@ -13,7 +13,8 @@ fn what_is_wrong_is_said_in_words() -> Outcome {
     };
     for (reduction, printed) in [(0, "0"), (5, "5")] {
         let expected = format!(
-            "`reduction` must be from 1 to the batch size, got {printed}; the authors' code uses 4 with batches of 64"
+            "`reduction` must be from 1 to the batch size, got {printed}; the authors' code uses 4 with \
+             batches of 64"
         );
         assert_eq!(made(reduction, &[1], &[1]), expected);
     }

@@ -137,7 +137,8 @@ fn constants_outside_of_their_range_are_errors() -> Result<()> {
                 map([3], 0.0),
                 1e-5,
             )),
-            "`vid`: `raw_variance` has 3 entries, but there are 2 channels; give one for each channel of the teacher's map",
+            "`vid`: `raw_variance` has 3 entries, but there are 2 channels; give one for each channel of the \
+             teacher's map",
         ),
         (
             text(vid(
@@ -189,7 +190,8 @@ fn margins_outside_of_their_range_are_errors() {
         ),
         (
             text(ofd(map([1, 2, 1, 1], 0.1), map([1, 2, 1, 1], 0.2), &[-1.0])),
-            "`ofd`: `margins` has 1 entries, but there are 2 channels; give one for each channel of the teacher's map",
+            "`ofd`: `margins` has 1 entries, but there are 2 channels; give one for each channel of the \
+             teacher's map",
         ),
         (
             text(ofd(

@@ -1,9 +1,9 @@
-//! Golden cases: inputs, expected values and expected gradients that a script computed in 64-bit floats from the papers'
-//! formulas.
+//! Golden cases: inputs, expected values and expected gradients that a script computed in 64-bit floats from
+//! the papers' formulas.
 //!
-//! A case is run twice. In 32-bit floats, in which networks are trained, it must agree within 1e-5 relative; in 64-bit
-//! floats within 1e-9, which leaves no room for a formula that is nearly right. In 64-bit floats the gradient is also
-//! compared with the difference quotient of the loss itself.
+//! A case is run twice. In 32-bit floats, in which networks are trained, it must agree within 1e-5 relative;
+//! in 64-bit floats within 1e-9, which leaves no room for a formula that is nearly right. In 64-bit floats
+//! the gradient is also compared with the difference quotient of the loss itself.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

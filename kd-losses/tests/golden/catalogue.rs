@@ -106,7 +106,8 @@ fn row(loss: &LossInfo) -> Outcome<String> {
 
 fn table() -> Outcome<String> {
     let mut text = String::from(
-        "| name | loss | paper | inputs | default constants and their source | extra parameters | where implementations disagree, and this one |\n\
+        "| name | loss | paper | inputs | default constants and their source | extra parameters \
+         | where implementations disagree, and this one |\n\
          |---|---|---|---|---|---|---|\n",
     );
     for family in Family::ALL {

@@ -1,4 +1,5 @@
-//! One golden case as the tests read it: its inputs, constants and parameters, and the gradients that are expected of them.
+//! One golden case as the tests read it: its inputs, constants and parameters, and the gradients that are
+//! expected of them.
 
 use std::cell::RefCell;
 
@@ -99,8 +100,8 @@ impl Given<'_> {
         Ok(Tensor::from_data(data, &Device::flex()))
     }
 
-    /// The module with every parameter replaced by the tensor `param.PATH` of the case; the gradient of each must be
-    /// `grad.param.PATH`.
+    /// The module with every parameter replaced by the tensor `param.PATH` of the case; the gradient of each
+    /// must be `grad.param.PATH`.
     pub(crate) fn module<M: Module>(&self, module: M) -> Outcome<M> {
         let mut filler = Filler {
             given: self,

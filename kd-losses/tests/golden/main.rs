@@ -1,5 +1,5 @@
-//! Values and gradients of every loss against numbers that scripts compute in 64-bit floats from the papers' formulas
-//! (`fixtures/*.py`), and the catalogue against its table in the README.
+//! Values and gradients of every loss against numbers that scripts compute in 64-bit floats from the papers'
+//! formulas (`fixtures/*.py`), and the catalogue against its table in the README.
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -32,7 +32,8 @@ const IMAGES: [f64; 16] = [
 
 #[test]
 fn the_generator_loss_of_a_worked_example() -> Outcome {
-    // exp(one-hot - R) + exp(entropy - R') + mode seeking, each with its gradient; pairs are (0, 2) and (1, 3).
+    // exp(one-hot - R) + exp(entropy - R') + mode seeking, each with its gradient; pairs are (0, 2) and (1,
+    // 3).
     let device = Device::flex().autodiff();
     let options = (&device, DType::F64);
     let logits = Tensor::<2>::from_data(TensorData::new(LOGITS.to_vec(), [4, 3]), options);

@@ -55,7 +55,8 @@ pub(crate) fn assert_finite<const D: usize>(
 
 /// The inputs of a pair of `shape` that a loss must survive: teacher and student, each under a name.
 ///
-/// Ordinary values, equal ones, +-1e4, zeros on either side and on both, the same number everywhere, and constant channels.
+/// Ordinary values, equal ones, +-1e4, zeros on either side and on both, the same number everywhere, and
+/// constant channels.
 pub(crate) fn hard_pairs<const D: usize>(
     shape: [usize; D],
 ) -> Vec<(&'static str, TensorData, TensorData)> {

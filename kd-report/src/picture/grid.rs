@@ -21,8 +21,8 @@ const WHAT: &str = "a picture of images in rows";
 
 /// A picture with a named row of images for each of some things, such as classes.
 ///
-/// Images wider than 72 pixels are made smaller, small ones larger by a whole factor. A row may have fewer images than others, or
-/// none, which is said in it. The same input gives the same bytes.
+/// Images wider than 72 pixels are made smaller, small ones larger by a whole factor. A row may have fewer
+/// images than others, or none, which is said in it. The same input gives the same bytes.
 ///
 /// # Examples
 ///
@@ -56,11 +56,13 @@ impl ImageRows {
         })
     }
 
-    /// With one more row: its name and its images, each `[channels, height, width]` from 0 to 255, grey or red, green and blue.
+    /// With one more row: its name and its images, each `[channels, height, width]` from 0 to 255, grey or
+    /// red, green and blue.
     ///
     /// # Errors
     ///
-    /// [`Error::Length`] for an image of another size, [`Error::Config`] for more than 100 rows or 40 images in one.
+    /// [`Error::Length`] for an image of another size, [`Error::Config`] for more than 100 rows or 40 images
+    /// in one.
     pub fn with_row<Image: AsRef<[u8]>>(
         mut self,
         name: impl Into<String>,

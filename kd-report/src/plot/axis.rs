@@ -31,7 +31,8 @@ pub(super) struct Tick {
 impl Axis {
     /// An axis of measured values, which are finite, and positive for [`Scale::Log`]; there is at least one.
     ///
-    /// `margin` is the share of the range that is left free at both ends, `wanted` about how many ticks there should be.
+    /// `margin` is the share of the range that is left free at both ends, `wanted` about how many ticks there
+    /// should be.
     pub(super) fn new(scale: Scale, values: &[f64], margin: f64, wanted: usize) -> Self {
         let ends = ends(values);
         match scale {

@@ -74,8 +74,8 @@ impl CountPlot {
     ///
     /// # Errors
     ///
-    /// [`Error::NoValues`] without a row, [`Error::NotFinite`] for a line at no finite number, [`Error::Config`] for a width below 240
-    /// or above 4000 pixels or more than 200 rows.
+    /// [`Error::NoValues`] without a row, [`Error::NotFinite`] for a line at no finite number,
+    /// [`Error::Config`] for a width below 240 or above 4000 pixels or more than 200 rows.
     pub fn svg(&self) -> Result<String> {
         let what = format!("plot `{}`", self.title);
         if self.rows.is_empty() {

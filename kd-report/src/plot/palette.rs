@@ -2,8 +2,8 @@
 
 use plotters::style::RGBColor;
 
-/// The colours of Okabe and Ito, which people with any kind of colour blindness can tell apart; without the yellow, which
-/// does not show on white.
+/// The colours of Okabe and Ito, which people with any kind of colour blindness can tell apart; without the
+/// yellow, which does not show on white.
 const COLOURS: [RGBColor; 7] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),

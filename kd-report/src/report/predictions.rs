@@ -74,7 +74,8 @@ impl Predictions {
     ///
     /// # Errors
     ///
-    /// As [`ClassificationMetrics::add`], and [`Error::Length`](crate::Error::Length) if there is not one id for each target.
+    /// As [`ClassificationMetrics::add`], and [`Error::Length`](crate::Error::Length) if there is not one id
+    /// for each target.
     pub fn add(
         &mut self,
         ids: &[usize],
@@ -139,8 +140,8 @@ impl Predictions {
         self.teacher.as_ref().map(ClassificationMetrics::confusion)
     }
 
-    /// The samples that the student has right and the teacher wrong, those first for which the true class is more probable
-    /// to the student than to the teacher by most.
+    /// The samples that the student has right and the teacher wrong, those first for which the true class is
+    /// more probable to the student than to the teacher by most.
     pub fn student_beats_teacher(&self) -> Vec<&Sample> {
         self.disagreements(|sample| (sample.student, sample.teacher))
     }

@@ -24,7 +24,8 @@ impl Segmentation {
             return Ok(());
         };
         page.paragraph(&format!(
-            "Intersection over union of each class over {} held-out images; a class that is neither there nor predicted has none.",
+            "Intersection over union of each class over {} held-out images; a class that is neither there \
+             nor predicted has none.",
             count(first.images)
         ));
         let mut head = vec![("class", Align::Left)];

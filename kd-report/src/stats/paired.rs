@@ -10,11 +10,13 @@ use crate::{Error, Result};
 
 /// The mean difference between two methods that ran with the same seeds.
 ///
-/// A seed gives both the same data order and the same initial weights, so that much of the spread over seeds is common to
-/// them and cancels out. With the differences `d` of `n` seeds:
+/// A seed gives both the same data order and the same initial weights, so that much of the spread over seeds
+/// is common to them and cancels out. With the differences `d` of `n` seeds:
 ///
 /// ```text
-/// mean of d ± t * std of d / sqrt(n)        t: the 0.975 quantile of Student's t with n - 1 degrees of freedom
+/// mean of d ± t * std of d / sqrt(n)
+///
+/// t: the 0.975 quantile of Student's t with n - 1 degrees of freedom
 /// ```
 ///
 /// # Examples

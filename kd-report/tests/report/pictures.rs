@@ -1,4 +1,5 @@
-//! Pictures of segmentations: what is where, the same bytes each time, errors in words, and one of real images to look at.
+//! Pictures of segmentations: what is where, the same bytes each time, errors in words, and one of real
+//! images to look at.
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -79,7 +80,8 @@ fn what_does_not_fit_is_refused_in_words() {
     );
     assert_eq!(
         text(small().with_images("input", &[[0; 9]])),
-        "an image of a segmentation board: expected 24 entries, got 9; give one or three channels of 2x4 pixels"
+        "an image of a segmentation board: expected 24 entries, got 9; give one or three channels of 2x4 \
+         pixels"
     );
     assert_eq!(
         text(small().with_masks("truth", &[[0; 9]])),
@@ -88,7 +90,8 @@ fn what_does_not_fit_is_refused_in_words() {
     let one = small().with_masks("truth", &[[0; 8]]).unwrap();
     assert_eq!(
         text(one.clone().with_masks("student", &[[0; 8]; 2])),
-        "column `student` of a segmentation board: expected 1 entries, got 2; give one for each of column `truth`"
+        "column `student` of a segmentation board: expected 1 entries, got 2; give one for each of column \
+         `truth`"
     );
     assert!(text(one.with_masks("student", &[[0; 8]; 51])).contains("at most 50 rows"));
     let nothing = "segmentation board: there are no values; give at least one image";
@@ -133,7 +136,8 @@ fn rows_of_images_stand_behind_their_names() {
     let text = |outcome: Result<ImageRows, Error>| outcome.unwrap_err().to_string();
     assert_eq!(
         text(rows.clone().with_row("x", &[[0; 5]])),
-        "an image of a picture of images in rows: expected 12 entries, got 5; give one or three channels of 2x2 pixels"
+        "an image of a picture of images in rows: expected 12 entries, got 5; give one or three channels of \
+         2x2 pixels"
     );
     assert!(
         text(rows.with_row("x", &[[0; 4]; 41])).contains("at most 100 rows of 40, got 41 in row 4")

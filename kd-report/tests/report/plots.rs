@@ -243,7 +243,8 @@ fn what_cannot_be_drawn_is_said_in_words() {
     let nan = Series::new("kd", [(0.0, 1.0), (1.0, f64::NAN)]);
     assert_eq!(
         said(empty.clone().with_series(nan).svg()),
-        "plot `Loss`, series `kd`: value 1 is NaN; every value must be finite and at most 1e100, leave the others out"
+        "plot `Loss`, series `kd`: value 1 is NaN; every value must be finite and at most 1e100, leave the \
+         others out"
     );
     let zero = Series::new("kd", [(0.0, 1.0), (1.0, 2.0)]);
     assert_eq!(
@@ -254,7 +255,8 @@ fn what_cannot_be_drawn_is_said_in_words() {
                 .with_x_scale(Scale::Log)
                 .svg()
         ),
-        "plot `Loss`, horizontal axis: 0 has no place on a logarithmic axis; use values above 0, or `Scale::Linear`"
+        "plot `Loss`, horizontal axis: 0 has no place on a logarithmic axis; use values above 0, or \
+         `Scale::Linear`"
     );
     assert_eq!(
         said(lines().with_size(100, 400).svg()),
@@ -263,7 +265,8 @@ fn what_cannot_be_drawn_is_said_in_words() {
     let short = DotPlot::new("Seeds", "x", ["a", "b"]).with_row("kd", [vec![1.0]]);
     assert_eq!(
         said(short.svg()),
-        "plot `Seeds`, row `kd`: expected 2 entries, got 1; give one list of values for each group, an empty one where it has none"
+        "plot `Seeds`, row `kd`: expected 2 entries, got 1; give one list of values for each group, an empty \
+         one where it has none"
     );
     let nothing = DotPlot::new("Seeds", "x", ["a"]).with_row("kd", [vec![]]);
     assert_eq!(

@@ -1,6 +1,7 @@
 //! Event files: what a run writes is read back, a resumed run has no step twice, failures do not stop a run.
 //!
-//! Once by hand: `pip install tensorboard`, then `python3 tests/read_events.py RUN` prints what TensorBoard itself reads.
+//! Once by hand: `pip install tensorboard`, then `python3 tests/read_events.py RUN` prints what TensorBoard
+//! itself reads.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -85,7 +85,8 @@ impl Sampler {
         let mut candidates = Vec::with_capacity(ids.len() * (num_negatives + 1));
         for &id in ids {
             let seed = splitmix64(seed, id as u64);
-            // The samples that are left out are one range, of places in the order by classes or of the samples themselves.
+            // The samples that are left out are one range, of places in the order by classes or of the
+            // samples themselves.
             let left_out = match &self.classes {
                 Some(classes) => classes.places[id].clone(),
                 None => id..id + 1,

@@ -47,7 +47,8 @@ fn semckd_survives_hard_inputs() -> Outcome {
 
 #[test]
 fn beside_one_teachers_layer_the_order_of_samples_changes_nothing() -> Outcome {
-    // With one teacher's layer the attention is 1 whatever the similarities: order and similarities no longer matter.
+    // With one teacher's layer the attention is 1 whatever the similarities: order and similarities no longer
+    // matter.
     let loss = SemCkdLossConfig::new().init(&[3], &[2], 4, 1, &Device::flex().autodiff())?;
     let (student, teacher) = (map([4, 3, 5, 5], 0.3).autodiff(), map([4, 2, 5, 5], 1.3));
     let turned = [student.clone().flip([0])];
@@ -62,9 +63,9 @@ fn beside_one_teachers_layer_the_order_of_samples_changes_nothing() -> Outcome {
 
 #[test]
 fn equal_teachers_layers_are_as_good_as_one() -> Outcome {
-    // Attention sums to 1 over the teacher's layers: with the same layer and the same projection twice the value is that of one. Batch
-    // norms with a scale of 1 make the projections of the two pairs differ by their initial weights alone, so they are compared
-    // through zeros, where each projects to zeros.
+    // Attention sums to 1 over the teacher's layers: with the same layer and the same projection twice the
+    // value is that of one. Batch norms with a scale of 1 make the projections of the two pairs differ by
+    // their initial weights alone, so they are compared through zeros, where each projects to zeros.
     let device = Device::flex().autodiff();
     let config = SemCkdLossConfig::new();
     let (one, two) = (

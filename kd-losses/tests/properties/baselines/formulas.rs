@@ -1,5 +1,5 @@
-//! Cross-entropy, soft targets, hints and attention transfer: zero at equality, never negative, which changes of the
-//! input change nothing, and the gradient under the temperature.
+//! Cross-entropy, soft targets, hints and attention transfer: zero at equality, never negative, which changes
+//! of the input change nothing, and the gradient under the temperature.
 
 use crate::{cases, failed, value};
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -159,7 +159,8 @@ proptest! {
         let shifted = value(cross_entropy(logits.clone() + shift, targets.clone(), smoothing))?;
         prop_assert!((plain - shifted).abs() <= 1e-4, "{plain}, shifted {shifted}");
 
-        let last = Tensor::full([shape[0]], if class + 1 == classes { 0 } else { class + 1 }, &Device::flex());
+        let next = if class + 1 == classes { 0 } else { class + 1 };
+        let last = Tensor::full([shape[0]], next, &Device::flex());
         let turned = value(cross_entropy(rotated(logits.clone()), last, smoothing))?;
         prop_assert!((plain - turned).abs() <= 1e-4, "{plain}, rotated {turned}");
 

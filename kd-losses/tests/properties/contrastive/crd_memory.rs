@@ -1,5 +1,5 @@
-//! The memory of contrastive representation distillation: which rows a step changes, and that it is read out and set
-//! back bit for bit.
+//! The memory of contrastive representation distillation: which rows a step changes, and that it is read out
+//! and set back bit for bit.
 
 use crate::support::{Outcome, numbers, wave};
 use burn::module::{Module, ModuleVisitor, Param};

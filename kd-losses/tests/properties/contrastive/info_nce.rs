@@ -27,9 +27,14 @@ proptest! {
     #![proptest_config(cases(64))]
 
     #[test]
-    fn scale_rotation_and_order_change_nothing((shape, student, teacher) in embeddings(), scale in 0.1_f64..10.0) {
+    fn scale_rotation_and_order_change_nothing(
+        (shape, student, teacher) in embeddings(),
+        scale in 0.1_f64..10.0,
+    ) {
         let (student, teacher) = (tensor(&student, shape), tensor(&teacher, shape));
-        let at = |student: &Tensor<2>, teacher: &Tensor<2>| value(info_nce(student.clone(), teacher.clone(), 0.2));
+        let at = |student: &Tensor<2>, teacher: &Tensor<2>| {
+            value(info_nce(student.clone(), teacher.clone(), 0.2))
+        };
         let found = at(&student, &teacher)?;
         prop_assert!(found >= 0.0);
         let close = |other: f64| (found - other).abs() < 1e-4 * (1.0 + found);

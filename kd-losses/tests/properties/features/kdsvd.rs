@@ -1,4 +1,5 @@
-//! Distillation by singular value decomposition: hard inputs, the teacher, which changes of a map change nothing.
+//! Distillation by singular value decomposition: hard inputs, the teacher, which changes of a map change
+//! nothing.
 
 use crate::support::{Outcome, assert_finite, hard_pairs, wave};
 use burn::tensor::{Device, Tensor};

@@ -1,5 +1,5 @@
-//! Losses of feature maps and embeddings that train nothing: zero at equality, never negative, which changes of the
-//! input change nothing.
+//! Losses of feature maps and embeddings that train nothing: zero at equality, never negative, which changes
+//! of the input change nothing.
 
 use crate::support::losses::Loss;
 use crate::{cases, value};
@@ -164,7 +164,9 @@ proptest! {
 
     #[test]
     fn maps_of_samples_may_be_scaled_and_reordered((student, teacher) in maps(), scale in 0.2_f32..5.0) {
-        for loss in [of_samples, selectivity, mean_selectivity, gaussian_selectivity, correlation, of_channels] {
+        for loss in [
+            of_samples, selectivity, mean_selectivity, gaussian_selectivity, correlation, of_channels,
+        ] {
             let plain = value(loss(student.clone(), teacher.clone()))?;
             close(plain, value(loss(student.clone() * scale, teacher.clone()))?)?;
         }

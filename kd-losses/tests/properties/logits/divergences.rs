@@ -74,7 +74,8 @@ proptest! {
         let other = standardised(batch.student.clone() * scale + shift, 1e-7).map_err(failed)?;
         let (plain, other) = (numbers(plain), numbers(other));
         for row in 0..batch_size {
-            let (plain, other) = (&plain[row * num_classes..][..num_classes], &other[row * num_classes..][..num_classes]);
+            let plain = &plain[row * num_classes..][..num_classes];
+            let other = &other[row * num_classes..][..num_classes];
             let sum: f64 = plain.iter().sum();
             prop_assert!(sum.abs() < 1e-3, "sum {sum}");
             let spread = plain.iter().map(|z| z * z).sum::<f64>() / (num_classes - 1) as f64;

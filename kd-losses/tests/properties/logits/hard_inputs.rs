@@ -75,7 +75,8 @@ fn every_loss_of_two_logits_survives_hard_inputs() -> Outcome {
 
 #[test]
 fn a_virtual_teacher_that_is_hardly_softened_is_one_hot() -> Outcome {
-    // The exponential of the lead of one class, divided by so small a temperature, is too large for any float.
+    // The exponential of the lead of one class, divided by so small a temperature, is too large for any
+    // float.
     for (probability, target) in [(0.99, 0), (1e-3, 1)] {
         let targets = Tensor::<1, Int>::from_data([target], &Device::flex());
         for softening in [

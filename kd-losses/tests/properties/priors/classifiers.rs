@@ -63,15 +63,22 @@ proptest! {
         classes in 1_usize..5,
         scale in 0.1_f64..10.0,
     ) {
-        let make = |phase| Tensor::<2>::from_data(wave([features, classes], phase), (&Device::flex(), DType::F64));
+        let make = |phase| {
+            Tensor::<2>::from_data(wave([features, classes], phase), (&Device::flex(), DType::F64))
+        };
         let weights = phases.map(make);
         for overlap in OVERLAPS {
             let plain = value(classifier_diversification(&weights, overlap, 1e-9))?;
             prop_assert!(plain >= 0.0);
             let [a, b, c] = weights.clone();
-            let turned = value(classifier_diversification(&[c.clone(), a.clone(), b.clone().neg()], overlap, 1e-9))?;
-            prop_assert!((turned - plain).abs() <= 1e-9 * (1.0 + plain), "{overlap:?}: {plain}, turned {turned}");
-            let scaled = value(classifier_diversification(&[a * scale, b * scale, c * scale], overlap, 1e-9))?;
+            let turned = [c.clone(), a.clone(), b.clone().neg()];
+            let turned = value(classifier_diversification(&turned, overlap, 1e-9))?;
+            prop_assert!(
+                (turned - plain).abs() <= 1e-9 * (1.0 + plain),
+                "{overlap:?}: {plain}, turned {turned}"
+            );
+            let scaled = [a * scale, b * scale, c * scale];
+            let scaled = value(classifier_diversification(&scaled, overlap, 1e-9))?;
             let factor = match overlap {
                 ClassifierOverlap::NormalisedFrobenius | ClassifierOverlap::ClassCosine => {
                     prop_assert!(plain <= 1.0 + 1e-9, "{overlap:?}: {plain}");
@@ -80,7 +87,10 @@ proptest! {
                 ClassifierOverlap::SquaredFrobenius => scale.powi(4),
                 _ => scale.powi(2),
             };
-            prop_assert!((scaled - factor * plain).abs() <= 1e-8 * (1.0 + scaled), "{overlap:?}: {plain}, scaled {scaled}");
+            prop_assert!(
+                (scaled - factor * plain).abs() <= 1e-8 * (1.0 + scaled),
+                "{overlap:?}: {plain}, scaled {scaled}"
+            );
         }
     }
 }

@@ -63,7 +63,8 @@ fn increments_are_measured_from_the_reference_of_the_policy() -> Outcome {
 
 #[test]
 fn the_gradient_of_an_increment_is_weighted_by_the_penalty_itself() -> Outcome {
-    // e^(L - R) dL: the closed form, of a loss that depends on three numbers, against a reference that was itself a loss.
+    // e^(L - R) dL: the closed form, of a loss that depends on three numbers, against a reference that was
+    // itself a loss.
     let device = Device::flex().autodiff();
     let mut penalty = IncrementPenaltyConfig::new().init()?;
     let inputs = [[0.3, -1.0, 2.0], [0.5, 0.25, -0.75], [1.5, -0.5, 1.0]];

@@ -63,7 +63,8 @@ proptest! {
             prop_assert!(near(loss(&(x.clone() + 1.5), &(y.clone() + 1.5), &u, &v)?), "{form:?}: shifted");
             prop_assert!(loss(&(x.clone() * scale), &(y.clone() * scale), &u, &v)? <= plain);
             // Both by one factor: the ratio stays.
-            let scaled = loss(&(x.clone() * scale), &(y.clone() * scale), &(u.clone() * scale), &(v.clone() * scale))?;
+            let (images, codes) = (|x: &Tensor<4>| x.clone() * scale, |u: &Tensor<2>| u.clone() * scale);
+            let scaled = loss(&images(&x), &images(&y), &codes(&u), &codes(&v))?;
             prop_assert!(near(scaled), "{form:?}: {plain}, scaled {scaled}");
         }
     }

@@ -66,7 +66,8 @@ proptest! {
         let failed = |error: Error| TestCaseError::fail(error.to_string());
         let zeros = Tensor::<1>::zeros([shape[1]], options);
         let layer = NormStatistics::of(input.clone(), zeros.clone(), zeros.clone()).map_err(failed)?;
-        let met = NormStatistics::of(input.clone(), layer.mean.clone(), layer.variance.clone()).map_err(failed)?;
+        let met = NormStatistics::of(input.clone(), layer.mean.clone(), layer.variance.clone());
+        let met = met.map_err(failed)?;
         let flipped = NormStatistics::of(input.flip([0, 2, 3]), zeros.clone(), zeros).map_err(failed)?;
         for distance in DISTANCES {
             let loss = |layers| value(bn_statistics(layers, distance, 2.0, 1e-9));

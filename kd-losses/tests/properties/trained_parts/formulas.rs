@@ -47,7 +47,8 @@ proptest! {
         prop_assert!((plain - shifted).abs() < 1e-9, "{plain}, shifted {shifted}");
         let turned = value(vid(teacher.clone(), mean.clone(), all(raw), epsilon))?;
         prop_assert!((plain - turned).abs() < 1e-12, "{plain}, exchanged {turned}");
-        // With one variance v for all, 1/2 (e / v + ln v) >= 1/2 (1 + ln e), where e is the mean squared error.
+        // With one variance v for all, 1/2 (e / v + ln v) >= 1/2 (1 + ln e), where e is the mean squared
+        // error.
         let error = numbers((mean - teacher).square().mean())[0];
         let smallest = 0.5 * (1.0 + error.ln());
         prop_assert!(plain >= smallest - 1e-9, "{plain} below {smallest}");
@@ -168,12 +169,17 @@ proptest! {
         std in 0.01_f64..4.0,
         scale in 0.1_f64..10.0,
     ) {
-        let one = |mean: f64, std: f64| Ok::<_, TestCaseError>(ofd_margins(&[mean], &[std]).map_err(failed)?[0]);
+        let one = |mean: f64, std: f64| {
+            Ok::<_, TestCaseError>(ofd_margins(&[mean], &[std]).map_err(failed)?[0])
+        };
         let margin = one(mean, std)?;
         prop_assert!(margin < 0.0 && margin <= mean, "{margin}");
         prop_assert!((one(mean, -std)? - margin).abs() == 0.0, "the sign of the scale");
         let scaled = one(mean * scale, std * scale)?;
-        prop_assert!((scaled - margin * scale).abs() < 1e-9 * scaled.abs(), "{scaled}, {margin} times {scale}");
+        prop_assert!(
+            (scaled - margin * scale).abs() < 1e-9 * scaled.abs(),
+            "{scaled}, {margin} times {scale}"
+        );
     }
 }
 
