@@ -79,7 +79,7 @@ pub(crate) fn count(
     })
 }
 
-/// What belongs to the channels of the teacher's map must have one entry for each.
+/// Checks that a list has one entry for each channel of the teacher's map.
 pub(crate) fn one_for_each_channel(
     loss: &'static str,
     name: &'static str,

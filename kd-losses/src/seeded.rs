@@ -9,7 +9,7 @@ use burn::nn::conv::{Conv2d, ConvTranspose2d};
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, PaddingConfig2d};
 use burn::tensor::{Device, Tensor, TensorData};
 
-/// What splitmix64 adds to its state at each draw: 2^64 divided by the golden ratio, made odd.
+/// The increment of the state of splitmix64 at each draw: 2^64 divided by the golden ratio, made odd.
 const GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// Draw number `index` of the splitmix64 generator started at `seed` (Steele, Lea, Flood, "Fast

@@ -13,7 +13,7 @@ use crate::{Error, Result};
 
 /// The folder of the event files in a run folder.
 const FOLDER: &str = "tensorboard";
-/// What TensorBoard knows its files by.
+/// The prefix by which TensorBoard knows its files.
 const PREFIX: &str = "events.out.tfevents.";
 const VERSION: &str = "brain.Event:2";
 

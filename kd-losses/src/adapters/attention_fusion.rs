@@ -1,4 +1,4 @@
-//! Two maps of neighbouring depths become one, position by position weighted.
+//! The fusion of two maps of neighbouring depths into one, weighted position by position.
 
 use super::conv_norm::norm_parameters;
 use crate::check;

@@ -1,4 +1,4 @@
-//! The block that most adapters are made of.
+//! A convolution with a batch norm: the block that most adapters are made of.
 
 use crate::adapters::convolve::convolve;
 use crate::seeded::{Kernel, Layers};

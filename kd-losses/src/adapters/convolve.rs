@@ -1,4 +1,4 @@
-//! Convolutions of one position as the products of matrices that they are.
+//! Convolutions with a 1x1 kernel, computed as products of matrices.
 
 use burn::nn::PaddingConfig2d;
 use burn::nn::conv::Conv2d;

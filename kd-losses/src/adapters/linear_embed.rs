@@ -13,7 +13,7 @@ use burn::tensor::{Device, Tensor};
 
 const NAME: &str = "linear_embed";
 
-/// What is done with the embedding of a sample.
+/// The normalisation of the embedding of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(crate = "burn::serde", rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -43,7 +43,7 @@ pub struct LinearEmbedConfig {
     /// 128, the value of Tian et al., arXiv 1910.10699, for the embeddings of CRD and CC.
     #[config(default = 128)]
     pub dim: usize,
-    /// What is done with the embedding of a sample.
+    /// The normalisation of the embedding of a sample.
     ///
     /// Nothing by default, as RepDistiller has it for CC; for CRD ask for [`EmbedNormalisation::L2`].
     #[config(default = "EmbedNormalisation::None")]

@@ -15,7 +15,7 @@ use burn::tensor::{Device, Tensor};
 
 const NAME: &str = "normed_regressor";
 
-/// What follows the batch norm of an adapter.
+/// The layer behind the batch norm of an adapter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(crate = "burn::serde", rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -53,12 +53,12 @@ pub struct NormedRegressorConfig {
     pub student_channels: usize,
     /// Channels of the teacher's tap, at least 1.
     pub teacher_channels: usize,
-    /// What follows the batch norm.
+    /// The layer behind the batch norm.
     ///
     /// A ReLU, the default of `ConvReg` in RepDistiller, the code of Tian et al., arXiv 1910.10699.
     #[config(default = "Nonlinearity::Relu")]
     pub nonlinearity: Nonlinearity,
-    /// What to do with maps of different height or width.
+    /// The treatment of maps of different height or width.
     ///
     /// An error by default; pooling a map changes what is compared and should be asked for.
     #[config(default = "MapSizes::MustMatch")]

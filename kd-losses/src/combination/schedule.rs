@@ -50,7 +50,7 @@ pub enum Schedule {
         to: f64,
         /// The epoch at which the change begins, at least 0.
         begin: f64,
-        /// How many epochs the change takes, above 0.
+        /// The length of the change in epochs, above 0.
         epochs: f64,
     },
     /// Half a wave of a cosine, level at both ends.
@@ -61,14 +61,14 @@ pub enum Schedule {
         to: f64,
         /// The epoch at which the change begins, at least 0.
         begin: f64,
-        /// How many epochs the change takes, above 0.
+        /// The length of the change in epochs, above 0.
         epochs: f64,
     },
     /// A straight line from 0 at the start of training.
     WarmUp {
         /// The weight from `epochs` on.
         to: f64,
-        /// How many epochs the change takes, above 0.
+        /// The length of the change in epochs, above 0.
         epochs: f64,
     },
     /// Only at some of the time, for terms of a first phase or of a last one.
@@ -122,7 +122,7 @@ impl Schedule {
         matches!(self, Self::Constant { .. })
     }
 
-    /// How far the weight is from 0 at most: a term whose largest weight is 0 is never in use.
+    /// The largest distance of the weight from 0: a term whose largest weight is 0 is never in use.
     pub fn largest(&self) -> f64 {
         match *self {
             Self::Constant { value } | Self::Window { value, .. } => value.abs(),
@@ -186,7 +186,7 @@ impl From<f64> for Schedule {
     }
 }
 
-/// How much of the change is done, from 0 to 1.
+/// The share of the change that is done, from 0 to 1.
 fn share(epoch: f64, begin: f64, epochs: f64) -> f64 {
     ((epoch - begin) / epochs).clamp(0.0, 1.0)
 }

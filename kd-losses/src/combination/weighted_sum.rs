@@ -1,4 +1,4 @@
-//! Several losses as one.
+//! The weighted sum of several losses.
 
 use crate::error::{Error, Result};
 use burn::tensor::Tensor;
@@ -43,7 +43,7 @@ struct Term {
     value: Tensor<1>,
 }
 
-/// What [`WeightedSum`] gives.
+/// The result of a [`WeightedSum`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Combined {
@@ -60,7 +60,7 @@ impl WeightedSum {
         Self::default()
     }
 
-    /// Adds a term; what is wrong with it is told by [`Self::finish`].
+    /// Adds a term; [`Self::finish`] checks it.
     #[must_use]
     pub fn add(mut self, name: impl Into<String>, weight: f64, value: Tensor<1>) -> Self {
         let name = name.into();

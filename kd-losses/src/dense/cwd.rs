@@ -1,4 +1,4 @@
-//! Channel-wise distillation: where each channel looks.
+//! Channel-wise distillation: the distribution of each channel over positions.
 
 use crate::catalogue::{Constant, Family, LossInfo, Paper, UsualWeight};
 use crate::check;
@@ -80,7 +80,7 @@ fn check_temperature(value: f64) -> Result<()> {
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct CwdLossConfig {
-    /// What both maps are divided by, finite and above 0, the paper's T.
+    /// The divisor of both maps, finite and above 0, the paper's T.
     ///
     /// 4, from the paper's experiments.
     #[config(default = 4.0)]

@@ -1,4 +1,4 @@
-//! Pair-wise distillation: which positions of a map are alike.
+//! Pair-wise distillation: the likeness of the positions of a map.
 
 use crate::catalogue::{Constant, Family, LossInfo, Paper, UsualWeight};
 use crate::check;

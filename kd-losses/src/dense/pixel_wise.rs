@@ -86,7 +86,7 @@ fn check_temperature(value: f64) -> Result<()> {
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct PixelWiseLossConfig {
-    /// What both logits are divided by, finite and above 0.
+    /// The divisor of both logits, finite and above 0.
     ///
     /// 1: the paper has no temperature.
     #[config(default = 1.0)]

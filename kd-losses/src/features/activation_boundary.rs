@@ -83,7 +83,7 @@ fn check_margin(margin: f64) -> Result<()> {
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ActivationBoundaryLossConfig {
-    /// How far from 0 the student should be, finite and above 0, the paper's mu.
+    /// The distance from 0 that the student should have, finite and above 0, the paper's mu.
     ///
     /// 1, the value of the authors' code.
     #[config(default = 1.0)]
@@ -93,7 +93,7 @@ pub struct ActivationBoundaryLossConfig {
     /// Left out by default, as in the authors' code.
     #[config(default = "Projection::WhenWidthsDiffer")]
     pub projection: Projection,
-    /// What to do with maps of different height or width.
+    /// The treatment of maps of different height or width.
     ///
     /// An error by default: the paper taps layers of equal size.
     #[config(default = "MapSizes::MustMatch")]

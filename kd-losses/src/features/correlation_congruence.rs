@@ -8,7 +8,7 @@ use burn::config::Config;
 use burn::serde::{Deserialize, Serialize};
 use burn::tensor::Tensor;
 
-/// How alike two samples are, from the cosine `c` of their embeddings.
+/// The likeness of two samples, from the cosine `c` of their embeddings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(crate = "burn::serde", rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -124,7 +124,7 @@ fn check_constants(gamma: f64, order: usize, epsilon: f64) -> Result<()> {
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct CorrelationCongruenceLossConfig {
-    /// How alike two samples are. The expanded Gaussian kernel by default, which the paper prefers.
+    /// The likeness of two samples. The expanded Gaussian kernel by default, which the paper prefers.
     #[config(default = "CorrelationKernel::Taylor")]
     pub kernel: CorrelationKernel,
     /// Inverse of the Gaussian kernel's width, above 0, the paper's gamma.

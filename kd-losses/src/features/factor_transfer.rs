@@ -1,4 +1,4 @@
-//! Factor transfer: what an autoencoder makes of the teacher's map, translated from the student's.
+//! Factor transfer: the code that an autoencoder has for the teacher's map, learnt from the student's map.
 
 use super::relation::epsilon as check_epsilon;
 use crate::adapters::linear_embed::{flatten, l2_normalised};
@@ -87,13 +87,13 @@ pub struct FactorTransferLossConfig {
     /// 0.5, the default of the authors' code. The number of channels is rounded to the nearest.
     #[config(default = 0.5)]
     pub rate: f64,
-    /// What is behind each convolution of the paraphraser.
+    /// The norm behind each convolution of the paraphraser.
     ///
     /// A batch norm by default. The authors' published code has its batch norms commented out, RepDistiller
     /// has none here.
     #[config(default = "FactorNorm::Batch")]
     pub paraphraser_norm: FactorNorm,
-    /// What is behind each convolution of the translator.
+    /// The norm behind each convolution of the translator.
     ///
     /// A batch norm by default, as in RepDistiller. The authors' published code has its batch norms commented
     /// out.
@@ -104,7 +104,7 @@ pub struct FactorTransferLossConfig {
     /// 1e-12, the default of the normalisation that the authors' code calls.
     #[config(default = 1e-12)]
     pub epsilon: f64,
-    /// What to do with maps of different height or width.
+    /// The treatment of maps of different height or width.
     ///
     /// An error by default. Under [`MapSizes::PoolLarger`] the larger *factor* is pooled, as in RepDistiller.
     #[config(default = "MapSizes::MustMatch")]
@@ -274,7 +274,8 @@ impl FactorTransferLoss {
         factor_transfer(pool_to(student, size), pool_to(teacher, size), self.epsilon)
     }
 
-    /// What the paraphraser loses of the teacher's map `[batch_size, teacher_channels, height, width]`.
+    /// The error with which the paraphraser rebuilds the teacher's map
+    /// `[batch_size, teacher_channels, height, width]`.
     ///
     /// # Errors
     ///

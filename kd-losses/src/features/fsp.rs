@@ -1,4 +1,4 @@
-//! Flow of solution procedure: how features change from one layer to the next.
+//! Flow of solution procedure: the change of features from one layer to the next.
 
 use super::relation::flat_channels;
 use crate::catalogue::{Family, LossInfo, Paper};
@@ -73,7 +73,7 @@ pub fn fsp(student: [Tensor<4>; 2], teacher: [Tensor<4>; 2]) -> Result<Tensor<1>
     fsp_pooled(student, teacher, FspPooling::Max)
 }
 
-/// How the larger map of a pair is brought to the size of the smaller one.
+/// The pooling that brings the larger map of a pair to the size of the smaller one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(crate = "burn::serde", rename_all = "kebab-case")]
 #[non_exhaustive]

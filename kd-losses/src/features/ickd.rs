@@ -1,4 +1,4 @@
-//! Inter-channel correlation: which channels of a layer are active together.
+//! Inter-channel correlation: the channels of a layer that are active together.
 
 use super::relation::{epsilon as check_epsilon, flat_channels, gram, unit};
 use crate::catalogue::{Constant, Family, LossInfo, Paper, UsualWeight};

@@ -109,7 +109,7 @@ pub fn info_nce_bound(
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct InfoNceLossConfig {
-    /// What the cosines are divided by, finite and above 0.
+    /// The divisor of the cosines, finite and above 0.
     ///
     /// 0.07, as Wu et al. (arXiv 1805.01978) and the code of Tian et al. (arXiv 1910.10699).
     #[config(default = 0.07)]

@@ -164,7 +164,7 @@ fn host(matrices: Tensor<3>, channels: usize) -> Vec<Eigen> {
     matrices.map(|one| eigen(one.to_vec(), channels)).collect()
 }
 
-/// What the decompositions of all samples give, sample after sample.
+/// The results of the decompositions, sample after sample.
 #[derive(Default)]
 struct Chosen {
     /// `w V` of the teacher, `[components, channels]` a sample.
@@ -227,7 +227,8 @@ impl Chosen {
     }
 }
 
-/// Which of the first `count` vectors has the largest cosine with `vector`, and the sign of that.
+/// The index of that of the first `count` vectors whose cosine with `vector` is largest in size, and its
+/// sign.
 fn closest(student: &Eigen, count: usize, vector: &[f64]) -> Option<(usize, f64)> {
     let cosine = |k: usize| -> f64 {
         student.vectors[k]
@@ -255,7 +256,7 @@ pub struct KdsvdLossConfig {
     /// 1, from Tian et al.'s implementation (arXiv 1910.10699).
     #[config(default = 1)]
     pub components: usize,
-    /// What the squared distance of two entries is divided by, above 0.
+    /// The divisor of the squared distance of two entries, above 0.
     ///
     /// 8, from Tian et al.'s implementation (arXiv 1910.10699).
     #[config(default = 8.0)]

@@ -15,7 +15,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 const NAME: &str = "mgd";
 
-/// What is masked as one.
+/// The unit of the mask: the elements that are masked together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(crate = "burn::serde", rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -36,12 +36,12 @@ pub struct MgdLossConfig {
     /// channels as units, and 0.45 to 0.75 for detection and segmentation.
     #[config(default = 0.5)]
     pub mask_ratio: f64,
-    /// What is masked as one.
+    /// The unit of the mask: the elements that are masked together.
     ///
     /// A position by default, as in the paper.
     #[config(default = "MaskedUnit::Position")]
     pub unit: MaskedUnit,
-    /// What to do with maps of different height or width.
+    /// The treatment of maps of different height or width.
     ///
     /// An error by default, as in the authors' code.
     #[config(default = "MapSizes::MustMatch")]

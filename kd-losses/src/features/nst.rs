@@ -1,4 +1,4 @@
-//! Neuron selectivity transfer: which patterns the channels of a layer respond to.
+//! Neuron selectivity transfer: the patterns that the channels of a layer respond to.
 
 use super::relation::{epsilon as check_epsilon, flat_channels, resolution, unit};
 use crate::catalogue::{Constant, Family, LossInfo, Paper, UsualWeight};
@@ -8,7 +8,7 @@ use burn::config::Config;
 use burn::serde::{Deserialize, Serialize};
 use burn::tensor::Tensor;
 
-/// How alike two channels are, from their maps `x` and `y` of unit length.
+/// The likeness of two channels, from their maps `x` and `y` of unit length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(crate = "burn::serde", rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -126,7 +126,7 @@ fn squared_distances(x: Tensor<3>, y: Tensor<3>) -> Tensor<3> {
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct NstLossConfig {
-    /// How alike two channels are. The polynomial kernel by default, as in public implementations.
+    /// The likeness of two channels. The polynomial kernel by default, as in public implementations.
     #[config(default = "SelectivityKernel::Polynomial")]
     pub kernel: SelectivityKernel,
     /// Norm at or below which a channel's map counts as zero, from 1e-15 to 1.

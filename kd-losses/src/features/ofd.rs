@@ -103,7 +103,7 @@ fn check_margins(margins: &[f64]) -> Result<()> {
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct OfdLossConfig {
-    /// What to do with maps of different height or width.
+    /// The treatment of maps of different height or width.
     ///
     /// An error by default: the paper taps layers of equal size.
     #[config(default = "MapSizes::MustMatch")]

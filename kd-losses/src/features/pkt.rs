@@ -1,4 +1,4 @@
-//! Probabilistic knowledge transfer: how likely each sample is another's neighbour.
+//! Probabilistic knowledge transfer: the probability of each sample to be another's neighbour.
 
 use super::relation::unit;
 use crate::catalogue::{Constant, Family, LossInfo, Paper, UsualWeight};
@@ -91,7 +91,7 @@ fn check_epsilon(value: f64) -> Result<()> {
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct PktLossConfig {
-    /// What is added to probabilities before the logarithm, and the norm at or below which an embedding
+    /// The number added to probabilities before the logarithm, and the norm at or below which an embedding
     /// counts as zero, from 1e-15 to 1e-2.
     ///
     /// 1e-7, from the authors' code.

@@ -1,4 +1,4 @@
-//! What the losses that compare relations share: unit vectors, distances between samples, a bound for float
+//! Parts of the losses that compare relations: unit vectors, distances between samples, a bound for float
 //! types.
 
 use crate::check;
@@ -14,8 +14,8 @@ pub(crate) fn epsilon(value: f64) -> Result<()> {
 
 /// `x` over its l2 norm along `dim`.
 ///
-/// What has a norm of at most `epsilon` becomes 0 and gets no gradient: the norm's own slope at 0 is 0 / 0,
-/// and a quotient bounded by `epsilon` alone would have a slope of `1 / epsilon`.
+/// A vector with a norm of at most `epsilon` becomes 0 and gets no gradient: the norm's own slope at 0 is 0 /
+/// 0, and a quotient bounded by `epsilon` alone would have a slope of `1 / epsilon`.
 pub(crate) fn unit<const D: usize>(x: Tensor<D>, dim: usize, epsilon: f64) -> Tensor<D> {
     let square = x.clone().square().sum_dim(dim);
     let zero = square.clone().lower_equal_elem(epsilon * epsilon);
@@ -58,7 +58,7 @@ pub(crate) struct Pairs {
     pub(crate) squares: Tensor<2>,
     /// Squared distances, `[batch_size, batch_size]`.
     pub(crate) squared_distances: Tensor<2>,
-    /// Which pairs are the same point, as far as the float type can tell; each sample and itself are.
+    /// The pairs that are one point as far as the float type can tell, each sample with itself among them.
     pub(crate) same: Tensor<2, Bool>,
 }
 

@@ -21,7 +21,7 @@ const NAMES: [&str; 2] = ["student_features", "teacher_features"];
 #[derive(Config, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SemCkdLossConfig {
-    /// How many times narrower than the batch the embeddings of the similarities are, from 1 to the batch
+    /// The batch size over the width of the embeddings of the similarities, from 1 to the batch
     /// size.
     ///
     /// 4, the authors' code (`factor`).

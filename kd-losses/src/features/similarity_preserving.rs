@@ -1,4 +1,4 @@
-//! Similarity-preserving distillation: which samples of a batch are alike.
+//! Similarity-preserving distillation: the likeness of the samples of a batch.
 
 use super::relation::{epsilon as check_epsilon, gram, unit};
 use crate::catalogue::{Constant, Family, LossInfo, Paper, UsualWeight};

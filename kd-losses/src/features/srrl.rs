@@ -76,7 +76,7 @@ pub struct SrrlLossConfig {
     /// 1, as `feature_weight`.
     #[config(default = 1.0)]
     pub regression_weight: f64,
-    /// What follows the batch norm on the student's side.
+    /// The layer behind the batch norm on the student's side.
     ///
     /// A ReLU, as in the authors' code: the teacher's last map is one behind a ReLU as a rule.
     #[config(default = "Nonlinearity::Relu")]

@@ -1,4 +1,4 @@
-//! Variational information distillation: how well the student's map predicts the teacher's.
+//! Variational information distillation: the likelihood of the teacher's map given the student's.
 
 use crate::adapters::MapSizes;
 use crate::adapters::conv_norm::ConvNorm;
@@ -108,12 +108,12 @@ pub struct VidLossConfig {
     /// 5, the value of RepDistiller, after the authors' code.
     #[config(default = 5.0)]
     pub initial_variance: f64,
-    /// What is added to a variance, finite and above 0, the paper's epsilon.
+    /// The number added to a variance, finite and above 0, the paper's epsilon.
     ///
     /// 1e-5, the value of RepDistiller, after the authors' code.
     #[config(default = 1e-5)]
     pub epsilon: f64,
-    /// What to do with maps of different height or width.
+    /// The treatment of maps of different height or width.
     ///
     /// An error by default. RepDistiller pools the larger, before the convolutions, as
     /// [`MapSizes::PoolLarger`] does here.

@@ -7,8 +7,8 @@ use crate::error::Result;
 use burn::config::Config;
 use burn::tensor::Tensor;
 
-/// What a generator of images minimises to find where the student is not yet like the teacher: minus their
-/// divergence, where both decide the same.
+/// The loss of a generator of images that looks for places where the student is not yet like the teacher:
+/// minus their divergence, where both decide the same.
 ///
 /// ```text
 /// loss = -T^2 * mean over samples of  m KL(p || q)
@@ -87,7 +87,7 @@ pub fn adversarial_kl(
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct AdversarialKlLossConfig {
-    /// What both logits are divided by, finite and above 0.
+    /// The divisor of both logits, finite and above 0.
     ///
     /// 1, the authors' code.
     #[config(default = 1.0)]

@@ -84,7 +84,7 @@ pub fn belief_matching(
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct BeliefMatchingLossConfig {
-    /// What both logits are divided by, finite and above 0.
+    /// The divisor of both logits, finite and above 0.
     ///
     /// 1, the authors' runs.
     #[config(default = 1.0)]

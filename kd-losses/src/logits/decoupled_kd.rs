@@ -120,7 +120,7 @@ pub struct DecoupledKdLossConfig {
     /// 8, the authors' code for CIFAR-100; it is tuned by pair of networks.
     #[config(default = 8.0)]
     pub beta: f64,
-    /// What both logits are divided by, finite and above 0, the paper's T.
+    /// The divisor of both logits, finite and above 0, the paper's T.
     ///
     /// 4, the authors' code for CIFAR-100.
     #[config(default = 4.0)]

@@ -31,7 +31,7 @@ use burn::tensor::Tensor;
 /// `2 T^2 (beta + gamma)`. A linear change of a row or column of the student's probabilities by a positive
 /// factor does not change its correlation.
 ///
-/// What does not vary correlates with nothing: a row or column that is constant on either side has `r = 0`
+/// A constant correlates with nothing: a row or column that is constant on either side has `r = 0`
 /// and adds its 1 to the loss. Where the teacher's is constant the gradient is 0. So it is for **all columns
 /// of a batch of one**, where the second term is the constant `gamma T^2`, and for rows of one class. **Where
 /// only the student's is constant, the least change correlates at once**, and the gradient is finite but of
@@ -120,12 +120,12 @@ pub struct DistLossConfig {
     /// 1, the authors' code; copies of it for CIFAR-100 use 2.
     #[config(default = 1.0)]
     pub gamma: f64,
-    /// What both logits are divided by, finite and above 0.
+    /// The divisor of both logits, finite and above 0.
     ///
     /// 1, the authors' code; copies of it for CIFAR-100 use 4.
     #[config(default = 1.0)]
     pub temperature: f64,
-    /// What is added to the product of the norms, from 1e-15 to 1.
+    /// The number added to the product of the norms, from 1e-15 to 1.
     ///
     /// 1e-8, the authors' code.
     #[config(default = 1e-8)]

@@ -98,7 +98,7 @@ pub struct JensenShannonLossConfig {
     /// task.
     #[config(default = 0.5)]
     pub beta: f64,
-    /// What both logits are divided by, finite and above 0.
+    /// The divisor of both logits, finite and above 0.
     ///
     /// 1, not softened, as common code for language models.
     #[config(default = 1.0)]

@@ -150,7 +150,7 @@ fn check_epsilon(epsilon: f64) -> Result<()> {
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct LogitStandardisationLossConfig {
-    /// What both standardised logits are divided by, finite and above 0, the paper's base temperature.
+    /// The divisor of both standardised logits, finite and above 0, the paper's base temperature.
     ///
     /// 2, the command of the authors' code; some pairs of networks have 3.
     #[config(default = 2.0)]

@@ -101,7 +101,7 @@ fn check_constants(temperatures: &[f64], weights: [f64; 3]) -> Result<()> {
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct MultiLevelLossConfig {
-    /// What both logits are divided by, one after the other, each finite and above 0.
+    /// The divisors of both logits, one after the other, each finite and above 0.
     ///
     /// 2, 3, 4, 5 and 6, the authors' code.
     #[config(default = "vec![2.0, 3.0, 4.0, 5.0, 6.0]")]

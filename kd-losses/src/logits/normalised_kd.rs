@@ -104,7 +104,7 @@ pub struct NormalisedKdLossConfig {
     /// 1.5, the default of the authors' code, for `ImageNet`; its settings for CIFAR-100 have 3.5.
     #[config(default = 1.5)]
     pub gamma: f64,
-    /// What the logits of the other classes are divided by, finite and above 0, the paper's lambda.
+    /// The divisor of the logits of the other classes, finite and above 0, the paper's lambda.
     ///
     /// 1, the default of the authors' code, for `ImageNet`; its settings for CIFAR-100 have 3.
     #[config(default = 1.0)]

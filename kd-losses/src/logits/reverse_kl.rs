@@ -1,4 +1,4 @@
-//! The divergence the other way round.
+//! The reverse Kullback-Leibler divergence: from the student's distribution to the teacher's.
 
 use super::parts::{divergence, log_softened};
 use crate::catalogue::{Constant, Family, LossInfo, Paper};
@@ -76,7 +76,7 @@ pub fn reverse_kl(
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ReverseKlLossConfig {
-    /// What both logits are divided by, finite and above 0.
+    /// The divisor of both logits, finite and above 0.
     ///
     /// 1: the paper does not soften.
     #[config(default = 1.0)]

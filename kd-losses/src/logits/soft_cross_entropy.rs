@@ -70,7 +70,7 @@ pub fn soft_cross_entropy(logits: Tensor<2>, soft_targets: Tensor<2>) -> Result<
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct SoftCrossEntropyLossConfig {
-    /// What both logits are divided by, finite and above 0.
+    /// The divisor of both logits, finite and above 0.
     ///
     /// 4, as for [`soft_target`](crate::soft_target).
     #[config(default = 4.0)]

@@ -79,7 +79,7 @@ pub fn soft_target(
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct SoftTargetLossConfig {
-    /// What both logits are divided by, finite and above 0, the paper's T.
+    /// The divisor of both logits, finite and above 0, the paper's T.
     ///
     /// 4: Hinton et al. have no single value (20 for the large MNIST students, 2.5 to 4 for the
     /// smallest, section 3; 1, 2, 5 and 10 tried on speech, section 4); 4 is what the published code

@@ -8,7 +8,7 @@ use burn::config::Config;
 use burn::serde::{Deserialize, Serialize};
 use burn::tensor::{Int, Tensor};
 
-/// How the distribution `u` of a virtual teacher is softened by the temperature `T`.
+/// The softening of the distribution `u` of a virtual teacher by the temperature `T`.
 ///
 /// The two differ by far: with 100 classes, `a = 0.99` and `T = 20` the label has 1.05 times the probability
 /// of another class in the first, 1.58 times in the second.
@@ -139,12 +139,12 @@ pub struct VirtualTeacherLossConfig {
     /// 0.99, the authors' code.
     #[config(default = 0.99)]
     pub correct_probability: f64,
-    /// What the virtual teacher is softened by, finite and above 0, the paper's tau.
+    /// The temperature of the virtual teacher, finite and above 0, the paper's tau.
     ///
     /// 20, the authors' settings for `ResNet`-18 on CIFAR-100; those for other networks have 10 or 40.
     #[config(default = 20.0)]
     pub temperature: f64,
-    /// How the temperature softens.
+    /// The softening by the temperature.
     ///
     /// The form of the authors' published code by default.
     #[config(default = "VirtualTeacherSoftening::Probabilities")]

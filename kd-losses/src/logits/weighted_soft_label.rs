@@ -102,13 +102,13 @@ fn check_constants(temperature: f64, epsilon: f64) -> Result<()> {
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct WeightedSoftLabelLossConfig {
-    /// What both logits are divided by, finite and above 0, the paper's tau.
+    /// The divisor of both logits, finite and above 0, the paper's tau.
     ///
     /// 2, the authors' code, for `ImageNet`; the settings of Yang et al. (arXiv 2303.13005) for CIFAR-100
     /// have 4.
     #[config(default = 2.0)]
     pub temperature: f64,
-    /// What is added to the teacher's cross-entropy before it divides, from 1e-15 to 1.
+    /// The number added to the teacher's cross-entropy before it divides, from 1e-15 to 1.
     ///
     /// 1e-7, the authors' code.
     #[config(default = 1e-7)]

@@ -1,4 +1,4 @@
-//! The activation loss: what the network knows excites it.
+//! The activation loss: images of known things have large activations.
 
 use crate::catalogue::{Family, LossInfo, Paper, UsualWeight};
 use crate::check;

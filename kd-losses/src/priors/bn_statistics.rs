@@ -1,4 +1,5 @@
-//! Batch-norm statistics: synthetic images should look to each layer like the data it was trained on.
+//! Batch-norm statistics: a prior that synthetic images should look to each layer like the data that it was
+//! trained on.
 
 use crate::catalogue::{Constant, Family, LossInfo, Paper, UsualWeight};
 use crate::check;
@@ -10,7 +11,7 @@ use burn::tensor::Tensor;
 
 const LOSS: &str = "bn_statistics";
 
-/// How the difference of two statistics, one number a channel, becomes one number.
+/// The distance of two statistics, from their difference of one number a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(crate = "burn::serde", rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -80,7 +81,7 @@ impl NormStatistics {
     }
 }
 
-/// How far the statistics of a batch are from those that the batch norms of a network remember.
+/// The distance of the statistics of a batch from those that the batch norms of a network remember.
 ///
 /// ```text
 /// loss = sum over layers l of  s[l] (d(mean[l], running_mean[l]) + d(variance[l], running_variance[l]))
@@ -177,12 +178,12 @@ fn check_constants(first_layer_multiplier: f64, epsilon: f64) -> Result<()> {
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct BnStatisticsLossConfig {
-    /// How the difference of two statistics becomes one number.
+    /// The distance of two statistics.
     ///
     /// As in the paper by default.
     #[config(default = "StatisticsDistance::Norm")]
     pub distance: StatisticsDistance,
-    /// What the term of the first layer is multiplied by, at least 0.
+    /// The factor of the term of the first layer, at least 0.
     ///
     /// 1, as in the paper and in the authors' code on CIFAR-10; their code on `ImageNet` has 10.
     #[config(default = 1.0)]

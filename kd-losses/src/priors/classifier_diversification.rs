@@ -8,7 +8,7 @@ use burn::config::Config;
 use burn::serde::{Deserialize, Serialize};
 use burn::tensor::Tensor;
 
-/// How much two classifiers have in common.
+/// The overlap of two classifiers.
 ///
 /// `A` and `B` are the weights of two branches, `[features, classes]`; column `k` of `A` is the weight vector
 /// of class `k`. The forms differ by orders of magnitude, so a weight tuned for one is meaningless for
@@ -39,7 +39,7 @@ pub enum ClassifierOverlap {
     ClassCosine,
 }
 
-/// What the classifiers of several branches have in common, over all pairs of branches.
+/// The overlap of the classifiers of several branches, over all pairs of branches.
 ///
 /// ```text
 /// loss = sum (or mean) over pairs i < j of  overlap(W[i], W[j])
@@ -158,7 +158,7 @@ fn check_weights(weights: &[Tensor<2>]) -> Result<()> {
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ClassifierDiversificationLossConfig {
-    /// How much two classifiers have in common.
+    /// The overlap of two classifiers.
     ///
     /// The form that implementations by others use with the weight 5e-8 by default; see
     /// [`ClassifierOverlap`].

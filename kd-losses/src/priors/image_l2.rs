@@ -8,7 +8,7 @@ use burn::config::Config;
 use burn::serde::{Deserialize, Serialize};
 use burn::tensor::Tensor;
 
-/// How the size of images is measured.
+/// The measure of the size of images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(crate = "burn::serde", rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -80,7 +80,7 @@ pub fn image_l2(images: Tensor<4>, size: ImageSize, epsilon: f64) -> Result<Tens
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ImageL2LossConfig {
-    /// How the size is measured.
+    /// The measure of the size.
     ///
     /// The mean of the norms of the images by default: the one of the authors' two norms that does not depend
     /// on the number of images.

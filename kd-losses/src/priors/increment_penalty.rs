@@ -85,7 +85,7 @@ pub enum IncrementReference {
     /// A moving average: `decay` times the reference plus `1 - decay` times the loss; the first loss is taken
     /// whole. Ours.
     Average {
-        /// How much of the old reference is kept in each step, at least 0 and below 1.
+        /// The share of the old reference that is kept in each step, at least 0 and below 1.
         decay: f64,
     },
     /// No penalty: the loss itself, for comparison.
@@ -96,12 +96,12 @@ pub enum IncrementReference {
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct IncrementPenaltyConfig {
-    /// What the loss is compared with.
+    /// The reference that the loss is compared with.
     ///
     /// As the authors' code by default.
     #[config(default = "IncrementReference::EpochSecondStep")]
     pub reference: IncrementReference,
-    /// Where the exponential goes on as its tangent, above 0 and at most 80.
+    /// The increment beyond which the exponential goes on as its tangent, above 0 and at most 80.
     ///
     /// 20, a weight of 5e8, whose square is still a number of 32 bits: ours. The authors' code has no bound
     /// and needs none for its own two terms, which lie within the logarithm of the number of classes.
@@ -139,7 +139,7 @@ pub struct IncrementPenalty {
     state: IncrementPenaltyState,
 }
 
-/// What an [`IncrementPenalty`] remembers.
+/// The memory of an [`IncrementPenalty`].
 #[derive(Clone, Debug, Default)]
 pub struct IncrementPenaltyState {
     /// The reference, `[1]` on the plain device; `None` before the first is taken, which counts as 0.
@@ -208,7 +208,7 @@ impl IncrementPenalty {
         self.state.reference = Some(kept.mask_where(finite, new));
     }
 
-    /// What it remembers, for a checkpoint. Reading the tensor waits for the device.
+    /// Its memory, for a checkpoint. Reading the tensor waits for the device.
     pub fn state(&self) -> IncrementPenaltyState {
         self.state.clone()
     }

@@ -1,4 +1,4 @@
-//! Mode seeking: what differs in noise should differ in the image.
+//! Mode seeking: images of different noise should differ.
 
 use crate::catalogue::{Constant, Family, LossInfo, Paper, UsualWeight};
 use crate::check;
@@ -7,7 +7,7 @@ use burn::config::Config;
 use burn::serde::{Deserialize, Serialize};
 use burn::tensor::Tensor;
 
-/// How the distances of images and of codes become one number.
+/// The quotient of the distances of images and of codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(crate = "burn::serde", rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -135,12 +135,12 @@ fn check_pairs(
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ModeSeekingLossConfig {
-    /// How the distances become one number.
+    /// The quotient of the distances.
     ///
     /// The form of the code of Mao et al. by default.
     #[config(default = "ModeSeekingForm::Inverse")]
     pub form: ModeSeekingForm,
-    /// What keeps the quotients finite, from 1e-10 to 1.
+    /// The number that keeps the quotients finite, from 1e-10 to 1.
     ///
     /// 1e-5, as in the code of Mao et al.; for [`ModeSeekingForm::Norms`] anything below 1e-4 is lost beside
     /// the norms of a batch.

@@ -1,4 +1,4 @@
-//! Total variation: neighbouring pixels are alike.
+//! Total variation: a prior that neighbouring pixels are alike.
 
 use crate::catalogue::{Constant, Family, LossInfo, Paper, UsualWeight};
 use crate::check;
@@ -8,7 +8,7 @@ use burn::config::Config;
 use burn::serde::{Deserialize, Serialize};
 use burn::tensor::{Tensor, s};
 
-/// How the differences of neighbouring pixels become one number.
+/// The measure of the differences of neighbouring pixels.
 ///
 /// The four differ by orders of magnitude: the norm grows with the root of the number of pixels in the whole
 /// batch, the means do not.
@@ -109,7 +109,7 @@ fn differences(images: &Tensor<4>, diagonals: bool) -> Vec<Tensor<4>> {
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct TotalVariationLossConfig {
-    /// How the differences become one number.
+    /// The measure of the differences.
     ///
     /// The norms by default, which is what the code of `DeepInversion` uses where it gives a weight.
     #[config(default = "VariationForm::Norms")]

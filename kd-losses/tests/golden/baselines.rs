@@ -21,7 +21,7 @@ struct Case<'a> {
     tensors: &'a SafeTensors<'a>,
 }
 
-/// What a loss gave: the value, and gradients under the names of their expected values.
+/// The output of a loss: the value, and gradients under the names of their expected values.
 struct Found {
     value: Vec<f64>,
     gradients: Vec<(&'static str, Vec<f64>)>,

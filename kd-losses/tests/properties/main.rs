@@ -1,5 +1,6 @@
-//! What holds of a loss for any input: zero at equality, never negative, which changes of the input change
-//! nothing, finite on hard inputs, a teacher that is a constant, modules that depend on their seed alone.
+//! Properties of every loss for any input: zero at equality, never negative, which changes of the input
+//! change nothing, finite on hard inputs, a teacher that is a constant, modules that depend on their seed
+//! alone.
 
 #[path = "../support/mod.rs"]
 mod support;

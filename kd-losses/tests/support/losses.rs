@@ -1,4 +1,4 @@
-//! Losses of a student's and a teacher's features, each under a name, for what is tested of all of them.
+//! Losses of a student's and a teacher's features, each under a name, for the tests of all of them.
 
 use burn::tensor::Tensor;
 use kd_losses::{

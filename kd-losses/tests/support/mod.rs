@@ -1,4 +1,4 @@
-//! Inputs that the tests of properties and errors share, and what is asserted of any loss.
+//! Inputs that the test binaries share, and the assertion that a loss is finite on them.
 #![allow(
     dead_code,
     clippy::allow_attributes,

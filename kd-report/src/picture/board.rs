@@ -1,4 +1,4 @@
-//! Images in rows; what they show, and what networks make of them, in columns.
+//! A board of segmentations: images in rows; the image, its true mask and predicted masks in columns.
 
 use std::path::Path;
 
@@ -268,7 +268,7 @@ impl SegmentationBoard {
 struct Entry {
     name: String,
     colour: Rgb<u8>,
-    /// How far to the right of the first one it begins.
+    /// Its distance to the right of the first one.
     x: u32,
     line: u32,
 }

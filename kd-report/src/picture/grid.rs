@@ -1,4 +1,4 @@
-//! Images of named things, a row each.
+//! A grid of images: a row for each name.
 
 use image::imageops::{self, FilterType};
 use image::{Rgb, RgbImage};
@@ -7,7 +7,7 @@ use super::font;
 use super::paint::{self, GAP, INK, PAPER, RIM, number};
 use crate::{Error, Result};
 
-/// Where a row has no image.
+/// The colour of a row without an image.
 const MUTED: Rgb<u8> = Rgb([130, 130, 130]);
 /// Images are shown about this wide.
 const CELL: u32 = 72;

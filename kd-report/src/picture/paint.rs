@@ -1,4 +1,4 @@
-//! What pictures of images share: colours, distances, sizes, and how pixels become an image and an image a
+//! Parts of the pictures of images: colours, distances, sizes, and the ways from pixels to an image and to a
 //! file.
 
 use std::io::Cursor;

@@ -1,8 +1,8 @@
-//! A range of values and the round numbers on it.
+//! The axis of a plot: a range of values and the round numbers on it.
 
 use std::collections::BTreeSet;
 
-/// How an axis is divided.
+/// The scale of an axis.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scale {
     /// Equal steps are equal differences.
@@ -112,7 +112,7 @@ impl Axis {
         }
     }
 
-    /// Where a value is, from 0 at the low end to 1 at the high end.
+    /// The place of a value, from 0 at the low end to 1 at the high end.
     pub(super) fn share(&self, value: f64) -> f64 {
         let value = match self.scale {
             Scale::Linear => value,

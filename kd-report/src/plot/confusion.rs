@@ -1,4 +1,4 @@
-//! Which classes are taken for which.
+//! A plot of a confusion matrix: true classes against predicted ones.
 
 use super::canvas::{self, Anchor, Canvas, Font};
 use super::frame::{LABEL, RIM, SMALL, title};
@@ -164,7 +164,7 @@ impl ConfusionPlot {
     }
 }
 
-/// Where things are, in pixels.
+/// The layout of the picture, in pixels.
 struct Layout {
     /// Every so many classes have their name written.
     every: usize,
@@ -199,7 +199,7 @@ fn cell(
     Ok(())
 }
 
-/// What the colours mean.
+/// Draws the scale of colours.
 fn colour_bar(canvas: &Canvas<'_>, at: &Layout) -> Result<()> {
     const STEPS: u32 = 50;
     let (left, right) = (at.left + at.side + 20.0, at.left + at.side + 32.0);

@@ -1,4 +1,4 @@
-//! How often each of some things is there.
+//! A plot of counts: one bar for each name.
 
 use super::axis::{Axis, Scale};
 use super::canvas::{self, Anchor, Canvas, Font};
@@ -7,7 +7,7 @@ use super::palette::{INK, MUTED, look};
 use super::text;
 use crate::{Error, Result};
 
-/// How high a row is, and its bar.
+/// The height of a row, and of its bar.
 const ROW: f64 = 22.0;
 const BAR: f64 = 14.0;
 

@@ -1,4 +1,4 @@
-//! Numbers of named things side by side, each with its spread.
+//! A plot of dots: numbers of named things side by side, each with its spread.
 
 use super::axis::{Axis, Scale};
 use super::canvas::{self, Anchor, Canvas, Font};

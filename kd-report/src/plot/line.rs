@@ -1,4 +1,4 @@
-//! Lines over a number: a metric over epochs, or over a swept setting.
+//! A plot of lines: a metric over epochs, or over a swept setting.
 
 use super::axis::{Axis, Scale};
 use super::canvas::{self, Canvas};

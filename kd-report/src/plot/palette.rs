@@ -1,4 +1,4 @@
-//! How the series of a picture are told apart: by colour, by dash and by marker.
+//! The looks of the series of a picture: colours, dashes and markers.
 
 use plotters::style::RGBColor;
 
@@ -40,7 +40,7 @@ const MARKERS: [Marker; 5] = [
     Marker::TriangleDown,
 ];
 
-/// What one series looks like.
+/// The look of one series.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Look {
     pub(super) colour: RGBColor,

@@ -1,4 +1,4 @@
-//! Whether a confidence is worth what it says.
+//! The section of calibration: confidence against accuracy.
 
 use super::page::Page;
 use super::predictions::{Answer, Predictions, Sample};

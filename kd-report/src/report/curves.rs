@@ -1,4 +1,4 @@
-//! How losses and metrics went over the epochs, and where they ended.
+//! The section of curves: losses and metrics over the epochs, and their last values.
 
 use std::collections::BTreeSet;
 

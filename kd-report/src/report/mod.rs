@@ -1,4 +1,4 @@
-//! What a run came to, as a page with pictures.
+//! The report of a run: a page with pictures.
 
 mod calibration;
 mod classes;

@@ -1,10 +1,10 @@
-//! What a student and its teacher say of each sample.
+//! The predictions of a student and its teacher for each sample.
 
 use kd_core::{ClassificationMetrics, ClassificationSummary, ConfusionMatrix};
 
 use crate::Result;
 
-/// What a student, and its teacher if it has one, say of held-out samples.
+/// The predictions of a student, and of its teacher if it has one, for held-out samples.
 ///
 /// # Examples
 ///
@@ -25,7 +25,7 @@ pub struct Predictions {
     pub(super) samples: Vec<Sample>,
 }
 
-/// What was said of a sample.
+/// The predictions for a sample.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Sample {

@@ -1,4 +1,4 @@
-//! The student beside its teacher.
+//! The section of the teacher: the student beside it, and the samples on which they differ.
 
 use super::page::{Page, count, percent};
 use super::predictions::{Predictions, Sample};

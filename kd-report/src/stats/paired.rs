@@ -1,4 +1,4 @@
-//! A method against a baseline that had the same seeds.
+//! The paired difference of a method and a baseline that had the same seeds.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -34,7 +34,7 @@ use crate::{Error, Result};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PairedDifference {
-    /// How many seeds both have.
+    /// The number of seeds that both have.
     pub count: usize,
     /// The mean of value minus baseline.
     pub mean: f64,

@@ -1,4 +1,4 @@
-//! Student's t.
+//! Quantiles of Student's t distribution.
 
 use crate::{Error, Result};
 

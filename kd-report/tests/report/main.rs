@@ -1,4 +1,4 @@
-//! What the crate draws and writes: plots, pictures, the page of a run, TensorBoard's event files.
+//! Outputs of the crate: plots, pictures, the page of a run, TensorBoard's event files.
 
 #![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
 

@@ -1,4 +1,4 @@
-//! The page of a run: what is in it with all there is to say, and with little.
+//! The page of a run: its text and its pictures, of a run with much to tell and of one with little.
 
 use std::path::Path;
 

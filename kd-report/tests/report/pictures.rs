@@ -1,5 +1,5 @@
-//! Pictures of segmentations: what is where, the same bytes each time, errors in words, and one of real
-//! images to look at.
+//! Pictures of segmentations and of images in rows: places and colours, the same bytes each time, errors in
+//! words, and one of real images to look at.
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -152,7 +152,7 @@ fn rows_of_images_stand_behind_their_names() {
     );
 }
 
-/// With `KD_BOARD` set to a file the picture is written there, for a person to look at.
+/// With `KD_BOARD` set to a file the picture is written there, to be looked at.
 #[test]
 fn real_streets_can_be_shown() {
     let Some(folder) = std::env::var_os("KD_DATA").filter(|folder| !folder.is_empty()) else {

@@ -1,4 +1,4 @@
-//! Pictures: the same bytes each time, texts inside and escaped, errors in words.
+//! Plots: the same bytes each time, texts inside and escaped, errors in words.
 
 use kd_report::{ConfusionPlot, CountPlot, DotPlot, Error, LinePlot, Scale, Series, Summary};
 

@@ -1,4 +1,4 @@
-//! The embeddings of all samples, as they were when last seen.
+//! The memory of contrastive distillation: the embeddings of all samples, as they were when last seen.
 
 use super::NAME;
 use super::nce::crd_log_z;
@@ -16,7 +16,7 @@ const STUDENT: u64 = u64::MAX;
 const TEACHER: u64 = u64::MAX - 1;
 const NEGATIVES: u64 = u64::MAX - 2;
 
-/// What [`CrdEmbeddings`](crate::CrdEmbeddings) remembers of all samples: a bank of embeddings of the
+/// The memory of [`CrdEmbeddings`](crate::CrdEmbeddings) of all samples: a bank of embeddings of the
 /// student, one of the teacher, and two normalisation constants.
 ///
 /// It belongs to the state of a run, not to its parameters: it lives on the plain device, holds no graph, and

@@ -36,17 +36,17 @@ pub struct CrdLossConfig {
     /// 16384, the authors' code (`nce_k`).
     #[config(default = 16384)]
     pub num_negatives: usize,
-    /// What the scores are divided by, finite and above 0, the paper's tau.
+    /// The divisor of the scores, finite and above 0, the paper's tau.
     ///
     /// 0.07, the authors' code (`nce_t`).
     #[config(default = 0.07)]
     pub temperature: f64,
-    /// What share of an old row of the memory is kept, from 0 to below 1.
+    /// The share of an old row of the memory that is kept, from 0 to below 1.
     ///
     /// 0.5, the authors' code (`nce_m`).
     #[config(default = 0.5)]
     pub momentum: f64,
-    /// Which samples the negatives are drawn from.
+    /// The samples that the negatives are drawn from.
     ///
     /// All other samples, as the paper's pairs of independent inputs; the authors' code on CIFAR-100 draws
     /// from the other classes.

@@ -14,7 +14,7 @@ const BLOCK: usize = if cfg!(test) { 64 } else { 1 << 24 };
 /// that nobody asked for is still cheaper than a copy of those that are.
 const WHOLE_BANK: usize = 16;
 
-/// How well an embedding tells its own row of a memory bank from the rows of others.
+/// Noise contrastive estimation: the loss of telling the own row of a memory bank from the rows of others.
 ///
 /// ```text
 /// u[i, k] = <embedding[i], bank[candidates[i, k]]> / T

@@ -1,4 +1,4 @@
-//! Which samples are compared with which.
+//! The negatives of contrastive distillation: samples that others are compared with.
 
 use super::NAME;
 use crate::error::{Error, Result};
@@ -6,7 +6,7 @@ use crate::seeded::splitmix64;
 use burn::serde::{Deserialize, Serialize};
 use core::ops::Range;
 
-/// Which samples the negatives of a sample are drawn from, uniformly and with replacement.
+/// The samples that the negatives of a sample are drawn from, uniformly and with replacement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(crate = "burn::serde", rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -48,7 +48,7 @@ pub(super) struct Sampler {
 struct Classes {
     /// The samples, class by class.
     order: Vec<usize>,
-    /// Where in `order` the class of each sample is.
+    /// The range of each sample's class in `order`.
     places: Vec<Range<usize>>,
 }
 

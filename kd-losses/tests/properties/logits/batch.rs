@@ -1,4 +1,4 @@
-//! Random batches of logits and labels, and what is checked of any loss of them.
+//! Random batches of logits and labels, and the checks of any divergence on them.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use kd_losses::Error;
