@@ -169,7 +169,7 @@ fn factor_channels(rate: f64, teacher_channels: usize) -> Result<usize> {
 /// ```
 ///
 /// Encoder and translator are three 3x3 convolutions each, the decoder is three transposed ones; all keep
-/// height and width, and behind each is what [`FactorNorm`] says and a leaky `ReLU` of slope 0.1. With
+/// height and width, and behind each are the norm of [`FactorNorm`] and a leaky `ReLU` of slope 0.1. With
 /// `k = rate` and `t` channels of the teacher a factor has `k t` channels; the encoder's second convolution
 /// makes them, the decoder's second one takes them back.
 ///

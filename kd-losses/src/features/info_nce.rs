@@ -26,7 +26,7 @@ const TEMPERATURE: &str = "0.07 is usual";
 /// - result: `[1]`
 ///
 /// `temperature` is finite and above 0. The result is in nats and never negative; it is 0 for a batch of one,
-/// whose only teacher cannot be missed, and `log(batch_size)` where the student's embeddings say nothing. It
+/// whose only teacher cannot be missed, and `log(batch_size)` where the student's embeddings tell nothing. It
 /// does not change when an embedding is multiplied by a number above 0. An embedding of zeros has a cosine of
 /// 0 with everything and a gradient of 0.
 ///

@@ -27,7 +27,7 @@ pub(crate) fn unit_rows(rows: Tensor<2>) -> Tensor<2> {
     unit(rows, 1, 1e-12)
 }
 
-/// `1 / sqrt(square)`, and 0 without a gradient where `zero` says so.
+/// `1 / sqrt(square)`, and 0 without a gradient where `zero` is true.
 pub(crate) fn inverse_root<const D: usize>(square: Tensor<D>, zero: Tensor<D, Bool>) -> Tensor<D> {
     // Replaced before the root, since infinity times the 0 that comes from behind it is NaN.
     let square = square.mask_fill(zero.clone(), 1.0);

@@ -12,8 +12,8 @@ use burn::tensor::{Device, Tensor};
 
 const NAME: &str = "srrl";
 
-/// Mean squared difference between what the teacher's classifier says of the student's features and of its
-/// own.
+/// Mean squared difference between the outputs of the teacher's classifier for the student's features and for
+/// its own.
 ///
 /// ```text
 /// loss = mean over samples and classes of (z - v)^2
@@ -115,8 +115,8 @@ impl SrrlLossConfig {
     }
 }
 
-/// The student's last map must have the teacher's averages, and the teacher's classifier must say the same of
-/// both; made by [`SrrlLossConfig`].
+/// Softmax regression representation learning: the student's last map must have the teacher's averages, and
+/// the teacher's classifier must output the same for both; made by [`SrrlLossConfig`].
 ///
 /// ```text
 /// a    = mean over positions of relu(bn(W s))          b = mean over positions of t

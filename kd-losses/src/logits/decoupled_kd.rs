@@ -8,8 +8,8 @@ use burn::config::Config;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Int, Tensor};
 
-/// Decoupled knowledge distillation: how sure the teacher is of the label, and what it says of the other
-/// classes.
+/// Decoupled knowledge distillation: how sure the teacher is of the label, and its distribution over the
+/// other classes.
 ///
 /// ```text
 /// loss = T^2 * mean over samples of  (alpha TCKD + beta NCKD)

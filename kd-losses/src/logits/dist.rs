@@ -177,7 +177,7 @@ impl DistLoss {
     /// let device = Device::flex();
     /// let logits = Tensor::<2>::from_data([[1.0, 2.0, 3.0]], &device);
     /// let loss = DistLossConfig::new().init()?;
-    /// // The rows agree; the columns of a batch of one say nothing.
+    /// // The rows agree; the columns of a batch of one have no correlation.
     /// let value = loss.forward(logits.clone(), logits)?.into_scalar::<f32>();
     /// assert!((value - 1.0).abs() < 1e-5);
     /// # Ok::<(), kd_losses::Error>(())

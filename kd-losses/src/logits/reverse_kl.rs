@@ -7,8 +7,8 @@ use crate::error::Result;
 use burn::config::Config;
 use burn::tensor::Tensor;
 
-/// Kullback-Leibler divergence of the teacher from the student: the student is asked for what the teacher
-/// finds likely, not for all of it.
+/// Kullback-Leibler divergence of the teacher from the student: it draws the student to a part of what the
+/// teacher finds likely, not to all of it.
 ///
 /// ```text
 /// loss = T^2 * mean over samples of  sum over k of  q[k] (log q[k] - log p[k])

@@ -62,7 +62,7 @@ pub enum VirtualTeacherSoftening {
 ///
 /// let device = Device::flex();
 /// let targets = Tensor::<1, Int>::from_data([0], &device);
-/// // The student that the virtual teacher asks for: 0.9 for the label of two classes.
+/// // The student that the virtual teacher wants: 0.9 for the label of two classes.
 /// let logits = Tensor::<2>::from_data([[9.0_f32.ln(), 0.0]], &device);
 /// let loss = virtual_teacher(logits, targets, 0.9, 20.0, VirtualTeacherSoftening::Logarithms)?;
 /// assert!(loss.into_scalar::<f32>().abs() < 1e-3);

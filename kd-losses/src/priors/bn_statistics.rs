@@ -114,7 +114,7 @@ impl NormStatistics {
 /// use kd_losses::{NormStatistics, StatisticsDistance, bn_statistics};
 ///
 /// let device = Device::flex();
-/// // Mean 2 and variance 1, where the batch norm knows mean 0 and variance 1.
+/// // Mean 2 and variance 1, where the running statistics are mean 0 and variance 1.
 /// let input = Tensor::<4>::from_data([[[[1.0, 3.0]]]], &device);
 /// let layer = NormStatistics::of(input, Tensor::zeros([1], &device), Tensor::ones([1], &device))?;
 /// let loss = bn_statistics(vec![layer], StatisticsDistance::SquaredNorm, 1.0, 1e-6)?;

@@ -22,7 +22,7 @@ const WHAT: &str = "a picture of images in rows";
 /// A picture with a named row of images for each of some things, such as classes.
 ///
 /// Images wider than 72 pixels are made smaller, small ones larger by a whole factor. A row may have fewer
-/// images than others, or none, which is said in it. The same input gives the same bytes.
+/// images than others, or none, which the picture states. The same input gives the same bytes.
 ///
 /// # Examples
 ///
@@ -105,7 +105,7 @@ impl ImageRows {
             .collect();
         let widest = names.iter().map(|name| font::width(name)).max();
         let left = RIM + widest.unwrap_or_default() + GAP;
-        // A row without an image says so, which takes some room.
+        // A row without an image states that, which takes some room.
         let inner = (number(columns) * (width + BETWEEN)).max(font::width(NONE) + BETWEEN);
         let size = (
             left + inner - BETWEEN + RIM,

@@ -89,8 +89,8 @@ impl RunReport {
         self
     }
 
-    /// With what the student, and its teacher if there is one, say of held-out samples. Classes without a
-    /// name are shown by number.
+    /// With the predictions of the student, and of its teacher if there is one, for held-out samples. Classes
+    /// without a name are shown by number.
     ///
     /// # Errors
     ///

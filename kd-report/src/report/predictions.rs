@@ -11,10 +11,10 @@ use crate::Result;
 /// ```
 /// use kd_report::Predictions;
 ///
-/// let mut said = Predictions::new(2)?;
+/// let mut predictions = Predictions::new(2)?;
 /// // Two samples: the student has both right, the teacher only the first.
-/// said.add(&[7, 8], &[0, 1], &[2.0, 0.0, 0.0, 3.0], Some(&[1.0, 0.0, 2.0, 0.0]))?;
-/// assert_eq!(said.student_beats_teacher()[0].id, 8);
+/// predictions.add(&[7, 8], &[0, 1], &[2.0, 0.0, 0.0, 3.0], Some(&[1.0, 0.0, 2.0, 0.0]))?;
+/// assert_eq!(predictions.student_beats_teacher()[0].id, 8);
 /// # Ok::<(), kd_report::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -52,7 +52,7 @@ pub struct Answer {
 }
 
 impl Predictions {
-    /// Nothing said yet, of `classes` classes.
+    /// No predictions yet, of `classes` classes.
     ///
     /// # Errors
     ///

@@ -8,7 +8,7 @@ use crate::{Align, CountPlot, Error, ImageRows, Result, Table};
 /// Of more classes than this, the rarest are in the histogram.
 const SHOWN: usize = 40;
 
-/// Synthetic images: some of them, what the teacher says of all, and what is wrong with them.
+/// Synthetic images: some of them, the teacher's predictions for all, and the problems found in them.
 #[derive(Clone, Debug)]
 pub struct SyntheticImages {
     /// Some images of each class, for a picture.

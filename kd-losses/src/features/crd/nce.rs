@@ -11,7 +11,7 @@ use core::ops::Range;
 /// of samples.
 const BLOCK: usize = if cfg!(test) { 64 } else { 1 << 24 };
 /// A bank of at most so many rows for each candidate is multiplied as a whole: a matrix product with rows
-/// that nobody asked for is still cheaper than a copy of those that are.
+/// that is not needed is still cheaper than a copy of those that are.
 const WHOLE_BANK: usize = 16;
 
 /// Noise contrastive estimation: the loss of telling the own row of a memory bank from the rows of others.

@@ -232,7 +232,7 @@ fn simkd_is_the_distance_from_what_it_projects() -> Result<()> {
     Ok(())
 }
 
-/// The error of somebody's own classifier.
+/// The error of a classifier that is not of this crate.
 #[derive(Debug)]
 enum Mine {
     Loss(Error),

@@ -144,7 +144,7 @@ fn weights<M: Module>(module: &M) -> Vec<f64> {
     collect.0
 }
 
-/// A module's weights must be a function of the seed, and its count of them what the formula says.
+/// A module's weights must be a function of the seed, and their count that of the formula.
 fn check_seeds<M: Module>(init: impl Fn(u64, &Device) -> Result<M>) -> Result<()> {
     let device = Device::flex();
     device.seed(1);
