@@ -15,6 +15,7 @@ use core::fmt;
 /// linear:    from + (to - from) t                        t = (epoch - begin) / epochs, held within 0 and 1
 /// cosine:    from + (to - from) (1 - cos(pi t)) / 2
 /// warm-up:   to t, with begin = 0
+/// ramp-up:   to exp(-5 (1 - t)^2), with begin = 0
 /// window:    value where from_epoch <= epoch < until_epoch, else 0
 /// ```
 ///
@@ -71,6 +72,18 @@ pub enum Schedule {
         /// The length of the change in epochs, above 0.
         epochs: f64,
     },
+    /// A Gaussian from 0.0067 times `to` at the start of training, nearly level at both ends.
+    ///
+    /// Laine and Aila, "Temporal Ensembling for Semi-Supervised Learning", ICLR 2017, arXiv 1610.02242: the
+    /// weight of a term that compares a network with its own earlier predictions. ONE (arXiv 1806.04606) and
+    /// `OKDDip` (arXiv 1912.00350) give it to the divergence between peers, which has little to teach before
+    /// they have learnt something; see [`Schedule::ramp_up`].
+    RampUp {
+        /// The weight from `epochs` on.
+        to: f64,
+        /// The length of the change in epochs, above 0.
+        epochs: f64,
+    },
     /// Only at some of the time, for terms of a first phase or of a last one.
     Window {
         /// The weight within the window; it is 0 elsewhere.
@@ -83,6 +96,29 @@ pub enum Schedule {
 }
 
 impl Schedule {
+    /// [`Schedule::RampUp`] to `to`, as long as in the code of ONE and `OKDDip`: over 80 of 300 epochs, in
+    /// whole epochs. A run of at most one epoch has the constant `to`.
+    ///
+    /// Their code takes the weight once an epoch, at its whole number.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kd_losses::Schedule;
+    ///
+    /// let ramp = Schedule::ramp_up(1.0, 300);
+    /// assert_eq!(ramp, Schedule::RampUp { to: 1.0, epochs: 80.0 });
+    /// assert!((ramp.at(0.0) - 0.006_738).abs() < 1e-6);
+    /// assert_eq!(ramp.at(80.0), 1.0);
+    /// ```
+    pub fn ramp_up(to: f64, total_epochs: usize) -> Self {
+        let epochs = (total_epochs as f64 * 80.0 / 300.0).round();
+        if epochs < 1.0 {
+            return Self::Constant { value: to };
+        }
+        Self::RampUp { to, epochs }
+    }
+
     /// The weight at an epoch, which may be a fraction.
     pub fn at(&self, epoch: f64) -> f64 {
         match *self {
@@ -103,6 +139,10 @@ impl Schedule {
                 between(from, to, (1.0 - (PI * share).cos()) / 2.0)
             }
             Self::WarmUp { to, epochs } => between(0.0, to, share(epoch, 0.0, epochs)),
+            Self::RampUp { to, epochs } => {
+                let rest = 1.0 - share(epoch, 0.0, epochs);
+                to * (-5.0 * rest * rest).exp()
+            }
             Self::Window {
                 value,
                 from_epoch,
@@ -129,7 +169,7 @@ impl Schedule {
             Self::Linear { from, to, .. } | Self::Cosine { from, to, .. } => {
                 from.abs().max(to.abs())
             }
-            Self::WarmUp { to, .. } => to.abs(),
+            Self::WarmUp { to, .. } | Self::RampUp { to, .. } => to.abs(),
         }
     }
 
@@ -159,7 +199,7 @@ impl Schedule {
                 check::not_negative("begin", begin, "epochs are counted from 0")?;
                 duration(epochs)
             }
-            Self::WarmUp { to, epochs } => {
+            Self::WarmUp { to, epochs } | Self::RampUp { to, epochs } => {
                 finite("to", to)?;
                 duration(epochs)
             }
@@ -236,6 +276,10 @@ enum Table {
         to: f64,
         epochs: f64,
     },
+    RampUp {
+        to: f64,
+        epochs: f64,
+    },
     Window {
         value: f64,
         #[serde(default)]
@@ -255,6 +299,7 @@ macro_rules! same_kinds {
                     $from::Linear { from, to, begin, epochs } => Self::Linear { from, to, begin, epochs },
                     $from::Cosine { from, to, begin, epochs } => Self::Cosine { from, to, begin, epochs },
                     $from::WarmUp { to, epochs } => Self::WarmUp { to, epochs },
+                    $from::RampUp { to, epochs } => Self::RampUp { to, epochs },
                     $from::Window { value, from_epoch, until_epoch } => {
                         Self::Window { value, from_epoch, until_epoch }
                     }

@@ -56,6 +56,17 @@ fn schedules_are_checked() {
             "`epochs` must be finite and above 0, got inf; for a weight that does not change write a number",
         ),
         (
+            Schedule::RampUp {
+                to: f64::NEG_INFINITY,
+                epochs,
+            },
+            "`to` must be finite, got -inf; 0 turns a term off",
+        ),
+        (
+            Schedule::RampUp { to, epochs: -1.0 },
+            "`epochs` must be finite and above 0, got -1; for a weight that does not change write a number",
+        ),
+        (
             Schedule::Window {
                 value: 1.0,
                 from_epoch: 2.0,

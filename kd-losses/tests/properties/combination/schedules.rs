@@ -43,6 +43,27 @@ fn schedules_have_their_values_at_each_time() {
     for (epoch, expected) in [(0.0, 0.0), (2.5, 1.25), (10.0, 5.0), (11.0, 5.0)] {
         close(warm_up.at(epoch), expected);
     }
+    // exp(-5 (1 - epoch / 80)^2), computed in 64-bit floats apart from the crate.
+    let ramp_up = Schedule::RampUp {
+        to: 2.0,
+        epochs: 80.0,
+    };
+    for (epoch, expected) in [
+        (-1.0, 0.006_737_946_999_085),
+        (0.0, 0.006_737_946_999_085),
+        (1.0, 0.007_629_131_630_941),
+        (5.0, 0.012_344_665_531_385),
+        (10.0, 0.021_750_359_344_450),
+        (20.0, 0.060_054_667_895_308),
+        (39.5, 0.277_635_739_927_509),
+        (40.0, 0.286_504_796_860_190),
+        (60.0, 0.731_615_628_946_642),
+        (79.0, 0.999_219_055_096_324),
+        (80.0, 1.0),
+        (99.0, 1.0),
+    ] {
+        close(ramp_up.at(epoch), 2.0 * expected);
+    }
     let window = Schedule::Window {
         value: 7.0,
         from_epoch: 2.0,
@@ -79,6 +100,7 @@ fn the_largest_weight_is_the_one_farthest_from_zero() {
         1.0,
     );
     close(Schedule::WarmUp { to: 4.0, epochs }.largest(), 4.0);
+    close(Schedule::RampUp { to: -4.0, epochs }.largest(), 4.0);
     close(
         Schedule::Window {
             value: 0.0,
@@ -130,6 +152,10 @@ fn recipes_write_a_number_or_a_table() -> Outcome {
             r#"{"kind":"warm-up","to":1.0,"epochs":8.0}"#,
         ),
         (
+            Schedule::RampUp { to: 1.0, epochs },
+            r#"{"kind":"ramp-up","to":1.0,"epochs":8.0}"#,
+        ),
+        (
             Schedule::Window {
                 value: 1.0,
                 from_epoch: 1.0,
@@ -172,4 +198,27 @@ fn recipes_write_a_number_or_a_table() -> Outcome {
         assert!(found.contains(words), "{json}: {found}");
     }
     Ok(())
+}
+
+#[test]
+fn the_ramp_up_of_a_run_is_80_of_300_epochs() {
+    for (total_epochs, epochs) in [(300, 80.0), (200, 53.0), (20, 5.0), (2, 1.0)] {
+        let expected = Schedule::RampUp { to: 0.5, epochs };
+        assert_eq!(Schedule::ramp_up(0.5, total_epochs), expected);
+    }
+    for total_epochs in [0, 1] {
+        assert_eq!(Schedule::ramp_up(0.5, total_epochs), Schedule::from(0.5));
+    }
+}
+
+#[test]
+fn a_ramp_up_rises_from_nearly_nothing_without_a_jump() {
+    let ramp_up = Schedule::ramp_up(1.0, 30);
+    let weights: Vec<f64> = (0..=800)
+        .map(|step| ramp_up.at(f64::from(step) / 100.0))
+        .collect();
+    assert!(weights[0] > 0.0 && weights[0] < 0.01);
+    for pair in weights.windows(2) {
+        assert!(pair[1] > pair[0] && pair[1] - pair[0] < 0.005, "{pair:?}");
+    }
 }
