@@ -79,6 +79,20 @@ pub(crate) fn count(
     })
 }
 
+/// Two lists must be of one length; `advice` says what belongs together.
+pub(crate) fn same_count(
+    loss: &'static str,
+    (left_name, left): (&'static str, usize),
+    (right_name, right): (&'static str, usize),
+    advice: &'static str,
+) -> Result<()> {
+    if left == right {
+        return Ok(());
+    }
+    let (left, right) = ((left_name, left), (right_name, right));
+    Err(unlike(loss, "number", left, right, advice))
+}
+
 /// Checks that a list has one entry for each channel of the teacher's map.
 pub(crate) fn one_for_each_channel(
     loss: &'static str,

@@ -8,6 +8,7 @@
 //! | `features` | losses of feature maps and of dense representations |
 //! | `dense` | losses of maps with a prediction at each position |
 //! | `priors` | regularisers, and priors on synthetic images and on predictions |
+//! | `peers` | targets that networks make for each other while they learn together |
 //! | `adapters` | modules that are trained beside the student and make two maps comparable |
 //! | `combination` | weighted sums of terms, weights that change with time |
 //! | `catalogue` | [`LossInfo`]: what there is, with papers, constants and disagreements |
@@ -30,6 +31,7 @@ mod error;
 mod features;
 mod logits;
 mod norm;
+mod peers;
 mod priors;
 mod seeded;
 
@@ -76,6 +78,8 @@ pub use priors::{
     bn_statistics, classifier_diversification, image_l2, increment_penalty, mode_seeking,
     one_hot_confidence, total_variation,
 };
+
+pub use peers::{KdclErrors, kdcl_general, kdcl_linear, kdcl_min_logit, kdcl_naive};
 
 pub use adapters::{
     AttentionFusion, AttentionFusionConfig, EmbedNormalisation, FusionDepth, LinearEmbed,

@@ -148,11 +148,12 @@ impl Given<'_> {
         }
         let largest = expected.iter().fold(0.0_f64, |a, b| a.max(b.abs()));
         let tolerance = |expected: f64| {
-            if self.dtype == DType::F64 {
-                return RELATIVE_64 * (expected.abs() + largest) + 1e-11;
-            }
-            // A case may say that it is badly conditioned in 32-bit floats, with the reason in the script.
+            // A case may say that it is badly conditioned, with the reason in the script.
             let own = |key: &str| self.case.get(key).and_then(Value::as_f64);
+            if self.dtype == DType::F64 {
+                let relative = own("relative_64").unwrap_or(RELATIVE_64);
+                return relative * (expected.abs() + largest) + 1e-11;
+            }
             let relative = own("relative").unwrap_or(RELATIVE);
             relative * (expected.abs() + largest) + own("absolute").unwrap_or(ABSOLUTE)
         };

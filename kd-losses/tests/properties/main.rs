@@ -12,6 +12,7 @@ mod contrastive; // CRD and its memory, InfoNCE
 mod dense; // losses of maps with a prediction at each position
 mod features; // losses of feature maps and embeddings that train nothing
 mod logits; // losses of the networks' outputs
+mod peers; // targets that peers make for each other
 mod priors; // regularisers, and priors on images and predictions
 mod trained_parts; // adapters, and losses with trained parts
 
