@@ -73,10 +73,11 @@ pub use priors::{
     BnStatisticsLoss, BnStatisticsLossConfig, ClassifierDiversificationLoss,
     ClassifierDiversificationLossConfig, ClassifierOverlap, ImageL2Loss, ImageL2LossConfig,
     ImageSize, IncrementPenalty, IncrementPenaltyConfig, IncrementPenaltyState, IncrementReference,
-    ModeSeekingForm, ModeSeekingLoss, ModeSeekingLossConfig, NormStatistics, StatisticsDistance,
+    ModeSeekingForm, ModeSeekingLoss, ModeSeekingLossConfig, NormStatistics,
+    PredictionDiversificationLoss, PredictionDiversificationLossConfig, StatisticsDistance,
     TotalVariationLoss, TotalVariationLossConfig, VariationForm, activation_norm, batch_entropy,
     bn_statistics, classifier_diversification, image_l2, increment_penalty, mode_seeking,
-    one_hot_confidence, total_variation,
+    one_hot_confidence, prediction_diversification, total_variation,
 };
 
 pub use peers::{KdclErrors, kdcl_general, kdcl_linear, kdcl_min_logit, kdcl_naive};

@@ -29,7 +29,7 @@ pub(super) fn of_target(values: Tensor<2>, targets: &Tensor<1, Int>) -> Tensor<2
 ///
 /// They are picked, not masked: a large number taken from the target's logit hides it only while the logits
 /// are small against that number.
-pub(super) fn of_others(values: Tensor<2>, targets: &Tensor<1, Int>) -> Tensor<2> {
+pub(crate) fn of_others(values: Tensor<2>, targets: &Tensor<1, Int>) -> Tensor<2> {
     let [batch_size, num_classes] = values.dims();
     let shape = [batch_size, num_classes - 1];
     let targets = targets.clone().without_autodiff();

@@ -10,7 +10,7 @@ mod dense; // losses of maps with a prediction at each position
 mod features; // losses of feature maps and embeddings that train nothing
 mod info_nce; // the contrastive bound on mutual information
 mod logits; // losses of the networks' outputs
-mod peers; // targets that peers make for each other
+mod peers; // targets that peers make for each other, diversification of their predictions
 mod priors; // regularisers, and priors on images and predictions
 mod reviewkd; // knowledge review and its fusion
 mod semckd; // semantic calibration

@@ -1,8 +1,11 @@
-//! Errors of the targets that peers make for each other.
+//! Errors of the targets that peers make for each other, and of the diversification of their predictions.
 
 use crate::support::{Outcome, text};
 use burn::tensor::{Device, Int, Tensor};
-use kd_losses::{KdclErrors, Result, kdcl_general, kdcl_linear, kdcl_min_logit, kdcl_naive};
+use kd_losses::{
+    KdclErrors, PredictionDiversificationLossConfig, Result, kdcl_general, kdcl_linear,
+    kdcl_min_logit, kdcl_naive, prediction_diversification,
+};
 
 type Target = fn(&[Tensor<2>], Tensor<1, Int>) -> Result<Tensor<2>>;
 
@@ -122,4 +125,41 @@ fn weights_of_peers_are_checked() -> Outcome {
         );
     }
     Ok(())
+}
+
+#[test]
+fn diversification_of_predictions_says_what_is_wrong() {
+    let call = |one, other, labels| text(prediction_diversification(&[one, other], labels, 1.0));
+    let name = "`prediction_diversification`";
+    let advice = "give the logits of all peers for one batch and the same classes";
+    assert_eq!(
+        call(peer(2, 3), peer(1, 3), labels(2)),
+        format!("{name}: `peers[0]` ([2, 3]) and `peers[1]` ([1, 3]) differ in shape; {advice}")
+    );
+    assert_eq!(
+        call(peer(2, 3), peer(2, 3), labels(3)),
+        format!(
+            "{name}: `peers` [2, 3] and `targets` [3] differ in batch size; take both from the same \
+            batch"
+        )
+    );
+    assert_eq!(
+        call(peer(2, 1), peer(2, 1), labels(2)),
+        format!(
+            "{name}: `peers` [2, 1] has 1 class, at least 2 are needed; give the output of a classifier"
+        )
+    );
+    assert_eq!(
+        call(peer(0, 3), peer(0, 3), labels(0)),
+        format!("{name}: `peers` [0, 3] has no elements; skip empty batches")
+    );
+    assert_eq!(
+        text(prediction_diversification(&[peer(2, 3)], labels(2), 1.0)),
+        format!(
+            "{name}: `peers` has 1 entries, at least 2 are needed; give the logits of all peers"
+        )
+    );
+    let temperature = "`temperature` must be finite and above 0, got 0; 1 to 20 are usual";
+    let config = PredictionDiversificationLossConfig::new().with_temperature(0.0);
+    assert_eq!(text(config.init()), temperature);
 }

@@ -14,7 +14,7 @@ mod features; // losses of feature maps and embeddings that train nothing
 mod finite_differences; // gradients of the baselines against differences of plain loops
 mod given; // one case: its inputs, constants, parameters and expected gradients
 mod logits; // losses of the networks' outputs
-mod peers; // targets that peers make for each other
+mod peers; // targets that peers make for each other, diversification of their predictions
 mod priors; // regularisers, and priors on images and predictions
 mod trained_parts; // adapters, and losses with trained parts
 mod worked_examples; // a small example of the priors, worked out by hand

@@ -1,12 +1,14 @@
-//! Targets that peers make for each other, against `fixtures/peers.py`: the distillation of every peer
-//! towards them, value and gradients.
+//! Targets and a prior of peers that learn together, against `fixtures/peers.py`: the distillation of every
+//! peer towards the targets that they make, and the prior on the diversity of their predictions.
 
 use crate::cases::Golden;
 use crate::given::Given;
 use crate::support::Outcome;
 use burn::tensor::Tensor;
 use burn::tensor::activation::log_softmax;
-use kd_losses::{KdclErrors, kdcl_general, kdcl_linear, kdcl_min_logit, kdcl_naive};
+use kd_losses::{
+    KdclErrors, kdcl_general, kdcl_linear, kdcl_min_logit, kdcl_naive, prediction_diversification,
+};
 
 /// The logits of the peers, which all learn.
 fn peers(given: &Given<'_>) -> Outcome<Vec<Tensor<2>>> {
@@ -78,5 +80,17 @@ fn kdcl_general_is_as_the_formula_says() -> Outcome {
         }
         let target = kdcl_general(&peers, &errors.weights(given.number("ridge")?)?)?;
         distilled(given, peers, target)
+    })
+}
+
+#[test]
+fn prediction_diversification_is_as_the_formula_says() -> Outcome {
+    Golden::read("prediction_diversification")?.check(9, |given| {
+        let (targets, temperature) = (given.ints("targets")?, given.number("temperature")?);
+        Ok(prediction_diversification(
+            &peers(given)?,
+            targets,
+            temperature,
+        )?)
     })
 }

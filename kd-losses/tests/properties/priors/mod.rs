@@ -1,6 +1,7 @@
 //! Regularisers and priors.
 
 mod classifiers; // diversification of classifiers
+mod diversity; // diversification of predictions
 mod images; // total variation and the norm of images
 mod increments; // the penalty on increments
 mod mode_seeking; // images that part as their codes do
