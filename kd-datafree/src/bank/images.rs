@@ -1,108 +1,26 @@
-//! Synthetic images as a data set: bytes, and what the teacher says of them.
-
-mod file;
-mod look;
+//! A bank: synthetic images as a data set, with the teacher's logits.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use kd_core::{Dataset, Error, ImageShape, Normalisation, Observer, Result, Split, Tensors};
-use serde::{Deserialize, Serialize};
 
+use super::config::BankConfig;
+use super::source::{BLOCK, ImageSource};
 use crate::teacher::ImageTeacher;
 
 /// The file of a run folder that holds the bank.
 pub const BANK_FILE: &str = "bank.safetensors";
-/// The same as a phase leaves it.
+/// The name of the same file as an artifact of a phase.
 const BANK_NAME: &str = "bank";
 
-/// Images that are made together. A block is the unit that is made anew; in always the same number of rows a sample is the same to the
-/// last bit.
-pub(crate) const BLOCK: usize = 128;
+/// Images that a method which keeps no bank leaves as one, to be shown.
+pub(crate) const ARTIFACT_IMAGES: usize = 10 * BLOCK;
 
-/// How large a bank is, and how much of it is made anew.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct BankConfig {
-    /// The number of images; rounded up to a multiple of 128.
-    pub images: usize,
-    /// The share of the images that is made anew before each epoch but the first, in `[0, 1]`.
-    pub refresh: f64,
-}
-
-impl Default for BankConfig {
-    fn default() -> Self {
-        Self {
-            images: 50_000,
-            refresh: 0.0,
-        }
-    }
-}
-
-impl BankConfig {
-    /// Checks every value.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Config`] for the first value out of range.
-    pub fn check(&self) -> Result<()> {
-        if self.images == 0 {
-            let problem = "must be above 0; 50000 is as large as the training split of CIFAR-10";
-            return Err(Error::config("bank.images", problem));
-        }
-        if !(0.0..=1.0).contains(&self.refresh) {
-            let problem = format!("must be from 0 to 1, got {}", self.refresh);
-            return Err(Error::config("bank.refresh", problem));
-        }
-        Ok(())
-    }
-
-    pub(crate) fn blocks(&self) -> usize {
-        self.images.div_ceil(BLOCK)
-    }
-
-    /// How many blocks are made anew before an epoch.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a share of a count that fits"
-    )]
-    fn renewed(&self) -> usize {
-        let blocks = (self.refresh * self.blocks() as f64).round() as usize;
-        if self.refresh > 0.0 { blocks.max(1) } else { 0 }
-    }
-
-    /// How often block `block` has been made anew when epoch `epoch` begins: blocks take turns.
-    pub(crate) fn generation(&self, block: usize, epoch: usize) -> u64 {
-        let turns = self.renewed() * epoch;
-        (turns + self.blocks() - 1 - block.min(self.blocks() - 1)) as u64 / self.blocks() as u64
-    }
-}
-
-/// What makes images.
-pub(crate) trait ImageSource {
-    /// The images of block `block` in its generation `generation`, as the teacher takes them: `[128, channels, height, width]`.
-    fn images(&self, block: u64, generation: u64) -> Result<Tensor<4>>;
-
-    /// The smallest and the largest value of each channel.
-    fn range(&self) -> Result<[Vec<f64>; 2]>;
-}
-
-/// Where black and white are after the teacher's normalisation: the range of images that are pixels.
-pub(crate) fn pixel_range(teacher: &Normalisation) -> [Vec<f64>; 2] {
-    let end = |pixel: f64| {
-        let channels = teacher.mean.iter().zip(&teacher.std);
-        channels.map(|(mean, std)| (pixel - mean) / std).collect()
-    };
-    [end(0.0), end(1.0)]
-}
-
-/// Images that a method which keeps no bank leaves as one, to be looked at.
-pub(crate) const LEFT: usize = 10 * BLOCK;
-
-/// What a phase leaves: a bank of `images` images of `source`.
-pub(crate) fn left(
+/// A bank of `images` images of `source` as an artifact of a phase, for methods that keep no bank while they
+/// run.
+pub(crate) fn bank_artifact(
     source: &dyn ImageSource,
     teacher: &dyn ImageTeacher,
     images: usize,
@@ -112,7 +30,7 @@ pub(crate) fn left(
         refresh: 0.0,
     };
     let never = AtomicBool::new(false);
-    // A student that has learnt is not lost with images that cannot be looked at.
+    // A student that has learnt is not lost with images that cannot be shown.
     let bank = match Bank::make(&config, 0, source, teacher, &mut (), &never) {
         Ok(bank) => bank,
         Err(Error::Config { .. }) => None,
@@ -122,22 +40,25 @@ pub(crate) fn left(
     Ok(bank.into_iter().collect())
 }
 
-/// Synthetic images, each with what the teacher says of it.
+/// Synthetic images, each with the teacher's logits.
 ///
-/// The images are kept as bytes, evenly over the range of each channel. So the bytes are not pixels as those of a photo: [`Bank::normalisation`]
-/// leads from them to what the teacher takes. The label of an image is the teacher's class.
+/// The images are kept as bytes, evenly over the range of each channel. So the bytes are not pixels as those
+/// of a photo: [`Bank::normalisation`] leads from them to the input of the teacher. The label of an image is
+/// the teacher's class.
 #[derive(Clone, Debug)]
 pub struct Bank {
-    dataset: Dataset,
+    pub(super) dataset: Dataset,
     /// `[images, num_classes]`, row by row.
-    logits: Vec<f32>,
-    range: [Vec<f64>; 2],
+    pub(super) logits: Vec<f32>,
+    /// The smallest and the largest value of each channel.
+    pub(super) range: [Vec<f64>; 2],
 }
 
-const NAME: &str = "synthetic";
+/// The name of the data set.
+pub(super) const NAME: &str = "synthetic";
 
 impl Bank {
-    /// Makes all blocks as they are when epoch `epoch` begins. Nothing if it was told to stop.
+    /// Makes all blocks as they are when epoch `epoch` begins. None if it was told to stop.
     pub(crate) fn make(
         config: &BankConfig,
         epoch: usize,
@@ -149,8 +70,8 @@ impl Bank {
         config.check()?;
         let range = source.range()?;
         let shape = teacher.image();
-        let count = config.blocks() * BLOCK;
-        let mut rows = Rows {
+        let count = config.rounded();
+        let mut rows = BankRows {
             images: Vec::with_capacity(count * shape.channels * shape.height * shape.width),
             logits: Vec::with_capacity(count * teacher.classes()),
         };
@@ -158,7 +79,7 @@ impl Bank {
             if stop.load(Ordering::Relaxed) {
                 return Ok(None);
             }
-            let made = Rows::of(
+            let made = BankRows::of(
                 source,
                 teacher,
                 &range,
@@ -181,14 +102,14 @@ impl Bank {
         source: &dyn ImageSource,
         teacher: &dyn ImageTeacher,
     ) -> Result<Self> {
-        let mut rows = Rows {
+        let mut rows = BankRows {
             images: self.dataset.images().to_vec(),
             logits: self.logits.clone(),
         };
         for block in 0..config.blocks() {
             let generation = config.generation(block, to);
             if generation != config.generation(block, from) {
-                let made = Rows::of(source, teacher, &self.range, block, generation)?;
+                let made = BankRows::of(source, teacher, &self.range, block, generation)?;
                 let place = |all: usize| block * all..(block + 1) * all;
                 rows.images[place(made.images.len())].copy_from_slice(&made.images);
                 rows.logits[place(made.logits.len())].copy_from_slice(&made.logits);
@@ -202,7 +123,7 @@ impl Bank {
         &self.dataset
     }
 
-    /// What leads from the bytes, divided by 255, to what the teacher takes.
+    /// The normalisation that leads from the bytes, divided by 255, to the input of the teacher.
     pub fn normalisation(&self) -> Normalisation {
         let [low, high] = &self.range;
         let width = || low.iter().zip(high).map(|(low, high)| high - low);
@@ -228,14 +149,14 @@ impl Bank {
             return Err(Error::config("images", problem));
         }
         let shape = self.dataset.shape();
-        let rows = Rows {
+        let rows = BankRows {
             images: self.dataset.images()[..count * shape.bytes()].to_vec(),
             logits: self.logits[..count * self.dataset.classes()].to_vec(),
         };
         rows.with(shape, self.dataset.classes(), self.range.clone())
     }
 
-    /// What the teacher says of the images `ids`, `[ids, num_classes]`.
+    /// The teacher's logits for the images `ids`, `[ids, num_classes]`.
     ///
     /// # Errors
     ///
@@ -256,20 +177,20 @@ impl Bank {
         ))
     }
 
-    /// What the teacher says of all images, `[images, num_classes]` row by row.
+    /// The teacher's logits for all images, `[images, num_classes]` row by row.
     pub fn all_logits(&self) -> &[f32] {
         &self.logits
     }
 }
 
-/// Images as bytes and what the teacher says of them.
-struct Rows {
-    images: Vec<u8>,
-    logits: Vec<f32>,
+/// Images as bytes, and the teacher's logits for them.
+pub(super) struct BankRows {
+    pub(super) images: Vec<u8>,
+    pub(super) logits: Vec<f32>,
 }
 
-impl Rows {
-    /// One block. The teacher is asked about the images as the bytes have them.
+impl BankRows {
+    /// One block. The teacher is queried with the images as the bytes have them.
     fn of(
         source: &dyn ImageSource,
         teacher: &dyn ImageTeacher,
@@ -298,10 +219,10 @@ impl Rows {
             let byte = |value: f32| value as u8;
             bytes.to_data().iter::<f32>().map(byte).collect()
         };
-        let seen = teacher.look(bytes / 255.0 * width + shift);
+        let answer = teacher.inspect(bytes / 255.0 * width + shift);
         Ok(Self {
             images: kept,
-            logits: seen.logits.into_data().iter::<f32>().collect(),
+            logits: answer.logits.into_data().iter::<f32>().collect(),
         })
     }
 
@@ -309,14 +230,20 @@ impl Rows {
         self.with(teacher.image(), teacher.classes(), range)
     }
 
-    fn with(self, image: ImageShape, classes: usize, range: [Vec<f64>; 2]) -> Result<Bank> {
+    pub(super) fn with(
+        self,
+        image: ImageShape,
+        classes: usize,
+        range: [Vec<f64>; 2],
+    ) -> Result<Bank> {
         if let Some(row) = self
             .logits
             .chunks(classes)
             .position(|row| row.iter().any(|value| !value.is_finite()))
         {
             let problem = format!(
-                "says something that is no number of synthetic image {row}; look at its weights, or at the learning rate of the generator"
+                "outputs something that is no number for synthetic image {row}; look at its weights, \
+                 or at the learning rate of the generator"
             );
             return Err(Error::config("teacher", problem));
         }
@@ -330,7 +257,7 @@ impl Rows {
     }
 }
 
-/// The place of the largest value, of equal ones the first.
+/// The index of the largest value, of equal ones the first.
 fn largest(row: &[f32]) -> u16 {
     let mut best = 0;
     for (place, value) in row.iter().enumerate() {
@@ -342,41 +269,12 @@ fn largest(row: &[f32]) -> u16 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    #[test]
-    fn blocks_take_turns() {
-        let config = BankConfig {
-            images: 5 * BLOCK - 3,
-            refresh: 0.4,
-        };
-        let at = |epoch| -> Vec<u64> {
-            (0..5)
-                .map(|block| config.generation(block, epoch))
-                .collect()
-        };
-        assert_eq!(config.blocks(), 5);
-        assert_eq!(at(0), [0, 0, 0, 0, 0]);
-        assert_eq!(at(1), [1, 1, 0, 0, 0]);
-        assert_eq!(at(2), [1, 1, 1, 1, 0]);
-        assert_eq!(at(3), [2, 1, 1, 1, 1]);
-        assert_eq!(at(5), [2, 2, 2, 2, 2]);
-        let still = BankConfig {
-            refresh: 0.0,
-            ..config.clone()
-        };
-        assert_eq!(still.generation(4, 100), 0);
-        let whole = BankConfig {
-            refresh: 1.0,
-            ..config
-        };
-        assert_eq!(whole.generation(4, 3), 3);
-    }
-
     /// A bank of two channels, the first from -1 to 1, the second from 0 to 10.
-    pub(super) fn bank() -> Bank {
-        let rows = Rows {
+    pub(in crate::bank) fn bank() -> Bank {
+        let rows = BankRows {
             images: vec![0, 128, 255, 3, /**/ 10, 20, 30, 40],
             logits: vec![1.0, 2.0, 7.0, 0.0],
         };

@@ -1,73 +1,74 @@
-//! Published settings by name, with a person's own put over them.
+//! The published settings by name, with those of a recipe laid over them.
 
 use kd_core::{Error, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::joint::Joint;
-use crate::method::{DataFreeConfig, Synthetic, TwoPhases};
-use crate::pool::Pooled;
+use super::data_free::DataFreeConfig;
+use super::joint::Joint;
+use super::pooled::Pooled;
+use super::two_phases::{Synthetic, TwoPhases};
 
 /// A way of making images, with the settings that were published for it.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub struct Kind {
+pub struct SynthesisKind {
     /// Its name in recipes.
     pub name: &'static str,
-    /// One line of what it does.
+    /// One line about it.
     pub about: &'static str,
     make: fn() -> DataFreeConfig,
 }
 
 /// All ways of making images.
-pub const KINDS: [Kind; 11] = [
-    Kind {
+pub const SYNTHESIS_KINDS: [SynthesisKind; 11] = [
+    SynthesisKind {
         name: "rdskd",
         about: "a generator, then a student; losses that get worse weigh more (2011.03749)",
         make: || TwoPhases::default().into(),
     },
-    Kind {
+    SynthesisKind {
         name: "rdskd-joint",
         about: "the same losses, generator and student together, for comparison",
         make: || Joint::rdskd().into(),
     },
-    Kind {
+    SynthesisKind {
         name: "dafl",
         about: "generator and student together; a weighted sum of losses (1904.01186)",
         make: || Joint::dafl().into(),
     },
-    Kind {
+    SynthesisKind {
         name: "dfad",
         about: "generator against student, by the difference of logits (1912.11006)",
         make: || Joint::dfad().into(),
     },
-    Kind {
+    SynthesisKind {
         name: "zskt",
         about: "generator against student, by the divergence of probabilities, with attention (1905.09768)",
         make: || Joint::zskt().into(),
     },
-    Kind {
+    SynthesisKind {
         name: "deep-inversion",
         about: "pixels found by descent through the teacher, statistics of batch norms (1912.08795)",
         make: || Pooled::deep_inversion().into(),
     },
-    Kind {
+    SynthesisKind {
         name: "adaptive-deep-inversion",
         about: "the same, where the student differs from the teacher (1912.08795)",
         make: || Pooled::adaptive_inversion().into(),
     },
-    Kind {
+    SynthesisKind {
         name: "cmi",
         about: "a generator for each batch, images told from all earlier ones (2105.08584)",
         make: || Pooled::cmi().into(),
     },
-    Kind {
+    SynthesisKind {
         name: "fast",
         about: "a generator that learns to begin well, a few steps for each batch (2112.06253)",
         make: || Pooled::fast().into(),
     },
-    Kind {
+    SynthesisKind {
         name: "noise",
         about: "standard normal noise in the place of images",
         make: || {
@@ -78,7 +79,7 @@ pub const KINDS: [Kind; 11] = [
             config.into()
         },
     },
-    Kind {
+    SynthesisKind {
         name: "images",
         about: "real images of something else",
         make: || {
@@ -96,15 +97,20 @@ impl DataFreeConfig {
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownName`] for a way that is not known, [`Error::Config`] for a setting that it does not have or of another type.
+    /// [`Error::UnknownName`] for a way that is not known, [`Error::Config`] for a setting that it does not
+    /// have or of another type.
     pub fn named(
         kind: &str,
         synthesis: &Map<String, Value>,
         train: &Map<String, Value>,
     ) -> Result<Self> {
-        let known = KINDS.iter().find(|known| known.name == kind);
+        let known = SYNTHESIS_KINDS.iter().find(|known| known.name == kind);
         let known = known.ok_or_else(|| {
-            Error::unknown_name("synthesis", kind, KINDS.iter().map(|known| known.name))
+            Error::unknown_name(
+                "synthesis",
+                kind,
+                SYNTHESIS_KINDS.iter().map(|known| known.name),
+            )
         })?;
         Ok(match (known.make)() {
             Self::TwoPhases(usual) => laid_over(&usual, synthesis, train)?.into(),
@@ -113,7 +119,7 @@ impl DataFreeConfig {
         })
     }
 
-    /// All settings, those of the student's training apart: what [`DataFreeConfig::named`] takes back.
+    /// All settings, those of the student's training apart; [`DataFreeConfig::named`] takes them back.
     ///
     /// # Errors
     ///
@@ -163,7 +169,8 @@ fn laid_over<C: Serialize + DeserializeOwned>(
     serde_json::from_value(Value::Object(all)).map_err(wrong)
 }
 
-/// Puts the values of `table` over those of `all`, table into table. One that chooses another kind begins anew.
+/// Puts the values of `table` over those of `all`, table into table. One that chooses another kind begins
+/// anew.
 fn put_over(all: &mut Map<String, Value>, table: &Map<String, Value>) {
     // Either says how long to train.
     for (one, other) in [("epochs", "steps"), ("steps", "epochs")] {
@@ -194,7 +201,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{Game, Objective};
+    use crate::config::Game;
+    use crate::objective::GeneratorObjective;
 
     fn named(kind: &str, synthesis: Value, train: Value) -> Result<DataFreeConfig> {
         DataFreeConfig::named(kind, &table(synthesis), &table(train))
@@ -202,7 +210,7 @@ mod tests {
 
     #[test]
     fn without_settings_each_way_is_the_published_one() {
-        for kind in KINDS {
+        for kind in SYNTHESIS_KINDS {
             let made = named(kind.name, json!({}), json!({})).unwrap();
             assert_eq!(made, (kind.make)(), "{}", kind.name);
             let [synthesis, train] = made.tables().unwrap();
@@ -232,9 +240,9 @@ mod tests {
             panic!("RDSKD has a generator");
         };
         assert_eq!((generator.widths, generator.noise), ([32, 16], 100));
-        let plain = Objective {
+        let plain = GeneratorObjective {
             reference: IncrementReference::None,
-            ..Objective::rdskd()
+            ..GeneratorObjective::rdskd()
         };
         assert_eq!(objective, plain);
         let Training {
