@@ -1,6 +1,6 @@
 //! The published settings by name, with those of a recipe laid over them.
 
-use kd_core::{Error, Result};
+use kd_core::{Error, InnerTables, Result, Training, settings_of, settings_over};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -112,10 +112,11 @@ impl DataFreeConfig {
                 SYNTHESIS_KINDS.iter().map(|known| known.name),
             )
         })?;
+        let tables = [synthesis, train];
         Ok(match (known.make)() {
-            Self::TwoPhases(usual) => laid_over(&usual, synthesis, train)?.into(),
-            Self::Joint(usual) => laid_over(&usual, synthesis, train)?.into(),
-            Self::Pooled(usual) => laid_over(&usual, synthesis, train)?.into(),
+            Self::TwoPhases(usual) => over(&usual, tables, |own| &mut own.training)?.into(),
+            Self::Joint(usual) => over(&usual, tables, |own| &mut own.training)?.into(),
+            Self::Pooled(usual) => over(&usual, tables, |own| &mut own.training)?.into(),
         })
     }
 
@@ -125,14 +126,15 @@ impl DataFreeConfig {
     ///
     /// [`Error::Method`] for a number that cannot be written.
     pub fn tables(&self) -> Result<[Map<String, Value>; 2]> {
-        let wrong = |error: serde_json::Error| Error::method("the settings of a recipe", error);
-        let all = match self {
-            Self::TwoPhases(config) => serde_json::to_value(config),
-            Self::Joint(config) => serde_json::to_value(config),
-            Self::Pooled(config) => serde_json::to_value(config),
+        let mut synthesis = match self {
+            Self::TwoPhases(config) => settings_of(config),
+            Self::Joint(config) => settings_of(config),
+            Self::Pooled(config) => settings_of(config),
+        }?;
+        let train = match synthesis.remove(TRAINING) {
+            Some(Value::Object(train)) => train,
+            _ => Map::new(),
         };
-        let mut synthesis = table(all.map_err(wrong)?);
-        let train = table(synthesis.remove(TRAINING).unwrap_or_default());
         Ok([synthesis, train])
     }
 }
@@ -140,63 +142,25 @@ impl DataFreeConfig {
 /// The field of the student's training.
 const TRAINING: &str = "training";
 
-fn table(value: Value) -> Map<String, Value> {
-    match value {
-        Value::Object(table) => table
-            .into_iter()
-            .filter(|(_, value)| !value.is_null())
-            .collect(),
-        _ => Map::new(),
-    }
-}
-
-fn laid_over<C: Serialize + DeserializeOwned>(
+/// Settings with those of the table `synthesis` over them, and those of `train` over their `training`.
+fn over<C: Serialize + DeserializeOwned>(
     usual: &C,
-    synthesis: &Map<String, Value>,
-    train: &Map<String, Value>,
+    [synthesis, train]: [&Map<String, Value>; 2],
+    training: impl Fn(&mut C) -> &mut Training,
 ) -> Result<C> {
-    let wrong =
-        |error: serde_json::Error| Error::config("synthesis", format!("cannot be used: {error}"));
     if synthesis.contains_key(TRAINING) {
         let problem = "is the table `[train]` of a recipe; move its settings there";
         return Err(Error::config("synthesis.training", problem));
     }
-    let mut all = table(serde_json::to_value(usual).map_err(wrong)?);
-    put_over(&mut all, synthesis);
-    if let Some(Value::Object(training)) = all.get_mut(TRAINING) {
-        put_over(training, train);
-    }
-    serde_json::from_value(Value::Object(all)).map_err(wrong)
-}
-
-/// Puts the values of `table` over those of `all`, table into table. One that chooses another kind begins
-/// anew.
-fn put_over(all: &mut Map<String, Value>, table: &Map<String, Value>) {
-    // Either says how long to train.
-    for (one, other) in [("epochs", "steps"), ("steps", "epochs")] {
-        if table.contains_key(one) && !table.contains_key(other) {
-            all.remove(other);
-        }
-    }
-    for (key, value) in table {
-        match (all.get_mut(key), value) {
-            (Some(Value::Object(old)), Value::Object(new))
-                if new
-                    .get("kind")
-                    .is_none_or(|kind| old.get("kind") == Some(kind)) =>
-            {
-                put_over(old, new);
-            }
-            _ => {
-                all.insert(key.clone(), value.clone());
-            }
-        }
-    }
+    let mut made = settings_over(usual, synthesis, "synthesis", InnerTables::Merged)?;
+    let training = training(&mut made);
+    *training = settings_over(&*training, train, "train", InnerTables::Merged)?;
+    Ok(made)
 }
 
 #[cfg(test)]
 mod tests {
-    use kd_core::{OptimizerConfig, Training};
+    use kd_core::OptimizerConfig;
     use kd_losses::IncrementReference;
     use serde_json::json;
 
@@ -204,14 +168,15 @@ mod tests {
     use crate::config::Game;
     use crate::objective::GeneratorObjective;
 
-    fn named(kind: &str, synthesis: Value, train: Value) -> Result<DataFreeConfig> {
+    fn named(kind: &str, synthesis: &Value, train: &Value) -> Result<DataFreeConfig> {
+        let table = |value: &Value| value.as_object().cloned().unwrap_or_default();
         DataFreeConfig::named(kind, &table(synthesis), &table(train))
     }
 
     #[test]
     fn without_settings_each_way_is_the_published_one() {
         for kind in SYNTHESIS_KINDS {
-            let made = named(kind.name, json!({}), json!({})).unwrap();
+            let made = named(kind.name, &json!({}), &json!({})).unwrap();
             assert_eq!(made, (kind.make)(), "{}", kind.name);
             let [synthesis, train] = made.tables().unwrap();
             assert_eq!(
@@ -229,7 +194,7 @@ mod tests {
             "bank": { "images": 256 },
         });
         let train = json!({ "epochs": 3, "optimizer": { "kind": "sgd", "momentum": 0.5 } });
-        let DataFreeConfig::TwoPhases(made) = named("rdskd", synthesis, train).unwrap() else {
+        let DataFreeConfig::TwoPhases(made) = named("rdskd", &synthesis, &train).unwrap() else {
             panic!("RDSKD has two phases");
         };
         let Synthetic::Generator {
@@ -266,7 +231,7 @@ mod tests {
         assert_eq!(made.training.optimizer, sgd);
 
         let game = json!({ "game": { "attention": 0.0 }, "generator_lr": 0.5 });
-        let DataFreeConfig::Joint(made) = named("zskt", game, json!({})).unwrap() else {
+        let DataFreeConfig::Joint(made) = named("zskt", &game, &json!({})).unwrap() else {
             panic!("ZSKT is one phase");
         };
         assert_eq!(
@@ -278,17 +243,26 @@ mod tests {
     #[test]
     fn mistakes_are_said_in_words() {
         let refused = |kind: &str, synthesis: Value| {
-            named(kind, synthesis, json!({})).unwrap_err().to_string()
+            named(kind, &synthesis, &json!({})).unwrap_err().to_string()
         };
         let said = refused("rdskdd", json!({}));
         assert!(said.contains("rdskd"), "{said}");
         let said = refused("rdskd", json!({ "bank": { "image": 3 } }));
-        assert!(
-            said.contains("unknown field `image`, expected `images` or `refresh`"),
-            "{said}"
+        assert_eq!(
+            said,
+            "`synthesis.bank.image` is not known; did you mean `images`?; known: `images`, `refresh`"
         );
         let said = refused("dfad", json!({ "bank": { "images": 3 } }));
-        assert!(said.contains("unknown field `bank`"), "{said}");
+        assert!(
+            said.starts_with("`synthesis.bank` is not known; known: `generator`, `game`,"),
+            "{said}"
+        );
+        let said = named("dfad", &json!({}), &json!({ "epocs": 3 })).unwrap_err();
+        let said = said.to_string();
+        assert!(
+            said.starts_with("`train.epocs` is not known; did you mean `epochs`?"),
+            "{said}"
+        );
         let said = refused("dfad", json!({ "training": {} }));
         assert!(said.contains("`[train]`"), "{said}");
     }
