@@ -174,7 +174,8 @@ impl<N: Classifier> Branches<N> {
         Self { networks, ..self }
     }
 
-    pub(crate) fn networks(&self) -> &[N] {
+    /// The networks as they are held; of those after the first, the shared stages are not used.
+    pub fn networks(&self) -> &[N] {
         &self.networks
     }
 

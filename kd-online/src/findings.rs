@@ -33,8 +33,8 @@ pub fn findings(metrics: &Metrics) -> Vec<Finding> {
     if dist.is_some() || disagreement.is_some() {
         let text = format!(
             "the branches have become alike: their predictions differ by {:.4} of 1.41 and in {:.2} % of \
-             the classes, so that the ensemble has nothing to teach; check that each was drawn from a seed of \
-             its own, or give each its own view of a sample",
+             the classes, so that the ensemble has nothing to teach; check that each was drawn from a seed \
+             of its own, or give each its own view of a sample",
             value("dist").unwrap_or_default(),
             100.0 * value("disagreement").unwrap_or_default()
         );

@@ -6,8 +6,9 @@ use std::sync::atomic::AtomicBool;
 use burn::module::Module;
 use burn::tensor::Device;
 use kd_core::{
-    Cache, CacheConfig, CacheRequest, CachedTeacher, Finding, KeptAnswers, Method, Observer, Phase,
-    Requested, Result, RunFolder, Teacher, Tensors, Topic, Trained, Training,
+    Cache, CacheConfig, CacheRequest, CachedTeacher, Finding, KeptAnswers, Method, Names, Observer,
+    Phase, Requested, Result, RunFolder, Teacher, Tensors, Topic, Trained, Training, export,
+    import,
 };
 
 use crate::combine::combiner::{Combiner, ENSEMBLE_PART};
@@ -40,6 +41,8 @@ pub struct Online {
     pub(crate) seed: u64,
     pub(crate) bank_seed: u64,
     pub(crate) device: Device,
+    /// In place of a drawn one.
+    pub(crate) given_combiner: Option<Combiner>,
     pub(crate) teacher: Option<Box<dyn Teacher>>,
     pub(crate) cache: Option<CacheConfig>,
     pub(crate) prepared: OnceLock<Prepared>,
@@ -63,6 +66,7 @@ impl Online {
             seed: 0,
             bank_seed: 0,
             device: device.clone().autodiff(),
+            given_combiner: None,
             teacher: None,
             cache: None,
             prepared: OnceLock::new(),
@@ -84,6 +88,16 @@ impl Online {
     pub fn with_bank_seed(self, bank_seed: u64) -> Self {
         Self {
             bank_seed,
+            ..self.changed()
+        }
+    }
+
+    /// With this part in place of a drawn one, to go on with what another run has left: see
+    /// [`Online::combiner_of`].
+    #[must_use]
+    pub fn with_combiner(self, combiner: Combiner) -> Self {
+        Self {
+            given_combiner: Some(combiner),
             ..self.changed()
         }
     }
@@ -183,7 +197,13 @@ impl Online {
     pub fn combiner(&self) -> Result<Option<Combiner>> {
         let plain = self.device.clone().inner();
         let sizes = self.prepared()?.sizes;
-        Combiner::new(&self.config.objective, sizes, self.seed, &plain)
+        let drawn = Combiner::new(&self.config.objective, sizes, self.seed, &plain)?;
+        let (Some(drawn), Some(given)) = (&drawn, &self.given_combiner) else {
+            return Ok(drawn);
+        };
+        // Of another kind or size it is refused in words.
+        let tensors = export(&given.valid(), Names::PyTorch);
+        import(drawn, &tensors, Names::PyTorch, "combiner").map(Some)
     }
 
     /// The part that makes the ensemble with the weights that a run has left.

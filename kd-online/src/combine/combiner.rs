@@ -64,6 +64,24 @@ pub struct CombinerSizes {
 }
 
 impl CombinerSizes {
+    /// These sizes: peers, the last map `[channels, height, width]`, channels of the last shared map,
+    /// features, classes.
+    pub fn new(
+        peers: usize,
+        map: [usize; 3],
+        trunk: Option<usize>,
+        features: usize,
+        classes: usize,
+    ) -> Self {
+        Self {
+            peers,
+            map,
+            trunk,
+            features,
+            classes,
+        }
+    }
+
     /// The sizes of these outputs, which are those of the peers.
     pub fn of(outputs: &[BranchOutput]) -> Option<Self> {
         let first = outputs.first()?;
