@@ -179,7 +179,10 @@ pub(crate) fn combiner_of(
     input: Tensor<4>,
     tensors: &Tensors,
 ) -> Option<Combiner> {
-    let outputs = branches.forward(&[input]).expect("outputs");
+    // At inference, so that no batch norm keeps anything of it.
+    let networks = branches.networks().iter().map(Module::valid).collect();
+    let at_inference = Branches::new(networks, config.shared.as_deref()).expect("branches");
+    let outputs = at_inference.forward(&[input]).expect("outputs");
     let sizes = kd_online::CombinerSizes::of(&outputs[..config.peers()]).expect("peers");
     let fresh = Combiner::new(&config.objective, sizes, 0, &Device::flex()).expect("a combiner");
     fresh.map(|combiner| filled(&combiner, tensors, "ensemble").train())
