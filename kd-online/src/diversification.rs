@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 /// `overlap` and `weight`, or the name of a preset:
 ///
 /// * `literal`: the form and the weight, 5e-8, that two implementations by others have. Its gradient is some
-/// 1e-5 of that of a usual weight decay: it changes nothing that can be measured.
+///   1e-5 of that of a usual weight decay: it changes nothing that can be measured.
 /// * `working`: the mean of absolute cosines, class by class, with a weight of 0.1: ours, to be tried.
 ///
 /// A classifier is the affine head of a student, found by asking the student; biases take no part.

@@ -204,13 +204,22 @@ mod tests {
     ];
 
     fn measured(gate: Option<&[f32]>, attention: Option<&[f32]>) -> Metrics {
+        measured_for(0, &[0, 1], gate, attention)
+    }
+
+    fn measured_for(
+        student: usize,
+        targets: &[usize],
+        gate: Option<&[f32]>,
+        attention: Option<&[f32]>,
+    ) -> Metrics {
         let peers: Vec<Vec<f32>> = PEERS.iter().map(|logits| logits.to_vec()).collect();
         let mut sums = PeerSums::new(3, 3);
         let batch = HostBatch {
-            student: &peers[0],
+            student: &peers[student],
             branches: &peers,
             combined: None,
-            targets: &[0, 1],
+            targets,
             gate,
             attention,
             kd: Some(&[0.5, 0.25, 1.0]),
@@ -232,6 +241,21 @@ mod tests {
         // Of equal logits the first counts: the second peer takes its first sample for class 0.
         assert!(named["disagreement_0_1"].abs() < 1e-12, "{named:?}");
         assert!((named["kd_1"] - 0.25).abs() < 1e-12, "{named:?}");
+    }
+
+    #[test]
+    fn who_is_right_alone_is_counted_on_its_side() {
+        // The mean of the logits takes the samples for 0 and 1, the last peer for 2 and 0.
+        for (targets, ensemble, student) in [
+            ([0, 1], 1.0, 0.0),
+            ([2, 0], 0.0, 1.0),
+            ([0, 0], 0.5, 0.5),
+            ([1, 2], 0.0, 0.0),
+        ] {
+            let named = measured_for(2, &targets, None, None);
+            let found = (named["only_ensemble_right"], named["only_student_right"]);
+            assert_eq!(found, (ensemble, student), "{targets:?}");
+        }
     }
 
     #[test]

@@ -18,7 +18,11 @@ use crate::group::{AverageSettings, Group, StudentGroup, own_hashes};
 /// ```
 /// # use kd_core::{Classifier, Normalisation, OptimizerConfig, Result};
 /// # use kd_online::{Branches, OnlineConfig, Peers};
-/// fn mutual<A: Classifier, B: Classifier>(large: A, small: B) -> Result<Peers> {
+/// fn mutual<A, B>(large: A, small: B) -> Result<Peers>
+/// where
+///     A: Classifier + 'static,
+///     B: Classifier + 'static,
+/// {
 ///     let normalisation = Normalisation::identity(3);
 ///     let large = Branches::new(vec![large], None)?;
 ///     let small = Branches::new(vec![small], None)?;
@@ -186,12 +190,12 @@ impl Peers {
         device: &Device,
     ) -> Result<Vec<Box<dyn StudentGroup>>> {
         let mut first = 0;
-        let start = |group: &Box<dyn InitialGroup>| {
+        let start = |group: &dyn InitialGroup| {
             let here = first;
             first += group.len();
             group.start(here, optimizer, average, device)
         };
-        self.groups.iter().map(start).collect()
+        self.groups.iter().map(AsRef::as_ref).map(start).collect()
     }
 }
 

@@ -11,7 +11,7 @@ use kd_core::{
 use crate::branches::{BranchOutput, part_of};
 use crate::combine::attention::PeerAttention;
 use crate::combine::gate::{FusionGate, TrunkGate, linear_macs};
-use crate::kinds::{Attention, AttentionDetach, Objective};
+use crate::kinds::{Attention, AttentionDetach, FusionConv, GateGranularity, Objective};
 
 /// The name of the combiner's part in a run's result.
 pub(crate) const ENSEMBLE_PART: &str = "ensemble";
@@ -310,9 +310,9 @@ impl Combiner {
                 ..
             } => (fusion, gate, reduction),
             Objective::Okddip { reduction, .. } => {
-                (Default::default(), Default::default(), reduction)
+                (FusionConv::default(), GateGranularity::default(), reduction)
             }
-            _ => (Default::default(), Default::default(), 1),
+            _ => (FusionConv::default(), GateGranularity::default(), 1),
         };
         Some(match Combination::of(objective) {
             Combination::Mean | Combination::SelfLogit => return None,

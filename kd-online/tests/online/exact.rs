@@ -285,17 +285,17 @@ fn permuted_branches_have_permuted_outputs_and_the_same_loss() {
         "kind = \"cl-ilr\"\nshared = \"stem\"",
     ] {
         let config = config(toml);
-        let parts = match toml.contains("attention") || !toml.contains("ok") {
-            true => [None, None],
-            false => {
-                let part = drawn(&config, &one);
-                let moved = if toml.contains("okddip") {
-                    part.clone()
-                } else {
-                    permuted_gate(&part, order)
-                };
-                [Some(part), Some(moved)]
-            }
+        let trained = toml.contains("ok") && !toml.contains("attention");
+        let parts = if trained {
+            let part = drawn(&config, &one);
+            let moved = if toml.contains("okddip") {
+                part.clone()
+            } else {
+                permuted_gate(&part, order)
+            };
+            [Some(part), Some(moved)]
+        } else {
+            [None, None]
         };
         let (left, right) = (
             step(&config, &one, parts[0].as_ref()),

@@ -1,6 +1,12 @@
 //! Online distillation: every objective against a float64 reference, its exact properties, refused inputs,
 //! resume.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests, which clippy does not take for tests"
+)]
+
 mod support;
 
 /// What holds to the last bit, or to rounding, whatever the weights.

@@ -169,6 +169,19 @@ fn all_measures_are_those_of_plain_loops() {
             }
             None => assert!(!last.contains_key("combined_loss"), "{toml}"),
         }
+        if !toml.contains("pcl") {
+            let student = &branches[config.student()];
+            let right = |rows: &[Vec<f64>]| -> Vec<bool> {
+                let each = rows.iter().zip(&labels);
+                each.map(|(row, label)| class(row) == *label).collect()
+            };
+            let both = right(&ensemble).into_iter().zip(right(student));
+            let count = |wanted: (bool, bool)| {
+                both.clone().filter(|pair| *pair == wanted).count() as f64 / 7.0
+            };
+            near(&last, "only_ensemble_right", count((true, false)));
+            near(&last, "only_student_right", count((false, true)));
+        }
         check_diversity(&last, of_peers);
     }
 }

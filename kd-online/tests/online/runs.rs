@@ -107,7 +107,7 @@ fn compare(name: &str, part: &str, branches: &Branches<Tiny>, after: &Tensors) {
         for (path, data) in export(network, Names::Burn) {
             let own = after.get(&format!("{part}-{index}.{path}"));
             let shared = after.get(&format!("{part}-0.{path}"));
-            let expected = own.or(shared).expect(&path);
+            let expected = own.or(shared).unwrap();
             let what = format!("{name}: {path} of {part} {index}");
             close(&what, &numbers(&data), &numbers(expected), 2e-4);
         }

@@ -3,6 +3,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
     dead_code,
     clippy::allow_attributes,
     reason = "each module uses its part"

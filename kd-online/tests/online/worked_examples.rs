@@ -69,7 +69,7 @@ fn kd(toml: &str, combiner: Option<&Combiner>) -> Vec<f64> {
     let kd = loss
         .kd(combiner, &LossInputs::new(&outputs, &targets))
         .unwrap();
-    numbers(&kd.expect("a target").into_data())
+    numbers(&kd.unwrap().into_data())
 }
 
 fn all_near(found: &[f64], expected: &[f64]) {
