@@ -1,6 +1,7 @@
 //! The networks: against PyTorch, against published figures, and against the contracts of kd-core.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod affine_head;
 mod contract;
 mod counts;
 mod fold;
