@@ -10,6 +10,7 @@ mod loader;
 mod metrics;
 mod network;
 mod recipe;
+mod settings_over;
 mod suggest;
 mod teacher;
 #[cfg(feature = "testing")]
@@ -22,6 +23,7 @@ pub use draws::Draws;
 pub use error::{Error, ErrorKind, Result};
 pub use finding::{Finding, Grade, Topic};
 pub use recipe::read_recipe;
+pub use settings_over::{InnerTables, settings_of, settings_over};
 pub use suggest::nearest;
 
 pub use network::change::change_parameters;
