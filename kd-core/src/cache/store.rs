@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
-use crate::cache::build::build_cache;
+use crate::cache::build::fill_cache;
 use crate::cache::description::{CacheDescription, CacheDtype, CacheField};
 use crate::cache::read::Cache;
 use crate::cache::reader::CacheReader;
@@ -133,7 +133,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Those of [`build_cache`].
+    /// Those of [`build_cache`](crate::build_cache).
     pub fn in_file(
         path: &Path,
         hash: &str,
@@ -144,23 +144,17 @@ impl Store {
     ) -> Result<Self> {
         let wanted = CacheDescription::new(hash, loader, fields.to_vec(), CacheDtype::F32)
             .map_err(|error| error.within("data"))?;
-        let cache = build_cache(
-            path,
-            wanted,
-            loader,
-            build.batch_size,
-            |batch| {
-                let rows = answer(batch.view, &batch.ids)?.into_iter().zip(fields);
-                Ok(rows
-                    .map(|(rows, field)| match field.shape.len() {
-                        3 => Tensor::<4>::from_rows(rows, &field.shape).into_data(),
-                        _ => rows.into_data(),
-                    })
-                    .collect())
-            },
-            build.observer,
-            build.stop,
-        )?;
+        let mut data = |view: u64, ids: &[u32]| {
+            let rows = answer(view, ids)?.into_iter().zip(fields);
+            let shaped = rows.map(|(rows, field)| match field.shape.len() {
+                3 => Tensor::<4>::from_rows(rows, &field.shape).into_data(),
+                _ => rows.into_data(),
+            });
+            Ok(shaped.collect())
+        };
+        let ids = loader.subset().ids();
+        let (size, observer) = (build.batch_size, &mut *build.observer);
+        let cache = fill_cache(path, wanted, ids, size, &mut data, observer, build.stop)?;
         Self::of_cache(cache, loader)
     }
 
