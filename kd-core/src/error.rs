@@ -1,4 +1,4 @@
-//! What can go wrong, in words a person can act on.
+//! Errors, in words that can be acted on.
 
 use std::path::PathBuf;
 
@@ -177,7 +177,8 @@ pub enum Error {
     },
     /// A teacher cache is of something else than what is asked for.
     #[error(
-        "`{}` is stale: {what} is {found}, wanted is {wanted}; remove the file to have it built again, or name another",
+        "`{}` is stale: {what} is {found}, wanted is {wanted}; remove the file to have it built again, or \
+         name another",
         path.display()
     )]
     StaleCache {
@@ -192,7 +193,8 @@ pub enum Error {
     },
     /// Building or checking a teacher cache was interrupted; what is built stays.
     #[error(
-        "interrupted at row {done} of {rows} of the teacher cache `{}`; what is done is kept, and building goes on from there",
+        "interrupted at row {done} of {rows} of the teacher cache `{}`; what is done is kept, and building \
+         goes on from there",
         path.display()
     )]
     CacheInterrupted {
@@ -204,7 +206,8 @@ pub enum Error {
         rows: u64,
     },
     /// A folder that should be a run's is none.
-    #[error("`{}` is no run folder, `recipe.toml` is not in it; give the folder that was named with `--out`, or one below `runs`", path.display())]
+    #[error("`{}` is no run folder, `recipe.toml` is not in it; give the folder that was named with `--out`, \
+             or one below `runs`", path.display())]
     NoRun {
         /// The folder.
         path: PathBuf,

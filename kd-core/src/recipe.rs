@@ -8,9 +8,9 @@ use crate::suggest::did_you_mean;
 
 /// Reads a recipe from `text`, with `overrides` (`train.epochs=3`) put over it.
 ///
-/// `T` refuses unknown keys with `#[serde(deny_unknown_fields)]`; the error then names the nearest known key and shows the
-/// line. The value of an override is read as TOML, and as a string where it is none; a number in its path is an index into
-/// an array (`losses.0.weight=0.5`).
+/// `T` refuses unknown keys with `#[serde(deny_unknown_fields)]`; the error then names the nearest known key
+/// and shows the line. The value of an override is read as TOML, and as a string where it is none; a number
+/// in its path is an index into an array (`losses.0.weight=0.5`).
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! What a run came to, as a page with pictures.
+//! The report of a run: a page with pictures.
 
 mod calibration;
 mod classes;
@@ -22,8 +22,8 @@ pub use synthetic::SyntheticImages;
 
 /// The report of a run: `report.md` with its pictures in `report/`.
 ///
-/// It is put together from what there is; a run that is not done, or of a method that makes neither a classifier nor masks, has fewer
-/// sections.
+/// It is put together from what there is; a run that is not done, or of a method that makes neither a
+/// classifier nor masks, has fewer sections.
 ///
 /// # Examples
 ///
@@ -89,8 +89,8 @@ impl RunReport {
         self
     }
 
-    /// With what the student, and its teacher if there is one, say of held-out samples. Classes without a name are shown by
-    /// number.
+    /// With the predictions of the student, and of its teacher if there is one, for held-out samples. Classes
+    /// without a name are shown by number.
     ///
     /// # Errors
     ///
@@ -114,8 +114,8 @@ impl RunReport {
         Ok(self)
     }
 
-    /// With what networks make of held-out images whose every pixel has a class: some of them as a picture, `report/segmentation.png`,
-    /// and all of them measured, for each network its name and what was counted.
+    /// With what networks make of held-out images whose every pixel has a class: some of them as a picture,
+    /// `report/segmentation.png`, and all of them measured, for each network its name and what was counted.
     ///
     /// # Errors
     ///
@@ -138,8 +138,8 @@ impl RunReport {
         Ok(self)
     }
 
-    /// With the images that a student without real ones has learnt from: some of them as a picture, `report/synthetic.png`, a histogram of
-    /// the teacher's classes, and what is wrong with them.
+    /// With the images that a student without real ones has learnt from: some of them as a picture,
+    /// `report/synthetic.png`, a histogram of the teacher's classes, and what is wrong with them.
     ///
     /// # Errors
     ///

@@ -65,8 +65,8 @@ impl Page {
         self.paragraph(&format!("{fence}{language}\n{}\n{fence}", text.trim_end()));
     }
 
-    /// Writes the pictures into `report/` and then `report.md`; pictures of an earlier report that this one does not have are
-    /// removed.
+    /// Writes the pictures into `report/` and then `report.md`; pictures of an earlier report that this one
+    /// does not have are removed.
     pub(super) fn write(&self, folder: &Path) -> Result<()> {
         let place = folder.join(PICTURES);
         std::fs::create_dir_all(&place).map_err(kd_core::Error::io("create", &place))?;
