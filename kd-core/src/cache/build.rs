@@ -53,14 +53,17 @@ pub fn build_cache(
     )
 }
 
-/// Builds a cache as [`build_cache`] does, of rows for the samples `ids`; `answer` is given a view and some of the
-/// ids.
+/// The rows of each field for some samples of one view.
+pub(super) type FilledRows<'a> = dyn FnMut(u64, &[u32]) -> Result<Vec<TensorData>> + 'a;
+
+/// Builds a cache as [`build_cache`] does, of rows for the samples `ids`; `answer` is given a view and some
+/// of the ids.
 pub(super) fn fill_cache(
     path: &Path,
     description: CacheDescription,
     ids: &[u32],
     batch_size: usize,
-    answer: &mut dyn FnMut(u64, &[u32]) -> Result<Vec<TensorData>>,
+    answer: &mut FilledRows<'_>,
     observer: &mut dyn Observer,
     stop: &AtomicBool,
 ) -> Result<Cache> {

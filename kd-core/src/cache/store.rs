@@ -68,6 +68,9 @@ impl Drop for File {
     }
 }
 
+/// Computes the rows of each field of a store, `[samples, numbers]`, for some samples of one view.
+pub type StoreRows<'a> = dyn FnMut(u64, &[u32]) -> Result<Vec<Tensor<2>>> + 'a;
+
 /// The computing of a store: who is told of it, who stops it, how many samples are computed together.
 pub struct StoreBuild<'a> {
     /// The name of what is computed, for the observer.
@@ -101,7 +104,7 @@ impl Store {
         fields: &[CacheField],
         loader: &Loader,
         build: &mut StoreBuild<'_>,
-        answer: &mut dyn FnMut(u64, &[u32]) -> Result<Vec<Tensor<2>>>,
+        answer: &mut StoreRows<'_>,
     ) -> Result<Option<Self>> {
         let ids = loader.subset().ids();
         let views = u64::from(loader.config().views.count().unwrap_or(0));
@@ -140,7 +143,7 @@ impl Store {
         fields: &[CacheField],
         loader: &Loader,
         build: &mut StoreBuild<'_>,
-        answer: &mut dyn FnMut(u64, &[u32]) -> Result<Vec<Tensor<2>>>,
+        answer: &mut StoreRows<'_>,
     ) -> Result<Self> {
         let wanted = CacheDescription::new(hash, loader, fields.to_vec(), CacheDtype::F32)
             .map_err(|error| error.within("data"))?;

@@ -84,8 +84,8 @@ impl Batch {
         Self::new(Samples::Images(pixels), Tensor::zeros([count], &device))
     }
 
-    /// `count` images of standard normal noise `[count, channels, height, width]`, always the same, to find out what
-    /// the results of a network depend on.
+    /// `count` images of standard normal noise `[count, channels, height, width]`, always the same, to find
+    /// out what the results of a network depend on.
     #[expect(clippy::cast_possible_truncation, reason = "noise")]
     pub fn noise(shape: [usize; 3], count: usize, device: &Device) -> Self {
         let device = device.clone().inner();

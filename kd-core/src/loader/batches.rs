@@ -50,7 +50,7 @@ pub struct Loader {
     resident: Arc<Resident>,
     /// Where [`Loader::batch`] was last.
     current: Mutex<Option<Feed>>,
-    /// The order of the epoch that [`Loader::samples`] was asked about last.
+    /// The order of the epoch that [`Loader::batch_without_samples`] was asked about last.
     order: Mutex<Option<(usize, Vec<usize>)>>,
 }
 
@@ -115,9 +115,9 @@ impl Loader {
         })
     }
 
-    /// A loader of the same samples with other settings. Both share the data on the device, so that it is moved
-    /// there once, as long as the settings store it in the same form: with the same padding of crops, and within
-    /// the budget.
+    /// A loader of the same samples with other settings. Both share the data on the device, so that it is
+    /// moved there once, as long as the settings store it in the same form: with the same padding of crops,
+    /// and within the budget.
     ///
     /// # Errors
     ///
@@ -227,8 +227,8 @@ impl Loader {
             .ok_or_else(|| self.no_such_step("step", step))
     }
 
-    /// Batch `step` of `epoch` as [`Loader::batch`] makes it, without samples and masks: enough where all that is
-    /// computed of each view is kept. [`Loader::masks`] has the masks.
+    /// Batch `step` of `epoch` as [`Loader::batch`] makes it, without samples and masks: enough where all
+    /// that is computed of each view is kept. [`Loader::masks`] has the masks.
     ///
     /// # Errors
     ///
@@ -274,8 +274,8 @@ impl Loader {
         ))
     }
 
-    /// The class of each pixel of the samples `ids`, `[ids, height, width]`, on the device, as in a batch; none where
-    /// the data set has no masks.
+    /// The class of each pixel of the samples `ids`, `[ids, height, width]`, on the device, as in a batch;
+    /// none where the data set has no masks.
     ///
     /// # Errors
     ///
@@ -395,16 +395,17 @@ mod tests {
     use crate::views::augment::Augment;
     use crate::views::policy::ViewPolicy;
 
-    fn subset() -> Subset {
+    fn subset() -> Result<Subset> {
         let (shape, images) = (ImageShape::new(1, 2, 2), (0..24).collect());
-        let masks = Masks::new(2, None, (0..24).map(|pixel| pixel % 2).collect()).unwrap();
-        let data = Dataset::segmentation("squares", Split::Train, shape, images, masks).unwrap();
-        Subset::from_ids(&data, vec![0, 2, 3, 5]).unwrap()
+        let masks = Masks::new(2, None, (0..24).map(|pixel| pixel % 2).collect())?;
+        let data = Dataset::segmentation("squares", Split::Train, shape, images, masks)?;
+        Subset::from_ids(&data, vec![0, 2, 3, 5])
     }
 
     #[test]
     fn loaders_of_the_same_samples_share_them_on_the_device() {
-        let first = Loader::new(subset(), LoaderConfig::ordered(2), &Device::flex()).unwrap();
+        let first =
+            Loader::new(subset().unwrap(), LoaderConfig::ordered(2), &Device::flex()).unwrap();
         let second = first.reconfigured(LoaderConfig::new(3)).unwrap();
         assert!(
             first.resident.rows.get().is_none(),
@@ -450,7 +451,7 @@ mod tests {
             ..fitting.clone()
         };
         for config in [fitting, streamed] {
-            let loader = Loader::new(subset(), config, &Device::flex()).unwrap();
+            let loader = Loader::new(subset().unwrap(), config, &Device::flex()).unwrap();
             let bare = loader.batch_without_samples(0, 0).unwrap();
             let masks = loader.masks(&bare.ids).unwrap().unwrap();
             assert!(loader.resident.rows.get().is_none());

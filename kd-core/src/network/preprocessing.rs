@@ -90,17 +90,17 @@ pub trait NetworkInput: Clone + Debug + Send + 'static {
     #[must_use]
     fn lifted(self) -> Self;
 
-    /// The same as a leaf of a graph on the autodiff form of its device, so that [`NetworkInput::is_read`] can tell
-    /// whether a result was computed from it.
+    /// The same as a leaf of a graph on the autodiff form of its device, so that [`NetworkInput::is_read`]
+    /// can tell whether a result was computed from it.
     #[must_use]
     fn tracked(self) -> Self;
 
-    /// Whether the result that these gradients are of was computed from it. Token ids have no gradients and count as
-    /// read.
+    /// Whether the result that these gradients are of was computed from it. Token ids have no gradients and
+    /// count as read.
     fn is_read(&self, gradients: &Gradients) -> bool;
 
-    /// Zeros in the shape of these samples, `samples` of them, that take no memory of their own: the stand-in for an
-    /// input that is not read.
+    /// Zeros in the shape of these samples, `samples` of them, that take no memory of their own: the stand-in
+    /// for an input that is not read.
     #[must_use]
     fn placeholder(&self, samples: usize) -> Self;
 }

@@ -129,8 +129,8 @@ impl<'a> CacheRequest<'a> {
         )
     }
 
-    /// Computes the answers and holds them in memory; `what` names them for the observer. None if `stop` turns
-    /// true.
+    /// Computes the answers and holds them in memory; `what` names them for the observer. None if `stop`
+    /// turns true.
     ///
     /// # Errors
     ///
