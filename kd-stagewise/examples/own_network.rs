@@ -16,8 +16,8 @@ use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use kd_core::{
-    DataRoots, DatasetInfo, Error, FrozenTeacher, Normalisation, OptimizerConfig, Result,
-    RunFolder, Runner, Schedule, Snapshot, Split, StagedNetwork, Subset, Training,
+    DataRoots, DatasetInfo, Error, FrozenTeacher, OptimizerConfig, Result, RunFolder, Runner,
+    Schedule, Snapshot, Split, StagedNetwork, Subset, Training,
 };
 use kd_stagewise::{
     Procedure, Select, Stagewise, StagewiseConfig, StagewiseData, classification_training,

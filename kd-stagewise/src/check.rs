@@ -3,8 +3,8 @@
 use kd_core::{Answer, Dataset, Error, NetworkOutput, Result, Rows, Subset, Task, TaskNetwork};
 
 use crate::layout::Layout;
-use crate::objective::Term;
 use crate::phase_spec::PhaseSpec;
+use crate::terms::Term;
 use crate::{Procedure, Select, Stagewise, UnequalMaps};
 
 impl<S: TaskNetwork> Stagewise<S> {

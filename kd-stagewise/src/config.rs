@@ -76,8 +76,8 @@ pub struct StagewiseConfig {
     /// The teacher's stage for a stage of the student, where their names differ.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub teacher_stages: BTreeMap<String, String>,
-    /// Settings put over `[train]` in a phase, by the name of its stage, or `head`, `fine-tune` or the name of
-    /// the phase.
+    /// Settings put over `[train]` in a phase, by the name of its stage, or `head`, `fine-tune` or the name
+    /// of the phase.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub phases: BTreeMap<String, Map<String, Value>>,
 }

@@ -4,6 +4,7 @@ mod check;
 mod config;
 mod data;
 mod dependencies;
+mod first_student;
 mod layout;
 mod loaders;
 mod maps;
@@ -18,7 +19,7 @@ mod role_batches;
 mod stage_range;
 mod start;
 mod teacher_query;
-mod term_inputs;
+mod terms;
 
 pub use config::{
     PrefixMode, Select, StageCache, StagewiseConfig, UnequalMaps, classification_training,

@@ -8,7 +8,7 @@ use kd_losses::Regressor;
 use crate::outputs::Tally;
 use crate::phase::StagePhase;
 use crate::role_batches::RoleBatches;
-use crate::term_inputs::TermInputs;
+use crate::terms::TermInputs;
 
 impl<S: TaskNetwork> StagePhase<'_, S> {
     /// The loss of a phase that does not read the student's output, the student as at inference.

@@ -4,30 +4,8 @@ use std::collections::BTreeSet;
 
 use burn::tensor::Tensor;
 use kd_core::{Error, LossTerms, NetworkOutput, Result};
-use kd_losses::FspPooling;
 
-use crate::term_inputs::TermInputs;
-
-/// One term of a loss.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Term {
-    /// Cross-entropy with the labels.
-    Labels,
-    /// Hinton's soft targets at this temperature.
-    SoftTargets(f64),
-    /// Mean squared difference of the maps of a stage.
-    Map(usize),
-    /// Half the squared distance of the maps of a stage, summed over the map: equation (3) of FitNets.
-    HalfSquare(usize),
-    /// Attention maps of a stage, mean squared difference.
-    Attention(usize),
-    /// Flow matrices between two stages; whether their entries are averaged, or summed as in the paper.
-    Flow {
-        stages: [usize; 2],
-        pooling: FspPooling,
-        mean: bool,
-    },
-}
+use crate::terms::{Term, TermInputs};
 
 /// A weighted sum of terms: `L = sum of weight * term`.
 #[derive(Clone, Debug, PartialEq)]

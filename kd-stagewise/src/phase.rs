@@ -13,7 +13,7 @@ use crate::outputs::Targets;
 use crate::role_batches::RoleBatches;
 use crate::stage_range::StageRange;
 use crate::teacher_query::TeacherQuery;
-use crate::term_inputs::TermInputs;
+use crate::terms::TermInputs;
 
 pub(crate) struct StagePhase<'a, S: TaskNetwork> {
     pub(crate) range: StageRange<'a, S>,

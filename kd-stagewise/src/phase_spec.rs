@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use crate::objective::{Objective, Term};
+use crate::objective::Objective;
+use crate::terms::Term;
 
 /// One phase of a procedure: the stages that it trains, and what they learn.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,11 +1,31 @@
-//! The inputs of a loss, and each of its terms computed from them.
+//! The terms of a loss, and the inputs that they are computed from.
 
 use burn::tensor::Tensor;
 use kd_core::{Error, NetworkOutput, Result};
 use kd_losses::{AttentionDistance, FspPooling, Regressor, attention_transfer, fsp_pooled, hint};
 
-use crate::objective::Term;
 use crate::outputs::{Targets, cross_entropy, loss_error, soft_target};
+
+/// One term of a loss.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Term {
+    /// Cross-entropy with the labels.
+    Labels,
+    /// Hinton's soft targets at this temperature.
+    SoftTargets(f64),
+    /// Mean squared difference of the maps of a stage.
+    Map(usize),
+    /// Half the squared distance of the maps of a stage, summed over the map: equation (3) of FitNets.
+    HalfSquare(usize),
+    /// Attention maps of a stage, mean squared difference.
+    Attention(usize),
+    /// Flow matrices between two stages; whether their entries are averaged, or summed as in the paper.
+    Flow {
+        stages: [usize; 2],
+        pooling: FspPooling,
+        mean: bool,
+    },
+}
 
 /// The inputs of a loss: maps and outputs of student and teacher, and the labels.
 pub(crate) struct TermInputs<'a, O> {

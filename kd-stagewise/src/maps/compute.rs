@@ -215,14 +215,13 @@ impl<S: TaskNetwork> PhaseWork<'_, S> {
         ids: &[u32],
         loader: &Loader,
     ) -> Result<Vec<Tensor<2>>> {
-        let (input, maps) = match from {
-            Some((of, store)) => self.go_on(of, store, view, ids, loader)?,
-            None => {
-                let input = self.input(view, ids, loader)?;
-                let end = self.phase().stages.start;
-                let maps = self.student.forward_maps(&input, end);
-                (input, maps)
-            }
+        let (input, maps) = if let Some((of, store)) = from {
+            self.go_on(of, store, view, ids, loader)?
+        } else {
+            let input = self.input(view, ids, loader)?;
+            let end = self.phase().stages.start;
+            let maps = self.student.forward_maps(&input, end);
+            (input, maps)
         };
         if self.layout.keeps_dense(self.phase()) {
             return Ok(vec![self.student.forward_dense(&input, &maps).into_rows()]);

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use burn::tensor::Tensor;
 use kd_core::{
-    CacheField, Error, Loader, Result, Store, StoreBuild, TaskNetwork, partial_path, store_bytes,
+    CacheField, Error, Loader, Result, Store, StoreBuild, StoreRows, TaskNetwork, partial_path,
+    store_bytes,
 };
 
 use super::compute::PhaseWork;
@@ -28,7 +28,7 @@ impl<S: TaskNetwork> PhaseWork<'_, S> {
         fields: &[CacheField],
         loader: &Loader,
         build: &mut StoreBuild<'_>,
-        rows: &mut dyn FnMut(u64, &[u32]) -> Result<Vec<Tensor<2>>>,
+        rows: &mut StoreRows<'_>,
     ) -> Result<Store> {
         let store = Store::compute(fields, loader, build, rows)?;
         store.ok_or_else(|| self.interrupted())

@@ -6,7 +6,8 @@ use serde::Serialize;
 mod phases;
 mod read;
 
-/// The procedure by which a student is trained: stage by stage, or as one of those that the paper compares with.
+/// The procedure by which a student is trained: stage by stage, or as one of those that the paper compares
+/// with.
 ///
 /// In a recipe it is a word, `"skd"`, or a table where constants are to be changed,
 /// `{ kind = "attention-transfer", beta = 1000.0 }`. All of them go through the same phases, selection,

@@ -4,8 +4,9 @@ use kd_core::{Error, Result};
 use kd_losses::FspPooling;
 
 use crate::Procedure;
-use crate::objective::{Objective, Term};
+use crate::objective::Objective;
 use crate::phase_spec::PhaseSpec;
+use crate::terms::Term;
 
 impl Procedure {
     /// Checks its constants.
