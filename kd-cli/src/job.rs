@@ -6,7 +6,8 @@ use std::sync::atomic::AtomicBool;
 
 use burn::tensor::Device;
 use kd_core::{
-    DataRoots, DeviceName, Error, Snapshot, Metrics, Names, Observer, Result, RunFolder, Runner, import,
+    DataRoots, DeviceName, Error, Metrics, Names, Observer, Result, RunFolder, Runner, Snapshot,
+    import,
 };
 use kd_models::{ModelNetwork, Network, NetworkSpec, NetworkTask, UNet, save_model};
 use kd_report::TensorBoard;
@@ -197,7 +198,12 @@ impl Job {
         };
         for model in &self.prepared.models {
             let phase = outcomes.iter().find(|phase| phase.phase == model.phase);
-            self.save(folder, model, Snapshot::Last, phase.map(|phase| &phase.last))?;
+            self.save(
+                folder,
+                model,
+                Snapshot::Last,
+                phase.map(|phase| &phase.last),
+            )?;
             if let Some(best) = phase.and_then(|phase| phase.best.as_ref()) {
                 self.save(folder, model, Snapshot::Best, Some(&best.metrics))?;
             }
@@ -251,7 +257,9 @@ impl Job {
         metrics: Option<&Metrics>,
     ) -> Result<()> {
         match model.config.network.task()? {
-            NetworkTask::Classification => self.save_as::<Network>(folder, model, snapshot, metrics),
+            NetworkTask::Classification => {
+                self.save_as::<Network>(folder, model, snapshot, metrics)
+            }
             NetworkTask::Segmentation => self.save_as::<UNet>(folder, model, snapshot, metrics),
         }
     }
