@@ -165,6 +165,32 @@ impl OnlineConfig {
         self
     }
 
+    /// With a key of the kind set to `value`, as a recipe has it: `"attention"` to `"per-peer"`.
+    ///
+    /// ```
+    /// # use kd_online::OnlineConfig;
+    /// let config = OnlineConfig::of("okdmde")?.with("attention", "per-peer")?.with("leader", true)?;
+    /// assert_eq!(config.branches, 4);
+    /// assert!(config.with("atention", "gate").is_err());
+    /// # Ok::<(), kd_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if the kind has no such key, or the key takes no such value.
+    pub fn with(self, key: &str, value: impl Into<Value>) -> Result<Self> {
+        let failed = |error: serde_json::Error| Error::config(key, error.to_string());
+        let Value::Object(mut table) = serde_json::to_value(&self).map_err(failed)? else {
+            return Ok(self);
+        };
+        // What is as usual follows the kind: a leader is one branch more.
+        if self.branches == Self::new(self.objective).branches {
+            table.remove("branches");
+        }
+        table.insert(key.to_owned(), value.into());
+        serde_json::from_value(Value::Object(table)).map_err(failed)
+    }
+
     /// With a penalty on the likeness of the classifiers.
     #[must_use]
     pub fn with_diversification(mut self, diversification: Diversification) -> Self {

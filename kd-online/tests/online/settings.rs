@@ -69,6 +69,22 @@ fn defaults_are_those_of_the_codes() {
 }
 
 #[test]
+fn a_key_is_set_as_a_recipe_sets_it() {
+    let config = OnlineConfig::of("okdmde").unwrap();
+    let leading = config.clone().with("attention", "per-peer").unwrap();
+    let leading = leading.with("leader", true).unwrap();
+    assert_eq!((leading.branches, leading.peers()), (4, 3));
+    let five = config
+        .clone()
+        .with_branches(5)
+        .with("temperature", 2)
+        .unwrap();
+    assert_eq!((five.branches, five.temperature), (5, 2.0));
+    let error = config.with("leader", "yes").unwrap_err().to_string();
+    assert!(error.starts_with("`leader` "), "{error}");
+}
+
+#[test]
 fn a_penalty_is_a_preset_or_a_table() {
     let term = |toml: &str| {
         let toml = format!("kind = \"okdmde\"\ndiversification = {toml}");
