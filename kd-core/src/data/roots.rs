@@ -1,4 +1,4 @@
-//! Where data sets are looked for.
+//! The folders that are searched for data sets.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DataRoots {
-    /// What the person named for this run (`--data-dir`).
+    /// The folder that was named for this run.
     pub explicit: Option<PathBuf>,
     /// What the environment variable `KD_DATA` names.
     pub env: Option<PathBuf>,
