@@ -9,7 +9,6 @@ mod finding;
 mod loader;
 mod metrics;
 mod network;
-mod recipe;
 mod suggest;
 mod teacher;
 #[cfg(feature = "testing")]
@@ -21,7 +20,6 @@ pub use device::DeviceName;
 pub use draws::Draws;
 pub use error::{Error, ErrorKind, Result};
 pub use finding::{Finding, Grade, Topic};
-pub use recipe::read_recipe;
 pub use suggest::nearest;
 
 pub use network::change::change_parameters;

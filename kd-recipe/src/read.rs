@@ -1,16 +1,14 @@
-//! Recipes: one TOML file an experiment, unknown keys refused.
+//! Reading recipes: TOML, unknown keys refused, with values put over it.
 
+use kd_core::{Error, Result, nearest};
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
-use crate::error::{Error, Result};
-use crate::suggest::did_you_mean;
-
 /// Reads a recipe from `text`, with `overrides` (`train.epochs=3`) put over it.
 ///
-/// `T` refuses unknown keys with `#[serde(deny_unknown_fields)]`; the error then names the nearest known key and shows the
-/// line. The value of an override is read as TOML, and as a string where it is none; a number in its path is an index into
-/// an array (`losses.0.weight=0.5`).
+/// `T` refuses unknown keys with `#[serde(deny_unknown_fields)]`; the error then names the nearest known key
+/// and shows the line. The value of an override is read as TOML, and as a string where it is none; a number
+/// in its path is an index into an array (`losses.0.weight=0.5`).
 ///
 /// # Errors
 ///
@@ -21,9 +19,9 @@ use crate::suggest::did_you_mean;
 /// #[serde(deny_unknown_fields)]
 /// struct Recipe { seed: u64 }
 ///
-/// let recipe: Recipe = kd_core::read_recipe("my.toml", "seed = 1", &["seed=2".into()])?;
+/// let recipe: Recipe = kd_recipe::read_recipe("my.toml", "seed = 1", &["seed=2".into()])?;
 /// assert_eq!(recipe.seed, 2);
-/// let error = kd_core::read_recipe::<Recipe>("my.toml", "sede = 1", &[]).unwrap_err().to_string();
+/// let error = kd_recipe::read_recipe::<Recipe>("my.toml", "sede = 1", &[]).unwrap_err().to_string();
 /// assert_eq!(error, "my.toml, line 1: `sede = 1`: unknown key `sede`; did you mean `seed`?; known: `seed`");
 /// # Ok::<(), kd_core::Error>(())
 /// ```
@@ -32,31 +30,52 @@ pub fn read_recipe<T: DeserializeOwned>(
     text: &str,
     overrides: &[String],
 ) -> Result<T> {
+    read_as(origin, text, overrides, None, |text| toml::from_str(text))
+}
+
+/// As [`read_recipe`], with `parse` in place of the reader of one type. `more` are keys that are known beside
+/// those that an error of `parse` lists, where these are `of`.
+pub(crate) fn read_as<T>(
+    origin: &str,
+    text: &str,
+    overrides: &[String],
+    more: Option<MoreKeys>,
+    parse: impl Fn(&str) -> Result<T, toml::de::Error>,
+) -> Result<T> {
     let mut table = text
         .parse::<Table>()
-        .map_err(|error| explain(origin, text, &error))?;
+        .map_err(|error| explain(origin, text, more, &error))?;
     for entry in overrides {
         put_over(&mut table, entry)?;
     }
     if overrides.is_empty() {
-        return toml::from_str(text).map_err(|error| explain(origin, text, &error));
+        return parse(text).map_err(|error| explain(origin, text, more, &error));
     }
     // Written out and read again, so that an error in an override has a line to show, too.
-    let merged = toml::to_string(&table).map_err(|error| Error::method("--set", error))?;
-    toml::from_str(&merged).map_err(|error| match toml::from_str::<T>(text) {
-        Err(own) if own.message() == error.message() => explain(origin, text, &own),
+    let merged = toml::to_string(&table).map_err(|error| Error::method("overrides", error))?;
+    parse(&merged).map_err(|error| match parse(text) {
+        Err(own) if own.message() == error.message() => explain(origin, text, more, &own),
         _ => Error::Recipe {
-            origin: format!("{origin} with --set"),
-            problem: locate(&merged, &error).1,
+            origin: format!("{origin} with its overrides"),
+            problem: locate(&merged, more, &error).1,
         },
     })
 }
 
+/// Keys that stand beside those of a struct in one table of a recipe.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MoreKeys {
+    /// The keys of the struct.
+    pub(crate) of: &'static [&'static str],
+    /// The keys beside them.
+    pub(crate) keys: &'static [&'static str],
+}
+
 /// Puts one `path=value` into `table`.
 fn put_over(table: &mut Table, entry: &str) -> Result<()> {
-    let wrong = |problem: &str| Error::Recipe {
-        origin: format!("--set {entry}"),
-        problem: format!("{problem}; write it as `--set train.epochs=3`"),
+    let wrong = |problem: &str| Error::Override {
+        entry: entry.to_owned(),
+        problem: format!("{problem}; write it as `train.epochs=3`"),
     };
     let (path, value) = entry
         .split_once('=')
@@ -101,8 +120,8 @@ fn put_over(table: &mut Table, entry: &str) -> Result<()> {
 }
 
 /// An error of the TOML reader in our words, with the line shown.
-fn explain(origin: &str, text: &str, error: &toml::de::Error) -> Error {
-    let (line, problem) = locate(text, error);
+fn explain(origin: &str, text: &str, more: Option<MoreKeys>, error: &toml::de::Error) -> Error {
+    let (line, problem) = locate(text, more, error);
     let place = line.map(|line| format!(", line {}", line + 1));
     Error::Recipe {
         origin: format!("{origin}{}", place.unwrap_or_default()),
@@ -111,11 +130,14 @@ fn explain(origin: &str, text: &str, error: &toml::de::Error) -> Error {
 }
 
 /// The line of an error, from 0, where it is known, and the error in our words with that line shown.
-fn locate(text: &str, error: &toml::de::Error) -> (Option<usize>, String) {
+fn locate(text: &str, more: Option<MoreKeys>, error: &toml::de::Error) -> (Option<usize>, String) {
     let message = error.message();
     let unknown = message.strip_prefix("unknown field `").and_then(|rest| {
         let (key, rest) = rest.split_once('`')?;
-        let known: Vec<&str> = rest.split('`').skip(1).step_by(2).collect();
+        let mut known: Vec<&str> = rest.split('`').skip(1).step_by(2).collect();
+        if let Some(more) = more.filter(|more| known == more.of) {
+            known.splice(0..0, more.keys.iter().copied());
+        }
         Some((key, known))
     });
     let line = error
@@ -136,7 +158,8 @@ fn locate(text: &str, error: &toml::de::Error) -> (Option<usize>, String) {
     };
     let problem = match unknown {
         Some((key, known)) => {
-            let hint = did_you_mean(key, known.iter().copied());
+            let hint = nearest(key, known.iter().copied())
+                .map_or_else(String::new, |word| format!("; did you mean `{word}`?"));
             let known: Vec<String> = known.iter().map(|key| format!("`{key}`")).collect();
             format!("unknown key `{key}`{hint}; known: {}", known.join(", "))
         }
@@ -269,11 +292,12 @@ mod tests {
             ("seed.x=1", "what is before `x` is a integer"),
             (
                 "train.epcohs=1",
-                "r.toml with --set: `epcohs = 1`: unknown key `epcohs`; did you mean `epochs`?",
+                "r.toml with its overrides: `epcohs = 1`: unknown key `epcohs`; did you mean `epochs`?",
             ),
             (
                 "train.epochs=three",
-                "r.toml with --set: `epochs = \"three\"`: invalid type: string \"three\", expected usize",
+                "r.toml with its overrides: `epochs = \"three\"`: invalid type: string \"three\", expected \
+                 usize",
             ),
         ] {
             let error = read(TEXT, &[entry]).unwrap_err();
