@@ -252,6 +252,13 @@ def classifier_diversification(x, g):
     return sum(torch.norm(left @ right.T) for left, right in pairs)
 
 
+def prediction_diversification(x, g):
+    label = F.one_hot(g["targets"], 100).bool()
+    rest = [F.normalize(F.softmax(z, 1)[~label].view(len(z), -1), dim=1) for z in x.values()]
+    pairs = list(itertools.combinations(rest, 2))
+    return sum((one * other).sum(1).mean() for one, other in pairs) / len(pairs)
+
+
 PRIORS = {
     "one-hot-confidence": lambda x, g: F.cross_entropy(x["student"], x["student"].argmax(1)),
     "batch-entropy": batch_entropy,
@@ -262,4 +269,5 @@ PRIORS = {
     "image-l2": lambda x, g: x["images"].flatten(1).norm(dim=1).mean(),
     "increment-penalty": lambda x, g: (x["loss"] - g["reference"]).clamp_max(20).exp(),
     "classifier-diversification": classifier_diversification,
+    "prediction-diversification": prediction_diversification,
 }

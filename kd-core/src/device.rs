@@ -7,10 +7,10 @@ use burn::tensor::Device;
 
 use crate::error::{Error, Result};
 
-/// A device as a person names it: `cpu`, `cuda`, `cuda:1`, `wgpu`, `auto`.
+/// A device by its name: `cpu`, `cuda`, `cuda:1`, `wgpu`, `auto`.
 ///
-/// Which of them can be had is decided when kd is built: each is a feature of kd-core that turns on the backend in
-/// Burn, and none is on by default.
+/// Which of them can be had is decided when kd is built: each is a feature of kd-core that turns on the
+/// backend in Burn, and none is on by default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeviceName {
     /// The first of `cuda`, `wgpu`, `cpu` that this build has and this machine offers.
@@ -76,8 +76,8 @@ impl DeviceName {
     ///
     /// # Errors
     ///
-    /// [`Error::Device`] if this build lacks the backend (it says which feature to build with) or the machine lacks the
-    /// device.
+    /// [`Error::Device`] if this build lacks the backend (it says which feature to build with) or the machine
+    /// lacks the device.
     pub fn open(self) -> Result<Device> {
         match self {
             Self::Cpu => open_cpu(),

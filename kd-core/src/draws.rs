@@ -1,4 +1,4 @@
-//! Every random draw is a function of where it is used.
+//! Random draws as functions of their place.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -7,11 +7,12 @@ use sha2::{Digest, Sha256};
 /// The random numbers of one place: a pure function of `(seed, purpose, a, b)`.
 ///
 /// No generator of kd has a state that wanders from one use to the next. A shuffle, a crop, an initial weight
-/// makes its own `Draws` from the seed of the run, the purpose, and two counters that say where it is used (an
-/// epoch and a sample, a step and a layer, ...). So a run can be stopped at any step and taken up again, and a view
-/// of a sample can be made again by anyone, in any order, in any thread.
+/// makes its own `Draws` from the seed of the run, the purpose, and two counters that say where it is used
+/// (an epoch and a sample, a step and a layer, ...). So a run can be stopped at any step and taken up again,
+/// and a view of a sample can be made again by anyone, in any order, in any thread.
 ///
-/// The numbers come from `ChaCha8`, keyed by the seed, 64 bits of a hash of the purpose, and the two counters.
+/// The numbers come from `ChaCha8`, keyed by the seed, 64 bits of a hash of the purpose, and the two
+/// counters.
 ///
 /// ```
 /// use kd_core::Draws;

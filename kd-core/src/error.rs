@@ -1,4 +1,4 @@
-//! Errors, in words that a user can act on.
+//! Errors, in words that can be acted on.
 
 use std::path::PathBuf;
 
@@ -20,8 +20,8 @@ pub enum ErrorKind {
     Interrupted,
 }
 
-/// Everything that can go wrong in kd-core; each message says what, where, and, where that does not depend on the program
-/// that is run, what to do.
+/// Everything that can go wrong in kd-core; each message says what, where, and, where that does not depend on
+/// the program that is run, what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -173,7 +173,8 @@ pub enum Error {
     },
     /// A teacher cache is of something else than what is asked for.
     #[error(
-        "`{}` is stale: {what} is {found}, wanted is {wanted}; remove the file to have it built again, or name another",
+        "`{}` is stale: {what} is {found}, wanted is {wanted}; remove the file to have it built again, or \
+         name another",
         path.display()
     )]
     StaleCache {
@@ -188,7 +189,8 @@ pub enum Error {
     },
     /// Building or checking a teacher cache was interrupted; what is built stays.
     #[error(
-        "interrupted at row {done} of {rows} of the teacher cache `{}`; what is done is kept, and building goes on from there",
+        "interrupted at row {done} of {rows} of the teacher cache `{}`; what is done is kept, and building \
+         goes on from there",
         path.display()
     )]
     CacheInterrupted {

@@ -36,7 +36,8 @@ pub fn run(method: &dyn Method, path: &Path) -> Result<Vec<PhaseOutcome>> {
     Runner::new(&run_folder(path)?, &AtomicBool::new(false)).run(method, &mut ())
 }
 
-/// Runs `method` in the folder `path` as [`run`] does, stopped after `steps` steps; gives whether it came to its end before.
+/// Runs `method` in the folder `path` as [`run`] does, stopped after `steps` steps; gives whether it came to
+/// its end before.
 ///
 /// # Errors
 ///
@@ -66,8 +67,9 @@ impl Observer for StopAfter<'_> {
     }
 }
 
-/// Checks that a run that is stopped after every step, each time gone on with by a method made afresh as after a kill, ends
-/// in the same bytes as an undisturbed one: results, tensor files, metrics but for the seconds.
+/// Checks that a run that is stopped after every step, each time gone on with by a method made afresh as
+/// after a kill, ends in the same bytes as an undisturbed one: results, tensor files, metrics but for the
+/// seconds.
 ///
 /// ```no_run
 /// # fn my_method() -> Box<dyn kd_core::Method> { unreachable!() }

@@ -9,11 +9,11 @@ use burn::tensor::Tensor;
 /// y = gamma * (x - mean) / sqrt(variance + epsilon) + beta
 /// ```
 ///
-/// with the mean and the biased variance of the batch over all but the channel axis; the running statistics move towards
-/// them as in Burn. Burn's own operation makes about ten passes over the map forward and fifteen backward, and most of the
-/// time of a small ResNet's training step on a CPU goes there. This one computes the same: sums are taken in 64 bits, in
-/// an order that does not depend on the number of threads. In inference, frozen, in another precision than 32 bits, and on
-/// any other backend it *is* Burn's.
+/// with the mean and the biased variance of the batch over all but the channel axis; the running statistics
+/// move towards them as in Burn. Burn's own operation makes about ten passes over the map forward and fifteen
+/// backward, and most of the time of a small ResNet's training step on a CPU goes there. This one computes
+/// the same: sums are taken in 64 bits, in an order that does not depend on the number of threads. In
+/// inference, frozen, in another precision than 32 bits, and on any other backend it *is* Burn's.
 ///
 /// [`watch_norms`](crate::watch_norms) sees what goes in.
 ///
@@ -23,7 +23,8 @@ use burn::tensor::Tensor;
 ///
 /// # References
 ///
-/// Ioffe, Szegedy, "Batch Normalization", ICML 2015, arXiv:1502.03167, algorithm 1 and the gradients of section 3.
+/// Ioffe, Szegedy, "Batch Normalization", ICML 2015, arXiv:1502.03167, algorithm 1 and the gradients of
+/// section 3.
 pub fn batch_norm(norm: &BatchNorm, input: Tensor<4>) -> Tensor<4> {
     crate::norm_inputs::note(norm, &input);
     #[cfg(feature = "flex")]
@@ -134,7 +135,8 @@ mod flex {
             let (x, dy, gamma) = (values(&x), values(&dy), values(&gamma));
             let sums = shape.gradient_sums(x, dy, &moments);
             if let Some(node) = node_x {
-                // dx = gamma / std * (dy - mean(dy) - normalised * mean(dy * normalised)), as one line in dy and x.
+                // dx = gamma / std * (dy - mean(dy) - normalised * mean(dy * normalised)), as one line in dy
+                // and x.
                 let count = shape.samples_per_channel();
                 let lines: Vec<[f32; 4]> = (0..shape.channels)
                     .map(|channel| {
@@ -184,8 +186,8 @@ mod flex {
     }
 
     impl Moments {
-        /// What makes `y = (x - near) * slope + offset` of each channel. To take a number near the mean away first keeps the
-        /// digits of a map whose mean is large beside its spread.
+        /// What makes `y = (x - near) * slope + offset` of each channel. To take a number near the mean away
+        /// first keeps the digits of a map whose mean is large beside its spread.
         fn lines(&self, gamma: &[f32], beta: &[f32]) -> Vec<[f32; 3]> {
             let channels = gamma
                 .iter()

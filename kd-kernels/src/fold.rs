@@ -1,7 +1,7 @@
 //! Folding a batch norm into the convolution before it.
 //!
-//! At inference a batch norm is a scale and a shift for each channel, which the weights and the bias of the convolution
-//! can take on.
+//! At inference a batch norm is a scale and a shift for each channel, which the weights and the bias of the
+//! convolution can take on.
 
 use burn::module::{Module, Param, ParamId};
 use burn::nn::BatchNorm;
@@ -16,9 +16,9 @@ use burn::tensor::Tensor;
 /// bias   = (conv.bias - running_mean) * scale + beta
 /// ```
 ///
-/// A convolution without bias gains one; groups, stride, padding and dilation stay. The statistics are those after the
-/// last forward pass, with the update that Burn holds back. The result lies on the plain form of the device, shares
-/// nothing with the layers it was made from, and equals them to rounding.
+/// A convolution without bias gains one; groups, stride, padding and dilation stay. The statistics are those
+/// after the last forward pass, with the update that Burn holds back. The result lies on the plain form of
+/// the device, shares nothing with the layers it was made from, and equals them to rounding.
 ///
 /// # Panics
 ///

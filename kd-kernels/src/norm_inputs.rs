@@ -23,10 +23,10 @@ thread_local! {
 
 /// Runs `forward` and gives, beside its result, what went into each batch norm on the way, in order.
 ///
-/// Burn's layers have no hooks. Norms that are run by [`batch_norm`](crate::batch_norm) are seen here, as those of all networks of
-/// kd-models are; norms that a network runs by Burn directly are not. Compare their number with that of the norms in the network where
-/// you need all of them. Forward passes on other threads are not seen. One inside another sees its own part, and the outer one sees nothing
-/// of it.
+/// Burn's layers have no hooks. Norms that are run by [`batch_norm`](crate::batch_norm) are seen here, as
+/// those of all networks of kd-models are; norms that a network runs by Burn directly are not. Compare their
+/// number with that of the norms in the network where you need all of them. Forward passes on other threads
+/// are not seen. One inside another sees its own part, and the outer one sees nothing of it.
 ///
 /// # Examples
 ///

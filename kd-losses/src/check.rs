@@ -79,7 +79,21 @@ pub(crate) fn count(
     })
 }
 
-/// What belongs to the channels of the teacher's map must have one entry for each.
+/// Two lists must be of one length; `advice` says what belongs together.
+pub(crate) fn same_count(
+    loss: &'static str,
+    (left_name, left): (&'static str, usize),
+    (right_name, right): (&'static str, usize),
+    advice: &'static str,
+) -> Result<()> {
+    if left == right {
+        return Ok(());
+    }
+    let (left, right) = ((left_name, left), (right_name, right));
+    Err(unlike(loss, "number", left, right, advice))
+}
+
+/// Checks that a list has one entry for each channel of the teacher's map.
 pub(crate) fn one_for_each_channel(
     loss: &'static str,
     name: &'static str,
@@ -97,7 +111,8 @@ pub(crate) fn one_for_each_channel(
     })
 }
 
-/// A map must have the number of channels (or a dense representation the number of features) that a module was made for.
+/// A map must have the number of channels (or a dense representation the number of features) that a module
+/// was made for.
 pub(crate) fn width<const D: usize>(
     loss: &'static str,
     name: &'static str,
@@ -229,7 +244,8 @@ pub(crate) fn embedding_batches(
 const EMBEDDINGS: [&str; 2] = ["student_embedding", "teacher_embedding"];
 const FEATURES: [&str; 2] = ["student_features", "teacher_features"];
 
-/// Two tensors with the names that the signature gives them: not empty, equal along `axes`, of one dtype, on one device.
+/// Two tensors with the names that the signature gives them: not empty, equal along `axes`, of one dtype, on
+/// one device.
 pub(crate) fn pair<const D: usize, const N: usize>(
     loss: &'static str,
     names: [&'static str; 2],

@@ -1,4 +1,4 @@
-//! What can be wrong with the inputs of a loss.
+//! The errors of the crate: inputs that a loss cannot be computed from.
 
 use burn::tensor::DType;
 use core::fmt;
@@ -6,7 +6,7 @@ use core::fmt;
 /// The result of a loss or of making one.
 pub type Result<T, E = Error> = core::result::Result<T, E>;
 
-/// What is wrong with the inputs of a loss, where, and how to fix it.
+/// An error in the inputs of a loss: its cause, its place, and the remedy.
 ///
 /// Every check is made on shapes, dtypes and constants, which are known without asking the device;
 /// values inside the tensors (a target out of range, a NaN) are not looked at.
@@ -20,9 +20,9 @@ pub enum Error {
         name: &'static str,
         /// The allowed range in words.
         range: &'static str,
-        /// What was given.
+        /// The value given.
         value: f64,
-        /// What people commonly use.
+        /// The value in common use.
         advice: &'static str,
     },
 
@@ -45,7 +45,7 @@ pub enum Error {
     UnequalShapes {
         /// The loss that was called.
         loss: &'static str,
-        /// Where the shapes differ.
+        /// The axis along which the shapes differ.
         axis: Axis,
         /// The first argument.
         left: &'static str,
@@ -129,7 +129,7 @@ pub enum Error {
         found: usize,
         /// Samples that are needed.
         needed: usize,
-        /// What to do.
+        /// The remedy.
         advice: &'static str,
     },
 
@@ -181,20 +181,21 @@ pub enum Error {
     NoNegatives {
         /// The loss that was called.
         loss: &'static str,
-        /// Why.
+        /// The reason.
         reason: &'static str,
     },
 
     /// The stored state of a loss does not fit it.
     #[error(
-        "`{loss}`: `{name}` {problem}; restore the state of a loss that was made with the same config and data"
+        "`{loss}`: `{name}` {problem}; restore the state of a loss that was made with the same config and \
+         data"
     )]
     WrongState {
         /// The loss that was called.
         loss: &'static str,
         /// The entry of the state.
         name: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
 
@@ -226,11 +227,11 @@ pub enum Error {
         loss: &'static str,
         /// The first argument.
         left: &'static str,
-        /// Where it lives, as Burn writes it.
+        /// Its device, as Burn writes it.
         left_device: String,
         /// The second argument.
         right: &'static str,
-        /// Where it lives, as Burn writes it.
+        /// Its device, as Burn writes it.
         right_device: String,
     },
 
@@ -245,7 +246,7 @@ pub enum Error {
         found: usize,
         /// Entries that are needed.
         needed: usize,
-        /// What to do.
+        /// The remedy.
         advice: &'static str,
     },
 
@@ -254,13 +255,13 @@ pub enum Error {
     Unlike {
         /// The loss that was called.
         loss: &'static str,
-        /// In what they differ.
+        /// The property in which they differ.
         what: &'static str,
         /// The first tensor and what it has.
         left: String,
         /// The other tensor and what it has.
         right: String,
-        /// What to do.
+        /// The remedy.
         advice: &'static str,
     },
 
@@ -280,7 +281,7 @@ pub enum Error {
     WeightOfTerm {
         /// The term.
         name: String,
-        /// What was given.
+        /// The value given.
         weight: f64,
     },
 
@@ -300,15 +301,15 @@ pub enum Error {
         "the terms `{left}` ({left_has}) and `{right}` ({right_has}) differ in {what}; bring all terms to one"
     )]
     UnlikeTerms {
-        /// In what they differ.
+        /// The property in which they differ.
         what: &'static str,
         /// The first term.
         left: String,
-        /// What it has.
+        /// Its dtype or device.
         left_has: String,
         /// The other term.
         right: String,
-        /// What it has.
+        /// Its dtype or device.
         right_has: String,
     },
 }

@@ -8,14 +8,15 @@
 //! | `features` | losses of feature maps and of dense representations |
 //! | `dense` | losses of maps with a prediction at each position |
 //! | `priors` | regularisers, and priors on synthetic images and on predictions |
+//! | `peers` | targets that networks make for each other while they learn together |
 //! | `adapters` | modules that are trained beside the student and make two maps comparable |
 //! | `combination` | weighted sums of terms, weights that change with time |
 //! | `catalogue` | [`LossInfo`]: what there is, with papers, constants and disagreements |
 //! | `error` | [`Error`], [`Axis`], [`Result`] |
 //!
-//! One file holds one loss: the plain function with every constant as an argument, then the config with the defaults and
-//! their sources, then the struct that the config makes, then its entry in the catalogue. `check` (shapes, dtypes,
-//! constants), `norm` and `seeded` (initial values) are shared and private.
+//! One file holds one loss: the plain function with every constant as an argument, then the config with the
+//! defaults and their sources, then the struct that the config makes, then its entry in the catalogue.
+//! `check` (shapes, dtypes, constants), `norm` and `seeded` (initial values) are shared and private.
 //!
 //! # Crate features
 //!
@@ -30,6 +31,7 @@ mod error;
 mod features;
 mod logits;
 mod norm;
+mod peers;
 mod priors;
 mod seeded;
 
@@ -71,11 +73,14 @@ pub use priors::{
     BnStatisticsLoss, BnStatisticsLossConfig, ClassifierDiversificationLoss,
     ClassifierDiversificationLossConfig, ClassifierOverlap, ImageL2Loss, ImageL2LossConfig,
     ImageSize, IncrementPenalty, IncrementPenaltyConfig, IncrementPenaltyState, IncrementReference,
-    ModeSeekingForm, ModeSeekingLoss, ModeSeekingLossConfig, NormStatistics, StatisticsDistance,
+    ModeSeekingForm, ModeSeekingLoss, ModeSeekingLossConfig, NormStatistics,
+    PredictionDiversificationLoss, PredictionDiversificationLossConfig, StatisticsDistance,
     TotalVariationLoss, TotalVariationLossConfig, VariationForm, activation_norm, batch_entropy,
     bn_statistics, classifier_diversification, image_l2, increment_penalty, mode_seeking,
-    one_hot_confidence, total_variation,
+    one_hot_confidence, prediction_diversification, total_variation,
 };
+
+pub use peers::{KdclErrors, kdcl_general, kdcl_linear, kdcl_min_logit, kdcl_naive};
 
 pub use adapters::{
     AttentionFusion, AttentionFusionConfig, EmbedNormalisation, FusionDepth, LinearEmbed,

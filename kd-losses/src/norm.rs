@@ -4,8 +4,8 @@ use crate::check;
 use crate::error::Result;
 use burn::tensor::Tensor;
 
-/// `max(sqrt(square), epsilon)`, bounded before the root: the root's slope at 0 is infinite, and infinity times the 0 that comes from a
-/// bound behind it is NaN.
+/// `max(sqrt(square), epsilon)`, bounded before the root: the root's slope at 0 is infinite, and infinity
+/// times the 0 that comes from a bound behind it is NaN.
 pub(crate) fn bounded_root<const D: usize>(square: Tensor<D>, epsilon: f64) -> Tensor<D> {
     square.clamp_min(epsilon * epsilon).sqrt()
 }

@@ -9,7 +9,7 @@ use burn::nn::conv::{Conv2d, ConvTranspose2d};
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, PaddingConfig2d};
 use burn::tensor::{Device, Tensor, TensorData};
 
-/// What splitmix64 adds to its state at each draw: 2^64 divided by the golden ratio, made odd.
+/// The increment of the state of splitmix64 at each draw: 2^64 divided by the golden ratio, made odd.
 const GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// Draw number `index` of the splitmix64 generator started at `seed` (Steele, Lea, Flood, "Fast
@@ -31,7 +31,8 @@ pub(crate) fn uniform(seed: u64, bound: f32) -> impl Iterator<Item = f32> {
 
 /// `count` ones and zeros, each 0 with the probability `ratio`: a function of `(seed, draw, position)`.
 ///
-/// Draw number `draw` is a generator of its own, so that a step that is repeated, or made first after a resume, has the same mask.
+/// Draw number `draw` is a generator of its own, so that a step that is repeated, or made first after a
+/// resume, has the same mask.
 pub(crate) fn mask(seed: u64, draw: u64, ratio: f64, count: usize) -> Vec<f32> {
     // Layers take the draws 0, 1, 2, ... of the seed; this is the last of all.
     let stream = splitmix64(splitmix64(seed, u64::MAX), draw);
@@ -46,8 +47,9 @@ pub(crate) fn mask(seed: u64, draw: u64, ratio: f64, count: usize) -> Vec<f32> {
 
 /// Makes the layers of a module one after the other, each with values of its own.
 ///
-/// Layer number `i` draws from `splitmix64(seed, i)`, so that a layer more at the end changes nothing before it. Weights and biases
-/// are uniform in `[-b, b)` with `b = 1 / sqrt(fan_in)`, the range of `PyTorch`'s layers.
+/// Layer number `i` draws from `splitmix64(seed, i)`, so that a layer more at the end changes nothing before
+/// it. Weights and biases are uniform in `[-b, b)` with `b = 1 / sqrt(fan_in)`, the range of `PyTorch`'s
+/// layers.
 pub(crate) struct Layers<'a> {
     seed: u64,
     made: u64,

@@ -1,4 +1,4 @@
-//! What can go wrong, in words a person can act on.
+//! The errors of the crate.
 
 /// The result of the fallible functions of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -12,7 +12,7 @@ pub enum Error {
     NoValues {
         /// The statistic, table or picture.
         what: String,
-        /// What to do about it.
+        /// The remedy.
         remedy: String,
     },
     /// A value is NaN, infinite, or too large to be drawn.
@@ -22,7 +22,7 @@ pub enum Error {
     NotFinite {
         /// The statistic or the series of a picture.
         what: String,
-        /// Which value, from 0.
+        /// The position of the value, from 0.
         place: usize,
         /// The value.
         value: f64,
@@ -42,11 +42,11 @@ pub enum Error {
     Length {
         /// The lists.
         what: String,
-        /// How many there should be.
+        /// The number expected.
         expected: usize,
-        /// How many there are.
+        /// The number found.
         found: usize,
-        /// What to do about it.
+        /// The remedy.
         remedy: String,
     },
     /// A setting has a value that cannot be used.
@@ -54,7 +54,7 @@ pub enum Error {
     Config {
         /// The setting.
         field: &'static str,
-        /// What is wrong with it and which values are right.
+        /// The problem, and the values that are right.
         problem: String,
     },
     /// The plotting library failed.
@@ -62,7 +62,7 @@ pub enum Error {
     Draw {
         /// The title of the picture.
         title: String,
-        /// What the library says.
+        /// The message of the library.
         problem: String,
     },
     /// TensorBoard's event file cannot be written.
@@ -70,7 +70,7 @@ pub enum Error {
     Events {
         /// The file.
         path: std::path::PathBuf,
-        /// What went wrong.
+        /// The problem.
         problem: String,
     },
     /// A file cannot be read or written, or does not hold what it should.

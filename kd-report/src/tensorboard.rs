@@ -13,7 +13,7 @@ use crate::{Error, Result};
 
 /// The folder of the event files in a run folder.
 const FOLDER: &str = "tensorboard";
-/// What TensorBoard knows its files by.
+/// The prefix by which TensorBoard knows its files.
 const PREFIX: &str = "events.out.tfevents.";
 const VERSION: &str = "brain.Event:2";
 
@@ -26,11 +26,13 @@ const VERSION: &str = "brain.Event:2";
 /// | `PHASE/evaluation/METRIC` | each evaluation |
 /// | `PHASE/lr`, `PHASE/epoch` | each epoch |
 ///
-/// The step of a value is the number of steps that the phase has done. A run that goes on begins a new file with what the old
-/// ones hold up to its checkpoint, and removes the old ones, so that no step is there twice; where they are missing or damaged, the
-/// epochs of `metrics.jsonl` take their place. TensorBoard may watch meanwhile.
+/// The step of a value is the number of steps that the phase has done. A run that goes on begins a new file
+/// with what the old ones hold up to its checkpoint, and removes the old ones, so that no step is there
+/// twice; where they are missing or damaged, the epochs of `metrics.jsonl` take their place. TensorBoard may
+/// watch meanwhile.
 ///
-/// A run does not stop because its log cannot be written: the first failure ends the log, and [`TensorBoard::finish`] gives it.
+/// A run does not stop because its log cannot be written: the first failure ends the log, and
+/// [`TensorBoard::finish`] gives it.
 #[derive(Debug)]
 pub struct TensorBoard {
     run: PathBuf,
@@ -248,7 +250,8 @@ fn event_files(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// The scalars of event files that lie before `step` of `phase`, or in another phase, which is then an earlier one.
+/// The scalars of event files that lie before `step` of `phase`, or in another phase, which is then an
+/// earlier one.
 ///
 /// A file ends where a killed process has stopped writing, or where it is damaged.
 fn read(files: &[PathBuf], phase: &str, step: usize) -> Vec<Event> {

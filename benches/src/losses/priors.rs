@@ -3,9 +3,9 @@
 use burn::tensor::{Tensor, TensorData};
 use kd_losses::{
     BnStatisticsLossConfig, ClassifierDiversificationLossConfig, ImageL2LossConfig,
-    IncrementPenaltyConfig, ModeSeekingLossConfig, NormStatistics, Result,
-    TotalVariationLossConfig, activation_norm, batch_entropy, increment_penalty,
-    one_hot_confidence,
+    IncrementPenaltyConfig, ModeSeekingLossConfig, NormStatistics,
+    PredictionDiversificationLossConfig, Result, TotalVariationLossConfig, activation_norm,
+    batch_entropy, increment_penalty, one_hot_confidence,
 };
 
 use super::features::stages_name;
@@ -18,6 +18,8 @@ type OfImages = fn(Tensor<4>) -> Result<Tensor<1>>;
 const IMAGES: [usize; 4] = [BATCH, 3, 32, 32];
 /// Branches whose last layers are compared.
 const BRANCHES: [&str; 3] = ["weight0", "weight1", "weight2"];
+/// Peers whose predictions are compared.
+const PEERS: [&str; 3] = ["peer0", "peer1", "peer2"];
 
 pub(super) fn add(sizes: &mut Sizes<'_>) {
     let of_rows: [(_, _, OfRows); 3] = [
@@ -75,6 +77,15 @@ pub(super) fn add(sizes: &mut Sizes<'_>) {
         }
         let loss = ClassifierDiversificationLossConfig::new().init()?;
         Ok(data.case(move |x| loss.forward(&x.all_rows())))
+    });
+    let of = format!("{}xb{BATCH}_c{CLASSES}", PEERS.len());
+    sizes.add("prediction-diversification", of, |mut data| {
+        for name in PEERS {
+            data.learns_rows(name, data.normal(name, [BATCH, CLASSES]));
+        }
+        let targets = data.targets(BATCH, CLASSES);
+        let loss = PredictionDiversificationLossConfig::new().init()?;
+        Ok(data.case(move |x| loss.forward(&x.all_rows(), targets.clone())))
     });
 }
 

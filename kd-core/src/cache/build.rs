@@ -1,4 +1,4 @@
-//! Asking for every view of every sample, once.
+//! Building a cache: every view of every sample, computed once.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,15 +17,16 @@ use crate::training::observer::Observer;
 /// How often a cache that another process builds is looked at.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// Builds the cache that `description` describes at `path`, going on with what was begun there before; if there is a cache, it is
-/// opened. While another process builds it, this one waits.
+/// Builds the cache that `description` describes at `path`, going on with what was begun there before; if
+/// there is a cache, it is opened. While another process builds it, this one waits.
 ///
-/// `answer` is asked about batches of at most `batch_size` samples of one view, which `loader` makes, and gives for each field
-/// of the description `[batch_size, ...]`. What it says of a sample must not depend on the batch that the sample stands in.
+/// `answer` is asked about batches of at most `batch_size` samples of one view, which `loader` makes, and
+/// gives for each field of the description `[batch_size, ...]`. What it says of a sample must not depend on
+/// the batch that the sample stands in.
 ///
-/// When it returns, every row has been brought to the disk, read back and compared with its checksum. If `stop` turns true,
-/// it ends after the batch that is under way; what is done stays, and the next call goes on from there. So it does after a
-/// kill.
+/// When it returns, every row has been brought to the disk, read back and compared with its checksum. If
+/// `stop` turns true, it ends after the batch that is under way; what is done stays, and the next call goes
+/// on from there. So it does after a kill.
 ///
 /// # Errors
 ///

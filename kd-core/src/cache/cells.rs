@@ -5,12 +5,10 @@ use std::path::Path;
 
 use burn::tensor::f16;
 
+use crate::cache::checksum::{CRC_BYTES, crc};
 use crate::cache::description::{CacheDescription, CacheDtype};
-use crate::cache::header::{Seal, crc};
+use crate::cache::header::Seal;
 use crate::error::{Error, Result};
-
-/// Bytes of a checksum.
-pub(super) const CRC_BYTES: usize = 4;
 
 /// Where everything is in a file of one description.
 ///

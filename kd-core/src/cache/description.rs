@@ -1,19 +1,22 @@
-//! What a cache is of.
+//! The description of a cache: its teacher, its samples and views, its fields.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
+use crate::cache::checksum::CRC_BYTES;
 use crate::data::split::Split;
 use crate::error::{Error, Result};
 use crate::loader::batches::Loader;
+use crate::network::tensors::hex;
 use crate::views::augment::Augment;
 use crate::views::policy::ViewPolicy;
 
 /// What a cache holds, and of what: the JSON in its header.
 ///
-/// Two descriptions that differ in anything but `made_by` and `fields` are of different answers. A cache serves a run if all
-/// that the run needs is in it; see [`CacheDescription::serves`].
+/// Two descriptions that differ in anything but `made_by` and `fields` are of different answers. A cache
+/// serves a run if all that the run needs is in it; see [`CacheDescription::serves`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -67,8 +70,8 @@ pub enum CacheDtype {
     /// As they are, 4 bytes each.
     #[default]
     F32,
-    /// Rounded to the nearest half precision number, 2 bytes each: off by at most 2^-11 of the value, or by 2^-25 where
-    /// that is more. Values beyond 65504 are refused.
+    /// Rounded to the nearest half precision number, 2 bytes each: off by at most 2^-11 of the value, or by
+    /// 2^-25 where that is more. Values beyond 65504 are refused.
     F16,
 }
 
@@ -112,7 +115,8 @@ impl CacheDescription {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] if the views are unlimited, or the fields are not usable: none, an empty shape, a name twice.
+    /// [`Error::Config`] if the views are unlimited, or the fields are not usable: none, an empty shape, a
+    /// name twice.
     pub fn new(
         teacher: impl Into<String>,
         loader: &Loader,
@@ -121,7 +125,8 @@ impl CacheDescription {
     ) -> Result<Self> {
         let config = loader.config();
         if config.views == ViewPolicy::Unlimited {
-            let problem = "is \"unlimited\", and nothing that never comes again can be cached; set it to 1, or to the size of a bank";
+            let problem = "is \"unlimited\", and nothing that never comes again can be cached; set it to 1, \
+                           or to the size of a bank";
             return Err(Error::config("views", problem));
         }
         let dataset = loader.subset().dataset();
@@ -151,17 +156,8 @@ impl CacheDescription {
         self.data.samples * u64::from(self.views.count().unwrap_or(0))
     }
 
-    /// The size of the whole file in bytes.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Method`] if the description cannot be written out.
-    pub fn file_bytes(&self) -> Result<u64> {
-        let (header, _) = super::header::encode(self)?;
-        Ok(header.len() as u64 + self.rows() * self.row_bytes())
-    }
-
-    /// The SHA-256, in hexadecimal, of all that a cache must agree in to serve this: it names files in a folder of caches.
+    /// The SHA-256, in hexadecimal, of all that a cache must agree in to serve this: it names files in a
+    /// folder of caches.
     ///
     /// # Errors
     ///
@@ -176,7 +172,7 @@ impl CacheDescription {
             ..self.clone()
         };
         let json = serde_json::to_vec(&bare).map_err(|error| Error::method("cache key", error))?;
-        Ok(super::header::sha256(&json))
+        Ok(hex(&Sha256::digest(&json)))
     }
 
     /// A name for the file of such a cache in a folder of caches: the teacher, the data, the rest.
@@ -189,12 +185,14 @@ impl CacheDescription {
         Ok(format!("{teacher}-{data}-{}.kdcache", short(&key)))
     }
 
-    /// Whether a cache of this description has all that `wanted` asks: the same answers, and at least its fields.
+    /// Whether a cache of this description has all that `wanted` asks: the same answers, and at least its
+    /// fields.
     pub fn serves(&self, wanted: &Self) -> bool {
         self.difference(wanted).is_none()
     }
 
-    /// The first thing in which a cache of this description does not serve `wanted`: what, what it is here, what is wanted.
+    /// The first thing in which a cache of this description does not serve `wanted`: what, what it is here,
+    /// what is wanted.
     pub(super) fn difference(&self, wanted: &Self) -> Option<(&'static str, String, String)> {
         let json = |augment: &Augment| serde_json::to_string(augment).unwrap_or_default();
         let pairs = [
@@ -284,9 +282,7 @@ impl CacheDescription {
                 for &side in &field.shape {
                     bytes = bytes.checked_mul(u64::try_from(side).ok()?)?;
                 }
-                row = row
-                    .checked_add(bytes)?
-                    .checked_add(super::cells::CRC_BYTES as u64)?;
+                row = row.checked_add(bytes)?.checked_add(CRC_BYTES as u64)?;
             }
             let rows = self.data.samples.checked_mul(u64::from(views))?;
             let all = row.checked_mul(rows)?;

@@ -1,17 +1,17 @@
-//! The bytes before the rows.
+//! The header of a cache file: the bytes before the rows.
 
 use std::fs::File;
 use std::path::Path;
 
-use flate2::Crc;
 use sha2::{Digest, Sha256};
 
-use crate::cache::CACHE_FORMAT;
+use crate::cache::checksum::crc;
 use crate::cache::description::CacheDescription;
 use crate::cache::file::{REMEDY, read_at};
 use crate::error::{Error, Result};
-use crate::network::tensors::hex;
 
+/// The version of the format, which a file of another version is refused by.
+const CACHE_FORMAT: u32 = 1;
 const MAGIC: &[u8; 8] = b"KDCACHE\0";
 /// Bytes before the description.
 const FIXED: usize = 64;
@@ -25,6 +25,18 @@ pub(super) struct Seal {
     pub(super) bytes: [u8; 8],
     /// Where the rows begin.
     pub(super) rows_at: u64,
+}
+
+impl CacheDescription {
+    /// The size of the whole file in bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Method`] if the description cannot be written out.
+    pub fn file_bytes(&self) -> Result<u64> {
+        let (header, _) = encode(self)?;
+        Ok(header.len() as u64 + self.rows() * self.row_bytes())
+    }
 }
 
 /// The whole header of a file of this description.
@@ -125,20 +137,6 @@ pub(super) fn is_ours(file: &File, path: &Path) -> Result<bool> {
     let there = usize::try_from(length).unwrap_or(8).min(8);
     read_at(file, path, &mut magic[..there], 0)?;
     Ok(magic[..there] == MAGIC[..there])
-}
-
-/// The CRC-32 of `parts`, one after the other.
-pub(super) fn crc(parts: &[&[u8]]) -> u32 {
-    let mut crc = Crc::new();
-    for part in parts {
-        crc.update(part);
-    }
-    crc.sum()
-}
-
-/// The SHA-256 in hexadecimal.
-pub(super) fn sha256(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
 }
 
 /// Up to eight bytes as a number.

@@ -30,8 +30,8 @@ impl Cache {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if the file cannot be read, [`Error::BadFile`] if it is no cache, one of another format version, or not
-    /// whole.
+    /// [`Error::Io`] if the file cannot be read, [`Error::BadFile`] if it is no cache, one of another format
+    /// version, or not whole.
     pub fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(Error::io("read", path))?;
         let (description, seal) = header::read(&file, path)?;
@@ -77,7 +77,8 @@ impl Cache {
         }
     }
 
-    /// The first cache in `folder`, by name, that holds what `wanted` asks for; files that are no caches are passed over.
+    /// The first cache in `folder`, by name, that holds what `wanted` asks for; files that are no caches are
+    /// passed over.
     ///
     /// # Errors
     ///
@@ -99,8 +100,8 @@ impl Cache {
             .find_map(|path| Self::open_for(path, wanted).ok()))
     }
 
-    /// What a file holds or will hold, and how many rows of it there are, whether it is complete or still being built. The rows
-    /// are not checked.
+    /// What a file holds or will hold, and how many rows of it there are, whether it is complete or still
+    /// being built. The rows are not checked.
     ///
     /// # Errors
     ///
@@ -145,12 +146,13 @@ impl Cache {
             .ok_or_else(|| Error::unknown_name("cache field", name, names()))
     }
 
-    /// The numbers of a field in `rows`, one row after the other; row `view * samples + position` is of the sample at that
-    /// position among the ascending ids.
+    /// The numbers of a field in `rows`, one row after the other; row `view * samples + position` is of the
+    /// sample at that position among the ascending ids.
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] for a row or a field that there is not, [`Error::BadFile`] for a row that is damaged.
+    /// [`Error::Config`] for a row or a field that there is not, [`Error::BadFile`] for a row that is
+    /// damaged.
     pub fn read(&self, field: usize, rows: &[u64]) -> Result<Vec<f32>> {
         if field >= self.cells.fields() {
             let problem = format!("must be below {}, got {field}", self.cells.fields());

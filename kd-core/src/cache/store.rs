@@ -128,8 +128,8 @@ impl Store {
         })))))
     }
 
-    /// Computes `fields` as [`Store::compute`] does and keeps them in the file `path`; what is there already is not computed
-    /// again. `hash` names the network that computes them.
+    /// Computes `fields` as [`Store::compute`] does and keeps them in the file `path`; what is there already
+    /// is not computed again. `hash` names the network that computes them.
     ///
     /// # Errors
     ///

@@ -11,8 +11,7 @@ use burn::tensor::TensorData;
 use crate::cache::cells::Cells;
 use crate::cache::description::CacheDescription;
 use crate::cache::header;
-use crate::cache::read::Cache;
-use crate::cache::read::first_damaged;
+use crate::cache::read::{Cache, first_damaged};
 use crate::error::{Error, Result};
 use crate::training::observer::Observer;
 
@@ -39,14 +38,15 @@ pub struct CacheWriter {
 }
 
 impl CacheWriter {
-    /// Begins a cache that will be at `path`, or goes on with one that was begun there for the same `description`.
+    /// Begins a cache that will be at `path`, or goes on with one that was begun there for the same
+    /// `description`.
     ///
     /// What is there already is read, and kept up to the first row that is not whole.
     ///
     /// # Errors
     ///
-    /// [`Error::Input`] if another process builds it, [`Error::StaleCache`] if what was begun is of something else,
-    /// [`Error::CacheInterrupted`], and [`Error::Io`].
+    /// [`Error::Input`] if another process builds it, [`Error::StaleCache`] if what was begun is of something
+    /// else, [`Error::CacheInterrupted`], and [`Error::Io`].
     pub fn open(
         path: &Path,
         description: CacheDescription,
@@ -139,8 +139,9 @@ impl CacheWriter {
     ///
     /// # Errors
     ///
-    /// [`Error::Shape`] if the fields are not those of the description, all with equally many rows that still have place;
-    /// [`Error::Input`] for a number that is not finite, or too large for half precision; [`Error::Io`].
+    /// [`Error::Shape`] if the fields are not those of the description, all with equally many rows that still
+    /// have place; [`Error::Input`] for a number that is not finite, or too large for half precision;
+    /// [`Error::Io`].
     pub fn append(&mut self, fields: &[TensorData]) -> Result<()> {
         let rows = self.check(fields)?;
         let fields: Vec<Vec<f32>> = fields
@@ -266,7 +267,8 @@ impl CacheWriter {
     }
 }
 
-/// What was begun in `file`, if it is the beginning of what `wanted` describes; none if there is not even a header.
+/// What was begun in `file`, if it is the beginning of what `wanted` describes; none if there is not even a
+/// header.
 fn begun(
     file: &File,
     partial: &Path,

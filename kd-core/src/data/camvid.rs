@@ -39,32 +39,36 @@ pub(super) const fn folders(split: Split) -> [&'static str; 2] {
     }
 }
 
-/// Reads one split of `CamVid`, the version with eleven classes that came with `SegNet`, in `size` (height and width).
+/// Reads one split of `CamVid`, the version with eleven classes that came with `SegNet`, in `size` (height
+/// and width).
 ///
 /// ```text
-/// folder/train/ID.jpg (or .jpeg, .png)   folder/trainannot/ID.png     val, valannot and test, testannot alike
+/// folder/train/ID.jpg (or .jpeg, .png)   folder/trainannot/ID.png
+/// folder/val/...                         folder/valannot/...          and test, testannot alike
 /// folder/classes.txt                     may be there; then its classes must be those below
 /// ```
 ///
-/// A mask is a grey PNG of 8 bits: 0 sky, 1 building, 2 pole, 3 road, 4 pavement, 5 tree, 6 sign or symbol, 7 fence, 8 car,
-/// 9 pedestrian, 10 bicyclist, and 11 where nothing is labelled, which is [`Masks::void`]. Sample ids follow the sorted names.
+/// A mask is a grey PNG of 8 bits: 0 sky, 1 building, 2 pole, 3 road, 4 pavement, 5 tree, 6 sign or symbol, 7
+/// fence, 8 car, 9 pedestrian, 10 bicyclist, and 11 where nothing is labelled, which is [`Masks::void`].
+/// Sample ids follow the sorted names.
 ///
-/// Image and mask are brought to `size` whatever their own ratio, as the usual resizing does it: the image bilinearly with
-/// antialiasing, as [`ImageFit`](crate::ImageFit) does, the mask by the nearest pixel, so that no class appears between two
-/// others. At the files' own size nothing is changed.
+/// Image and mask are brought to `size` whatever their own ratio, as the usual resizing does it: the image
+/// bilinearly with antialiasing, as [`ImageFit`](crate::ImageFit) does, the mask by the nearest pixel, so
+/// that no class appears between two others. At the files' own size nothing is changed.
 ///
 /// # Errors
 ///
-/// [`Error::DataMissing`] for a folder that is not there; [`Error::Input`] naming the file or folder: no images, an image without
-/// mask or a mask without image, two images of one name, a mask of another size than its image, a value above 11, more than
-/// 8 GiB in all; [`Error::BadFile`] for a file that is no image, damaged or cut off, or for other classes in `classes.txt`;
-/// [`Error::Config`] for a size that cannot be used.
+/// [`Error::DataMissing`] for a folder that is not there; [`Error::Input`] naming the file or folder: no
+/// images, an image without mask or a mask without image, two images of one name, a mask of another size than
+/// its image, a value above 11, more than 8 GiB in all; [`Error::BadFile`] for a file that is no image,
+/// damaged or cut off, or for other classes in `classes.txt`; [`Error::Config`] for a size that cannot be
+/// used.
 ///
 /// # References
 ///
-/// Brostow, Fauqueur, Cipolla, "Semantic object classes in video: a high-definition ground truth database", Pattern
-/// Recognition Letters 30(2), 2009; Badrinarayanan, Kendall, Cipolla, "`SegNet`", PAMI 2017, arXiv:1511.00561, for the eleven
-/// classes and the split.
+/// Brostow, Fauqueur, Cipolla, "Semantic object classes in video: a high-definition ground truth database",
+/// Pattern Recognition Letters 30(2), 2009; Badrinarayanan, Kendall, Cipolla, "`SegNet`", PAMI 2017,
+/// arXiv:1511.00561, for the eleven classes and the split.
 pub fn read_camvid(folder: impl AsRef<Path>, split: Split, size: [usize; 2]) -> Result<Dataset> {
     read_published("camvid", folder.as_ref(), split, size, None)
 }
@@ -82,7 +86,8 @@ pub(super) fn read_published(
     let pairs = pairs(name, folder, split)?;
     if let Some(published) = published.filter(|published| *published != pairs.len()) {
         let problem = format!(
-            "has the wrong number of images, {} in place of the {published} that were published; download the data set again",
+            "has the wrong number of images, {} in place of the {published} that were published; download \
+             the data set again",
             pairs.len()
         );
         return Err(input(&folder.join(folders(split)[0]), problem));
@@ -130,7 +135,8 @@ impl Pair {
         let classes = decode_mask(&self.mask)?;
         if (classes.height, classes.width) != (pixels.height, pixels.width) {
             let problem = format!(
-                "has {}x{} pixels (height, width), its image `{}` has {}x{}; a mask must have the size of its image",
+                "has {}x{} pixels (height, width), its image `{}` has {}x{}; a mask must have the size of \
+                 its image",
                 classes.height,
                 classes.width,
                 self.image.display(),
@@ -142,7 +148,8 @@ impl Pair {
         if let Some(at) = classes.bytes.iter().position(|value| *value > VOID) {
             let width = classes.width as usize;
             let problem = format!(
-                "has the value {} in row {}, column {} (from 0); classes are 0 to {}, and {VOID} is for pixels without one",
+                "has the value {} in row {}, column {} (from 0); classes are 0 to {}, and {VOID} is for \
+                 pixels without one",
                 classes.bytes[at],
                 at / width,
                 at % width,
@@ -166,8 +173,10 @@ fn pairs(name: &str, folder: &Path, split: Split) -> Result<Vec<Pair>> {
                 name: name.to_owned(),
                 missing: format!("folder `{}`", shown.display()),
                 looked_in: format!("`{}`", folder.display()),
-                remedy: "give the folder that has `train`, `trainannot`, `val`, `valannot`, `test` and `testannot`"
-                    .into(),
+                remedy:
+                    "give the folder that has `train`, `trainannot`, `val`, `valannot`, `test` and \
+                         `testannot`"
+                        .into(),
             });
         }
     }
@@ -232,7 +241,8 @@ fn files(folder: &Path, kinds: &[&str]) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Checks that the classes in `classes.txt` have the numbers that are meant here; nothing where there is no such file.
+/// Checks that the classes in `classes.txt` have the numbers that are meant here; nothing where there is no
+/// such file.
 ///
 /// Other distributions of the data set number other classes, which no mask would betray.
 fn check_classes(file: &Path) -> Result<()> {
@@ -255,8 +265,10 @@ fn check_classes(file: &Path) -> Result<()> {
             return Err(Error::BadFile {
                 path: file.to_owned(),
                 offset: 0,
-                problem: format!("line {} is `{}`, expected `{number}` and `{name}`", number + 1, line.trim()),
-                remedy: "give the version of eleven classes that came with SegNet; remove this file if the masks are of it"
+                problem: format!("line {} is `{}`, expected `{number}` and \
+                                  `{name}`", number + 1, line.trim()),
+                remedy: "give the version of eleven classes that came with SegNet; remove this file if the \
+                         masks are of it"
                     .into(),
             });
         }

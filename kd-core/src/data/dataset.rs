@@ -13,11 +13,11 @@ use crate::error::{Error, Result};
 
 /// Images and labels, or images and masks, in memory, decoded once and shared by all clones.
 ///
-/// Each image has one class ([`Dataset::new`]), or each of its pixels has one ([`Dataset::segmentation`]): then the classes are
-/// those of pixels, and the label of every image is 0.
+/// Each image has one class ([`Dataset::new`]), or each of its pixels has one ([`Dataset::segmentation`]):
+/// then the classes are those of pixels, and the label of every image is 0.
 ///
-/// A sample's id is its position here, and stays its id in every [`Subset`](crate::Subset): views and stored teacher
-/// outputs are keyed by it.
+/// A sample's id is its position here, and stays its id in every [`Subset`](crate::Subset): views and stored
+/// teacher outputs are keyed by it.
 ///
 /// ```
 /// use kd_core::{Dataset, ImageShape, Split};
@@ -44,12 +44,14 @@ struct Store {
 }
 
 impl Dataset {
-    /// A data set of `images`, one after the other, each channel by channel and row by row, and a label for each.
+    /// A data set of `images`, one after the other, each channel by channel and row by row, and a label for
+    /// each.
     ///
     /// # Errors
     ///
-    /// [`Error::Shape`] if the bytes are not one image for each label, [`Error::Config`] if there is no sample, no pixel
-    /// or no class, more samples or classes than can be numbered (32 and 16 bits), or a label that is not below `classes`.
+    /// [`Error::Shape`] if the bytes are not one image for each label, [`Error::Config`] if there is no
+    /// sample, no pixel or no class, more samples or classes than can be numbered (32 and 16 bits), or a
+    /// label that is not below `classes`.
     pub fn new(
         name: impl Into<String>,
         split: Split,
@@ -117,21 +119,24 @@ impl Dataset {
         })
     }
 
-    /// A data set of `images`, one after the other, each channel by channel and row by row, and a mask for each.
+    /// A data set of `images`, one after the other, each channel by channel and row by row, and a mask for
+    /// each.
     ///
     /// Its classes are those of pixels, and the label of every image is 0.
     ///
     /// ```
     /// use kd_core::{Dataset, ImageShape, Masks, Split};
     /// let masks = Masks::new(3, Some(9), vec![0, 1, 2, 9])?;
-    /// let data = Dataset::segmentation("tiny", Split::Train, ImageShape::new(1, 1, 2), vec![0, 50, 100, 150], masks)?;
+    /// let shape = ImageShape::new(1, 1, 2);
+    /// let data = Dataset::segmentation("tiny", Split::Train, shape, vec![0, 50, 100, 150], masks)?;
     /// assert_eq!((data.len(), data.classes(), data.mask(1)), (2, 3, Some(&[2, 9][..])));
     /// # Ok::<(), kd_core::Error>(())
     /// ```
     ///
     /// # Errors
     ///
-    /// [`Error::Shape`] if there is not one pixel in `masks` for each of `images`, and the errors of [`Dataset::new`].
+    /// [`Error::Shape`] if there is not one pixel in `masks` for each of `images`, and the errors of
+    /// [`Dataset::new`].
     pub fn segmentation(
         name: impl Into<String>,
         split: Split,
@@ -225,7 +230,8 @@ impl Dataset {
         match self.task() {
             Task::Segmentation => {
                 let problem = format!(
-                    "must have a class for each image, `{}` has a mask for each; use a method that learns masks",
+                    "must have a class for each image, `{}` has a mask for each; use a method that learns \
+                     masks",
                     self.name()
                 );
                 Err(Error::config("data", problem))
@@ -285,8 +291,8 @@ impl Dataset {
         Arc::ptr_eq(&self.store, &other.store) || self.hash() == other.hash()
     }
 
-    /// The SHA-256, in hexadecimal, of shape, class count, images, labels and, where there are any, masks; neither name nor
-    /// split enter it.
+    /// The SHA-256, in hexadecimal, of shape, class count, images, labels and, where there are any, masks;
+    /// neither name nor split enter it.
     ///
     /// Computed on first use and kept.
     pub fn hash(&self) -> &str {

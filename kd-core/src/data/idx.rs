@@ -15,14 +15,15 @@ const LABELS_MAGIC: u32 = 0x0000_0801;
 
 /// Reads a data set of grey images from a pair of IDX files, plain or gzipped.
 ///
-/// Images are `idx3-ubyte` (magic 2051: count, rows, columns, pixels), labels `idx1-ubyte` (magic 2049: count, labels).
-/// A gzipped file carries a checksum, which is checked; a plain one carries none: a wrong pixel in it cannot be seen.
+/// Images are `idx3-ubyte` (magic 2051: count, rows, columns, pixels), labels `idx1-ubyte` (magic 2049:
+/// count, labels). A gzipped file carries a checksum, which is checked; a plain one carries none: a wrong
+/// pixel in it cannot be seen.
 ///
 /// # Errors
 ///
-/// [`Error::DataMissing`] for a file that is not there; [`Error::BadFile`] with the byte offset (in the decompressed
-/// file) for a wrong magic number, an unusable image size, a truncated file, trailing bytes, a damaged gzip stream,
-/// counts that differ between the two files, or a label that is not below `classes`.
+/// [`Error::DataMissing`] for a file that is not there; [`Error::BadFile`] with the byte offset (in the
+/// decompressed file) for a wrong magic number, an unusable image size, a truncated file, trailing bytes, a
+/// damaged gzip stream, counts that differ between the two files, or a label that is not below `classes`.
 ///
 /// # References
 ///
@@ -40,12 +41,13 @@ pub fn read_idx(
     read_streams(name.into(), split, classes, images, labels, any)
 }
 
-/// Writes a data set of grey images as a pair of IDX files, plain, as [`read_idx`] reads them. Each appears whole or not at all.
+/// Writes a data set of grey images as a pair of IDX files, plain, as [`read_idx`] reads them. Each appears
+/// whole or not at all.
 ///
 /// # Errors
 ///
-/// [`Error::Config`] for masks in place of labels, images in colour or of sides above 65535, and for more than 256 classes, none of
-/// which the format holds; [`Error::Io`] if a file cannot be written.
+/// [`Error::Config`] for masks in place of labels, images in colour or of sides above 65535, and for more
+/// than 256 classes, none of which the format holds; [`Error::Io`] if a file cannot be written.
 pub fn write_idx(data: &Dataset, images: &Path, labels: &Path) -> Result<()> {
     data.check_labelled()?;
     let shape = data.shape();

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::data::catalogue::{KNOWN, SVHN_TRAIN};
 use crate::data::cifar::CifarLabels;
 use crate::data::dataset::Dataset;
 use crate::data::folder::fit::check_sides;
@@ -17,7 +16,8 @@ use crate::data::{camvid, cifar, idx, mini, svhn};
 use crate::error::{Error, Result};
 use crate::network::normalisation::Normalisation;
 
-/// What is known of a data set before it is read: enough to list it, to find it and to build a network for it.
+/// What is known of a data set before it is read: enough to list it, to find it and to build a network for
+/// it.
 ///
 /// ```
 /// use kd_core::{DataRoots, DatasetInfo, Split};
@@ -81,30 +81,10 @@ pub(super) enum Layout {
     Camvid,
 }
 
+/// Training digits without the extra ones.
+pub(super) const SVHN_TRAIN: usize = 73_257;
+
 impl DatasetInfo {
-    /// All data sets that are known by name, the one that needs no file first.
-    pub fn all() -> &'static [Self] {
-        &KNOWN
-    }
-
-    /// The data set that goes by `name`; case, `-`, `_` and spaces do not matter.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::UnknownName`] that lists the known names and the nearest.
-    pub fn find(name: &str) -> Result<&'static Self> {
-        let wanted = folded(name);
-        KNOWN
-            .iter()
-            .find(|info| {
-                folded(info.name) == wanted
-                    || info.aliases.iter().any(|alias| folded(alias) == wanted)
-            })
-            .ok_or_else(|| {
-                Error::unknown_name("data set", name, KNOWN.iter().map(|info| info.name))
-            })
-    }
-
     /// The same data set with images of another height and width, which its reader brings them to.
     ///
     /// ```
@@ -116,8 +96,8 @@ impl DatasetInfo {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] for a data set whose images have the size that they are stored in, and for sides that are not 1 to
-    /// 4096 pixels.
+    /// [`Error::Config`] for a data set whose images have the size that they are stored in, and for sides
+    /// that are not 1 to 4096 pixels.
     pub fn with_size(mut self, size: [usize; 2]) -> Result<Self> {
         if !matches!(self.layout, Layout::Camvid) {
             let problem = format!(
@@ -148,7 +128,8 @@ impl DatasetInfo {
         }
     }
 
-    /// The files of one split below a data root, as the original archives name them, or its folders; none if it is embedded.
+    /// The files of one split below a data root, as the original archives name them, or its folders; none if
+    /// it is embedded.
     pub fn files(&self, split: Split) -> Vec<String> {
         let folder = self.folders.first().copied().unwrap_or_default();
         self.names(split)
@@ -157,13 +138,13 @@ impl DatasetInfo {
             .collect()
     }
 
-    /// Reads one split from the first of `roots` that has all its files, and checks that it has as many samples as the
-    /// published one.
+    /// Reads one split from the first of `roots` that has all its files, and checks that it has as many
+    /// samples as the published one.
     ///
     /// # Errors
     ///
-    /// [`Error::DataMissing`] if no folder has them all, [`Error::BadFile`] for another number of samples, [`Error::Config`] for
-    /// a split that it does not have, and what the reader of the format says.
+    /// [`Error::DataMissing`] if no folder has them all, [`Error::BadFile`] for another number of samples,
+    /// [`Error::Config`] for a split that it does not have, and what the reader of the format says.
     pub fn load(&self, split: Split, roots: &DataRoots) -> Result<Dataset> {
         let (name, classes) = (self.name, self.classes);
         if self.samples(split) == 0 {
@@ -216,7 +197,8 @@ impl DatasetInfo {
         }
     }
 
-    /// The files of one split in the first of `roots` that has them all, in the order of [`DatasetInfo::files`].
+    /// The files of one split in the first of `roots` that has them all, in the order of
+    /// [`DatasetInfo::files`].
     ///
     /// IDX files may be plain or gzipped; torchvision's folder names are understood as well.
     ///
@@ -301,7 +283,8 @@ impl DatasetInfo {
         }
     }
 
-    /// How many samples each file of one split has, in the order of [`DatasetInfo::files`]; of an IDX pair once.
+    /// How many samples each file of one split has, in the order of [`DatasetInfo::files`]; of an IDX pair
+    /// once.
     fn published(&self, split: Split) -> Vec<Published> {
         let samples = self.samples(split);
         let each = match (self.layout, split) {
@@ -338,12 +321,4 @@ fn existing(folder: &Path, name: &str, layout: Layout) -> Option<PathBuf> {
     }
     let gzipped = folder.join(format!("{name}.gz"));
     [plain, gzipped].into_iter().find(|path| path.is_file())
-}
-
-/// A name without what people write differently.
-fn folded(name: &str) -> String {
-    name.chars()
-        .filter(|c| !matches!(c, '-' | '_' | ' '))
-        .flat_map(char::to_lowercase)
-        .collect()
 }

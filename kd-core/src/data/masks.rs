@@ -1,4 +1,4 @@
-//! What a segmentation learns from: a class for each pixel.
+//! Masks: a class for each pixel.
 
 use std::fmt;
 
@@ -28,8 +28,8 @@ impl Masks {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] if there are no classes or more than 256, `void` is a class, or a value is neither a class nor
-    /// `void`.
+    /// [`Error::Config`] if there are no classes or more than 256, `void` is a class, or a value is neither a
+    /// class nor `void`.
     pub fn new(classes: usize, void: Option<u8>, values: Vec<u8>) -> Result<Self> {
         if !(1..=256).contains(&classes) {
             let problem = format!("must be 1 to 256, got {classes}");
@@ -75,7 +75,8 @@ impl Masks {
         &self.values
     }
 
-    /// How many pixels of each class there are, in the order of the classes; those without a class are left out.
+    /// How many pixels of each class there are, in the order of the classes; those without a class are left
+    /// out.
     pub fn pixel_counts(&self) -> Vec<u64> {
         let mut counts = [0_u64; 256];
         for value in &self.values {

@@ -1,7 +1,7 @@
 //! The data set that is part of this crate: a balanced part of Fashion-MNIST, 500 + 200 images a class.
 //!
-//! It is embedded so that an installed `kd` has something real to train on without a file or a network. Its licence
-//! (MIT) and where it comes from are beside the files in `data/fashion-mnist-mini`.
+//! It is embedded so that an installed `kd` has something real to train on without a file or a network. Its
+//! licence (MIT) and where it comes from are beside the files in `data/fashion-mnist-mini`.
 
 use crate::data::dataset::Dataset;
 use crate::data::idx::read_streams;

@@ -1,4 +1,4 @@
-//! Data sets: what they are, how they are read, where they are found.
+//! Data sets, their files and formats, and the folders that they are found in.
 
 pub(crate) mod camvid;
 pub(crate) mod catalogue;

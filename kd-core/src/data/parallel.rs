@@ -11,8 +11,8 @@ const MOST_THREADS: usize = 16;
 
 /// Does `work` for each of `count` jobs.
 ///
-/// The error is that of the first bad job, whatever the threads do: jobs are handed out in order, and those before a bad one
-/// are finished.
+/// The error is that of the first bad job, whatever the threads do: jobs are handed out in order, and those
+/// before a bad one are finished.
 pub(super) fn for_each<T>(
     count: usize,
     jobs: impl Iterator<Item = T> + Send,

@@ -1,4 +1,4 @@
-//! The folders that are searched for data sets.
+//! The folders that data sets are searched in.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -25,8 +25,8 @@ pub struct DataRoots {
 impl DataRoots {
     /// `KD_DATA` and the user's cache folder, as the environment of this process has them.
     ///
-    /// The cache folder is `$XDG_CACHE_HOME/kd`, or else `~/.cache/kd`; on macOS `~/Library/Caches/kd`, on Windows
-    /// `%LOCALAPPDATA%\kd`.
+    /// The cache folder is `$XDG_CACHE_HOME/kd`, or else `~/.cache/kd`; on macOS `~/Library/Caches/kd`, on
+    /// Windows `%LOCALAPPDATA%\kd`.
     pub fn from_env() -> Self {
         Self::from_variables(|name| std::env::var_os(name))
     }

@@ -1,4 +1,4 @@
-//! A data set by name or a folder of images: what a recipe may mean by its data.
+//! The source of a recipe's data: a data set by name, or a folder of images.
 
 use crate::data::dataset::Dataset;
 use crate::data::folder::ImageFolder;
@@ -96,8 +96,8 @@ impl DataSource {
         }
     }
 
-    /// The normalisation of a network that is trained on it, unless it says otherwise: the constants of a known data set,
-    /// those of the whole training split `train` otherwise.
+    /// The normalisation of a network that is trained on it, unless it says otherwise: the constants of a
+    /// known data set, those of the whole training split `train` otherwise.
     ///
     /// It is the whole split whatever part is trained on, so that runs on parts of it can be compared.
     ///

@@ -9,8 +9,8 @@ use crate::error::{Error, Result};
 
 /// Which part of a data set: the one to train on, the one to choose by, or the one to test on.
 ///
-/// Every known data set has samples to train on and to test on; few were published with samples to choose by, and a folder of
-/// images has none.
+/// Every known data set has samples to train on and to test on; few were published with samples to choose by,
+/// and a folder of images has none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Split {

@@ -5,8 +5,8 @@ use crate::error::{Error, Result};
 use crate::network::normalisation::Normalisation;
 
 impl Normalisation {
-    /// Mean and standard deviation of each channel of all pixels of `data`, rounded to six digits as those of the known
-    /// data sets are.
+    /// Mean and standard deviation of each channel of all pixels of `data`, rounded to six digits as those of
+    /// the known data sets are.
     ///
     /// The sums are whole numbers, so that the result does not depend on order or machine.
     ///
@@ -31,7 +31,8 @@ impl Normalisation {
             let variance = (count * squares).saturating_sub(sum * sum);
             if variance == 0 {
                 let problem = format!(
-                    "cannot be computed from `{}`: channel {channel} has the same value everywhere; say mean and std",
+                    "cannot be computed from `{}`: channel {channel} has the same value everywhere; say mean \
+                     and std",
                     data.name()
                 );
                 return Err(Error::config("normalisation", problem));
@@ -43,8 +44,8 @@ impl Normalisation {
         Self::new(mean, std)
     }
 
-    /// The constants that networks trained on `ImageNet` come with, for red, green and blue: those of `torchvision`'s
-    /// models.
+    /// The constants that networks trained on `ImageNet` come with, for red, green and blue: those of
+    /// `torchvision`'s models.
     pub fn imagenet() -> Self {
         Self {
             mean: vec![0.485, 0.456, 0.406],
@@ -52,13 +53,15 @@ impl Normalisation {
         }
     }
 
-    /// The constants for `CamVid` in the code of the paper on stagewise distillation, for red, green and blue.
+    /// The constants for `CamVid` in the code of the paper on stagewise distillation, for red, green and
+    /// blue.
     ///
     /// The data set known by name has those of its pixels instead, whose deviations are larger.
     ///
     /// # References
     ///
-    /// Kulkarni, Panchi, Raparthy, Chiddarwar, "Data Efficient Stagewise Knowledge Distillation", arXiv:1911.06786, the code.
+    /// Kulkarni, Panchi, Raparthy, Chiddarwar, "Data Efficient Stagewise Knowledge Distillation",
+    /// arXiv:1911.06786, the code.
     pub fn camvid_stagewise() -> Self {
         Self {
             mean: vec![0.41189, 0.42513, 0.43267],
@@ -117,7 +120,8 @@ mod tests {
         let error = Normalisation::of(&data(&[0, 255, 10, 10])).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "`normalisation` cannot be computed from `toy`: channel 1 has the same value everywhere; say mean and std"
+            "`normalisation` cannot be computed from `toy`: channel 1 has the same value everywhere; say \
+             mean and std"
         );
     }
 }

@@ -11,14 +11,15 @@ use crate::error::{Error, Result};
 
 /// Some samples of a data set, by their ids in the whole, in ascending order.
 ///
-/// The ids stay those of the whole set, because views and stored teacher outputs are keyed by them. Every draw goes
-/// class by class: for each class one permutation, a function of the seed and the class alone, of which the first so
-/// many are taken. So a smaller subset is part of a larger one of the same seed, and what was held out by
-/// [`Subset::split`] is the other end of the same permutation.
+/// The ids stay those of the whole set, because views and stored teacher outputs are keyed by them. Every
+/// draw goes class by class: for each class one permutation, a function of the seed and the class alone, of
+/// which the first so many are taken. So a smaller subset is part of a larger one of the same seed, and what
+/// was held out by [`Subset::split`] is the other end of the same permutation.
 ///
-/// The images of a set with masks have no class: they are drawn from as if they were all of one. A tenth of `CamVid`'s 367 images
-/// is 37, to the nearest, and two, three and four tenths are 73, 110 and 147; where the fraction is rounded down, as in code that
-/// others published, it is 36, 73, 110 and 146, which `per_class` gives.
+/// The images of a set with masks have no class: they are drawn from as if they were all of one. A tenth of
+/// `CamVid`'s 367 images is 37, to the nearest, and two, three and four tenths are 73, 110 and 147; where the
+/// fraction is rounded down, as in code that others published, it is 36, 73, 110 and 146, which `per_class`
+/// gives.
 ///
 /// ```
 /// use kd_core::{Dataset, ImageShape, Split, Subset};
@@ -84,7 +85,8 @@ impl Subset {
                 return Ok(count);
             }
             let problem = format!(
-                "asks for {count} samples of each class, but class {class} of `{}` has {available} here; ask for fewer",
+                "asks for {count} samples of each class, but class {class} of `{}` has {available} here; ask \
+                 for fewer",
                 self.dataset.name()
             );
             Err(Error::config("per_class", problem))
@@ -96,7 +98,8 @@ impl Subset {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] if `fraction` is not above 0 and at most 1, or so small that nothing of a class is left.
+    /// [`Error::Config`] if `fraction` is not above 0 and at most 1, or so small that nothing of a class is
+    /// left.
     pub fn fraction(&self, fraction: f64, seed: u64) -> Result<Self> {
         if !(fraction > 0.0 && fraction <= 1.0) {
             return Err(Error::config(
@@ -104,12 +107,17 @@ impl Subset {
                 format!("must be above 0 and at most 1, got {fraction}"),
             ));
         }
-        self.draw(seed, |class, available| match portion(fraction, available) {
-            0 if available > 0 => {
-                let problem = format!("of {fraction} leaves nothing of class {class}, which has {available} samples");
-                Err(Error::config("fraction", problem))
+        self.draw(seed, |class, available| {
+            match portion(fraction, available) {
+                0 if available > 0 => {
+                    let problem = format!(
+                        "of {fraction} leaves nothing of class {class}, which has {available} \
+                                       samples"
+                    );
+                    Err(Error::config("fraction", problem))
+                }
+                count => Ok(count),
             }
-            count => Ok(count),
         })
         .map(|(taken, _)| taken)
     }
@@ -118,7 +126,8 @@ impl Subset {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] if `held_out` is not between 0 and 1, or one of the parts would get nothing of a class.
+    /// [`Error::Config`] if `held_out` is not between 0 and 1, or one of the parts would get nothing of a
+    /// class.
     pub fn split(&self, held_out: f64, seed: u64) -> Result<(Self, Self)> {
         if !(held_out > 0.0 && held_out < 1.0) {
             return Err(Error::config(
@@ -130,7 +139,8 @@ impl Subset {
             let held = portion(held_out, available);
             if available > 0 && (held == 0 || held == available) {
                 let problem = format!(
-                    "of {held_out} puts {held} of the {available} samples of class {class} aside; each part needs one"
+                    "of {held_out} puts {held} of the {available} samples of class {class} aside; each part \
+                     needs one"
                 );
                 return Err(Error::config("held_out", problem));
             }

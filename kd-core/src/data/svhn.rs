@@ -3,9 +3,8 @@
 use std::path::Path;
 
 use crate::data::dataset::Dataset;
-use crate::data::mat::variable::NOT_PUBLISHED;
 use crate::data::mat::file::MatFile;
-use crate::data::mat::variable::{Class, Variable};
+use crate::data::mat::variable::{Class, NOT_PUBLISHED, Variable};
 use crate::data::published::Published;
 use crate::data::shape::ImageShape;
 use crate::data::split::Split;
@@ -13,23 +12,25 @@ use crate::error::{Error, Result};
 
 /// Reads the cropped digits of SVHN from their `.mat` files, one after the other.
 ///
-/// A file has the variables `X` (`uint8`, `[32, 32, 3, samples]`, the row the fastest axis) and `y` (one number a
-/// sample, of any numeric class). **Label 10 means the digit 0**, and becomes label 0; 1 to 9 stay as they are. Files are
-/// MATLAB level 5, compressed or not, of either byte order; other variables in them are passed over. Pixels are
-/// decompressed straight into the data set, so that nothing is held twice.
+/// A file has the variables `X` (`uint8`, `[32, 32, 3, samples]`, the row the fastest axis) and `y` (one
+/// number a sample, of any numeric class). **Label 10 means the digit 0**, and becomes label 0; 1 to 9 stay
+/// as they are. Files are MATLAB level 5, compressed or not, of either byte order; other variables in them
+/// are passed over. Pixels are decompressed straight into the data set, so that nothing is held twice.
 ///
-/// A compressed variable carries a checksum, which is checked. Others carry none: a wrong pixel in them cannot be seen.
+/// A compressed variable carries a checksum, which is checked. Others carry none: a wrong pixel in them
+/// cannot be seen.
 ///
 /// # Errors
 ///
-/// [`Error::DataMissing`] for a file that is not there; [`Error::BadFile`] for a file of MATLAB 7.3 or of level 4, a
-/// damaged or truncated one, a missing variable or one of another class or size, labels that are not 1 to 10 or not as
-/// many as images.
+/// [`Error::DataMissing`] for a file that is not there; [`Error::BadFile`] for a file of MATLAB 7.3 or of
+/// level 4, a damaged or truncated one, a missing variable or one of another class or size, labels that are
+/// not 1 to 10 or not as many as images.
 ///
 /// # References
 ///
-/// Netzer, Wang, Coates, Bissacco, Wu, Ng, "Reading digits in natural images with unsupervised feature learning", NIPS
-/// workshop, 2011; the files are described on the data set's page, their format in "MAT-File Format", The `MathWorks`.
+/// Netzer, Wang, Coates, Bissacco, Wu, Ng, "Reading digits in natural images with unsupervised feature
+/// learning", NIPS workshop, 2011; the files are described on the data set's page, their format in "MAT-File
+/// Format", The `MathWorks`.
 pub fn read_svhn<P: AsRef<Path>>(
     name: impl Into<String>,
     split: Split,

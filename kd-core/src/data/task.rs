@@ -1,4 +1,4 @@
-//! What there is to predict.
+//! The task of a data set or network: a class for each image, or for each pixel.
 
 use std::fmt;
 

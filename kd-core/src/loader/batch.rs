@@ -17,8 +17,8 @@ pub struct Batch {
     pub samples: Samples,
     /// The labels, `[batch_size]`; all 0 where there are masks.
     pub targets: Tensor<1, Int>,
-    /// The class of each pixel, `[batch_size, height, width]`, where the data set has masks; pixels without a class have the
-    /// value of [`Masks::void`](crate::Masks::void).
+    /// The class of each pixel, `[batch_size, height, width]`, where the data set has masks; pixels without a
+    /// class have the value of [`Masks::void`](crate::Masks::void).
     pub masks: Option<Tensor<3, Int>>,
     /// The ids of the samples in their data set.
     pub ids: Vec<u32>,

@@ -14,10 +14,10 @@ use crate::views::stored::StoredRows;
 
 /// Batches of a data set, in an order and in views that are functions of seed and epoch.
 ///
-/// Where the data fits into the budget it is moved to the device once, as bytes, when the first batch is made, and a batch
-/// is a gather there.
-/// Otherwise the bytes of each batch are copied together ahead of time on threads and sent one by one. Both give
-/// the same bytes, on any number of threads, and any batch of any epoch can be had without the ones before it.
+/// Where the data fits into the budget it is moved to the device once, as bytes, when the first batch is
+/// made, and a batch is a gather there. Otherwise the bytes of each batch are copied together ahead of time
+/// on threads and sent one by one. Both give the same bytes, on any number of threads, and any batch of any
+/// epoch can be had without the ones before it.
 ///
 /// Batches are on the plain form of the device; to train, lift them with `Tensor::from_inner`.
 ///
@@ -66,8 +66,9 @@ impl Loader {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] if `data` has no samples, the batch size is 0, dropping the last batch leaves none, the views or the
-    /// augmentation cannot be used with these images, or images are to be changed that have masks.
+    /// [`Error::Config`] if `data` has no samples, the batch size is 0, dropping the last batch leaves none,
+    /// the views or the augmentation cannot be used with these images, or images are to be changed that have
+    /// masks.
     pub fn new(data: impl Into<Subset>, config: LoaderConfig, device: &Device) -> Result<Self> {
         let subset = data.into();
         let shape = subset.dataset().shape();
@@ -76,7 +77,8 @@ impl Loader {
         let masked = subset.dataset().masks().is_some();
         if masked && !augment.is_none() {
             let problem = format!(
-                "cannot be used with masks, which would have to be moved with the images, and `{}` has masks; remove it",
+                "cannot be used with masks, which would have to be moved with the images, and `{}` has \
+                 masks; remove it",
                 subset.dataset().name()
             );
             return Err(Error::config("augment", problem));
@@ -203,8 +205,8 @@ impl Loader {
             .ok_or_else(|| self.no_such_step("step", step))
     }
 
-    /// Batch `step` of `epoch` as [`Loader::batch`] makes it, its samples not rendered: enough where all that is computed of
-    /// each view is kept.
+    /// Batch `step` of `epoch` as [`Loader::batch`] makes it, its samples not rendered: enough where all that
+    /// is computed of each view is kept.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! What a loader is told.
+//! The settings of a loader.
 
 use crate::data::shape::ImageShape;
 use crate::error::{Error, Result};
@@ -18,10 +18,11 @@ pub struct LoaderConfig {
     pub batch_size: usize,
     /// The seed of the order, and of views that never come again.
     pub seed: u64,
-    /// The seed of the views of a bank. It has its own, so that runs of different seeds see the same bank: recorded views are
-    /// part of the data, and what a frozen network says of them serves all those runs.
+    /// The seed of the views of a bank. It has its own, so that runs of different seeds see the same bank:
+    /// recorded views are part of the data, and what a frozen network says of them serves all those runs.
     pub bank_seed: u64,
-    /// Whether each epoch has an order of its own, a function of seed and epoch; otherwise it is that of the ids.
+    /// Whether each epoch has an order of its own, a function of seed and epoch; otherwise it is that of the
+    /// ids.
     pub shuffle: bool,
     /// Whether a last batch that is not full is left out.
     pub drop_last: bool,
@@ -31,13 +32,14 @@ pub struct LoaderConfig {
     pub augment: Augment,
     /// Bytes that the samples may take on the device; if they take more, batches are sent there one by one.
     pub resident_budget_bytes: u64,
-    /// Threads that prepare batches ahead where the data is not on the device; 0 prepares them when they are asked for.
+    /// Threads that prepare batches ahead where the data is not on the device; 0 prepares them when they are
+    /// asked for.
     pub threads: usize,
 }
 
 impl LoaderConfig {
-    /// Shuffled batches of `batch_size` without augmentation: seeds 0, the last batch kept, up to 1 GiB on the device, two
-    /// threads.
+    /// Shuffled batches of `batch_size` without augmentation: seeds 0, the last batch kept, up to 1 GiB on
+    /// the device, two threads.
     pub fn new(batch_size: usize) -> Self {
         Self {
             batch_size,
@@ -60,8 +62,8 @@ impl LoaderConfig {
         }
     }
 
-    /// The seed that decides the views: that of the order for views without limit, that of the bank for a bank, and 0 where a
-    /// sample has one view.
+    /// The seed that decides the views: that of the order for views without limit, that of the bank for a
+    /// bank, and 0 where a sample has one view.
     pub fn view_seed(&self) -> u64 {
         match self.views {
             ViewPolicy::Fixed => 0,
@@ -98,7 +100,8 @@ impl LoaderConfig {
         match samples / self.batch_size {
             0 => {
                 let problem = format!(
-                    "leaves no batch: {samples} samples do not fill one of {}; use a smaller `batch_size` or keep the last batch",
+                    "leaves no batch: {samples} samples do not fill one of {}; use a smaller `batch_size` or \
+                     keep the last batch",
                     self.batch_size
                 );
                 Err(Error::config("drop_last", problem))

@@ -84,8 +84,9 @@ pub(super) fn copy_masks(dataset: &Dataset, ids: &[u32]) -> Option<Vec<u8>> {
 
 /// The batches of one epoch, one after the other.
 ///
-/// From the second batch on they are prepared ahead, if rows have to be copied and there are threads. Of `n` threads, the
-/// k-th does every n-th batch and has a queue of its own, so that the order cannot depend on which of them is fast.
+/// From the second batch on they are prepared ahead, if rows have to be copied and there are threads. Of `n`
+/// threads, the k-th does every n-th batch and has a queue of its own, so that the order cannot depend on
+/// which of them is fast.
 #[derive(Debug)]
 pub(super) struct Feed {
     pub(super) epoch: usize,
@@ -161,7 +162,8 @@ impl Feed {
                     }
                 }
             };
-            // A thread that cannot be started leaves a queue without sender, and its batches are prepared in place.
+            // A thread that cannot be started leaves a queue without sender, and its batches are prepared in
+            // place.
             drop(
                 thread::Builder::new()
                     .name(format!("kd-loader-{first}"))

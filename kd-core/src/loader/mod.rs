@@ -1,4 +1,4 @@
-//! Batches in an order that is known beforehand.
+//! The loader: batches in an order that is a function of seed and epoch.
 
 pub(crate) mod batch;
 pub(crate) mod batches;

@@ -1,4 +1,4 @@
-//! What a classifier says of one sample.
+//! The output of a classifier for one sample: class, confidence, divergence.
 
 /// What a classifier says of one sample.
 pub(super) struct Answer {
@@ -57,7 +57,8 @@ pub(super) fn divergence(log_q: &[f64], log_p: &[f64]) -> f64 {
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "a confidence is above 0 and at most 1, or a rounding error beyond, so the ceiling is a small number"
+    reason = "a confidence is above 0 and at most 1, or a rounding error beyond, so the ceiling is a small \
+              number"
 )]
 pub(super) fn bin_index(confidence: f64, bins: usize) -> usize {
     let bin = (confidence * bins as f64).ceil() as usize;

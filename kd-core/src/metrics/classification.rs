@@ -1,4 +1,4 @@
-//! How good a classifier is, counted on the host in 64 bits.
+//! Metrics of a classifier, counted on the host in 64 bits.
 
 use crate::error::{Error, Result};
 use crate::metrics::answer::{Answer, bin_index, divergence, rank};
@@ -6,9 +6,9 @@ use crate::metrics::summary::{ClassificationSummary, ConfusionMatrix, TeacherCom
 
 /// Metrics of a classifier over any number of batches.
 ///
-/// Logits come as `f32` on the host, row by row, `[batch_size, num_classes]`; everything is computed in `f64`. Samples
-/// are added one after another, so the result depends on their order at most in the last digits and on how they were cut
-/// into batches not at all.
+/// Logits come as `f32` on the host, row by row, `[batch_size, num_classes]`; everything is computed in
+/// `f64`. Samples are added one after another, so the result depends on their order at most in the last
+/// digits and on how they were cut into batches not at all.
 ///
 /// With `p = softmax(logits)` of a sample and `n` samples:
 ///
@@ -18,15 +18,15 @@ use crate::metrics::summary::{ClassificationSummary, ConfusionMatrix, TeacherCom
 /// loss            1/n * sum -log p[target]                                       in nats
 /// ece             sum over bins b of  |sum over b of (correct - confidence)| / n   with confidence = max p
 /// agreement       share of samples for which student and teacher have the same largest logit
-/// kl              1/n * sum over samples and classes of  q * (log q - log p)      in nats, q = the teacher's p
+/// kl              1/n * sum over samples and classes of  q * (log q - log p)   in nats, q = the teacher's p
 /// ```
 ///
-/// The bins of the expected calibration error are equally wide, `(0, 1/bins], (1/bins, 2/bins], ...`. Of equal logits the
-/// one with the lower class counts as the larger.
+/// The bins of the expected calibration error are equally wide, `(0, 1/bins], (1/bins, 2/bins], ...`. Of
+/// equal logits the one with the lower class counts as the larger.
 ///
-/// A sample with a logit that is NaN or infinite has no prediction: it counts as wrong, disagrees with the teacher, is
-/// missing from the confusion matrix, and makes loss, calibration error and divergence NaN, so that it cannot be
-/// overlooked. [`ClassificationSummary::non_finite`] counts such samples.
+/// A sample with a logit that is NaN or infinite has no prediction: it counts as wrong, disagrees with the
+/// teacher, is missing from the confusion matrix, and makes loss, calibration error and divergence NaN, so
+/// that it cannot be overlooked. [`ClassificationSummary::non_finite`] counts such samples.
 ///
 /// # Examples
 ///
@@ -42,8 +42,8 @@ use crate::metrics::summary::{ClassificationSummary, ConfusionMatrix, TeacherCom
 ///
 /// # References
 ///
-/// Guo, Pleiss, Sun, Weinberger, "On Calibration of Modern Neural Networks", ICML 2017, arXiv:1706.04599, equation 3:
-/// the expected calibration error, with 15 bins as there.
+/// Guo, Pleiss, Sun, Weinberger, "On Calibration of Modern Neural Networks", ICML 2017, arXiv:1706.04599,
+/// equation 3: the expected calibration error, with 15 bins as there.
 #[derive(Clone, Debug)]
 pub struct ClassificationMetrics {
     classes: usize,
@@ -70,8 +70,8 @@ struct TeacherSums {
 }
 
 impl ClassificationMetrics {
-    /// Nothing counted yet, for `classes` classes, with 15 bins of calibration and a top-k of 5 (or `classes`, if that is
-    /// less).
+    /// Nothing counted yet, for `classes` classes, with 15 bins of calibration and a top-k of 5 (or
+    /// `classes`, if that is less).
     ///
     /// # Errors
     ///
@@ -133,7 +133,8 @@ impl ClassificationMetrics {
 
     /// Adds a batch.
     ///
-    /// Give the teacher's logits with every batch or with none. After an error nothing of the batch was added.
+    /// Give the teacher's logits with every batch or with none. After an error nothing of the batch was
+    /// added.
     ///
     /// # Shapes
     ///
@@ -141,8 +142,8 @@ impl ClassificationMetrics {
     ///
     /// # Errors
     ///
-    /// [`Error::Shape`] if the lengths do not fit each other, [`Error::Config`] for a target that is no class or a
-    /// teacher that comes and goes.
+    /// [`Error::Shape`] if the lengths do not fit each other, [`Error::Config`] for a target that is no class
+    /// or a teacher that comes and goes.
     pub fn add(
         &mut self,
         logits: &[f32],
@@ -295,7 +296,8 @@ mod tests {
 
     #[test]
     fn two_samples_by_hand() {
-        // p = (3/4, 1/4) and (1/2, 1/2): right with confidence 3/4, and by the tie rule wrong with confidence 1/2.
+        // p = (3/4, 1/4) and (1/2, 1/2): right with confidence 3/4, and by the tie rule wrong with confidence
+        // 1/2.
         let made = summary(2, &[3_f32.ln(), 0.0, 7.0, 7.0], &[0, 1]);
         assert_eq!(
             (made.count, made.accuracy, made.top_k, made.top_k_accuracy),

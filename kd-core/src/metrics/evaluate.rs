@@ -10,12 +10,14 @@ use crate::metrics::segmentation::SegmentationMetrics;
 
 /// Runs a classifier on every sample of a loader's first epoch and counts its outputs.
 ///
-/// `classify` makes logits `[batch_size, num_classes]` of a batch, with the network's own preprocessing. `teacher` holds a teacher's logits for the same samples in the same order, row by
-/// row, so the loader must not shuffle where it is given.
+/// `classify` makes logits `[batch_size, num_classes]` of a batch, with the network's own preprocessing.
+/// `teacher` holds a teacher's logits for the same samples in the same order, row by row, so the loader must
+/// not shuffle where it is given.
 ///
 /// # Errors
 ///
-/// [`Error::Config`] if the data set has masks, and those of the loader, of `classify`, and of [`ClassificationMetrics::add`].
+/// [`Error::Config`] if the data set has masks, and those of the loader, of `classify`, and of
+/// [`ClassificationMetrics::add`].
 pub fn evaluate(
     loader: &Loader,
     teacher: Option<&[f32]>,
@@ -42,12 +44,13 @@ pub fn evaluate(
 
 /// Runs a network on every image of a loader's first epoch and counts its outputs pixel by pixel.
 ///
-/// `segment` makes logits `[batch_size, outputs, height, width]` of a batch, with the network's own preprocessing and at
-/// least as many outputs as there are classes.
+/// `segment` makes logits `[batch_size, outputs, height, width]` of a batch, with the network's own
+/// preprocessing and at least as many outputs as there are classes.
 ///
 /// # Errors
 ///
-/// [`Error::Config`] if the data set has no masks, and those of the loader, of `segment`, and of [`SegmentationMetrics::add`].
+/// [`Error::Config`] if the data set has no masks, and those of the loader, of `segment`, and of
+/// [`SegmentationMetrics::add`].
 pub fn evaluate_segmentation(
     loader: &Loader,
     mut segment: impl FnMut(&Batch) -> Result<Tensor<4>>,

@@ -1,4 +1,4 @@
-//! How good a network is, counted on the host in 64 bits.
+//! Metrics of classifiers and of segmentations, counted on the host in 64 bits.
 
 pub(crate) mod answer;
 pub(crate) mod classification;

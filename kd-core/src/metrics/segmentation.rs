@@ -1,4 +1,4 @@
-//! How good a segmentation is.
+//! Metrics of a segmentation: pixel accuracy and intersection over union.
 
 use burn::tensor::{Int, Tensor};
 
@@ -8,31 +8,34 @@ use crate::metrics::summary::{ConfusionMatrix, SegmentationSummary};
 
 /// Metrics of a segmentation over any number of batches.
 ///
-/// The largest logit of each pixel is found on the device; what is counted then are whole numbers of 64 bits on the host, so that
-/// the result is exact, whatever the number of pixels, and does not depend on how images were cut into batches.
+/// The largest logit of each pixel is found on the device; what is counted then are whole numbers of 64 bits
+/// on the host, so that the result is exact, whatever the number of pixels, and does not depend on how images
+/// were cut into batches.
 ///
-/// With counts over all images, of pixels that have a class (those of the value `void` are left out, whatever was predicted
-/// there):
+/// With counts over all images, of pixels that have a class (those of the value `void` are left out, whatever
+/// was predicted there):
 ///
 /// ```text
 /// pixel accuracy  share of pixels whose prediction is their class
-/// IoU of class c  |predicted c and true c| / |predicted c or true c|      none if c is neither in the masks nor predicted
+/// IoU of class c  |predicted c and true c| / |predicted c or true c|   none if neither in masks nor predicted
 /// mean IoU        mean over the classes that have an IoU
 /// ```
 ///
-/// A network may have more outputs than there are classes, such as one for void, which is never learnt. A pixel that is predicted
-/// to be none of the classes is wrong, and is predicted to be no other. So is a pixel with a logit that is NaN or infinite;
-/// [`SegmentationSummary::non_finite`] counts such pixels.
+/// A network may have more outputs than there are classes, such as one for void, which is never learnt. A
+/// pixel that is predicted to be none of the classes is wrong, and is predicted to be no other. So is a pixel
+/// with a logit that is NaN or infinite; [`SegmentationSummary::non_finite`] counts such pixels.
 ///
 /// `miou_compat` is the metric in the code of the paper on stagewise distillation. With `e = 1e-6`,
 ///
 /// ```text
-/// miou_compat = mean over images of mean over classes c of  (|predicted c and true c| + e) / (|predicted c or true c| + e)
+/// miou_compat = mean over images of mean over classes c of
+///               (|predicted c and true c| + e) / (|predicted c or true c| + e)
 /// ```
 ///
-/// where *all* pixels of an image count. So a class that an image neither has nor is predicted to have scores 1, and a class
-/// predicted where nothing is labelled, as every network must predict something there, counts as predicted wrongly. It depends
-/// on which images there are together with the rare classes, and is there to be compared with published numbers only.
+/// where *all* pixels of an image count. So a class that an image neither has nor is predicted to have scores
+/// 1, and a class predicted where nothing is labelled, as every network must predict something there, counts
+/// as predicted wrongly. It depends on which images there are together with the rare classes, and is there to
+/// be compared with published numbers only.
 ///
 /// # Examples
 ///
@@ -54,16 +57,18 @@ use crate::metrics::summary::{ConfusionMatrix, SegmentationSummary};
 ///
 /// # References
 ///
-/// Everingham, Van Gool, Williams, Winn, Zisserman, "The PASCAL Visual Object Classes (VOC) Challenge", IJCV 88, 2010, section
-/// 4.1.3, for the intersection over union over all images. Kulkarni, Panchi, Raparthy, Chiddarwar, "Data Efficient Stagewise
-/// Knowledge Distillation", arXiv:1911.06786, whose code has `miou_compat`.
+/// Everingham, Van Gool, Williams, Winn, Zisserman, "The PASCAL Visual Object Classes (VOC) Challenge", IJCV
+/// 88, 2010, section 4.1.3, for the intersection over union over all images. Kulkarni, Panchi, Raparthy,
+/// Chiddarwar, "Data Efficient Stagewise Knowledge Distillation", arXiv:1911.06786, whose code has
+/// `miou_compat`.
 #[derive(Clone, Debug)]
 pub struct SegmentationMetrics {
     classes: usize,
     void: Option<u8>,
     images: u64,
     non_finite: u64,
-    /// One row for each true class and one for void, in it one column for each predicted class and one for none of them.
+    /// One row for each true class and one for void, in it one column for each predicted class and one for
+    /// none of them.
     counts: Vec<u64>,
     /// The sum of `miou_compat` over images.
     compat: f64,
@@ -111,17 +116,18 @@ impl SegmentationMetrics {
 
     /// Adds a batch of logits; this waits for the device.
     ///
-    /// Of equal logits the backend decides, in general for the lower class. After an error nothing of the batch was added.
+    /// Of equal logits the backend decides, in general for the lower class. After an error nothing of the
+    /// batch was added.
     ///
     /// # Shapes
     ///
-    /// `logits`: `[batch_size, outputs, height, width]` with at least as many outputs as classes; `masks`: `[batch_size, height,
-    /// width]`.
+    /// `logits`: `[batch_size, outputs, height, width]` with at least as many outputs as classes; `masks`:
+    /// `[batch_size, height, width]`.
     ///
     /// # Errors
     ///
-    /// [`Error::Shape`] if the shapes do not fit each other or there are fewer outputs than classes, [`Error::Config`] for a value
-    /// in `masks` that is neither a class nor void.
+    /// [`Error::Shape`] if the shapes do not fit each other or there are fewer outputs than classes,
+    /// [`Error::Config`] for a value in `masks` that is neither a class nor void.
     pub fn add(&mut self, logits: Tensor<4>, masks: Tensor<3, Int>) -> Result<()> {
         let [batch_size, outputs, height, width] = logits.dims();
         if outputs < self.classes {
@@ -134,7 +140,8 @@ impl SegmentationMetrics {
         }
         check_shape([batch_size, height, width], masks.dims())?;
         let logits = logits.without_autodiff();
-        // 0 times a number is 0 unless the number is not finite, and then so is the sum: one pass for all outputs.
+        // 0 times a number is 0 unless the number is not finite, and then so is the sum: one pass for all
+        // outputs.
         let finite = (logits.clone() * 0.0).sum_dim(1).is_finite();
         let predicted = logits.argmax(1).mask_fill(finite.clone().bool_not(), -1);
         let predicted = whole_numbers(predicted.reshape([batch_size, height, width]))?;
@@ -155,7 +162,8 @@ impl SegmentationMetrics {
     ///
     /// # Errors
     ///
-    /// [`Error::Shape`] if the shapes differ, [`Error::Config`] for a value in `masks` that is neither a class nor void.
+    /// [`Error::Shape`] if the shapes differ, [`Error::Config`] for a value in `masks` that is neither a
+    /// class nor void.
     pub fn add_predictions(
         &mut self,
         predictions: Tensor<3, Int>,
@@ -205,7 +213,8 @@ impl SegmentationMetrics {
         })
     }
 
-    /// How often pixels of one class were taken for another so far; void pixels and predictions of no class are missing.
+    /// How often pixels of one class were taken for another so far; void pixels and predictions of no class
+    /// are missing.
     pub fn confusion(&self) -> ConfusionMatrix {
         let row = |class: usize| self.row(class)[..self.classes].to_vec();
         ConfusionMatrix::of((0..self.classes).map(row).collect())

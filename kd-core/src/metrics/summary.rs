@@ -1,4 +1,4 @@
-//! What was counted, in forms that can be stored.
+//! Summaries of metrics, in forms that can be stored.
 
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -54,12 +54,13 @@ pub struct SegmentationSummary {
     pub non_finite: u64,
     /// Share of the pixels with a class that were recognised, 0 to 1.
     pub pixel_accuracy: f64,
-    /// Intersection over union of each class over all images, 0 to 1; `None` for one that is neither in the masks nor predicted
-    /// where there is a class.
+    /// Intersection over union of each class over all images, 0 to 1; `None` for one that is neither in the
+    /// masks nor predicted where there is a class.
     pub class_iou: Vec<Option<f64>>,
     /// Mean of `class_iou` over the classes that have one.
     pub mean_iou: f64,
-    /// The mean of `class_iou` as the code of the paper on stagewise distillation has it; to compare with its numbers only.
+    /// The mean of `class_iou` as the code of the paper on stagewise distillation has it; to compare with its
+    /// numbers only.
     pub miou_compat: f64,
 }
 

@@ -5,8 +5,8 @@ use burn::tensor::Tensor;
 
 use crate::network::tensors::{Names, Place};
 
-/// `module` with those of its float tensors replaced for which `change` has something else: it is given the path in Burn's
-/// names and the values, flattened and without a graph, running statistics included.
+/// `module` with those of its float tensors replaced for which `change` has something else: it is given the
+/// path in Burn's names and the values, flattened and without a graph, running statistics included.
 ///
 /// What requires a gradient goes on to do so.
 ///
@@ -16,7 +16,8 @@ use crate::network::tensors::{Names, Place};
 ///
 /// let device = Device::flex();
 /// let layer = LinearConfig::new(2, 2).init(&device);
-/// let layer = kd_core::change_parameters(layer, |path, values| (path == "bias").then(|| values.ones_like()));
+/// let ones = |path: &str, values: Tensor<1>| (path == "bias").then(|| values.ones_like());
+/// let layer = kd_core::change_parameters(layer, ones);
 /// assert_eq!(layer.bias.as_ref().map(|bias| bias.val().sum().into_scalar::<f32>()), Some(2.0));
 /// ```
 ///

@@ -1,4 +1,4 @@
-//! What a network costs: parameters and multiply-accumulate operations, layer by layer.
+//! Costs of a network: parameters and multiply-accumulates, layer by layer.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::nn::conv::Conv2d;
@@ -98,12 +98,12 @@ pub struct Cost {
 /// The conventions, since papers differ by factors of two:
 ///
 /// * a **MAC** is one multiplication and one addition; numbers that a paper calls "FLOPs" are mostly MACs;
-/// * a convolution has `out_height * out_width * out_channels * (in_channels / groups) * kernel_height * kernel_width`
-///   of them, a linear layer `rows * in_features * out_features`; adding a bias is not counted, nor are activations,
-///   pooling and residual additions;
-/// * a norm, at inference a multiplication and an addition for each element, has as many as its output has elements. It
-///   is its own kind and is **not part of** [`Costs::macs`] or of the MACs by stage: it is folded into the convolution
-///   before it when a frozen network is run;
+/// * a convolution has `out_height * out_width * out_channels * (in_channels / groups) * kernel_height *
+///   kernel_width` of them, a linear layer `rows * in_features * out_features`; adding a bias is not counted,
+///   nor are activations, pooling and residual additions;
+/// * a norm, at inference a multiplication and an addition for each element, has as many as its output has
+///   elements. It is its own kind and is **not part of** [`Costs::macs`] or of the MACs by stage: it is
+///   folded into the convolution before it when a frozen network is run;
 /// * running means and variances are state, not parameters; the scale and shift of a norm are parameters.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -127,7 +127,8 @@ impl Costs {
         self.layers.push(layer);
     }
 
-    /// Counts a convolution with the input `[channels, height, width]` and gives its output shape, in the same order.
+    /// Counts a convolution with the input `[channels, height, width]` and gives its output shape, in the
+    /// same order.
     ///
     /// # Errors
     ///
@@ -246,9 +247,9 @@ impl LayerCost {
 
 /// The number of learnable parameters of a module, whatever it is made of.
 ///
-/// Burn's own `num_params` counts the running means and variances of batch norms as well; this does not: they are
-/// recognised as the `running_mean` and `running_var` of a `BatchNorm`. Running state in a module of your own is
-/// counted, because Burn shows it to a visitor as an ordinary parameter.
+/// Burn's own `num_params` counts the running means and variances of batch norms as well; this does not: they
+/// are recognised as the `running_mean` and `running_var` of a `BatchNorm`. Running state in a module of your
+/// own is counted, because Burn shows it to a visitor as an ordinary parameter.
 pub fn count_parameters<M: Module>(module: &M) -> u64 {
     let mut counter = ParameterCounter {
         running: 0,

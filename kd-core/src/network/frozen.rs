@@ -9,9 +9,9 @@ use crate::network::tensors::{Names, export, hash_tensors};
 
 /// A network that will never change: off the autodiff graph, its training behaviour off.
 ///
-/// This is how a teacher is held. [`Module::no_grad`] would not do: it leaves batch norms updating their running
-/// statistics. The copy shares nothing with the network that it was made from, not even the running statistics, which
-/// a plain `clone` of a Burn module does share.
+/// This is how a teacher is held. [`Module::no_grad`] would not do: it leaves batch norms updating their
+/// running statistics. The copy shares nothing with the network that it was made from, not even the running
+/// statistics, which a plain `clone` of a Burn module does share.
 #[derive(Clone, Debug)]
 pub struct Frozen<N>(N);
 
@@ -35,7 +35,8 @@ impl<N: Module> Frozen<N> {
     }
 }
 
-/// The SHA-256, in hexadecimal, of what a network is: weights, running statistics and the preprocessing of its input.
+/// The SHA-256, in hexadecimal, of what a network is: weights, running statistics and the preprocessing of
+/// its input.
 ///
 /// Caches of a network's answers and the inputs of a run go by it.
 pub fn network_hash<M: Module>(network: &M, preprocessing: &Preprocessing) -> String {

@@ -27,8 +27,8 @@ impl AffineHead {
     /// bias = head(0)      weight^T = head(I) - bias
     /// ```
     ///
-    /// So the head may be written as it likes: one layer, several without a nonlinearity, a batch norm before it at
-    /// inference. Gradients pass through both to the network's parameters. The head must be affine; see
+    /// So the head may be written as it likes: one layer, several without a nonlinearity, a batch norm before
+    /// it at inference. Gradients pass through both to the network's parameters. The head must be affine; see
     /// [`AffineHead::check`].
     pub fn of<N: Classifier>(network: &N, features: usize, device: &Device) -> Self {
         let identity = Tensor::<2>::eye(features, device);
@@ -71,7 +71,8 @@ impl AffineHead {
             return Ok(());
         }
         let problem = format!(
-            "has a head that is no single linear layer (it differs from its matrix by {:.0} % on test vectors); use a network \
+            "has a head that is no single linear layer (it differs from its matrix by {:.0} % on test \
+             vectors); use a network \
              whose head is linear",
             100.0 * off / size
         );

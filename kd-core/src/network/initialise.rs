@@ -7,7 +7,8 @@ use crate::draws::Draws;
 use crate::error::Result;
 use crate::network::tensors::{Names, Tensors, export, import};
 
-/// How the weights of convolutions and linear layers are drawn. Norms begin with scale 1, shift 0, mean 0, variance 1.
+/// How the weights of convolutions and linear layers are drawn. Norms begin with scale 1, shift 0, mean 0,
+/// variance 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Scheme {
@@ -19,8 +20,8 @@ pub enum Scheme {
     KaimingFanOut,
     /// The same with biases of zero.
     KaimingFanOutZeroBias,
-    /// Weights of convolutions normal with variance `2 / fan_out`, those of linear layers normal with standard deviation
-    /// 0.01; biases of zero.
+    /// Weights of convolutions normal with variance `2 / fan_out`, those of linear layers normal with
+    /// standard deviation 0.01; biases of zero.
     KaimingFanOutSmallLinear,
     /// Weights uniform with variance `2 / fan_in`; biases as PyTorch.
     KaimingUniform,
@@ -32,9 +33,9 @@ pub enum Scheme {
 
 /// Draws all tensors of `module` anew.
 ///
-/// The numbers are made on the host and depend on `(seed, path, place in the tensor)` alone: neither on the device, nor
-/// on a global generator, nor on the order of the layers. Two networks that share a path and a shape, such as `resnet20`
-/// for 10 and for 100 classes, begin with the same numbers there.
+/// The numbers are made on the host and depend on `(seed, path, place in the tensor)` alone: neither on the
+/// device, nor on a global generator, nor on the order of the layers. Two networks that share a path and a
+/// shape, such as `resnet20` for 10 and for 100 classes, begin with the same numbers there.
 ///
 /// # Errors
 ///
@@ -96,8 +97,8 @@ impl Law {
     }
 }
 
-/// The law of the tensor `field` of a layer whose weight has the shape `weight`: `[out, in, height, width]` of a
-/// convolution, `[out, in]` of a linear layer, `[features]` of a norm.
+/// The law of the tensor `field` of a layer whose weight has the shape `weight`: `[out, in, height, width]`
+/// of a convolution, `[out, in]` of a linear layer, `[features]` of a norm.
 fn law(scheme: Scheme, field: &str, weight: &[usize]) -> Law {
     let fan_in = weight.iter().skip(1).product::<usize>() as f64;
     let receptive = weight.iter().skip(2).product::<usize>();

@@ -1,4 +1,5 @@
-//! The network contract, and what is done with any network: tensors by name, costs, initial weights, freezing.
+//! The network contract, and what is done with any network: tensors by name, costs, initial weights,
+//! freezing.
 
 pub(crate) mod change;
 pub(crate) mod cost;

@@ -7,8 +7,8 @@ use crate::error::{Error, Result};
 
 /// `(x - mean) / std` per channel, for pixels in `[0, 1]`.
 ///
-/// Teacher and student may each have their own: a batch carries pixels in `[0, 1]`, and every model normalises for
-/// itself.
+/// Teacher and student may each have their own: a batch carries pixels in `[0, 1]`, and every model
+/// normalises for itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Normalisation {
@@ -73,7 +73,8 @@ impl Normalisation {
     ///
     /// # Shapes
     ///
-    /// `pixels` and the result: `[batch_size, channels, height, width]`, with as many channels as this has means.
+    /// `pixels` and the result: `[batch_size, channels, height, width]`, with as many channels as this has
+    /// means.
     ///
     /// # Errors
     ///

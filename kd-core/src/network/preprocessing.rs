@@ -9,7 +9,8 @@ use crate::error::{Error, Result};
 use crate::loader::batch::{Batch, Samples};
 use crate::network::normalisation::Normalisation;
 
-/// A model's own preprocessing. It belongs to the model, not to the data: teacher and student may differ in it.
+/// A model's own preprocessing. It belongs to the model, not to the data: teacher and student may differ in
+/// it.
 ///
 /// Methods make inputs with it and so never look at pixels: a network for text is trained by the same code.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -201,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_block_is_filled_with_its_last_sample() {
-        let all = Tensor::<1>::arange(0..5, &Device::flex())
+        let all = Tensor::<1, Int>::arange(0..5, &Device::flex())
             .float()
             .reshape([5, 1, 1, 1]);
         let block: Vec<f32> = NetworkInput::block(&all, 3, 2, 4)

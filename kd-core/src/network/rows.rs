@@ -8,7 +8,8 @@ use crate::network::preprocessing::filled_block;
 
 /// A tensor whose first axis is the batch, which can be kept row by row.
 ///
-/// It is implemented for vectors `[batch_size, features]` and for maps `[batch_size, channels, height, width]`.
+/// It is implemented for vectors `[batch_size, features]` and for maps `[batch_size, channels, height,
+/// width]`.
 pub trait Rows: Clone + Send + Debug + 'static {
     /// Whether a sample's part is a vector, in which matrix products mix the rows of a batch.
     const IS_VECTOR: bool;
@@ -104,7 +105,8 @@ impl Rows for Tensor<4> {
     }
 }
 
-/// The samples of some maps from `first` on, `count` of them, filled up to `filled` with copies of the last one.
+/// The samples of some maps from `first` on, `count` of them, filled up to `filled` with copies of the last
+/// one.
 pub(crate) fn block_of_maps(
     maps: &[Tensor<4>],
     first: usize,

@@ -6,21 +6,21 @@ use crate::error::{Error, Result};
 
 /// What a network must offer to be distilled: named stages that can be run one by one, and a head.
 ///
-/// A network of your own implements the five required methods, about fifteen lines, and can then be a teacher or a
-/// student of every method. The whole forward pass, the feature maps that hints and attention transfer compare, the
-/// frozen prefix and the one stage that Stagewise KD trains, and the dense vector that a teacher class splits, all
-/// follow from them.
+/// A network of your own implements the five required methods, about fifteen lines, and can then be a teacher
+/// or a student of every method. The whole forward pass, the feature maps that hints and attention transfer
+/// compare, the frozen prefix and the one stage that Stagewise KD trains, and the dense vector that a teacher
+/// class splits, all follow from them.
 ///
 /// The contract:
 ///
 /// * stage `k` may use the network's input and the maps of *all* stages before it (a U-Net's decoder does);
 /// * stage names are unique and stable: recipes, caches and checkpoints use them;
-/// * a stage owns the parameters whose path begins with one of [`stage_parameters`](Self::stage_parameters); all
-///   others belong to the head;
+/// * a stage owns the parameters whose path begins with one of [`stage_parameters`](Self::stage_parameters);
+///   all others belong to the head;
 /// * the implementer neither freezes nor detaches anything: the methods do.
 ///
-/// The trait is not object-safe, because Burn's [`Module`] is not; where networks are chosen at run time, put them
-/// into an enum that derives `Module` and forwards, as kd-models does.
+/// The trait is not object-safe, because Burn's [`Module`] is not; where networks are chosen at run time, put
+/// them into an enum that derives `Module` and forwards, as kd-models does.
 ///
 /// # Examples
 ///
@@ -139,11 +139,11 @@ pub trait StagedNetwork: Module {
 
     /// The network as it is run at inference: what follows from constants is computed once and for all.
     ///
-    /// It computes the same as [`Frozen`] does to rounding, with fewer operations: each batch norm that follows a
-    /// convolution becomes part of that convolution (`kd_kernels::fold_batch_norm`). It lies on the plain
-    /// form of the device and shares nothing with this network. Stages, taps and shapes stay; the tensors do not, so that
-    /// it is made when a network is to be run, and neither trained nor written to a file. A hash that names a network is
-    /// that of the network before it.
+    /// It computes the same as [`Frozen`] does to rounding, with fewer operations: each batch norm that
+    /// follows a convolution becomes part of that convolution (`kd_kernels::fold_batch_norm`). It lies on the
+    /// plain form of the device and shares nothing with this network. Stages, taps and shapes stay; the
+    /// tensors do not, so that it is made when a network is to be run, and neither trained nor written to a
+    /// file. A hash that names a network is that of the network before it.
     ///
     /// By default nothing is folded and this is a frozen copy.
     #[must_use]

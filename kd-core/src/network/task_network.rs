@@ -9,8 +9,9 @@ use crate::network::staged::StagedNetwork;
 
 /// A network for one of the tasks of kd: a class for each sample, or for each pixel.
 ///
-/// It is implemented for every [`StagedNetwork`] of these types: the input is made from a batch, maps are `[batch_size,
-/// channels, height, width]` (a network for text has maps of height 1), the dense representation is a vector or a map.
+/// It is implemented for every [`StagedNetwork`] of these types: the input is made from a batch, maps are
+/// `[batch_size, channels, height, width]` (a network for text has maps of height 1), the dense
+/// representation is a vector or a map.
 pub trait TaskNetwork:
     StagedNetwork<Input: NetworkInput, Map = Tensor<4>, Dense: Rows, Output: NetworkOutput>
 {
@@ -21,7 +22,8 @@ impl<N> TaskNetwork for N where
 {
 }
 
-/// A network from samples to logits `[batch_size, num_classes]`: implemented for every [`StagedNetwork`] with these types.
+/// A network from samples to logits `[batch_size, num_classes]`: implemented for every [`StagedNetwork`] with
+/// these types.
 pub trait Classifier:
     StagedNetwork<Input: NetworkInput, Map = Tensor<4>, Dense = Tensor<2>, Output = Tensor<2>>
 {

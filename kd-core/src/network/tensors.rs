@@ -20,8 +20,8 @@ pub type Tensors = BTreeMap<String, TensorData>;
 pub enum Names {
     /// As the fields of the module are called; a linear weight is `[features_in, features_out]`.
     Burn,
-    /// As PyTorch's `state_dict` has them: the scale and shift of a norm are `weight` and `bias`, and a linear weight is
-    /// `[features_out, features_in]`.
+    /// As PyTorch's `state_dict` has them: the scale and shift of a norm are `weight` and `bias`, and a
+    /// linear weight is `[features_out, features_in]`.
     PyTorch,
 }
 
@@ -40,7 +40,8 @@ pub fn export<M: Module>(module: &M, names: Names) -> Tensors {
 
 /// The shapes of the tensors of `module`, in the words of `names`.
 ///
-/// As [`export`] without the numbers, and without the time and memory that weights take which no one has looked at yet.
+/// As [`export`] without the numbers, and without the time and memory that weights take which no one has
+/// looked at yet.
 pub fn tensor_shapes<M: Module>(module: &M, names: Names) -> BTreeMap<String, Vec<usize>> {
     let mut reader = ShapeReader {
         at: Place::new(names),
@@ -59,13 +60,13 @@ pub fn count_norms<M: Module>(module: &M) -> usize {
 
 /// A copy of `module` that shares nothing with it, with the tensors replaced by `tensors`.
 ///
-/// Devices, training flags and which parameters require gradients stay as they are in `module`. The names of the file
-/// must be exactly those of the module.
+/// Devices, training flags and which parameters require gradients stay as they are in `module`. The names of
+/// the file must be exactly those of the module.
 ///
 /// # Errors
 ///
-/// [`Error::Mismatch`] that lists the missing, unexpected and differently shaped names; `origin` says where the tensors
-/// come from.
+/// [`Error::Mismatch`] that lists the missing, unexpected and differently shaped names; `origin` says where
+/// the tensors come from.
 pub fn import<M: Module>(module: &M, tensors: &Tensors, names: Names, origin: &str) -> Result<M> {
     let mut writer = Writer {
         at: Place::new(names),
@@ -100,7 +101,8 @@ pub fn import<M: Module>(module: &M, tensors: &Tensors, names: Names, origin: &s
 
 /// A copy of `module` that shares nothing with it.
 ///
-/// A plain `clone` of a Burn module shares the running statistics of its batch norms: training the one changes the other.
+/// A plain `clone` of a Burn module shares the running statistics of its batch norms: training the one
+/// changes the other.
 pub fn detached_copy<M: Module>(module: &M) -> M {
     let mut probe = AutodiffProbe(false);
     module.visit(&mut probe);
@@ -185,7 +187,8 @@ pub fn read_tensors(path: &Path) -> Result<Tensors> {
         .collect()
 }
 
-/// Writes a file beside its place and renames it there, so that a reader sees the old one or the whole new one.
+/// Writes a file beside its place and renames it there, so that a reader sees the old one or the whole new
+/// one.
 ///
 /// The folder is made where it is missing.
 ///
@@ -223,12 +226,13 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Makes a folder beside its place, has `fill` fill it, and renames it there, so that a reader sees nothing or the whole of it.
+/// Makes a folder beside its place, has `fill` fill it, and renames it there, so that a reader sees nothing
+/// or the whole of it.
 ///
 /// # Errors
 ///
-/// [`Error::Input`] if there is something in the place that is no empty folder, before anything is written; what `fill` fails with,
-/// and then nothing is left; [`Error::Io`] if the folder cannot be made or renamed.
+/// [`Error::Input`] if there is something in the place that is no empty folder, before anything is written;
+/// what `fill` fails with, and then nothing is left; [`Error::Io`] if the folder cannot be made or renamed.
 pub fn write_folder(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let in_the_way = |problem: &str| Error::Input {
         path: path.to_owned(),

@@ -10,8 +10,9 @@ pub const DENSE_TAP: &str = "dense";
 
 /// A request to a teacher: its output, the maps at some taps, or both.
 ///
-/// A method states it once, before the first step. So a teacher computes no map that nobody reads, stages behind the last
-/// one that is read are not run, and it is known beforehand what a cache of the answers must hold.
+/// A method states it once, before the first step. So a teacher computes no map that nobody reads, stages
+/// behind the last one that is read are not run, and it is known beforehand what a cache of the answers must
+/// hold.
 ///
 /// ```
 /// use kd_core::Requested;

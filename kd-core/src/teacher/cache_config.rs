@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 use crate::cache::description::CacheDtype;
 use crate::error::{Error, Result};
 
-/// The place of teacher caches and how they keep numbers: the table `[cache]` of a recipe. Either `dir` or `file`; the folder
-/// `caches` where there is neither.
+/// The place of teacher caches and how they keep numbers: the table `[cache]` of a recipe. Either `dir` or
+/// `file`; the folder `caches` where there is neither.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct CacheConfig {
-    /// A folder of caches, named after their contents, so that all recipes, seeds and teachers can share it. Answers for the
-    /// held-out data are kept there, too.
+    /// A folder of caches, named after their contents, so that all recipes, seeds and teachers can share it.
+    /// Answers for the held-out data are kept there, too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dir: Option<PathBuf>,
     /// One file, for one teacher and the training data.
@@ -74,7 +74,8 @@ impl CacheConfig {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] without a teacher, for both `dir` and `file`, and for one file with several teachers.
+    /// [`Error::Config`] without a teacher, for both `dir` and `file`, and for one file with several
+    /// teachers.
     pub fn check(&self, teachers: usize) -> Result<()> {
         let wrong = |field: &str, problem: &str| Err(Error::config(field, problem));
         match (&self.dir, &self.file, teachers) {

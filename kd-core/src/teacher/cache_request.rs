@@ -30,8 +30,8 @@ pub struct CacheRequest<'a> {
 }
 
 impl<'a> CacheRequest<'a> {
-    /// The answers of `teacher` to `requested` for the views of `loader`. `answer` is one of its answers, from which the
-    /// shapes are read; `batch_size` samples are asked for together where the cache is built.
+    /// The answers of `teacher` to `requested` for the views of `loader`. `answer` is one of its answers,
+    /// from which the shapes are read; `batch_size` samples are asked for together where the cache is built.
     ///
     /// # Errors
     ///
@@ -76,8 +76,8 @@ impl<'a> CacheRequest<'a> {
     ///
     /// # Errors
     ///
-    /// [`Error::StaleCache`] if a file is of something else, [`Error::CacheInterrupted`] if `stop` turns true, and those of
-    /// [`build_cache`].
+    /// [`Error::StaleCache`] if a file is of something else, [`Error::CacheInterrupted`] if `stop` turns
+    /// true, and those of [`build_cache`].
     pub fn open(
         &self,
         config: &CacheConfig,

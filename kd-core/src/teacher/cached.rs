@@ -14,8 +14,8 @@ use crate::teacher::contract::Teacher;
 /// The name of the field of a teacher's output in caches; maps go by the name of their tap.
 pub const OUTPUT_FIELD: &str = "logits";
 
-/// Answers of a teacher for all views of some samples, in memory or in a file: a [`Store`] whose fields are called as taps
-/// and [`OUTPUT_FIELD`].
+/// Answers of a teacher for all views of some samples, in memory or in a file: a [`Store`] whose fields are
+/// called as taps and [`OUTPUT_FIELD`].
 #[derive(Clone, Debug)]
 pub struct KeptAnswers(Store);
 
@@ -75,9 +75,9 @@ impl KeptAnswers {
 
 /// A teacher that reads its answers where they are kept, and computes the others: a teacher itself.
 ///
-/// A batch says which data set and which views it is of, so that the answers for the training data and those for the
-/// held-out data can be kept apart and several methods can share them. At full precision the answers are those of the teacher
-/// to the bit.
+/// A batch says which data set and which views it is of, so that the answers for the training data and those
+/// for the held-out data can be kept apart and several methods can share them. At full precision the answers
+/// are those of the teacher to the bit.
 #[derive(Debug)]
 pub struct CachedTeacher<T> {
     teacher: T,
@@ -105,7 +105,8 @@ impl<T: Teacher> CachedTeacher<T> {
         &self.kept
     }
 
-    /// Whether the answer to `requested` for a batch is read and not computed, so that its samples need not be rendered.
+    /// Whether the answer to `requested` for a batch is read and not computed, so that its samples need not
+    /// be rendered.
     pub fn has(&self, batch: &Batch, requested: &Requested) -> bool {
         self.kept.iter().any(|kept| kept.has(batch, requested))
     }

@@ -12,13 +12,13 @@ use crate::teacher::answer::{Answer, Requested};
 
 /// Something that never changes and answers for a batch with its output and the maps of its stages.
 ///
-/// It is object-safe, so that teachers of different architectures, with different preprocessing, stand side by side, and a
-/// student may be of another type. [`FrozenTeacher`](crate::FrozenTeacher) makes one of any network;
-/// [`CachedTeacher`](crate::CachedTeacher) makes one of any teacher and the answers that are kept of it, so that a method
-/// need not know whether a teacher is run or read.
+/// It is object-safe, so that teachers of different architectures, with different preprocessing, stand side
+/// by side, and a student may be of another type. [`FrozenTeacher`](crate::FrozenTeacher) makes one of any
+/// network; [`CachedTeacher`](crate::CachedTeacher) makes one of any teacher and the answers that are kept of
+/// it, so that a method need not know whether a teacher is run or read.
 ///
-/// The answer for a sample must be a function of that sample alone, not of the batch that it stands in: answers are kept and
-/// read back in other batches.
+/// The answer for a sample must be a function of that sample alone, not of the batch that it stands in:
+/// answers are kept and read back in other batches.
 pub trait Teacher: Debug {
     /// The names of its stages, first to last: its taps beside [`DENSE_TAP`](crate::DENSE_TAP).
     fn stage_names(&self) -> Vec<String>;
@@ -38,8 +38,8 @@ pub trait Teacher: Debug {
         None
     }
 
-    /// The logits that its head gives for dense representations that are not its own. The head is a constant, but gradients
-    /// pass through it to `dense`.
+    /// The logits that its head gives for dense representations that are not its own. The head is a constant,
+    /// but gradients pass through it to `dense`.
     ///
     /// # Shapes
     ///
@@ -61,8 +61,8 @@ pub trait Teacher: Debug {
         None
     }
 
-    /// The tensors of stage `stage` by their whole paths in Burn's names, to be copied into a student's stage of the same
-    /// names and shapes. None where it does not lend them.
+    /// The tensors of stage `stage` by their whole paths in Burn's names, to be copied into a student's stage
+    /// of the same names and shapes. None where it does not lend them.
     fn stage_tensors(&self, _stage: usize) -> Option<Tensors> {
         None
     }

@@ -146,11 +146,12 @@ fn is_below(name: &str, path: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-/// The forward pass with a dense vector and its head computed in blocks of one size, the last one filled up with copies of
-/// its last sample.
+/// The forward pass with a dense vector and its head computed in blocks of one size, the last one filled up
+/// with copies of its last sample.
 ///
-/// A product of matrices sums in another order for another number of rows: on the CPU that begins at more than 512 features.
-/// Always the same number of rows gives a sample the same bits in every batch. Convolutions go sample by sample anyway.
+/// A product of matrices sums in another order for another number of rows: on the CPU that begins at more
+/// than 512 features. Always the same number of rows gives a sample the same bits in every batch.
+/// Convolutions go sample by sample anyway.
 fn forward_in_blocks<N: TaskNetwork>(
     network: &N,
     input: &N::Input,

@@ -5,7 +5,8 @@ use crate::loader::batch::Batch;
 use crate::teacher::answer::{Answer, Requested};
 use crate::teacher::contract::Teacher;
 
-/// A stand-in for a teacher that could not be read, so that the rest of a method can still be checked. It has no answers.
+/// A stand-in for a teacher that could not be read, so that the rest of a method can still be checked. It has
+/// no answers.
 #[derive(Clone, Debug)]
 pub struct MissingTeacher {
     /// The teacher that it stands for, as an error names it.

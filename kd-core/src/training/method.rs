@@ -9,15 +9,15 @@ use crate::training::run_folder::RunFolder;
 
 /// A method: phases, each of which may use what those before it left.
 ///
-/// Supervised distillation is one phase. Stagewise KD is one phase a stage, each of which begins with the best result of
-/// the one before it. Data-free distillation is a generator phase, for which there is no data set, and then a student phase.
-/// The runner drives them all.
+/// Supervised distillation is one phase. Stagewise KD is one phase a stage, each of which begins with the
+/// best result of the one before it. Data-free distillation is a generator phase, for which there is no data
+/// set, and then a student phase. The runner drives them all.
 pub trait Method {
     /// The names of the phases in order; they name folders, too.
     fn phases(&self) -> Vec<String>;
 
-    /// Whether phase `index` is not needed, given the results of all phases before it: as a phase that lengthens another until
-    /// a goal is met. It is then left out, and has no result. By default no phase is.
+    /// Whether phase `index` is not needed, given the results of all phases before it: as a phase that
+    /// lengthens another until a goal is met. It is then left out, and has no result. By default no phase is.
     ///
     /// It must be a pure function of the method and those results.
     ///
@@ -28,15 +28,16 @@ pub trait Method {
         Ok(false)
     }
 
-    /// Does the long work that phase `index` needs before it can start, as building the cache of a teacher's answers.
+    /// Does the long work that phase `index` needs before it can start, as building the cache of a teacher's
+    /// answers.
     ///
-    /// The runner calls it before each [`start`](Self::start); after an interruption again, and then it goes on where it was.
-    /// By default there is nothing to do.
+    /// The runner calls it before each [`start`](Self::start); after an interruption again, and then it goes
+    /// on where it was. By default there is nothing to do.
     ///
     /// # Errors
     ///
-    /// One of the kind [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted) if `stop` turns true, and whatever keeps the
-    /// work from being done.
+    /// One of the kind [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted) if `stop` turns true, and
+    /// whatever keeps the work from being done.
     fn make_ready(
         &self,
         _index: usize,

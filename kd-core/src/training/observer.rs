@@ -33,10 +33,12 @@ pub trait Observer {
     /// `done` of the `rows` of a teacher cache are written.
     fn cache_built(&mut self, _done: u64, _rows: u64) {}
 
-    /// Something that a phase needs is computed before it starts, as the maps of a frozen prefix; `done` of `samples` are done.
+    /// Something that a phase needs is computed before it starts, as the maps of a frozen prefix; `done` of
+    /// `samples` are done.
     fn preparing(&mut self, _what: &str, _done: u64, _samples: u64) {}
 
-    /// `done` of the `rows` of a teacher cache have been read and found whole; with the last of them it is complete.
+    /// `done` of the `rows` of a teacher cache have been read and found whole; with the last of them it is
+    /// complete.
     fn cache_verified(&mut self, _done: u64, _rows: u64) {}
 }
 

@@ -1,8 +1,9 @@
 //! Optimizers with PyTorch's semantics, whose state is kept by the names of parameters.
 //!
-//! Burn has these optimizers too. Ours exist because a checkpoint must be complete and readable without them: Burn keeps
-//! optimizer state by random parameter ids and restores it on the process's default device, clips each parameter's norm
-//! by itself, and has other defaults (`dampening` 0.1, epsilon 1e-5) than the papers' code.
+//! Burn has these optimizers too. Ours exist because a checkpoint must be complete and readable without them:
+//! Burn keeps optimizer state by random parameter ids and restores it on the process's default device, clips
+//! each parameter's norm by itself, and has other defaults (`dampening` 0.1, epsilon 1e-5) than the papers'
+//! code.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +12,7 @@ use burn::tensor::{Device, Gradients, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::network::tensors::Place;
-use crate::network::tensors::{Names, Tensors};
+use crate::network::tensors::{Names, Place, Tensors};
 
 /// Which optimizer, with PyTorch's names and default values. The learning rate is the schedule's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,7 +46,8 @@ pub enum OptimizerConfig {
         #[serde(default)]
         weight_decay: f64,
     },
-    /// Adam with decoupled weight decay (Loshchilov and Hutter, 1711.05101): `w = w - lr * weight_decay * w` beside the step.
+    /// Adam with decoupled weight decay (Loshchilov and Hutter, 1711.05101): `w = w - lr * weight_decay * w`
+    /// beside the step.
     Adamw {
         /// Decay of the first moment.
         #[serde(default = "beta1")]
@@ -196,7 +197,8 @@ impl NamedGradients {
         self.by_path.keys().map(String::as_str)
     }
 
-    /// Takes out the gradients of the parameters whose paths `is_other` picks: one step may drive several optimizers.
+    /// Takes out the gradients of the parameters whose paths `is_other` picks: one step may drive several
+    /// optimizers.
     #[must_use]
     pub fn split_off(&mut self, mut is_other: impl FnMut(&str) -> bool) -> Self {
         let all = std::mem::take(&mut self.by_path);
@@ -283,7 +285,8 @@ impl Optimizer {
 
     /// The momentum of the steps that follow: that of SGD, `beta1` of Adam. The config's own for `None`.
     ///
-    /// A schedule that has one gives it before each step; see [`LearningRate::momentum`](crate::LearningRate::momentum).
+    /// A schedule that has one gives it before each step; see
+    /// [`LearningRate::momentum`](crate::LearningRate::momentum).
     pub fn set_momentum(&mut self, momentum: Option<f64>) {
         self.momentum = momentum;
     }

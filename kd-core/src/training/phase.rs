@@ -34,16 +34,16 @@ pub type Metrics = BTreeMap<String, f64>;
 
 /// One stretch of training with its modules and optimizers.
 ///
-/// A phase knows one step, one evaluation and its whole state, and nothing of files, progress or interruption: those are
-/// the [`Runner`](crate::Runner)'s. It freezes what must be frozen and averages its own losses.
-/// [`Trained`](crate::Trained) has the parts of a step that are the same everywhere.
+/// A phase knows one step, one evaluation and its whole state, and nothing of files, progress or
+/// interruption: those are the [`Runner`](crate::Runner)'s. It freezes what must be frozen and averages its
+/// own losses. [`Trained`](crate::Trained) has the parts of a step that are the same everywhere.
 ///
 /// A phase whose plan has no steps is evaluated once, and its result is kept.
 ///
 /// The contract:
 ///
-/// * a step depends on the state and the [`StepContext`] alone: every random draw is made from the context, so that
-///   `restore(state())` and going on gives the same bits as going on;
+/// * a step depends on the state and the [`StepContext`] alone: every random draw is made from the context,
+///   so that `restore(state())` and going on gives the same bits as going on;
 /// * `evaluate` changes nothing that `state` holds.
 pub trait Phase {
     /// The plan; it does not change while the phase runs.
@@ -66,8 +66,8 @@ pub trait Phase {
     /// The tensors that the phase exists to make; they are kept as its last and its best result.
     fn result(&self) -> Tensors;
 
-    /// Further tensor files, written to the run folder when the phase ends: tensors by the name of their file, without
-    /// `.safetensors`. By default none.
+    /// Further tensor files, written to the run folder when the phase ends: tensors by the name of their
+    /// file, without `.safetensors`. By default none.
     ///
     /// # Errors
     ///

@@ -91,7 +91,8 @@ impl RunFolder {
         })
     }
 
-    /// The folder as the part `name` of a method made of methods sees it: its phases are called `name.PHASE` in the whole.
+    /// The folder as the part `name` of a method made of methods sees it: its phases are called `name.PHASE`
+    /// in the whole.
     #[must_use]
     pub fn part(&self, name: &str) -> Self {
         Self {
@@ -148,8 +149,8 @@ impl RunFolder {
         self.path.join("metrics.jsonl")
     }
 
-    /// Writes a checkpoint: the tensors under a new name first, then `checkpoint.json`, which is what counts, and only
-    /// then removes the tensors of the one before.
+    /// Writes a checkpoint: the tensors under a new name first, then `checkpoint.json`, which is what counts,
+    /// and only then removes the tensors of the one before.
     pub(crate) fn write_checkpoint(
         &self,
         mut checkpoint: Checkpoint,

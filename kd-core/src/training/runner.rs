@@ -1,4 +1,5 @@
-//! Drives any phase: epochs, evaluation, checkpoints, interruption, resume, logs. It knows nothing of distillation.
+//! The runner of any phase: epochs, evaluation, checkpoints, interruption, resume, logs. It knows nothing of
+//! distillation.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -10,8 +11,8 @@ use crate::network::tensors::write_tensors;
 use crate::training::checkpoint::Checkpoint;
 use crate::training::epoch_log::EpochLog;
 use crate::training::method::Method;
-use crate::training::observer::Observer;
 use crate::training::metrics_log::MetricsLog;
+use crate::training::observer::Observer;
 use crate::training::outcome::{Best, PhaseOutcome, Snapshot};
 use crate::training::phase::{LossTerms, Metrics, Phase, StepContext};
 use crate::training::plan::Plan;
@@ -28,8 +29,8 @@ pub struct Runner<'a> {
 }
 
 impl<'a> Runner<'a> {
-    /// A runner in `folder` that ends soon after `stop` turns true: it finishes the step, writes a checkpoint and returns
-    /// [`Error::Interrupted`].
+    /// A runner in `folder` that ends soon after `stop` turns true: it finishes the step, writes a checkpoint
+    /// and returns [`Error::Interrupted`].
     pub fn new(folder: &'a RunFolder, stop: &'a AtomicBool) -> Self {
         Self { folder, stop }
     }
@@ -38,8 +39,8 @@ impl<'a> Runner<'a> {
     ///
     /// # Errors
     ///
-    /// [`Error::Interrupted`], [`Error::NonFinite`], and whatever a phase or the file system fails with. The last
-    /// checkpoint stays good in every case.
+    /// [`Error::Interrupted`], [`Error::NonFinite`], and whatever a phase or the file system fails with. The
+    /// last checkpoint stays good in every case.
     pub fn run(
         &self,
         method: &dyn Method,
@@ -174,7 +175,8 @@ impl UnderWay<'_> {
         Ok(())
     }
 
-    /// Reads the losses of all steps since the last reading, in one transfer, and stops at the first that is not finite.
+    /// Reads the losses of all steps since the last reading, in one transfer, and stops at the first that is
+    /// not finite.
     fn read_losses(&mut self) -> Result<()> {
         let window = std::mem::take(&mut self.window);
         let tensors: Vec<Tensor<1>> = window

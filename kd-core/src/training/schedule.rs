@@ -37,8 +37,9 @@ pub enum Schedule {
         /// The last rate is the first divided by this.
         #[serde(default = "final_divisor")]
         final_divisor: f64,
-        /// Lowest and highest momentum: it falls from the highest to the lowest while the rate rises, and rises again while the rate
-        /// falls. PyTorch does so with 0.85 and 0.95 unless it is told not to. Without it the optimizer's own stays.
+        /// Lowest and highest momentum: it falls from the highest to the lowest while the rate rises, and
+        /// rises again while the rate falls. PyTorch does so with 0.85 and 0.95 unless it is told not to.
+        /// Without it the optimizer's own stays.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         momentum: Option<[f64; 2]>,
     },
@@ -121,7 +122,8 @@ impl Schedule {
                     && !(0.0 <= low && low <= high && high < 1.0)
                 {
                     let problem = format!(
-                        "must be two numbers of at least 0 and below 1, the lower one first, got {low} and {high}"
+                        "must be two numbers of at least 0 and below 1, the lower one first, got {low} and \
+                         {high}"
                     );
                     return Err(Error::config("schedule.momentum", problem));
                 }
@@ -193,7 +195,8 @@ impl LearningRate {
         }
     }
 
-    /// The momentum for `step`, counted from 0, where the schedule has one: of SGD, and the decay of the first moment of Adam.
+    /// The momentum for `step`, counted from 0, where the schedule has one: of SGD, and the decay of the
+    /// first moment of Adam.
     pub fn momentum(&self, step: usize) -> Option<f64> {
         match self.schedule {
             Schedule::OneCycle {
@@ -304,7 +307,8 @@ mod tests {
         }
     }
 
-    /// Rate and momentum of `torch.optim.lr_scheduler.OneCycleLR(max_lr=1e-2, total_steps=10)` for Adam, PyTorch 2.15.
+    /// Rate and momentum of `torch.optim.lr_scheduler.OneCycleLR(max_lr=1e-2, total_steps=10)` for Adam,
+    /// PyTorch 2.15.
     #[test]
     fn the_momentum_of_one_cycle_is_that_of_pytorch() {
         let lr = LearningRate {

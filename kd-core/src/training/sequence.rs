@@ -12,17 +12,18 @@ use crate::training::run_folder::RunFolder;
 
 /// Methods one after the other: the phases of the first, then those of the second, and so on.
 ///
-/// No method crate depends on another; what is made of several is composed. The phases of a part are called `PART.PHASE`. Each
-/// part sees the run folder as if it were alone in it; what a later part is made of, it finds in the results of the earlier
-/// ones under their whole names.
+/// No method crate depends on another; what is made of several is composed. The phases of a part are called
+/// `PART.PHASE`. Each part sees the run folder as if it were alone in it; what a later part is made of, it
+/// finds in the results of the earlier ones under their whole names.
 ///
 /// ```no_run
 /// # use kd_core::{Error, Method, RunFolder, Sequence, Snapshot};
 /// # fn sparsify() -> Box<dyn Method> { unreachable!() }
 /// # fn distil(_: kd_core::Tensors) -> Box<dyn Method> { unreachable!() }
-/// let method = Sequence::new().then("sparsify", sparsify()).then_made("distil", ["distill"], |run: &RunFolder| {
-///     Ok(distil(run.result("sparsify.train", Snapshot::Last)?))
-/// });
+/// let sparse = |run: &RunFolder| run.result("sparsify.train", Snapshot::Last);
+/// let method = Sequence::new()
+///     .then("sparsify", sparsify())
+///     .then_made("distil", ["distill"], |run| Ok(distil(sparse(run)?)));
 /// # let _ = method;
 /// ```
 #[derive(Default)]
@@ -67,8 +68,8 @@ impl<'a> Sequence<'a> {
         self
     }
 
-    /// And then the method that `make` makes of the results of the parts before it, as the part `name`. Its phases are stated
-    /// here, since they are listed before it is made.
+    /// And then the method that `make` makes of the results of the parts before it, as the part `name`. Its
+    /// phases are stated here, since they are listed before it is made.
     #[must_use]
     pub fn then_made<P: Into<String>>(
         mut self,

@@ -3,8 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::training::optim::NamedGradients;
-use crate::training::optim::OptimizerConfig;
+use crate::training::optim::{NamedGradients, OptimizerConfig};
 use crate::training::plan::{Plan, Selection};
 use crate::training::schedule::{LearningRate, Schedule};
 

@@ -12,8 +12,8 @@ use crate::training::phase_state::PhaseState;
 
 /// A network with its name and its optimizer: what is the same in every step, checkpoint and result.
 ///
-/// A phase may hold several, each with a state of its own under its name. Modules that are trained beside a network by the
-/// same optimizer, such as regressors, are stepped with [`Trained::step_beside`].
+/// A phase may hold several, each with a state of its own under its name. Modules that are trained beside a
+/// network by the same optimizer, such as regressors, are stepped with [`Trained::step_beside`].
 ///
 /// ```
 /// use burn::nn::LinearConfig;
@@ -79,8 +79,8 @@ impl<N: Module> Trained<N> {
         self.network = self.optimizer.step(&self.name, network, at.lr, gradients);
     }
 
-    /// Moves the parameters of a module that is trained beside the network one step, by the network's optimizer. Its
-    /// gradients were collected under `name`.
+    /// Moves the parameters of a module that is trained beside the network one step, by the network's
+    /// optimizer. Its gradients were collected under `name`.
     #[must_use]
     pub fn step_beside<M: Module>(
         &mut self,
@@ -98,9 +98,11 @@ impl<N: Module> Trained<N> {
         &mut self.optimizer
     }
 
-    /// Changes parameters and running statistics by their paths in Burn's names, flattened; none leaves a tensor as it is.
+    /// Changes parameters and running statistics by their paths in Burn's names, flattened; none leaves a
+    /// tensor as it is.
     ///
-    /// This is how a network follows another one (an exponential moving average) and how a proximal step is taken.
+    /// This is how a network follows another one (an exponential moving average) and how a proximal step is
+    /// taken.
     pub fn change(&mut self, change: impl FnMut(&str, Tensor<1>) -> Option<Tensor<1>>) {
         self.network = change_parameters(self.network.clone(), change);
     }

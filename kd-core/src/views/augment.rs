@@ -1,4 +1,4 @@
-//! What the views of a sample look like.
+//! Augmentation: the crop, flip, rotation and translation of a view.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,8 +8,8 @@ use crate::error::{Error, Result};
 
 /// How far a view may differ from its sample; by default not at all.
 ///
-/// The steps are done in this order: crop and flip, which only move whole pixels, then rotation and translation in one
-/// bilinear sampling. Pixels from outside the image are 0.
+/// The steps are done in this order: crop and flip, which only move whole pixels, then rotation and
+/// translation in one bilinear sampling. Pixels from outside the image are 0.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Augment {
@@ -59,7 +59,8 @@ impl Augment {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] as [`Augment::check`], and if the padding or the translation is larger than the image.
+    /// [`Error::Config`] as [`Augment::check`], and if the padding or the translation is larger than the
+    /// image.
     pub fn check_for(&self, shape: ImageShape) -> Result<()> {
         self.check()?;
         let side = shape.height.min(shape.width);
@@ -123,9 +124,9 @@ fn place(uniform: f64, places: usize) -> usize {
 
 /// The drawn numbers of one view of one sample; see [`Augment::params`].
 ///
-/// With crop padding `p`, pixel `(y, x)` of the cropped and flipped image is pixel `(y + crop_top - p,
-/// x' + crop_left - p)` of the sample, with `x' = width - 1 - x` if flipped and `x` if not. The content is then turned
-/// clockwise by `angle` about the centre of the image and moved `down` and `right`.
+/// With crop padding `p`, pixel `(y, x)` of the cropped and flipped image is pixel `(y + crop_top - p, x' +
+/// crop_left - p)` of the sample, with `x' = width - 1 - x` if flipped and `x` if not. The content is then
+/// turned clockwise by `angle` about the centre of the image and moved `down` and `right`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ViewParams {
     /// The first row of the crop in the padded image.

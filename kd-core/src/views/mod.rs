@@ -1,4 +1,4 @@
-//! Views of samples: which there are, what each looks like, and how a batch of them is made on the device.
+//! Views of samples: their number, their augmentation, and their rendering on the device.
 
 pub(crate) mod augment;
 pub(crate) mod policy;

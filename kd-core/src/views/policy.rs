@@ -1,4 +1,4 @@
-//! How many views a sample has.
+//! The number of views of a sample: one, a bank, or unlimited.
 
 use std::fmt;
 
@@ -9,9 +9,9 @@ use crate::error::{Error, Result};
 
 /// How many views each sample has, and which of them an epoch uses.
 ///
-/// In a recipe it is a number or a word: `1` for no augmentation, `8` for a bank of eight recorded augmentations,
-/// `"unlimited"` for fresh ones in every epoch. The fewer views there are, the more of what a frozen network says of
-/// them can be computed once and kept.
+/// In a recipe it is a number or a word: `1` for no augmentation, `8` for a bank of eight recorded
+/// augmentations, `"unlimited"` for fresh ones in every epoch. The fewer views there are, the more of what a
+/// frozen network says of them can be computed once and kept.
 ///
 /// ```
 /// use kd_core::ViewPolicy;

@@ -9,7 +9,8 @@ use crate::views::stored::StoredRows;
 
 /// Turns rows of stored bytes into a batch of views.
 ///
-/// Only a few numbers a sample are sent to the device; everything that has the size of the pixels is made there.
+/// Only a few numbers a sample are sent to the device; everything that has the size of the pixels is made
+/// there.
 #[derive(Clone, Debug)]
 pub(crate) struct Renderer {
     shape: ImageShape,
@@ -19,9 +20,11 @@ pub(crate) struct Renderer {
     bytes: DType,
     /// How whole numbers are kept there where nothing is said.
     ints: IntDType,
-    /// Where row `y` of channel `c` begins in a stored row: `[1, channels * height, 1]`; none where pixels stay in place.
+    /// Where row `y` of channel `c` begins in a stored row: `[1, channels * height, 1]`; none where pixels
+    /// stay in place.
     line_starts: Option<Tensor<3, Int>>,
-    /// Pixel positions relative to the centre, `[1, 1, width]` and `[1, height, 1]`; none without rotation and translation.
+    /// Pixel positions relative to the centre, `[1, 1, width]` and `[1, height, 1]`; none without rotation
+    /// and translation.
     centred: Option<(Tensor<3>, Tensor<3>)>,
 }
 
@@ -100,8 +103,8 @@ impl Renderer {
     ///
     /// # Shapes
     ///
-    /// `rows`: `[batch_size, stored bytes]`; the result: `[batch_size, channels, height, width]`. There is one of
-    /// `params` for each row.
+    /// `rows`: `[batch_size, stored bytes]`; the result: `[batch_size, channels, height, width]`. There is
+    /// one of `params` for each row.
     pub(crate) fn render(&self, rows: Tensor<2, Int>, params: &[ViewParams]) -> Tensor<4> {
         let ImageShape {
             channels,
@@ -128,7 +131,8 @@ impl Renderer {
         }
     }
 
-    /// Where each pixel of a crop comes from within its stored row: `[batch_size, channels * height * width]`.
+    /// Where each pixel of a crop comes from within its stored row: `[batch_size, channels * height *
+    /// width]`.
     fn pixel_indices(&self, starts: &Tensor<3, Int>, params: &[ViewParams]) -> Tensor<2, Int> {
         let ImageShape {
             channels,

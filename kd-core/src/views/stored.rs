@@ -1,10 +1,10 @@
-//! The form in which samples wait to be made into views.
+//! Stored rows: the samples before they are made into views.
 
 use crate::data::dataset::Dataset;
 use crate::data::shape::ImageShape;
 
-/// How samples are stored: each channel with a border of zeros around it, so that a crop with padding is nothing but a
-/// shifted index.
+/// How samples are stored: each channel with a border of zeros around it, so that a crop with padding is
+/// nothing but a shifted index.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StoredRows {
     image: ImageShape,

@@ -1,4 +1,4 @@
-//! A network of a person's own and a phase that trains it, for the tests of the runner.
+//! A network of your own and a phase that trains it, for the tests of the runner.
 #![allow(
     clippy::cast_possible_truncation,
     clippy::expect_used,
@@ -16,9 +16,8 @@ use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
 use burn::tensor::activation::{log_softmax, relu};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use kd_core::{
-    Draws, Error, LossTerms, Method, Metrics, NamedGradients, Names, Optimizer, Phase, PhaseState,
-    Plan, Result, RunFolder, Selection, StagedNetwork, StepContext, Training, detached_copy,
-    export, import,
+    Draws, LossTerms, Method, Metrics, NamedGradients, Names, Phase, PhaseState, Plan, Result,
+    RunFolder, Selection, StagedNetwork, StepContext, Trained, Training, export, import,
 };
 
 /// A small convolutional network with batch norm, which knows nothing of kd-models.
@@ -106,12 +105,31 @@ pub fn batch(seed: u64, step: usize, device: &Device) -> (Tensor<4>, Vec<i64>) {
 
 /// Trains [`Small`] with cross-entropy.
 pub struct Bars {
-    pub student: Small,
-    optimizer: Optimizer,
+    pub student: Trained<Small>,
     training: Training,
     plan: Plan,
     seed: u64,
     poison_at: Option<usize>,
+}
+
+/// The cross-entropy of `network` on a batch of bars.
+pub fn loss(network: &Small, seed: u64, step: usize) -> Tensor<1> {
+    let device = Device::flex().autodiff();
+    let (pixels, targets) = batch(seed, step, &device);
+    let logits = network.forward(&pixels);
+    let targets = Tensor::<1, Int>::from_data(TensorData::new(targets, [12]), &device);
+    log_softmax(logits, 1)
+        .gather(1, targets.unsqueeze_dim(1))
+        .mean()
+        .neg()
+}
+
+/// The accuracy of `network` on bars that no step has.
+pub fn accuracy(network: &Small, seed: u64) -> f64 {
+    let (pixels, targets) = batch(seed + 1000, 0, &Device::flex());
+    let predicted = network.forward(&pixels).argmax(1).into_data();
+    let right = predicted.iter::<i64>().zip(targets).filter(|(a, b)| a == b);
+    right.count() as f64 / 12.0
 }
 
 impl Phase for Bars {
@@ -120,14 +138,7 @@ impl Phase for Bars {
     }
 
     fn step(&mut self, at: StepContext) -> Result<LossTerms> {
-        let device = Device::flex().autodiff();
-        let (pixels, targets) = batch(self.seed, at.step, &device);
-        let logits = self.student.forward(&pixels);
-        let targets = Tensor::<1, Int>::from_data(TensorData::new(targets, [12]), &device);
-        let loss = log_softmax(logits, 1)
-            .gather(1, targets.unsqueeze_dim(1))
-            .mean()
-            .neg();
+        let loss = loss(self.student.network(), self.seed, at.step);
         let loss = if self.poison_at == Some(at.step) {
             loss.mul_scalar(f32::NAN)
         } else {
@@ -135,10 +146,9 @@ impl Phase for Bars {
         };
         let mut raw = loss.backward();
         let mut gradients = NamedGradients::new();
-        gradients.collect("student", &self.student, &mut raw);
+        self.student.collect(&mut gradients, &mut raw);
         self.training.clip(&mut gradients);
-        let student = detached_copy(&self.student);
-        self.student = self.optimizer.step("student", student, at.lr, &gradients);
+        self.student.step(at, &gradients);
         Ok(vec![
             ("cross_entropy".into(), loss.clone().inner()),
             ("total".into(), loss.inner()),
@@ -146,56 +156,22 @@ impl Phase for Bars {
     }
 
     fn evaluate(&mut self) -> Result<Metrics> {
-        let (pixels, targets) = batch(self.seed + 1000, 0, &Device::flex());
-        let predicted: Vec<i64> = self
-            .student
-            .valid()
-            .forward(&pixels)
-            .argmax(1)
-            .into_data()
-            .iter::<i64>()
-            .collect();
-        let right = predicted
-            .iter()
-            .zip(&targets)
-            .filter(|(a, b)| a == b)
-            .count();
-        Ok(BTreeMap::from([(
-            "accuracy".to_owned(),
-            right as f64 / 12.0,
-        )]))
+        let accuracy = accuracy(&self.student.valid(), self.seed);
+        Ok(BTreeMap::from([("accuracy".to_owned(), accuracy)]))
     }
 
     fn result(&self) -> kd_core::Tensors {
-        export(&self.student, Names::PyTorch)
+        self.student.result()
     }
 
     fn state(&self) -> PhaseState {
-        let (mut tensors, steps) = self.optimizer.state();
-        for (name, data) in export(&self.student, Names::Burn) {
-            tensors.insert(format!("student/{name}"), data);
-        }
-        let steps = serde_json::to_value(steps).expect("a map of numbers");
-        PhaseState {
-            tensors,
-            values: BTreeMap::from([("steps".into(), steps)]),
-        }
+        let mut state = PhaseState::default();
+        self.student.put(&mut state);
+        state
     }
 
     fn restore(&mut self, state: &PhaseState) -> Result<()> {
-        let student = state
-            .tensors
-            .iter()
-            .filter_map(|(name, data)| {
-                Some((name.strip_prefix("student/")?.to_owned(), data.clone()))
-            })
-            .collect();
-        self.student = import(&self.student, &student, Names::Burn, "checkpoint")?;
-        let steps = serde_json::from_value(state.values["steps"].clone())
-            .map_err(|error| Error::method("checkpoint", error))?;
-        self.optimizer
-            .restore(&state.tensors, &steps, &Device::flex());
-        Ok(())
+        self.student.restore(state)
     }
 }
 
@@ -231,8 +207,7 @@ impl Method for TwoPhases {
             student = import(&student, &tensors, Names::PyTorch, "first")?;
         }
         Ok(Box::new(Bars {
-            student,
-            optimizer: Optimizer::new(self.training.optimizer.clone())?,
+            student: Trained::new("student", student, self.training.optimizer.clone())?,
             training: self.training.clone(),
             plan: self
                 .training

@@ -1,4 +1,4 @@
-//! What a convolution sees at each position, as the columns of a matrix.
+//! The pixels under each position of a convolution, as the columns of a matrix.
 
 use std::ops::Range;
 
@@ -11,9 +11,9 @@ const IMAGES: usize = 16;
 
 /// The matrix `[channels * kernel_height * kernel_width, positions]` of a batch, made tile by tile.
 ///
-/// Without a stride the lines of an image are put down with their padding, one behind the other. What all positions of some lines see
-/// through one place of the kernel is then one run of numbers. At the end of each line some columns are of no position, and nothing is
-/// made of them.
+/// Without a stride the lines of an image are put down with their padding, one behind the other. What all
+/// positions of some lines see through one place of the kernel is then one run of numbers. At the end of each
+/// line some columns are of no position, and nothing is made of them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Columns {
     pub(super) batch_size: usize,
@@ -68,7 +68,8 @@ impl Columns {
         [0, 1].map(|axis| self.size[axis] + 2 * self.padding[axis])
     }
 
-    /// Whether images are put down with their padding: not where pixels are skipped, nor where most columns would be of no position.
+    /// Whether images are put down with their padding: not where pixels are skipped, nor where most columns
+    /// would be of no position.
     fn is_padded(&self) -> bool {
         self.stride == [1, 1] && 3 * (self.kernel[1] - 1) <= self.padded()[1]
     }
@@ -173,8 +174,8 @@ impl Columns {
         })
     }
 
-    /// For each image of a tile and each row: its place in the tile, which is of `lines * pitch` numbers, and where they are in what is laid
-    /// down. For images with their padding.
+    /// For each image of a tile and each row: its place in the tile, which is of `lines * pitch` numbers, and
+    /// where they are in what is laid down. For images with their padding.
     fn long_runs(&self, tile: &Tile, mut each: impl FnMut(Range<usize>, usize)) {
         let [height, pitch] = self.padded();
         let run = tile.lines.len() * pitch;
@@ -191,8 +192,8 @@ impl Columns {
         }
     }
 
-    /// For each line of a tile and each row: its place in the tile, and where the pixels that its positions see are in what is laid down,
-    /// with the range of positions that see one.
+    /// For each line of a tile and each row: its place in the tile, and where the pixels that its positions
+    /// see are in what is laid down, with the range of positions that see one.
     fn short_runs(
         &self,
         tile: &Tile,

@@ -22,16 +22,17 @@ pub fn doubled_conv2d(map: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>
 
 /// [`doubled_conv2d`] without the large map: the same function with 4/9 of the multiplications.
 ///
-/// In a map whose pixels are doubled, two of three neighbouring pixels are one. An output row `2 i` sees the rows `i - 1, i, i` of
-/// the small map, and an output row `2 i + 1` the rows `i, i, i + 1`; so do columns. So each of the four kinds of output pixels is a
-/// convolution of the small map with a kernel of two by two, whose numbers are sums of those of the large kernel:
+/// In a map whose pixels are doubled, two of three neighbouring pixels are one. An output row `2 i` sees the
+/// rows `i - 1, i, i` of the small map, and an output row `2 i + 1` the rows `i, i, i + 1`; so do columns. So
+/// each of the four kinds of output pixels is a convolution of the small map with a kernel of two by two,
+/// whose numbers are sums of those of the large kernel:
 ///
 /// ```text
 /// even:  (w0, w1 + w2) at (i - 1, i)        odd:  (w0 + w1, w2) at (i, i + 1)
 /// ```
 ///
-/// All four are one convolution to four times the channels, from which the pixels are put in their places. Shapes are those of
-/// [`doubled_conv2d`]; gradients reach map, weight and bias.
+/// All four are one convolution to four times the channels, from which the pixels are put in their places.
+/// Shapes are those of [`doubled_conv2d`]; gradients reach map, weight and bias.
 pub fn folded_doubled_conv2d(
     map: Tensor<4>,
     weight: Tensor<4>,
@@ -69,7 +70,8 @@ pub fn folded_doubled_conv2d(
         }
     }
     let options = ConvOptions::new([1, 1], [1, 1], [1, 1], 1);
-    // [batch_size, 4 * outputs, height + 1, width + 1]: even pixels begin at the first place, odd ones at the second.
+    // [batch_size, 4 * outputs, height + 1, width + 1]: even pixels begin at the first place, odd ones at the
+    // second.
     let all = conv2d(map, kernels, bias, options);
     let kind = |row: usize, column: usize| {
         let first = (2 * row + column) * outputs;

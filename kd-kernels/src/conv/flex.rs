@@ -16,13 +16,14 @@ use super::places::Places;
 
 type Graph = Autodiff<Flex, NoCheckpointing>;
 
-/// How many groups of images a backward pass is made of at most. It does not depend on the threads, so that neither do the sums.
+/// How many groups of images a backward pass is made of at most. It does not depend on the threads, so that
+/// neither do the sums.
 const GROUPS: usize = 16;
 /// Numbers that the sums of all groups together may have, unless one group has more.
 const SUMS: usize = 1 << 22;
 
-/// The convolution by `weight`, `[rows, channels, kernel_height, kernel_width]`, put where `places` says; nothing where this is not a
-/// place for it: another backend or another precision than 32 bits.
+/// The convolution by `weight`, `[rows, channels, kernel_height, kernel_width]`, put where `places` says;
+/// nothing where this is not a place for it: another backend or another precision than 32 bits.
 pub(super) fn conv(
     input: &Tensor<4>,
     weight: Tensor<4>,

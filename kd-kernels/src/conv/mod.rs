@@ -16,13 +16,14 @@ use burn::tensor::Tensor;
 /// `conv.forward(input)`, faster on the CPU.
 ///
 /// ```text
-/// y[o, i, j] = b[o] + sum over c, s, t of w[o, c, s, t] * x[c, stride i + s - padding, stride j + t - padding]
+/// y[o, i, j] = b[o] + sum over c, s, t of w[o, c, s, t] * x[c, stride i + s - pad, stride j + t - pad]
 /// ```
 ///
-/// On the CPU what the positions of some lines of an image see is laid out as the columns of a matrix that fits into a core's cache,
-/// and multiplied by the weights; gradients go the same way back. What an image gives does not depend on the batch that it is in, nor do
-/// gradients on the number of threads. The result differs from Burn's by rounding. Convolutions of groups, dilated ones, other
-/// precisions and everything on another backend *are* Burn's.
+/// On the CPU what the positions of some lines of an image see is laid out as the columns of a matrix that
+/// fits into a core's cache, and multiplied by the weights; gradients go the same way back. What an image
+/// gives does not depend on the batch that it is in, nor do gradients on the number of threads. The result
+/// differs from Burn's by rounding. Convolutions of groups, dilated ones, other precisions and everything on
+/// another backend *are* Burn's.
 ///
 /// # Shapes
 ///
@@ -116,8 +117,8 @@ mod tests {
         }
     }
 
-    /// Both ways of laying an image down, one tile for many images and many tiles for one, more padding than kernel, pixels that no
-    /// position sees.
+    /// Both ways of laying an image down, one tile for many images and many tiles for one, more padding than
+    /// kernel, pixels that no position sees.
     const CASES: [Case; 11] = [
         case([3, 8], [3, 3], [1, 1], [1, 1], [8, 8]),
         case([1, 6], [5, 5], [1, 1], [2, 2], [28, 28]),

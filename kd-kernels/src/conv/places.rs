@@ -1,4 +1,4 @@
-//! Where the rows of a product of matrices belong in the result of a convolution.
+//! The places of a product's rows in the result of a convolution.
 
 use super::columns::Tile;
 
@@ -7,8 +7,9 @@ use super::columns::Tile;
 pub(super) enum Places {
     /// Row is channel, position is pixel.
     Plain,
-    /// The rows are of four kinds of as many channels: those of the even and odd lines, and in each of the even and odd pixels, of a map
-    /// of twice the size. Even ones begin at the first position, odd ones at the second.
+    /// The rows are of four kinds of as many channels: those of the even and odd lines, and in each of the
+    /// even and odd pixels, of a map of twice the size. Even ones begin at the first position, odd ones at
+    /// the second.
     Doubled,
 }
 
@@ -21,8 +22,8 @@ impl Places {
         }
     }
 
-    /// For each line of the tile and each row: its place in the product, which positions of it count, and where the first of them is in the
-    /// result, from which every `step`th number is theirs.
+    /// For each line of the tile and each row: its place in the product, which positions of it count, and
+    /// where the first of them is in the result, from which every `step`th number is theirs.
     fn runs(
         self,
         tile: &Tile,

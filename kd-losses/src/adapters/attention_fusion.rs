@@ -1,4 +1,4 @@
-//! Two maps of neighbouring depths become one, position by position weighted.
+//! The fusion of two maps of neighbouring depths into one, weighted position by position.
 
 use super::conv_norm::norm_parameters;
 use crate::check;
@@ -56,8 +56,8 @@ impl AttentionFusionConfig {
 
     /// Checks the widths and makes a fusion whose initial weights depend on `seed` only.
     ///
-    /// Weights and biases of convolutions are uniform in `[-b, b)` with `b = 1 / sqrt(fan_in)`; batch norms begin with scale 1 and
-    /// shift 0. For training pass a device with `.autodiff()`.
+    /// Weights and biases of convolutions are uniform in `[-b, b)` with `b = 1 / sqrt(fan_in)`; batch norms
+    /// begin with scale 1 and shift 0. For training pass a device with `.autodiff()`.
     ///
     /// # Errors
     ///
@@ -88,7 +88,8 @@ impl AttentionFusionConfig {
     }
 }
 
-/// Fuses a student's map with what came from the deeper layers, and brings the result to the teacher's width and map size.
+/// Fuses a student's map with what came from the deeper layers, and brings the result to the teacher's width
+/// and map size.
 ///
 /// ```text
 /// x      = norm(conv1x1(features))
@@ -102,9 +103,9 @@ impl AttentionFusionConfig {
 ///
 /// # References
 ///
-/// Chen et al., "Distilling Knowledge via Knowledge Review", CVPR 2021, arXiv 2104.09044, the attention based fusion; layers as in
-/// the authors' code, whose initial weights of the two convolutions without a bias are larger by `sqrt(3)`, which the batch norms
-/// behind them take away.
+/// Chen et al., "Distilling Knowledge via Knowledge Review", CVPR 2021, arXiv 2104.09044, the attention based
+/// fusion; layers as in the authors' code, whose initial weights of the two convolutions without a bias are
+/// larger by `sqrt(3)`, which the batch norms behind them take away.
 #[derive(Module, Debug)]
 pub struct AttentionFusion {
     reduce: Conv2d,
@@ -133,12 +134,13 @@ impl AttentionFusion {
     ///
     /// - `features`: `[batch_size, student_channels, height, width]`
     /// - `deeper`: `[batch_size, mid_channels, any, any]`, or `None` for the deepest
-    /// - results: `[batch_size, teacher_channels, size[0], size[1]]` and `[batch_size, mid_channels, size[0], size[1]]`
+    /// - results: `[batch_size, teacher_channels, size[0], size[1]]` and
+    ///   `[batch_size, mid_channels, size[0], size[1]]`
     ///
     /// # Errors
     ///
-    /// An empty batch or `size`; unequal batch sizes; other widths than those of the config; a `deeper` map for the deepest fusion or
-    /// none for another; tensors of different dtypes or on different devices.
+    /// An empty batch or `size`; unequal batch sizes; other widths than those of the config; a `deeper` map
+    /// for the deepest fusion or none for another; tensors of different dtypes or on different devices.
     pub fn forward(
         &self,
         features: Tensor<4>,

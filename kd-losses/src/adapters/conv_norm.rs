@@ -1,4 +1,4 @@
-//! The block that most adapters are made of.
+//! A convolution with a batch norm: the block that most adapters are made of.
 
 use crate::adapters::convolve::convolve;
 use crate::seeded::{Kernel, Layers};
@@ -9,8 +9,8 @@ use burn::tensor::Tensor;
 
 /// A convolution, and a batch norm behind it where there is one.
 ///
-/// On the autodiff device the batch norm divides by the statistics of the batch and updates its running ones; elsewhere it uses
-/// the running ones.
+/// On the autodiff device the batch norm divides by the statistics of the batch and updates its running ones;
+/// elsewhere it uses the running ones.
 #[derive(Module, Debug)]
 pub(crate) struct ConvNorm {
     conv: Conv2d,

@@ -1,4 +1,4 @@
-//! Convolutions of one position as the products of matrices that they are.
+//! Convolutions with a 1x1 kernel, computed as products of matrices.
 
 use burn::nn::PaddingConfig2d;
 use burn::nn::conv::Conv2d;
@@ -6,8 +6,9 @@ use burn::tensor::Tensor;
 
 /// `conv.forward(features)`, `[batch_size, channels_out, height, width]`.
 ///
-/// A kernel of one position that moves by one takes each position of the map by itself. As a product of matrices it gives the same
-/// numbers, and Burn's CPU backend has the gradient several times as fast as that of a convolution.
+/// A kernel of one position that moves by one takes each position of the map by itself. As a product of
+/// matrices it gives the same numbers, and Burn's CPU backend has the gradient several times as fast as that
+/// of a convolution.
 pub(crate) fn convolve(conv: &Conv2d, features: Tensor<4>) -> Tensor<4> {
     let bare = matches!(
         conv.padding,

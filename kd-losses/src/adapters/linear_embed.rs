@@ -13,7 +13,7 @@ use burn::tensor::{Device, Tensor};
 
 const NAME: &str = "linear_embed";
 
-/// What is done with the embedding of a sample.
+/// The normalisation of the embedding of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(crate = "burn::serde", rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -43,14 +43,15 @@ pub struct LinearEmbedConfig {
     /// 128, the value of Tian et al., arXiv 1910.10699, for the embeddings of CRD and CC.
     #[config(default = 128)]
     pub dim: usize,
-    /// What is done with the embedding of a sample.
+    /// The normalisation of the embedding of a sample.
     ///
     /// Nothing by default, as RepDistiller has it for CC; for CRD ask for [`EmbedNormalisation::L2`].
     #[config(default = "EmbedNormalisation::None")]
     pub normalisation: EmbedNormalisation,
     /// Smallest norm that an embedding is divided by, from 1e-15 to 1.
     ///
-    /// 1e-12, as in the normalisation of `PyTorch`. Its square must be representable: with 16-bit floats choose 1e-3 or more.
+    /// 1e-12, as in the normalisation of `PyTorch`. Its square must be representable: with 16-bit floats
+    /// choose 1e-3 or more.
     #[config(default = 1e-12)]
     pub epsilon: f64,
 }
@@ -63,8 +64,8 @@ impl LinearEmbedConfig {
 
     /// Checks the config and makes an embedding whose initial weights depend on `seed` only.
     ///
-    /// Weight and bias are uniform in `[-b, b)` with `b = 1 / sqrt(features)`. Student and teacher should have different seeds.
-    /// For training pass a device with `.autodiff()`.
+    /// Weight and bias are uniform in `[-b, b)` with `b = 1 / sqrt(features)`. Student and teacher should
+    /// have different seeds. For training pass a device with `.autodiff()`.
     ///
     /// # Errors
     ///
@@ -90,9 +91,10 @@ impl LinearEmbedConfig {
 /// L2:    e / max(||e||, epsilon)
 /// ```
 ///
-/// Losses that compare samples with each other need no equal widths, but work better, and faster, in a short space of their
-/// own: student and teacher get an embedding each, and both are trained. It is a Burn module of its own: give it to the
-/// optimizer beside the student, save it in checkpoints, and leave it out of the finished student.
+/// Losses that compare samples with each other need no equal widths, but work better, and faster, in a short
+/// space of their own: student and teacher get an embedding each, and both are trained. It is a Burn module
+/// of its own: give it to the optimizer beside the student, save it in checkpoints, and leave it out of the
+/// finished student.
 ///
 /// # Examples
 ///
@@ -113,8 +115,9 @@ impl LinearEmbedConfig {
 ///
 /// # References
 ///
-/// Tian, Krishnan, Isola, "Contrastive Representation Distillation", ICLR 2020, arXiv 1910.10699, and its code: `Embed` is this
-/// with [`EmbedNormalisation::L2`], `LinearEmbed` without. Their norm has no lower bound and divides 0 by 0.
+/// Tian, Krishnan, Isola, "Contrastive Representation Distillation", ICLR 2020, arXiv 1910.10699, and its
+/// code: `Embed` is this with [`EmbedNormalisation::L2`], `LinearEmbed` without. Their norm has no lower
+/// bound and divides 0 by 0.
 #[derive(Module, Debug)]
 pub struct LinearEmbed {
     linear: Linear,
@@ -132,7 +135,8 @@ impl LinearEmbed {
         self.linear.num_params()
     }
 
-    /// The embeddings `[batch_size, dim]` of `[batch_size, ...]` with as many features a sample as the config says.
+    /// The embeddings `[batch_size, dim]` of `[batch_size, ...]` with as many features a sample as the config
+    /// says.
     ///
     /// Gradients reach the input: detach a teacher's features before.
     ///

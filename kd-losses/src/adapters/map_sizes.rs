@@ -1,4 +1,4 @@
-//! What to do with maps of unequal size.
+//! The treatment of maps of unequal size: an error, or the larger is pooled.
 
 use crate::check;
 use crate::error::{Axis, Error, Result};
@@ -6,7 +6,7 @@ use burn::serde::{Deserialize, Serialize};
 use burn::tensor::Tensor;
 use burn::tensor::module::adaptive_avg_pool2d;
 
-/// What to do with maps of different height or width.
+/// The treatment of maps of different height or width.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(crate = "burn::serde", rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -43,7 +43,8 @@ impl MapSizes {
         ])
     }
 
-    /// Two maps of the widths that a module was made for, in one size; the teacher's comes back as a constant.
+    /// Two maps of the widths that a module was made for, in one size; the teacher's comes back as a
+    /// constant.
     pub(crate) fn pair(
         self,
         loss: &'static str,

@@ -15,7 +15,7 @@ use burn::tensor::{Device, Tensor};
 
 const NAME: &str = "normed_regressor";
 
-/// What follows the batch norm of an adapter.
+/// The layer behind the batch norm of an adapter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(crate = "burn::serde", rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -53,12 +53,12 @@ pub struct NormedRegressorConfig {
     pub student_channels: usize,
     /// Channels of the teacher's tap, at least 1.
     pub teacher_channels: usize,
-    /// What follows the batch norm.
+    /// The layer behind the batch norm.
     ///
     /// A ReLU, the default of `ConvReg` in RepDistiller, the code of Tian et al., arXiv 1910.10699.
     #[config(default = "Nonlinearity::Relu")]
     pub nonlinearity: Nonlinearity,
-    /// What to do with maps of different height or width.
+    /// The treatment of maps of different height or width.
     ///
     /// An error by default; pooling a map changes what is compared and should be asked for.
     #[config(default = "MapSizes::MustMatch")]
@@ -76,8 +76,9 @@ impl NormedRegressorConfig {
 
     /// Checks the config and makes a regressor whose initial weights depend on `seed` only.
     ///
-    /// The weight is uniform in `[-b, b)` with `b = 1 / sqrt(student_channels)`; the batch norm starts with scale 1 and shift 0.
-    /// Two modules of one run should have different seeds. For training pass a device with `.autodiff()`.
+    /// The weight is uniform in `[-b, b)` with `b = 1 / sqrt(student_channels)`; the batch norm starts with
+    /// scale 1 and shift 0. Two modules of one run should have different seeds. For training pass a device
+    /// with `.autodiff()`.
     ///
     /// # Errors
     ///
@@ -111,13 +112,13 @@ impl NormedRegressorConfig {
 /// mean, variance = over samples and positions of the batch (variance divided by their number)
 /// ```
 ///
-/// In training, that is on the autodiff device, mean and variance are those of the batch, and the running ones are updated
-/// with a momentum of 0.1; elsewhere the running ones are used. A batch of one sample with a single position has variance 0,
-/// so that the result is `max(0, beta)` and no gradient reaches the student. Unlike [`Regressor`](crate::Regressor) the
-/// result does not depend on the size of the student's features.
+/// In training, that is on the autodiff device, mean and variance are those of the batch, and the running
+/// ones are updated with a momentum of 0.1; elsewhere the running ones are used. A batch of one sample with a
+/// single position has variance 0, so that the result is `max(0, beta)` and no gradient reaches the student.
+/// Unlike [`Regressor`](crate::Regressor) the result does not depend on the size of the student's features.
 ///
-/// It is a Burn module of its own: give it to the optimizer beside the student, save it in checkpoints, and leave it out of
-/// the finished student. Make it with [`NormedRegressorConfig`].
+/// It is a Burn module of its own: give it to the optimizer beside the student, save it in checkpoints, and
+/// leave it out of the finished student. Make it with [`NormedRegressorConfig`].
 ///
 /// # Examples
 ///
@@ -137,11 +138,11 @@ impl NormedRegressorConfig {
 ///
 /// # References
 ///
-/// Romero et al., "`FitNets`: Hints for Thin Deep Nets", ICLR 2015, arXiv 1412.6550, section 2.2, in the form that RepDistiller
-/// gives it (`ConvReg`, code of Tian et al., "Contrastive Representation Distillation", ICLR 2020, arXiv 1910.10699). There
-/// the convolution has a bias, which the batch norm takes away again, so ours has none; and where the sizes differ it is a
-/// strided 3x3, a transposed or an unpadded convolution. Ours is 1x1 always and leaves sizes to
-/// [`MapSizes::PoolLarger`].
+/// Romero et al., "`FitNets`: Hints for Thin Deep Nets", ICLR 2015, arXiv 1412.6550, section 2.2, in the form
+/// that RepDistiller gives it (`ConvReg`, code of Tian et al., "Contrastive Representation Distillation",
+/// ICLR 2020, arXiv 1910.10699). There the convolution has a bias, which the batch norm takes away again, so
+/// ours has none; and where the sizes differ it is a strided 3x3, a transposed or an unpadded convolution.
+/// Ours is 1x1 always and leaves sizes to [`MapSizes::PoolLarger`].
 #[derive(Module, Debug)]
 pub struct NormedRegressor {
     block: ConvNorm,
@@ -161,7 +162,8 @@ impl NormedRegressor {
         self.block.extra_parameters()
     }
 
-    /// The student's map `[batch_size, student_channels, height, width]` as `[batch_size, teacher_channels, height, width]`.
+    /// The student's map `[batch_size, student_channels, height, width]` as
+    /// `[batch_size, teacher_channels, height, width]`.
     ///
     /// # Errors
     ///
@@ -173,22 +175,23 @@ impl NormedRegressor {
         Ok(self.apply(student_features))
     }
 
-    /// Brings two taps to one shape: the student through the regressor, the larger map pooled before it if the config says so.
+    /// Brings two taps to one shape: the student through the regressor, the larger map pooled before it if
+    /// the config says so.
     ///
     /// # Shapes
     ///
     /// - `student_features`: `[batch_size, student_channels, height, width]`
-    /// - `teacher_features`: `[batch_size, teacher_channels, height, width]`, where height and width may differ from the
-    ///   student's under [`MapSizes::PoolLarger`]
-    /// - result: student and teacher, both `[batch_size, teacher_channels, height, width]` with the smaller height and the
-    ///   smaller width of the two
+    /// - `teacher_features`: `[batch_size, teacher_channels, height, width]`, where height and width may
+    ///   differ from the student's under [`MapSizes::PoolLarger`]
+    /// - result: student and teacher, both `[batch_size, teacher_channels, height, width]` with the smaller
+    ///   height and the smaller width of the two
     ///
     /// The teacher's map comes back as a constant without a gradient.
     ///
     /// # Errors
     ///
-    /// An empty batch; unequal batch sizes; channels other than those of the config; unequal heights or widths under
-    /// [`MapSizes::MustMatch`]; tensors of different dtypes or on different devices.
+    /// An empty batch; unequal batch sizes; channels other than those of the config; unequal heights or
+    /// widths under [`MapSizes::MustMatch`]; tensors of different dtypes or on different devices.
     pub fn forward(
         &self,
         student_features: Tensor<4>,

@@ -50,7 +50,7 @@ pub struct RegressorConfig {
     /// Always there by default: the student need not use the teacher's channel order.
     #[config(default = "Projection::Always")]
     pub projection: Projection,
-    /// What to do with maps of different height or width.
+    /// The treatment of maps of different height or width.
     ///
     /// An error by default; pooling a map changes what is compared and should be asked for.
     #[config(default = "MapSizes::MustMatch")]

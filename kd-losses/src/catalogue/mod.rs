@@ -1,9 +1,10 @@
-//! What the crate knows of its own losses: names, papers, constants, and where the code in the world disagrees.
+//! The catalogue of losses: names, papers, constants, and the points on which the code in the world
+//! disagrees.
 
 /// A loss as the catalogue describes it.
 ///
-/// The table in the crate's README and the list of `kd losses` are made from these entries; the values of the constants are
-/// those of the config itself, so that neither can go stale.
+/// The table in the crate's README and the list of `kd losses` are made from these entries; the values of the
+/// constants are those of the config itself, so that neither can go stale.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct LossInfo {
@@ -11,15 +12,15 @@ pub struct LossInfo {
     pub name: &'static str,
     /// The name in the literature.
     pub title: &'static str,
-    /// What kind of loss it is.
+    /// The kind of the loss.
     pub family: Family,
     /// One line of what it does.
     pub about: &'static str,
-    /// Where it was published.
+    /// Its publication.
     pub paper: Paper,
-    /// What it takes, in words and shapes.
+    /// Its inputs, in words and shapes.
     pub inputs: &'static str,
-    /// Where the value of each constant comes from.
+    /// The source of the value of each constant.
     pub constants: &'static [Constant],
     /// The config with its default values, as JSON; `None` for a loss without constants.
     pub defaults: Option<fn() -> String>,
@@ -27,9 +28,10 @@ pub struct LossInfo {
     pub extra_parameters: &'static str,
     /// The weight that is usual beside a cross-entropy of weight 1 (or as its source says).
     pub usual_weight: Option<UsualWeight>,
-    /// What it costs where that is more than a pass over its inputs; else empty.
+    /// Its cost where that is more than a pass over its inputs; else empty.
     pub cost: &'static str,
-    /// Where implementations disagree with the paper or with each other, which one this is, and why; empty where no disagreement is known.
+    /// Points on which implementations disagree with the paper or with each other, the choice made here, and
+    /// why; empty where no disagreement is known.
     pub disagreements: &'static str,
 }
 
@@ -62,7 +64,7 @@ impl Family {
     }
 }
 
-/// Where a loss was published.
+/// The publication of a loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Paper {
     /// The first author, or all of two, as in "Hinton et al.".
@@ -80,7 +82,7 @@ pub struct Paper {
 pub struct Constant {
     /// The field of the config.
     pub name: &'static str,
-    /// Where its default value comes from.
+    /// The source of its default value.
     pub source: &'static str,
 }
 
@@ -89,7 +91,7 @@ pub struct Constant {
 pub struct UsualWeight {
     /// The weight.
     pub value: f64,
-    /// Where it comes from.
+    /// Its source.
     pub source: &'static str,
 }
 

@@ -15,12 +15,14 @@ use core::fmt;
 /// linear:    from + (to - from) t                        t = (epoch - begin) / epochs, held within 0 and 1
 /// cosine:    from + (to - from) (1 - cos(pi t)) / 2
 /// warm-up:   to t, with begin = 0
+/// ramp-up:   to exp(-5 (1 - t)^2), with begin = 0
 /// window:    value where from_epoch <= epoch < until_epoch, else 0
 /// ```
 ///
-/// Time is counted in epochs from 0 and may be a fraction: half-way through the first epoch is 0.5. In a recipe a schedule is a
-/// number, which is a constant, or a table with `kind` (the names above) and the fields of that kind; `begin` and `from_epoch` are 0
-/// where they are left out. A weight is finite and may be negative, which turns a term round, as in adversarial training.
+/// Time is counted in epochs from 0 and may be a fraction: half-way through the first epoch is 0.5. In a
+/// recipe a schedule is a number, which is a constant, or a table with `kind` (the names above) and the
+/// fields of that kind; `begin` and `from_epoch` are 0 where they are left out. A weight is finite and may be
+/// negative, which turns a term round, as in adversarial training.
 ///
 /// # Examples
 ///
@@ -49,7 +51,7 @@ pub enum Schedule {
         to: f64,
         /// The epoch at which the change begins, at least 0.
         begin: f64,
-        /// How many epochs the change takes, above 0.
+        /// The length of the change in epochs, above 0.
         epochs: f64,
     },
     /// Half a wave of a cosine, level at both ends.
@@ -60,14 +62,26 @@ pub enum Schedule {
         to: f64,
         /// The epoch at which the change begins, at least 0.
         begin: f64,
-        /// How many epochs the change takes, above 0.
+        /// The length of the change in epochs, above 0.
         epochs: f64,
     },
     /// A straight line from 0 at the start of training.
     WarmUp {
         /// The weight from `epochs` on.
         to: f64,
-        /// How many epochs the change takes, above 0.
+        /// The length of the change in epochs, above 0.
+        epochs: f64,
+    },
+    /// A Gaussian from 0.0067 times `to` at the start of training, nearly level at both ends.
+    ///
+    /// Laine and Aila, "Temporal Ensembling for Semi-Supervised Learning", ICLR 2017, arXiv 1610.02242: the
+    /// weight of a term that compares a network with its own earlier predictions. ONE (arXiv 1806.04606) and
+    /// `OKDDip` (arXiv 1912.00350) give it to the divergence between peers, which has little to teach before
+    /// they have learnt something; see [`Schedule::ramp_up`].
+    RampUp {
+        /// The weight from `epochs` on.
+        to: f64,
+        /// The length of the change in epochs, above 0.
         epochs: f64,
     },
     /// Only at some of the time, for terms of a first phase or of a last one.
@@ -82,6 +96,29 @@ pub enum Schedule {
 }
 
 impl Schedule {
+    /// [`Schedule::RampUp`] to `to`, as long as in the code of ONE and `OKDDip`: over 80 of 300 epochs, in
+    /// whole epochs. A run of at most one epoch has the constant `to`.
+    ///
+    /// Their code takes the weight once an epoch, at its whole number.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kd_losses::Schedule;
+    ///
+    /// let ramp = Schedule::ramp_up(1.0, 300);
+    /// assert_eq!(ramp, Schedule::RampUp { to: 1.0, epochs: 80.0 });
+    /// assert!((ramp.at(0.0) - 0.006_738).abs() < 1e-6);
+    /// assert_eq!(ramp.at(80.0), 1.0);
+    /// ```
+    pub fn ramp_up(to: f64, total_epochs: usize) -> Self {
+        let epochs = (total_epochs as f64 * 80.0 / 300.0).round();
+        if epochs < 1.0 {
+            return Self::Constant { value: to };
+        }
+        Self::RampUp { to, epochs }
+    }
+
     /// The weight at an epoch, which may be a fraction.
     pub fn at(&self, epoch: f64) -> f64 {
         match *self {
@@ -102,6 +139,10 @@ impl Schedule {
                 between(from, to, (1.0 - (PI * share).cos()) / 2.0)
             }
             Self::WarmUp { to, epochs } => between(0.0, to, share(epoch, 0.0, epochs)),
+            Self::RampUp { to, epochs } => {
+                let rest = 1.0 - share(epoch, 0.0, epochs);
+                to * (-5.0 * rest * rest).exp()
+            }
             Self::Window {
                 value,
                 from_epoch,
@@ -121,14 +162,14 @@ impl Schedule {
         matches!(self, Self::Constant { .. })
     }
 
-    /// How far the weight is from 0 at most: a term whose largest weight is 0 is never in use.
+    /// The largest distance of the weight from 0: a term whose largest weight is 0 is never in use.
     pub fn largest(&self) -> f64 {
         match *self {
             Self::Constant { value } | Self::Window { value, .. } => value.abs(),
             Self::Linear { from, to, .. } | Self::Cosine { from, to, .. } => {
                 from.abs().max(to.abs())
             }
-            Self::WarmUp { to, .. } => to.abs(),
+            Self::WarmUp { to, .. } | Self::RampUp { to, .. } => to.abs(),
         }
     }
 
@@ -136,7 +177,8 @@ impl Schedule {
     ///
     /// # Errors
     ///
-    /// A weight or a time that is not finite; a change that begins before 0 or takes no time; a window that ends before it begins.
+    /// A weight or a time that is not finite; a change that begins before 0 or takes no time; a window that
+    /// ends before it begins.
     pub fn check(&self) -> Result<()> {
         match *self {
             Self::Constant { value } => finite("value", value),
@@ -157,7 +199,7 @@ impl Schedule {
                 check::not_negative("begin", begin, "epochs are counted from 0")?;
                 duration(epochs)
             }
-            Self::WarmUp { to, epochs } => {
+            Self::WarmUp { to, epochs } | Self::RampUp { to, epochs } => {
                 finite("to", to)?;
                 duration(epochs)
             }
@@ -184,7 +226,7 @@ impl From<f64> for Schedule {
     }
 }
 
-/// How much of the change is done, from 0 to 1.
+/// The share of the change that is done, from 0 to 1.
 fn share(epoch: f64, begin: f64, epochs: f64) -> f64 {
     ((epoch - begin) / epochs).clamp(0.0, 1.0)
 }
@@ -234,6 +276,10 @@ enum Table {
         to: f64,
         epochs: f64,
     },
+    RampUp {
+        to: f64,
+        epochs: f64,
+    },
     Window {
         value: f64,
         #[serde(default)]
@@ -253,7 +299,10 @@ macro_rules! same_kinds {
                     $from::Linear { from, to, begin, epochs } => Self::Linear { from, to, begin, epochs },
                     $from::Cosine { from, to, begin, epochs } => Self::Cosine { from, to, begin, epochs },
                     $from::WarmUp { to, epochs } => Self::WarmUp { to, epochs },
-                    $from::Window { value, from_epoch, until_epoch } => Self::Window { value, from_epoch, until_epoch },
+                    $from::RampUp { to, epochs } => Self::RampUp { to, epochs },
+                    $from::Window { value, from_epoch, until_epoch } => {
+                        Self::Window { value, from_epoch, until_epoch }
+                    }
                 }
             }
         }

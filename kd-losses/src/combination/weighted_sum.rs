@@ -1,4 +1,4 @@
-//! Several losses as one.
+//! The weighted sum of several losses.
 
 use crate::error::{Error, Result};
 use burn::tensor::Tensor;
@@ -9,8 +9,9 @@ use burn::tensor::Tensor;
 /// total = sum over terms of  weight * value
 /// ```
 ///
-/// A term of weight 0 is reported and is no part of the total: neither its value nor its gradient is multiplied by 0, so that a NaN
-/// in it goes nowhere and its graph is not walked. Nothing here waits for the device.
+/// A term of weight 0 is reported and is no part of the total: neither its value nor its gradient is
+/// multiplied by 0, so that a NaN in it goes nowhere and its graph is not walked. Nothing here waits for the
+/// device.
 ///
 /// # Examples
 ///
@@ -42,14 +43,14 @@ struct Term {
     value: Tensor<1>,
 }
 
-/// What [`WeightedSum`] gives.
+/// The result of a [`WeightedSum`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Combined {
     /// The sum that is differentiated, `[1]`; where every weight is 0, a 0 whose gradient reaches nothing.
     pub total: Tensor<1>,
-    /// The value of each term without its weight, in the order in which they were added, `[1]` on the plain device: constants that
-    /// hold no graph.
+    /// The value of each term without its weight, in the order in which they were added, `[1]` on the plain
+    /// device: constants that hold no graph.
     pub terms: Vec<(String, Tensor<1>)>,
 }
 
@@ -59,7 +60,7 @@ impl WeightedSum {
         Self::default()
     }
 
-    /// Adds a term; what is wrong with it is told by [`Self::finish`].
+    /// Adds a term; [`Self::finish`] checks it.
     #[must_use]
     pub fn add(mut self, name: impl Into<String>, weight: f64, value: Tensor<1>) -> Self {
         let name = name.into();
@@ -75,8 +76,8 @@ impl WeightedSum {
     ///
     /// # Errors
     ///
-    /// No terms; two of one name; a weight that is not finite; a value that is not one number; values of different dtypes or on
-    /// different devices.
+    /// No terms; two of one name; a weight that is not finite; a value that is not one number; values of
+    /// different dtypes or on different devices.
     pub fn finish(self) -> Result<Combined> {
         self.check()?;
         let mut terms = Vec::with_capacity(self.terms.len());
@@ -97,7 +98,8 @@ impl WeightedSum {
                     None => weighted,
                 });
             } else if nothing.is_none() || value.is_autodiff() {
-                // Burn panics at `backward` of what has no graph, so where there is autodiff this 0 is a leaf.
+                // Burn panics at `backward` of what has no graph, so where there is autodiff this 0 is a
+                // leaf.
                 let learns = value.is_autodiff();
                 nothing = Some(value.zeros_like().set_require_grad(learns));
             }

@@ -1,4 +1,4 @@
-//! Channel-wise distillation: where each channel looks.
+//! Channel-wise distillation: the distribution of each channel over positions.
 
 use crate::catalogue::{Constant, Family, LossInfo, Paper, UsualWeight};
 use crate::check;
@@ -20,22 +20,22 @@ use burn::tensor::activation::log_softmax;
 ///
 /// # Shapes
 ///
-/// - `student_features`, `teacher_features`: `[batch_size, channels, height, width]`, all equal; feature maps or the logits of
-///   a dense prediction
+/// - `student_features`, `teacher_features`: `[batch_size, channels, height, width]`, all equal; feature maps
+///   or the logits of a dense prediction
 /// - result: `[1]`
 ///
-/// The result is in nats times `T^2`, never negative, and does not change when a number is added to all positions of a
-/// channel. The factor `T^2` keeps the size of the gradient as `temperature` grows. It is computed from logarithms of
-/// probabilities and finite for any finite map; a map of a single position gives 0. Where the channels differ, an adapter
-/// brings the student to the teacher's.
+/// The result is in nats times `T^2`, never negative, and does not change when a number is added to all
+/// positions of a channel. The factor `T^2` keeps the size of the gradient as `temperature` grows. It is
+/// computed from logarithms of probabilities and finite for any finite map; a map of a single position
+/// gives 0. Where the channels differ, an adapter brings the student to the teacher's.
 ///
-/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student is on the
-/// autodiff one.
+/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student
+/// is on the autodiff one.
 ///
 /// # Errors
 ///
-/// `temperature` not finite or not above 0; an empty batch; unequal batch sizes, channels, heights or widths; tensors of different
-/// dtypes or on different devices.
+/// `temperature` not finite or not above 0; an empty batch; unequal batch sizes, channels, heights or widths;
+/// tensors of different dtypes or on different devices.
 ///
 /// # Examples
 ///
@@ -55,8 +55,9 @@ use burn::tensor::activation::log_softmax;
 ///
 /// # References
 ///
-/// Shu, Liu, Gao, Yan, Shen, "Channel-wise Knowledge Distillation for Dense Prediction", ICCV 2021, arXiv 2011.13256, section 3. The
-/// paper divides by the number of channels and writes one sample; the public implementations divide by samples and channels, as here.
+/// Shu, Liu, Gao, Yan, Shen, "Channel-wise Knowledge Distillation for Dense Prediction", ICCV 2021, arXiv
+/// 2011.13256, section 3. The paper divides by the number of channels and writes one sample; the public
+/// implementations divide by samples and channels, as here.
 pub fn cwd(
     student_features: Tensor<4>,
     teacher_features: Tensor<4>,
@@ -79,7 +80,7 @@ fn check_temperature(value: f64) -> Result<()> {
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct CwdLossConfig {
-    /// What both maps are divided by, finite and above 0, the paper's T.
+    /// The divisor of both maps, finite and above 0, the paper's T.
     ///
     /// 4, from the paper's experiments.
     #[config(default = 4.0)]
@@ -107,7 +108,8 @@ pub struct CwdLoss {
 }
 
 impl CwdLoss {
-    /// The weight usual beside a cross-entropy of weight 1 for logits: 3, the paper's alpha; it uses 50 for feature maps.
+    /// The weight usual beside a cross-entropy of weight 1 for logits: 3, the paper's alpha; it uses 50 for
+    /// feature maps.
     pub const USUAL_WEIGHT: f64 = 3.0;
 
     /// [`cwd`] of two `[batch_size, channels, height, width]`.
@@ -160,6 +162,7 @@ pub(crate) const INFO: LossInfo = LossInfo {
         source: "the paper, for logits; 50 for feature maps",
     }),
     cost: "",
-    disagreements: "divided by channels (the paper, for one sample) or by samples and channels (the code); a default temperature of 1 in \
-        public code, 4 in the paper's experiments; here samples and channels, temperature 4",
+    disagreements: "divided by channels (the paper, for one sample) or by samples and channels (the code); a \
+        default temperature of 1 in public code, 4 in the paper's experiments; here samples and channels, \
+        temperature 4",
 };

@@ -1,4 +1,4 @@
-//! Pair-wise distillation: which positions of a map are alike.
+//! Pair-wise distillation: the likeness of the positions of a map.
 
 use crate::catalogue::{Constant, Family, LossInfo, Paper, UsualWeight};
 use crate::check;
@@ -16,7 +16,8 @@ use burn::tensor::ops::MaxPoolOptions;
 /// a[i, j] = f[i] . f[j] / (||f[i]|| ||f[j]||)                         0 where a norm is at most e
 /// loss    = mean over samples and all i and j of  (a(student)[i, j] - a(teacher)[i, j])^2
 ///
-/// patch = max(1, floor(scale * height)) x max(1, floor(scale * width)) positions, cut off at the lower and right edges
+/// patch = max(1, floor(scale * height)) x max(1, floor(scale * width)) positions, cut off at the lower and
+///         right edges
 /// ||.|| = the l2 norm over channels      e = epsilon
 /// ```
 ///
@@ -26,21 +27,22 @@ use burn::tensor::ops::MaxPoolOptions;
 /// - `teacher_features`: the same, except that the number of channels may differ
 /// - result: `[1]`
 ///
-/// The result has no unit, is from 0 to 4, and does not change when the features of one side are multiplied by a number above 0.
-/// `scale` is above 0 and at most 1: 0.5 makes 4 patches (up to 9 for an odd size), 1 a single one, whose affinity with itself tells nothing;
-/// a scale below `1 / height` and `1 / width` compares single positions. `epsilon` is from 1e-15 to 1; a patch of zeros has no affinity
-/// with any and gets no gradient.
+/// The result has no unit, is from 0 to 4, and does not change when the features of one side are multiplied
+/// by a number above 0. `scale` is above 0 and at most 1: 0.5 makes 4 patches (up to 9 for an odd size), 1 a
+/// single one, whose affinity with itself tells nothing; a scale below `1 / height` and `1 / width` compares
+/// single positions. `epsilon` is from 1e-15 to 1; a patch of zeros has no affinity with any and gets no
+/// gradient.
 ///
-/// With `n` patches, about `1 / scale^2`, time is `n^2 * channels` and memory `n^2` for each sample: a map of 64 x 64 compared position by
-/// position takes 64 MiB a sample for each of three tensors.
+/// With `n` patches, about `1 / scale^2`, time is `n^2 * channels` and memory `n^2` for each sample: a map of
+/// 64 x 64 compared position by position takes 64 MiB a sample for each of three tensors.
 ///
-/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student is on the
-/// autodiff one.
+/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student
+/// is on the autodiff one.
 ///
 /// # Errors
 ///
-/// A constant outside its range; an empty batch; unequal batch sizes, heights or widths; tensors of different dtypes or on
-/// different devices.
+/// A constant outside its range; an empty batch; unequal batch sizes, heights or widths; tensors of different
+/// dtypes or on different devices.
 ///
 /// # Examples
 ///
@@ -60,9 +62,10 @@ use burn::tensor::ops::MaxPoolOptions;
 ///
 /// # References
 ///
-/// Liu, Chen, Liu, Qin, Luo, Wang, "Structured Knowledge Distillation for Semantic Segmentation", CVPR 2019, arXiv 1903.04197, section
-/// 3. The maxima of patches are those of the authors' code. The code takes norms as constants in the gradient, so that a feature's
-/// length gets one, too; here the gradient is that of the formula.
+/// Liu, Chen, Liu, Qin, Luo, Wang, "Structured Knowledge Distillation for Semantic Segmentation", CVPR 2019,
+/// arXiv 1903.04197, section 3. The maxima of patches are those of the authors' code. The code takes norms as
+/// constants in the gradient, so that a feature's length gets one, too; here the gradient is that of the
+/// formula.
 pub fn pair_wise_affinity(
     student_features: Tensor<4>,
     teacher_features: Tensor<4>,
@@ -206,6 +209,7 @@ pub(crate) const INFO: LossInfo = LossInfo {
         source: "the paper",
     }),
     cost: "time and memory patches^2 a sample, about 1 / scale^4",
-    disagreements: "all positions, or maxima of patches of half the map's size, 4 in all (the authors' code); norms as constants in the \
-        gradient (the authors' code) or not; here patches, with the full gradient",
+    disagreements: "all positions, or maxima of patches of half the map's size, 4 in all (the authors' \
+        code); norms as constants in the gradient (the authors' code) or not; here patches, with the full \
+        gradient",
 };

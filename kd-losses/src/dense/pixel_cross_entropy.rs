@@ -19,13 +19,14 @@ use burn::tensor::{Int, Tensor};
 /// - `masks`: `[batch_size, height, width]`, each value from 0 to `num_classes - 1`, or `ignore`
 /// - result: `[1]`
 ///
-/// The mean is over the kept pixels of the whole batch, so that a sample with many of them weighs more, as in `PyTorch`. **If no
-/// pixel is kept, the result is 0 with a gradient of zeros**, where `PyTorch` has NaN: such a batch teaches nothing and breaks
-/// nothing. The result is in nats and never negative. Values and gradients are finite for logits of 1e4 and beyond. `ignore` may
-/// be one of the classes; usual are a value above them and `None`, for masks without such pixels.
+/// The mean is over the kept pixels of the whole batch, so that a sample with many of them weighs more, as in
+/// `PyTorch`. **If no pixel is kept, the result is 0 with a gradient of zeros**, where `PyTorch` has NaN:
+/// such a batch teaches nothing and breaks nothing. The result is in nats and never negative. Values and
+/// gradients are finite for logits of 1e4 and beyond. `ignore` may be one of the classes; usual are a value
+/// above them and `None`, for masks without such pixels.
 ///
-/// A value that is neither a class nor `ignore` cannot be seen without waiting for the device, so it is **not checked**: depending
-/// on the backend it panics or reads a wrong element. Check masks where they are loaded.
+/// A value that is neither a class nor `ignore` cannot be seen without waiting for the device, so it is **not
+/// checked**: depending on the backend it panics or reads a wrong element. Check masks where they are loaded.
 ///
 /// # Errors
 ///
@@ -50,9 +51,10 @@ use burn::tensor::{Int, Tensor};
 ///
 /// # References
 ///
-/// Long, Shelhamer, Darrell, "Fully Convolutional Networks for Semantic Segmentation", CVPR 2015, arXiv 1411.4038, section 4: the
-/// multinomial logistic loss of each pixel, without those that the ground truth leaves open. They sum over pixels; here the mean,
-/// as in `PyTorch` and in the code of Kulkarni et al., "Data Efficient Stagewise Knowledge Distillation", arXiv 1911.06786.
+/// Long, Shelhamer, Darrell, "Fully Convolutional Networks for Semantic Segmentation", CVPR 2015, arXiv
+/// 1411.4038, section 4: the multinomial logistic loss of each pixel, without those that the ground truth
+/// leaves open. They sum over pixels; here the mean, as in `PyTorch` and in the code of Kulkarni et al.,
+/// "Data Efficient Stagewise Knowledge Distillation", arXiv 1911.06786.
 pub fn pixel_cross_entropy(
     logits: Tensor<4>,
     masks: Tensor<3, Int>,

@@ -22,17 +22,18 @@ use burn::tensor::activation::log_softmax;
 /// - `student_logits`, `teacher_logits`: `[batch_size, num_classes, height, width]`, all equal
 /// - result: `[1]`
 ///
-/// The result is in nats times `T^2`, never negative, and does not change when a number is added to all classes of a
-/// position. The factor `T^2` keeps the size of the gradient as `temperature` grows. It is computed from logarithms of
-/// probabilities and finite for any finite logits. Positions that the labels ignore count as any other.
+/// The result is in nats times `T^2`, never negative, and does not change when a number is added to all
+/// classes of a position. The factor `T^2` keeps the size of the gradient as `temperature` grows. It is
+/// computed from logarithms of probabilities and finite for any finite logits. Positions that the labels
+/// ignore count as any other.
 ///
-/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student is on the
-/// autodiff one.
+/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student
+/// is on the autodiff one.
 ///
 /// # Errors
 ///
-/// `temperature` not finite or not above 0; an empty batch; unequal batch sizes, classes, heights or widths; tensors of
-/// different dtypes or on different devices.
+/// `temperature` not finite or not above 0; an empty batch; unequal batch sizes, classes, heights or widths;
+/// tensors of different dtypes or on different devices.
 ///
 /// # Examples
 ///
@@ -52,10 +53,11 @@ use burn::tensor::activation::log_softmax;
 ///
 /// # References
 ///
-/// Liu, Chen, Liu, Qin, Luo, Wang, "Structured Knowledge Distillation for Semantic Segmentation", CVPR 2019, arXiv 1903.04197, section
-/// 3. The paper writes the divergence the other way round, from student to teacher; the authors' code has the teacher's
-/// probabilities as targets, as everyone else, and so do we. The code takes the cross-entropy, larger by the teacher's entropy
-/// with an equal gradient, and sums over samples; here their mean. Paper and code have no temperature.
+/// Liu, Chen, Liu, Qin, Luo, Wang, "Structured Knowledge Distillation for Semantic Segmentation", CVPR 2019,
+/// arXiv 1903.04197, section 3. The paper writes the divergence the other way round, from student to teacher;
+/// the authors' code has the teacher's probabilities as targets, as everyone else, and so do we. The code
+/// takes the cross-entropy, larger by the teacher's entropy with an equal gradient, and sums over samples;
+/// here their mean. Paper and code have no temperature.
 pub fn pixel_wise(
     student_logits: Tensor<4>,
     teacher_logits: Tensor<4>,
@@ -84,7 +86,7 @@ fn check_temperature(value: f64) -> Result<()> {
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct PixelWiseLossConfig {
-    /// What both logits are divided by, finite and above 0.
+    /// The divisor of both logits, finite and above 0.
     ///
     /// 1: the paper has no temperature.
     #[config(default = 1.0)]
@@ -166,7 +168,7 @@ pub(crate) const INFO: LossInfo = LossInfo {
         source: "the paper",
     }),
     cost: "",
-    disagreements: "the divergence from student to teacher (the paper as printed), or with the teacher as the target (the authors' code); \
-        a cross-entropy summed over samples (the code), or a divergence with a mean over them; here the teacher as the target, a divergence, \
-        the mean",
+    disagreements: "the divergence from student to teacher (the paper as printed), or with the teacher as \
+        the target (the authors' code); a cross-entropy summed over samples (the code), or a divergence with \
+        a mean over them; here the teacher as the target, a divergence, the mean",
 };

@@ -26,16 +26,18 @@ const NAME: &str = "activation_boundary";
 /// - `student_features`, `teacher_features`: `[batch_size, channels, height, width]`
 /// - result: `[1]`
 ///
-/// `margin` is finite and above 0. The result is never negative, and 0 where the student has the teacher's sign and is at least
-/// `margin` away from 0 everywhere; of the teacher only the signs matter, 0 counting as negative. It is a *sum* over the map, so
-/// a weight depends on the size of the map: see [`ActivationBoundaryLoss::USUAL_WEIGHT`].
+/// `margin` is finite and above 0. The result is never negative, and 0 where the student has the teacher's
+/// sign and is at least `margin` away from 0 everywhere; of the teacher only the signs matter, 0 counting as
+/// negative. It is a *sum* over the map, so a weight depends on the size of the map: see
+/// [`ActivationBoundaryLoss::USUAL_WEIGHT`].
 ///
-/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student is on the autodiff
-/// one.
+/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student
+/// is on the autodiff one.
 ///
 /// # Errors
 ///
-/// `margin` outside its range; an empty batch; unequal shapes; tensors of different dtypes or on different devices.
+/// `margin` outside its range; an empty batch; unequal shapes; tensors of different dtypes or on different
+/// devices.
 ///
 /// # Examples
 ///
@@ -54,9 +56,9 @@ const NAME: &str = "activation_boundary";
 ///
 /// # References
 ///
-/// Heo, Lee, Yun, Choi, "Knowledge Transfer via Distillation of Activation Boundaries Formed by Hidden Neurons", AAAI 2019,
-/// arXiv 1811.03233: the "alternative loss" that the paper minimises in place of the number of neurons on the wrong side. The
-/// mean over samples is that of the authors' code.
+/// Heo, Lee, Yun, Choi, "Knowledge Transfer via Distillation of Activation Boundaries Formed by Hidden
+/// Neurons", AAAI 2019, arXiv 1811.03233: the "alternative loss" that the paper minimises in place of the
+/// number of neurons on the wrong side. The mean over samples is that of the authors' code.
 pub fn activation_boundary(
     student_features: Tensor<4>,
     teacher_features: Tensor<4>,
@@ -81,7 +83,7 @@ fn check_margin(margin: f64) -> Result<()> {
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ActivationBoundaryLossConfig {
-    /// How far from 0 the student should be, finite and above 0, the paper's mu.
+    /// The distance from 0 that the student should have, finite and above 0, the paper's mu.
     ///
     /// 1, the value of the authors' code.
     #[config(default = 1.0)]
@@ -91,7 +93,7 @@ pub struct ActivationBoundaryLossConfig {
     /// Left out by default, as in the authors' code.
     #[config(default = "Projection::WhenWidthsDiffer")]
     pub projection: Projection,
-    /// What to do with maps of different height or width.
+    /// The treatment of maps of different height or width.
     ///
     /// An error by default: the paper taps layers of equal size.
     #[config(default = "MapSizes::MustMatch")]
@@ -101,8 +103,9 @@ pub struct ActivationBoundaryLossConfig {
 impl ActivationBoundaryLossConfig {
     /// Checks the constants and makes the loss with initial weights that depend on `seed` only.
     ///
-    /// The weight is uniform in `[-b, b)` with `b = 1 / sqrt(student_channels)`; the batch norm starts with scale 1 and shift 0.
-    /// Two losses of one run should have different seeds. For training pass a device with `.autodiff()`.
+    /// The weight is uniform in `[-b, b)` with `b = 1 / sqrt(student_channels)`; the batch norm starts with
+    /// scale 1 and shift 0. Two losses of one run should have different seeds. For training pass a device
+    /// with `.autodiff()`.
     ///
     /// # Errors
     ///
@@ -133,11 +136,12 @@ impl ActivationBoundaryLossConfig {
 /// [`activation_boundary`] behind a 1x1 convolution and a batch norm on the student's side, made by
 /// [`ActivationBoundaryLossConfig`].
 ///
-/// The authors train with it alone, before and not beside the training with labels. In training, that is on the autodiff device,
-/// the batch norm uses the statistics of the batch and updates its running ones; elsewhere it uses the running ones.
+/// The authors train with it alone, before and not beside the training with labels. In training, that is on
+/// the autodiff device, the batch norm uses the statistics of the batch and updates its running ones;
+/// elsewhere it uses the running ones.
 ///
-/// It is a Burn module of its own: give it to the optimizer beside the student, save it in checkpoints, and leave it out of the
-/// finished student.
+/// It is a Burn module of its own: give it to the optimizer beside the student, save it in checkpoints, and
+/// leave it out of the finished student.
 #[derive(Module, Debug)]
 pub struct ActivationBoundaryLoss {
     connector: Option<ConvNorm>,
@@ -152,26 +156,27 @@ pub struct ActivationBoundaryLoss {
 }
 
 impl ActivationBoundaryLoss {
-    /// The weight usual for the *last* of the pairs of layers: 3e-3, that of the authors' code for CIFAR-10 and of RepDistiller,
-    /// with no other loss beside it.
+    /// The weight usual for the *last* of the pairs of layers: 3e-3, that of the authors' code for CIFAR-10
+    /// and of RepDistiller, with no other loss beside it.
     ///
-    /// Each pair before has half the weight of the next: of `n` pairs, pair `i` (from 1) has `3e-3 / 2^(n - i)`.
+    /// Each pair before has half the weight of the next: of `n` pairs, pair `i` (from 1) has
+    /// `3e-3 / 2^(n - i)`.
     pub const USUAL_WEIGHT: f64 = 3e-3;
 
-    /// The number of trained parameters beside the student's: with student's and teacher's channels `s` and `t` it is
-    /// `s * t + 2 * t`, or 0 without a convolution.
+    /// The number of trained parameters beside the student's: with student's and teacher's channels `s` and
+    /// `t` it is `s * t + 2 * t`, or 0 without a convolution.
     pub fn extra_parameters(&self) -> usize {
         let connector = self.connector.as_ref();
         connector.map_or(0, ConvNorm::extra_parameters)
     }
 
-    /// [`activation_boundary`] of two maps `[batch_size, channels, height, width]` before the ReLU, whose channels are those
-    /// given to `init`.
+    /// [`activation_boundary`] of two maps `[batch_size, channels, height, width]` before the ReLU, whose
+    /// channels are those given to `init`.
     ///
     /// # Errors
     ///
-    /// An empty batch; unequal batch sizes; other channels than given to `init`; unequal heights or widths under
-    /// [`MapSizes::MustMatch`]; tensors of different dtypes or on different devices.
+    /// An empty batch; unequal batch sizes; other channels than given to `init`; unequal heights or widths
+    /// under [`MapSizes::MustMatch`]; tensors of different dtypes or on different devices.
     ///
     /// # Examples
     ///
@@ -233,10 +238,11 @@ pub(crate) const INFO: LossInfo = LossInfo {
     extra_parameters: "`s t + 2 t` for `s` and `t` channels of student and teacher where they differ",
     usual_weight: Some(UsualWeight {
         value: ActivationBoundaryLoss::USUAL_WEIGHT,
-        source: "the authors' code, halved for each layer before the last, and before the training with labels",
+        source: "the authors' code, halved for each layer before the last, and before the training with \
+            labels",
     }),
     cost: "",
-    disagreements: "the factors 3 / 1000 and `1 / 2^(n - i)` of the layers are in the authors' code only; here the sum over the \
-        map, mean over samples, and both factors as weights; the convolution where only the sizes differ (RepDistiller) or only \
-        where the widths do (the authors)",
+    disagreements: "the factors 3 / 1000 and `1 / 2^(n - i)` of the layers are in the authors' code only; \
+        here the sum over the map, mean over samples, and both factors as weights; the convolution where \
+        only the sizes differ (RepDistiller) or only where the widths do (the authors)",
 };

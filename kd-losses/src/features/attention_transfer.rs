@@ -1,4 +1,4 @@
-//! Attention transfer: where in the image student and teacher are active.
+//! Attention transfer: the places of the image at which student and teacher are active.
 
 use super::relation::epsilon as check_epsilon;
 use crate::catalogue::{Constant, Family, LossInfo, Paper, UsualWeight};
@@ -9,7 +9,7 @@ use burn::config::Config;
 use burn::serde::{Deserialize, Serialize};
 use burn::tensor::Tensor;
 
-/// How the difference `d` of two normalised attention maps becomes one number.
+/// The distance of two normalised attention maps, from their difference `d`.
 ///
 /// Per sample `d` has `height * width` elements. The three differ by more than a factor: a weight
 /// tuned for one is meaningless for another.
@@ -121,7 +121,7 @@ fn attention_map(features: Tensor<4>, epsilon: f64) -> Tensor<2> {
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct AttentionTransferLossConfig {
-    /// How the difference of two maps becomes one number.
+    /// The distance of two attention maps.
     ///
     /// The form of the authors' published code by default.
     #[config(default = "AttentionDistance::MeanSquare")]
@@ -225,7 +225,7 @@ pub(crate) const INFO: LossInfo = LossInfo {
         source: "the authors' code",
     }),
     cost: "",
-    disagreements: "mean over samples and positions, sum over positions, or an unsquared norm (the paper); `beta` halved (the paper) \
-        or not; the bound on the norm 1e-12, on its square, or 1e-6 added; here the authors' code, the others as `distance`; the \
-        bound on the norm",
+    disagreements: "mean over samples and positions, sum over positions, or an unsquared norm (the paper); \
+        `beta` halved (the paper) or not; the bound on the norm 1e-12, on its square, or 1e-6 added; here \
+        the authors' code, the others as `distance`; the bound on the norm",
 };

@@ -8,13 +8,13 @@ use burn::config::Config;
 use burn::serde::{Deserialize, Serialize};
 use burn::tensor::Tensor;
 
-/// How alike two samples are, from the cosine `c` of their embeddings.
+/// The likeness of two samples, from the cosine `c` of their embeddings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(crate = "burn::serde", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum CorrelationKernel {
-    /// The Gaussian kernel `exp(-gamma ||x - y||^2) = exp(-2 gamma) exp(2 gamma c)` of unit vectors, its second factor expanded
-    /// in powers of `c` up to `order`.
+    /// The Gaussian kernel `exp(-gamma ||x - y||^2) = exp(-2 gamma) exp(2 gamma c)` of unit vectors, its
+    /// second factor expanded in powers of `c` up to `order`.
     Taylor,
     /// `c` itself; `gamma` and `order` have no meaning.
     Bilinear,
@@ -37,16 +37,18 @@ pub enum CorrelationKernel {
 /// - `teacher_embedding`: the same batch size; the number of features may differ
 /// - result: `[1]`
 ///
-/// The result has no unit, is never negative, at most 4, and does not change when embeddings are multiplied by numbers above 0
-/// or all those of one side are rotated. `gamma` is above 0, per squared unit of length; `order` is from 1 to 16; `epsilon` is from
-/// 1e-15 to 1, and an embedding at or below it counts as zero and gets no gradient.
+/// The result has no unit, is never negative, at most 4, and does not change when embeddings are multiplied
+/// by numbers above 0 or all those of one side are rotated. `gamma` is above 0, per squared unit of length;
+/// `order` is from 1 to 16; `epsilon` is from 1e-15 to 1, and an embedding at or below it counts as zero and
+/// gets no gradient.
 ///
-/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student is on the
-/// autodiff one.
+/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student
+/// is on the autodiff one.
 ///
 /// # Errors
 ///
-/// A constant outside its range; an empty batch; unequal batch sizes; tensors of different dtypes or on different devices.
+/// A constant outside its range; an empty batch; unequal batch sizes; tensors of different dtypes or on
+/// different devices.
 ///
 /// # Examples
 ///
@@ -65,10 +67,11 @@ pub enum CorrelationKernel {
 ///
 /// # References
 ///
-/// Peng, Jin, Liu, Zhou, Wu, Liu, Li, Zhang, "Correlation Congruence for Knowledge Distillation", ICCV 2019, arXiv 1904.01802, section
-/// 3. The paper's kernels; its maximum mean discrepancy is left out. Tian et al. (arXiv 1910.10699) compare something else under this
-/// name: products of the differences of neighbours in the batch. The embeddings are of unit length for both kernels here: the
-/// expansion supposes it, and without it the value would grow with the fourth power of an embedding's scale.
+/// Peng, Jin, Liu, Zhou, Wu, Liu, Li, Zhang, "Correlation Congruence for Knowledge Distillation", ICCV 2019,
+/// arXiv 1904.01802, section 3. The paper's kernels; its maximum mean discrepancy is left out. Tian et al.
+/// (arXiv 1910.10699) compare something else under this name: products of the differences of neighbours in
+/// the batch. The embeddings are of unit length for both kernels here: the expansion supposes it, and without
+/// it the value would grow with the fourth power of an embedding's scale.
 pub fn correlation_congruence(
     student_embedding: Tensor<2>,
     teacher_embedding: Tensor<2>,
@@ -96,8 +99,8 @@ pub fn correlation_congruence(
 
 /// The powers of `c`, by Horner's rule.
 ///
-/// The first factor is part of each coefficient, of which none is above 1 then: left for the end it would be 0 times infinity for a
-/// large `gamma`.
+/// The first factor is part of each coefficient, of which none is above 1 then: left for the end it would be
+/// 0 times infinity for a large `gamma`.
 fn expansion(cosines: Tensor<2>, gamma: f64, order: usize) -> Tensor<2> {
     let mut coefficients = vec![(-2.0 * gamma).exp()];
     for power in 1..=order {
@@ -121,7 +124,7 @@ fn check_constants(gamma: f64, order: usize, epsilon: f64) -> Result<()> {
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct CorrelationCongruenceLossConfig {
-    /// How alike two samples are. The expanded Gaussian kernel by default, which the paper prefers.
+    /// The likeness of two samples. The expanded Gaussian kernel by default, which the paper prefers.
     #[config(default = "CorrelationKernel::Taylor")]
     pub kernel: CorrelationKernel,
     /// Inverse of the Gaussian kernel's width, above 0, the paper's gamma.
@@ -235,6 +238,7 @@ pub(crate) const INFO: LossInfo = LossInfo {
     extra_parameters: "none",
     usual_weight: None,
     cost: "time batch^2 times features, memory batch^2",
-    disagreements: "kernels of all pairs (the paper), or only products of the differences of neighbours in the batch after a learned \
-        embedding (1910.10699, whose weight of 0.02 belongs to that); here the paper",
+    disagreements: "kernels of all pairs (the paper), or only products of the differences of neighbours in \
+        the batch after a learned embedding (1910.10699, whose weight of 0.02 belongs to that); here the \
+        paper",
 };

@@ -10,9 +10,11 @@ pub(super) struct Eigen {
 /// Steps for one eigenvalue, more than any matrix of finite numbers needs; one of NaN ends here.
 const STEPS: usize = 60;
 
-/// By Householder's reflections to three diagonals, and the QL steps with implicit shifts that make one of them.
+/// By Householder's reflections to three diagonals, and the QL steps with implicit shifts that make one of
+/// them.
 ///
-/// `matrix` has `size * size` entries and is symmetric. Takes about `10 * size^3` operations, nearly all along rows.
+/// `matrix` has `size * size` entries and is symmetric. Takes about `10 * size^3` operations, nearly all
+/// along rows.
 pub(super) fn eigen(mut matrix: Vec<f64>, size: usize) -> Eigen {
     let (mut values, mut beside, mut rows) = three_diagonals(&mut matrix, size);
     one_diagonal(&mut values, &mut beside, &mut rows);
@@ -27,7 +29,8 @@ pub(super) fn eigen(mut matrix: Vec<f64>, size: usize) -> Eigen {
     }
 }
 
-/// The diagonal, the entries beside it (one less, and a 0), and the rows `R` such that `R matrix R'` has these alone.
+/// The diagonal, the entries beside it (one less, and a 0), and the rows `R` such that `R matrix R'` has
+/// these alone.
 fn three_diagonals(matrix: &mut [f64], size: usize) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
     let mut beside = vec![0.0; size];
     let mut reflections: Vec<(usize, Vec<f64>, f64)> = Vec::new();

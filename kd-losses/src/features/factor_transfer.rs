@@ -1,4 +1,4 @@
-//! Factor transfer: what an autoencoder makes of the teacher's map, translated from the student's.
+//! Factor transfer: the code that an autoencoder has for the teacher's map, learnt from the student's map.
 
 use super::relation::epsilon as check_epsilon;
 use crate::adapters::linear_embed::{flatten, l2_normalised};
@@ -21,7 +21,8 @@ const NAME: &str = "factor_transfer";
 /// ```text
 /// loss = mean over samples, channels and positions of  | f / max(||f||, e) - g / max(||g||, e) |
 ///
-/// f = student_factor      g = teacher_factor      ||.|| = the l2 norm of a sample, all channels and positions      e = epsilon
+/// f = student_factor      g = teacher_factor      e = epsilon
+/// ||.|| = the l2 norm of a sample, all channels and positions
 /// ```
 ///
 /// # Shapes
@@ -29,17 +30,19 @@ const NAME: &str = "factor_transfer";
 /// - `student_factor`, `teacher_factor`: `[batch_size, channels, height, width]`
 /// - result: `[1]`
 ///
-/// The result has no unit; with `n = channels * height * width` it is from 0 to `2 / sqrt(n)`, so a weight depends on the size of
-/// the map, though less than that of a sum. It does not change when a sample is multiplied by a positive number. `epsilon` is
-/// from 1e-15 to 1 and keeps value and gradient finite for a sample of zeros; its square must be representable: with 16-bit
-/// floats choose 1e-3 or more. The gradient does not fade as the factors approach each other.
+/// The result has no unit; with `n = channels * height * width` it is from 0 to `2 / sqrt(n)`, so a weight
+/// depends on the size of the map, though less than that of a sum. It does not change when a sample is
+/// multiplied by a positive number. `epsilon` is from 1e-15 to 1 and keeps value and gradient finite for a
+/// sample of zeros; its square must be representable: with 16-bit floats choose 1e-3 or more. The gradient
+/// does not fade as the factors approach each other.
 ///
-/// The teacher's factor is a constant: no gradient reaches it, and it may live on the plain device while the student's is on the
-/// autodiff one.
+/// The teacher's factor is a constant: no gradient reaches it, and it may live on the plain device while the
+/// student's is on the autodiff one.
 ///
 /// # Errors
 ///
-/// `epsilon` outside its range; an empty batch; unequal shapes; tensors of different dtypes or on different devices.
+/// `epsilon` outside its range; an empty batch; unequal shapes; tensors of different dtypes or on different
+/// devices.
 ///
 /// # Examples
 ///
@@ -58,9 +61,10 @@ const NAME: &str = "factor_transfer";
 ///
 /// # References
 ///
-/// Kim, Park, Kwak, "Paraphrasing Complex Network: Network Compression via Factor Transfer", `NeurIPS` 2018, arXiv 1802.04977,
-/// section 3, with p = 1. The paper prints the l1 norm, a sum; the authors' code takes the mean over all elements, as here.
-/// RepDistiller normalises the mean of the squared channels instead of the whole factor.
+/// Kim, Park, Kwak, "Paraphrasing Complex Network: Network Compression via Factor Transfer", `NeurIPS` 2018,
+/// arXiv 1802.04977, section 3, with p = 1. The paper prints the l1 norm, a sum; the authors' code takes the
+/// mean over all elements, as here. RepDistiller normalises the mean of the squared channels instead of the
+/// whole factor.
 pub fn factor_transfer(
     student_factor: Tensor<4>,
     teacher_factor: Tensor<4>,
@@ -77,19 +81,22 @@ pub fn factor_transfer(
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct FactorTransferLossConfig {
-    /// Channels of a factor over the channels of the teacher, above 0 and at most 16, the paper's paraphrase rate k.
+    /// Channels of a factor over the channels of the teacher, above 0 and at most 16, the paper's paraphrase
+    /// rate k.
     ///
     /// 0.5, the default of the authors' code. The number of channels is rounded to the nearest.
     #[config(default = 0.5)]
     pub rate: f64,
-    /// What is behind each convolution of the paraphraser.
+    /// The norm behind each convolution of the paraphraser.
     ///
-    /// A batch norm by default. The authors' published code has its batch norms commented out, RepDistiller has none here.
+    /// A batch norm by default. The authors' published code has its batch norms commented out, RepDistiller
+    /// has none here.
     #[config(default = "FactorNorm::Batch")]
     pub paraphraser_norm: FactorNorm,
-    /// What is behind each convolution of the translator.
+    /// The norm behind each convolution of the translator.
     ///
-    /// A batch norm by default, as in RepDistiller. The authors' published code has its batch norms commented out.
+    /// A batch norm by default, as in RepDistiller. The authors' published code has its batch norms commented
+    /// out.
     #[config(default = "FactorNorm::Batch")]
     pub translator_norm: FactorNorm,
     /// Smallest norm that a factor is divided by, from 1e-15 to 1.
@@ -97,7 +104,7 @@ pub struct FactorTransferLossConfig {
     /// 1e-12, the default of the normalisation that the authors' code calls.
     #[config(default = 1e-12)]
     pub epsilon: f64,
-    /// What to do with maps of different height or width.
+    /// The treatment of maps of different height or width.
     ///
     /// An error by default. Under [`MapSizes::PoolLarger`] the larger *factor* is pooled, as in RepDistiller.
     #[config(default = "MapSizes::MustMatch")]
@@ -107,9 +114,9 @@ pub struct FactorTransferLossConfig {
 impl FactorTransferLossConfig {
     /// Checks the constants and makes the loss with initial weights that depend on `seed` only.
     ///
-    /// Weights and biases are uniform in `[-b, b)` with `b = 1 / sqrt(9 * channels)` of the layer's input (of the output for a
-    /// transposed convolution, as `PyTorch` has it); batch norms start with scale 1 and shift 0. For training pass a device with
-    /// `.autodiff()`.
+    /// Weights and biases are uniform in `[-b, b)` with `b = 1 / sqrt(9 * channels)` of the layer's input (of
+    /// the output for a transposed convolution, as `PyTorch` has it); batch norms start with scale 1 and
+    /// shift 0. For training pass a device with `.autodiff()`.
     ///
     /// # Errors
     ///
@@ -151,7 +158,8 @@ fn factor_channels(rate: f64, teacher_channels: usize) -> Result<usize> {
     Ok(channels.round() as usize)
 }
 
-/// [`factor_transfer`] between the factors of a trained paraphraser and of a translator; made by [`FactorTransferLossConfig`].
+/// [`factor_transfer`] between the factors of a trained paraphraser and of a translator; made by
+/// [`FactorTransferLossConfig`].
 ///
 /// ```text
 /// transfer       = factor_transfer(translator(s), encoder(t))        gradient into student and translator
@@ -160,24 +168,25 @@ fn factor_channels(rate: f64, teacher_channels: usize) -> Result<usize> {
 /// s, t = student_features, teacher_features      paraphraser = encoder and decoder
 /// ```
 ///
-/// Encoder and translator are three 3x3 convolutions each, the decoder is three transposed ones; all keep height and width, and
-/// behind each is what [`FactorNorm`] says and a leaky `ReLU` of slope 0.1. With `k = rate` and `t` channels of the teacher a
-/// factor has `k t` channels; the encoder's second convolution makes them, the decoder's second one takes them back.
+/// Encoder and translator are three 3x3 convolutions each, the decoder is three transposed ones; all keep
+/// height and width, and behind each are the norm of [`FactorNorm`] and a leaky `ReLU` of slope 0.1. With
+/// `k = rate` and `t` channels of the teacher a factor has `k t` channels; the encoder's second convolution
+/// makes them, the decoder's second one takes them back.
 ///
 /// Train in two steps: [`FactorTransferLoss::reconstruction`] alone on the teacher's maps, some epochs, then
-/// [`FactorTransferLoss::transfer`] beside the student's own loss. In the second the paraphraser is a constant, and its batch
-/// norms use the running statistics of the first. In training, that is on the autodiff device, the other batch norms use the
-/// statistics of the batch and update their running ones.
+/// [`FactorTransferLoss::transfer`] beside the student's own loss. In the second the paraphraser is a
+/// constant, and its batch norms use the running statistics of the first. In training, that is on the
+/// autodiff device, the other batch norms use the statistics of the batch and update their running ones.
 ///
-/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student is on the autodiff
-/// one. This is a Burn module of its own: give it to the optimizer, save it in checkpoints, and leave it out of the finished
-/// student.
+/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student
+/// is on the autodiff one. This is a Burn module of its own: give it to the optimizer, save it in
+/// checkpoints, and leave it out of the finished student.
 ///
 /// # References
 ///
-/// Kim, Park, Kwak, "Paraphrasing Complex Network: Network Compression via Factor Transfer", `NeurIPS` 2018, arXiv 1802.04977,
-/// section 3. For the reconstruction the paper has the squared norm, the authors' code the mean absolute difference, and
-/// RepDistiller the mean square, as here.
+/// Kim, Park, Kwak, "Paraphrasing Complex Network: Network Compression via Factor Transfer", `NeurIPS` 2018,
+/// arXiv 1802.04977, section 3. For the reconstruction the paper has the squared norm, the authors' code the
+/// mean absolute difference, and RepDistiller the mean square, as here.
 #[derive(Module, Debug)]
 pub struct FactorTransferLoss {
     encoder: Encoder,
@@ -194,14 +203,16 @@ pub struct FactorTransferLoss {
 }
 
 impl FactorTransferLoss {
-    /// The weight usual for the transfer beside a cross-entropy of weight 1: 500, that of the authors' code for CIFAR-10.
+    /// The weight usual for the transfer beside a cross-entropy of weight 1: 500, that of the authors' code
+    /// for CIFAR-10.
     ///
     /// RepDistiller has 200 for its own form, which averages the channels first.
     pub const USUAL_WEIGHT: f64 = 500.0;
 
-    /// The number of trained parameters beside the student's, those of the paraphraser among them: with student's and teacher's
-    /// channels `s` and `t` and `h = rate * t` it is `9 (2 (t t + t h + h h) + s s + s h + h h)` for the convolutions, and for
-    /// [`FactorNorm::Batch`] twice (for [`FactorNorm::None`] once) `(t + 2 h) + (2 t + h) + (s + 2 h)`.
+    /// The number of trained parameters beside the student's, those of the paraphraser among them: with
+    /// student's and teacher's channels `s` and `t` and `h = rate * t` it is
+    /// `9 (2 (t t + t h + h h) + s s + s h + h h)` for the convolutions, and for [`FactorNorm::Batch`] twice
+    /// (for [`FactorNorm::None`] once) `(t + 2 h) + (2 t + h) + (s + 2 h)`.
     pub fn extra_parameters(&self) -> usize {
         self.encoder.extra_parameters()
             + self.decoder.extra_parameters()
@@ -221,13 +232,13 @@ impl FactorTransferLoss {
         self.transfer(student_features, teacher_features)
     }
 
-    /// The difference of the factors of two maps `[batch_size, channels, height, width]` whose channels are those given to
-    /// `init`.
+    /// The difference of the factors of two maps `[batch_size, channels, height, width]` whose channels are
+    /// those given to `init`.
     ///
     /// # Errors
     ///
-    /// An empty batch; unequal batch sizes; other channels than given to `init`; unequal heights or widths under
-    /// [`MapSizes::MustMatch`]; tensors of different dtypes or on different devices.
+    /// An empty batch; unequal batch sizes; other channels than given to `init`; unequal heights or widths
+    /// under [`MapSizes::MustMatch`]; tensors of different dtypes or on different devices.
     ///
     /// # Examples
     ///
@@ -263,7 +274,8 @@ impl FactorTransferLoss {
         factor_transfer(pool_to(student, size), pool_to(teacher, size), self.epsilon)
     }
 
-    /// What the paraphraser loses of the teacher's map `[batch_size, teacher_channels, height, width]`.
+    /// The error with which the paraphraser rebuilds the teacher's map
+    /// `[batch_size, teacher_channels, height, width]`.
     ///
     /// # Errors
     ///
@@ -313,14 +325,15 @@ pub(crate) const INFO: LossInfo = LossInfo {
         },
     ],
     defaults: Some(|| FactorTransferLossConfig::new().to_string()),
-    extra_parameters: "`9 (2 (t t + t h + h h) + s s + s h + h h) + 2 (3 t + 5 h + s)` for `s` and `t` channels of student and \
-        teacher and `h = rate t`",
+    extra_parameters: "`9 (2 (t t + t h + h h) + s s + s h + h h) + 2 (3 t + 5 h + s)` for `s` and `t` \
+        channels of student and teacher and `h = rate t`",
     usual_weight: Some(UsualWeight {
         value: FactorTransferLoss::USUAL_WEIGHT,
         source: "the authors' code, for the transfer",
     }),
     cost: "six 3x3 convolutions; in a first step the autoencoder is trained",
-    disagreements: "the l1 norm (the paper) or the mean over elements (the authors' code); the factor normalised as a whole (both) \
-        or the mean of its squared channels (RepDistiller); here the authors' code; the reconstruction as squared norm (the \
-        paper), mean absolute difference (the authors' code), or mean square (RepDistiller, here)",
+    disagreements: "the l1 norm (the paper) or the mean over elements (the authors' code); the factor \
+        normalised as a whole (both) or the mean of its squared channels (RepDistiller); here the authors' \
+        code; the reconstruction as squared norm (the paper), mean absolute difference (the authors' code), \
+        or mean square (RepDistiller, here)",
 };

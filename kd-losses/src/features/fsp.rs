@@ -1,4 +1,4 @@
-//! Flow of solution procedure: how features change from one layer to the next.
+//! Flow of solution procedure: the change of features from one layer to the next.
 
 use super::relation::flat_channels;
 use crate::catalogue::{Family, LossInfo, Paper};
@@ -25,24 +25,27 @@ const TEACHER: [&str; 2] = ["teacher[0]", "teacher[1]"];
 ///
 /// # Shapes
 ///
-/// - `student`: the maps of two layers, `[batch_size, channels0, height0, width0]` and `[batch_size, channels1, height1, width1]`. Along
-///   each axis the larger size must be a multiple of the smaller.
+/// - `student`: the maps of two layers, `[batch_size, channels0, height0, width0]` and
+///   `[batch_size, channels1, height1, width1]`. Along each axis the larger size must be a multiple of the
+///   smaller.
 /// - `teacher`: the same batch size, `channels0` and `channels1`; heights and widths may be others
 /// - result: `[1]`
 ///
-/// The result has the unit of a feature to the fourth power, and is never negative; a sign that both maps of a network share changes
-/// nothing. It is finite for any features whose fourth power, times `channels0 * channels1`, does not overflow. Where channels
-/// differ, an adapter brings the student's to the teacher's.
+/// The result has the unit of a feature to the fourth power, and is never negative; a sign that both maps of
+/// a network share changes nothing. It is finite for any features whose fourth power, times
+/// `channels0 * channels1`, does not overflow. Where channels differ, an adapter brings the student's to the
+/// teacher's.
 ///
-/// Time is `channels0 * channels1` times the smaller map, memory `channels0 * channels1`, both for each sample.
+/// Time is `channels0 * channels1` times the smaller map, memory `channels0 * channels1`, both for each
+/// sample.
 ///
-/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student is on the
-/// autodiff one.
+/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student
+/// is on the autodiff one.
 ///
 /// # Errors
 ///
-/// An empty batch; unequal batch sizes; unequal channels at the same place; sizes of which the larger is not a multiple of the smaller;
-/// tensors of different dtypes or on different devices.
+/// An empty batch; unequal batch sizes; unequal channels at the same place; sizes of which the larger is not
+/// a multiple of the smaller; tensors of different dtypes or on different devices.
 ///
 /// # Examples
 ///
@@ -53,7 +56,8 @@ const TEACHER: [&str; 2] = ["teacher[0]", "teacher[1]"];
 /// let device = Device::flex();
 /// let map = |values: [f32; 2]| Tensor::<4>::from_data([[[values]]], &device);
 /// let pixel = |value: f32| Tensor::<4>::from_data([[[[value]]]], &device);
-/// // G is 3 * 2 for the student, whose larger map has a maximum of 3, and (1 * 1 + 2 * 2) / 2 for the teacher.
+/// // G is 3 * 2 for the student, whose larger map has a maximum of 3, and (1 * 1 + 2 * 2) / 2 for the
+/// // teacher.
 /// let loss = fsp([map([1.0, 3.0]), pixel(2.0)], [map([1.0, 2.0]), map([1.0, 2.0])])?;
 /// assert_eq!(loss.into_scalar::<f32>(), (6.0_f32 - 2.5).powi(2));
 /// # Ok::<(), kd_losses::Error>(())
@@ -61,14 +65,15 @@ const TEACHER: [&str; 2] = ["teacher[0]", "teacher[1]"];
 ///
 /// # References
 ///
-/// Yim, Joo, Bae, Kim, "A Gift from Knowledge Distillation: Fast Optimization, Network Minimization and Transfer Learning", CVPR 2017,
-/// equations (1) and (2), for one pair of layers. Tian et al. (arXiv 1910.10699) pool by averages and take the mean over the entries of the
-/// matrices in place of the sum, which their weight of 50 belongs to. The paper trains in two stages, with this loss alone first.
+/// Yim, Joo, Bae, Kim, "A Gift from Knowledge Distillation: Fast Optimization, Network Minimization and
+/// Transfer Learning", CVPR 2017, equations (1) and (2), for one pair of layers. Tian et al. (arXiv
+/// 1910.10699) pool by averages and take the mean over the entries of the matrices in place of the sum, which
+/// their weight of 50 belongs to. The paper trains in two stages, with this loss alone first.
 pub fn fsp(student: [Tensor<4>; 2], teacher: [Tensor<4>; 2]) -> Result<Tensor<1>> {
     fsp_pooled(student, teacher, FspPooling::Max)
 }
 
-/// How the larger map of a pair is brought to the size of the smaller one.
+/// The pooling that brings the larger map of a pair to the size of the smaller one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(crate = "burn::serde", rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -154,6 +159,6 @@ pub(crate) const INFO: LossInfo = LossInfo {
     extra_parameters: "none",
     usual_weight: None,
     cost: "channels0 * channels1 a sample, times the size of the smaller map in time",
-    disagreements: "the sum over the entries of a matrix (the paper), or their mean (1910.10699, with a weight of 50); the larger map max-pooled \
-        (the paper) or averaged; here the paper",
+    disagreements: "the sum over the entries of a matrix (the paper), or their mean (1910.10699, with a \
+        weight of 50); the larger map max-pooled (the paper) or averaged; here the paper",
 };

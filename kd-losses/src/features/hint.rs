@@ -77,7 +77,8 @@ pub(crate) const INFO: LossInfo = LossInfo {
         source: "1910.10699",
     }),
     cost: "",
-    disagreements: "half the sum of squares (the paper), or the mean over all elements; here the mean, so that a weight does not \
-        depend on the size of the map. The regressor: a wide unpadded kernel and a nonlinearity (the paper), strided 3x3 with batch \
-        norm and ReLU, or a plain 1x1; here a plain 1x1, pooling only if asked",
+    disagreements: "half the sum of squares (the paper), or the mean over all elements; here the mean, so \
+        that a weight does not depend on the size of the map. The regressor: a wide unpadded kernel and a \
+        nonlinearity (the paper), strided 3x3 with batch norm and ReLU, or a plain 1x1; here a plain 1x1, \
+        pooling only if asked",
 };

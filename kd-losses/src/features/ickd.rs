@@ -1,4 +1,4 @@
-//! Inter-channel correlation: which channels of a layer are active together.
+//! Inter-channel correlation: the channels of a layer that are active together.
 
 use super::relation::{epsilon as check_epsilon, flat_channels, gram, unit};
 use crate::catalogue::{Constant, Family, LossInfo, Paper, UsualWeight};
@@ -23,20 +23,22 @@ use burn::tensor::Tensor;
 /// - `teacher_features`: the same batch size and channels; height and width may differ
 /// - result: `[1]`
 ///
-/// The result has no unit, is from 0 to 4, and does not change when a sample's features are multiplied by a number. `epsilon` is
-/// from 1e-15 to 1, in squared units of the features; a channel of zeros has no correlation with any and gets no gradient through
-/// its own row. Features whose fourth power, times the number of channels, overflows are too large. The channels are compared one to one, so that an adapter has to bring the student to the teacher's where their
-/// numbers differ, and may where they do not: the paper's student has one.
+/// The result has no unit, is from 0 to 4, and does not change when a sample's features are multiplied by a
+/// number. `epsilon` is from 1e-15 to 1, in squared units of the features; a channel of zeros has no
+/// correlation with any and gets no gradient through its own row. Features whose fourth power, times the
+/// number of channels, overflows are too large. The channels are compared one to one, so that an adapter has
+/// to bring the student to the teacher's where their numbers differ, and may where they do not: the paper's
+/// student has one.
 ///
 /// Time is `channels^2` times the size of a map, memory `channels^2`, both for each sample.
 ///
-/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student is on the
-/// autodiff one.
+/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student
+/// is on the autodiff one.
 ///
 /// # Errors
 ///
-/// `epsilon` outside its range; an empty batch; unequal batch sizes or channels; tensors of different dtypes or on different
-/// devices.
+/// `epsilon` outside its range; an empty batch; unequal batch sizes or channels; tensors of different dtypes
+/// or on different devices.
 ///
 /// # Examples
 ///
@@ -56,9 +58,10 @@ use burn::tensor::Tensor;
 ///
 /// # References
 ///
-/// Liu, Huang, Liu, Liang, Wang, Zhang, Yang, "Exploring Inter-Channel Correlation for Diversity-Preserved Knowledge Distillation", ICCV
-/// 2021, arXiv 2202.03680, section 3: the variant for classification, ICKD-C. The paper divides by the square of the number of
-/// channels and does not normalise; the authors' code normalises the rows and divides by the number of channels, and so do we.
+/// Liu, Huang, Liu, Liang, Wang, Zhang, Yang, "Exploring Inter-Channel Correlation for Diversity-Preserved
+/// Knowledge Distillation", ICCV 2021, arXiv 2202.03680, section 3: the variant for classification, ICKD-C.
+/// The paper divides by the square of the number of channels and does not normalise; the authors' code
+/// normalises the rows and divides by the number of channels, and so do we.
 pub fn ickd(
     student_features: Tensor<4>,
     teacher_features: Tensor<4>,
@@ -78,7 +81,8 @@ pub fn ickd(
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct IckdLossConfig {
-    /// Norm of a row of correlations at or below which it counts as zero, from 1e-15 to 1, in squared units of the features.
+    /// Norm of a row of correlations at or below which it counts as zero, from 1e-15 to 1, in squared units
+    /// of the features.
     ///
     /// 1e-12, the default of the normalisation that the authors' code calls.
     #[config(default = 1e-12)]
@@ -106,8 +110,8 @@ pub struct IckdLoss {
 }
 
 impl IckdLoss {
-    /// The weight usual beside a cross-entropy of weight 1: 2.5, that of the authors' command on CIFAR-100, for the last map behind an
-    /// adapter.
+    /// The weight usual beside a cross-entropy of weight 1: 2.5, that of the authors' command on CIFAR-100,
+    /// for the last map behind an adapter.
     pub const USUAL_WEIGHT: f64 = 2.5;
 
     /// [`ickd`] of two `[batch_size, channels, height, width]`.
@@ -162,6 +166,6 @@ pub(crate) const INFO: LossInfo = LossInfo {
         source: "the authors' command on CIFAR-100",
     }),
     cost: "channels^2 a sample, times the size of a map in time",
-    disagreements: "divided by channels^2 without normalisation (the paper), or rows normalised and divided by channels (the authors' \
-        code); here the authors' code",
+    disagreements: "divided by channels^2 without normalisation (the paper), or rows normalised and divided \
+        by channels (the authors' code); here the authors' code",
 };

@@ -25,15 +25,18 @@ const TEMPERATURE: &str = "0.07 is usual";
 /// - `student_embedding`, `teacher_embedding`: `[batch_size, features]`
 /// - result: `[1]`
 ///
-/// `temperature` is finite and above 0. The result is in nats and never negative; it is 0 for a batch of one, whose only teacher cannot
-/// be missed, and `log(batch_size)` where the student's embeddings say nothing. It does not change when an embedding is multiplied by
-/// a number above 0. An embedding of zeros has a cosine of 0 with everything and a gradient of 0.
+/// `temperature` is finite and above 0. The result is in nats and never negative; it is 0 for a batch of one,
+/// whose only teacher cannot be missed, and `log(batch_size)` where the student's embeddings tell nothing. It
+/// does not change when an embedding is multiplied by a number above 0. An embedding of zeros has a cosine of
+/// 0 with everything and a gradient of 0.
 ///
-/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student is on the autodiff one.
+/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student
+/// is on the autodiff one.
 ///
 /// # Errors
 ///
-/// `temperature` outside its range; an empty batch; unequal batch sizes or widths; tensors of different dtypes or on different devices.
+/// `temperature` outside its range; an empty batch; unequal batch sizes or widths; tensors of different
+/// dtypes or on different devices.
 ///
 /// # Examples
 ///
@@ -52,9 +55,10 @@ const TEMPERATURE: &str = "0.07 is usual";
 ///
 /// # References
 ///
-/// van den Oord, Li, Vinyals, "Representation Learning with Contrastive Predictive Coding", 2018, arXiv 1807.03748, equation (4), with
-/// the other samples of the batch as negatives. The paper scores pairs by a log-bilinear model and has no temperature; the cosine over a
-/// temperature is that of later contrastive methods and of Tian et al., arXiv 1910.10699, who distil with the related loss of
+/// van den Oord, Li, Vinyals, "Representation Learning with Contrastive Predictive Coding", 2018, arXiv
+/// 1807.03748, equation (4), with the other samples of the batch as negatives. The paper scores pairs by a
+/// log-bilinear model and has no temperature; the cosine over a temperature is that of later contrastive
+/// methods and of Tian et al., arXiv 1910.10699, who distil with the related loss of
 /// [`CrdEmbeddings`](crate::CrdEmbeddings).
 pub fn info_nce(
     student_embedding: Tensor<2>,
@@ -80,8 +84,9 @@ pub fn info_nce(
 /// bound = log(batch_size) - info_nce(student_embedding, teacher_embedding, temperature)
 /// ```
 ///
-/// Over batches of independent samples its expectation is at most the mutual information, and it never exceeds `log(batch_size)`: a
-/// large value needs a large batch. A single batch may be above the mutual information by chance.
+/// Over batches of independent samples its expectation is at most the mutual information, and it never
+/// exceeds `log(batch_size)`: a large value needs a large batch. A single batch may be above the mutual
+/// information by chance.
 ///
 /// # Errors
 ///
@@ -104,7 +109,7 @@ pub fn info_nce_bound(
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct InfoNceLossConfig {
-    /// What the cosines are divided by, finite and above 0.
+    /// The divisor of the cosines, finite and above 0.
     ///
     /// 0.07, as Wu et al. (arXiv 1805.01978) and the code of Tian et al. (arXiv 1910.10699).
     #[config(default = 0.07)]
@@ -178,6 +183,6 @@ pub(crate) const INFO: LossInfo = LossInfo {
     extra_parameters: "none",
     usual_weight: None,
     cost: "`batch^2` cosines in time and memory",
-    disagreements: "a log-bilinear score (the paper) or cosines over a temperature; the student as the anchor, or the mean with the \
-        teacher as the anchor; here cosines, the student as the anchor",
+    disagreements: "a log-bilinear score (the paper) or cosines over a temperature; the student as the \
+        anchor, or the mean with the teacher as the anchor; here cosines, the student as the anchor",
 };

@@ -1,4 +1,5 @@
-//! Self-supervised distillation by singular value decomposition: the main patterns of layers, and how they relate.
+//! Self-supervised distillation by singular value decomposition: the main patterns of layers, and how they
+//! relate.
 
 use super::eigen::{Eigen, eigen};
 use super::relation::{flat_channels, gram, resolution};
@@ -9,7 +10,8 @@ use burn::config::Config;
 use burn::tensor::{Tensor, TensorData};
 
 const NAME: &str = "kdsvd";
-/// The student's singular vectors that are compared beside the `components` first ones, as in Tian et al.'s implementation.
+/// The student's singular vectors that are compared beside the `components` first ones, as in Tian et al.'s
+/// implementation.
 const SPARE: usize = 3;
 /// Share of the largest eigenvalue below which a difference of two gives no more slope.
 const DAMPING: f64 = 1e-6;
@@ -22,40 +24,44 @@ const NOTHING: f64 = 1e-30;
 /// F[l]       = features of layer l as a matrix, height * width rows and a column for each channel
 /// V[l][k, c] = entry c of the right singular vector k of F[l] in the order of singular values, k = 1 .. K
 /// R[l][k, c, d] = exp(-(w[l][k] V[l][k, c] - w[l-1][k] V[l-1][k, d])^2 / g)
-/// loss       = mean over samples of  sum over l > 1, k, c and d of  (R(student)[l][k, c, d] - R(teacher)[l][k, c, d])^2
+/// loss       = mean over samples of  sum over l > 1, k, c and d of
+///              (R(student)[l][k, c, d] - R(teacher)[l][k, c, d])^2
 ///
 /// K = components     g = width     c, d = channels
-/// w[l][k] = the teacher's singular values of layer l over the root of the sum of the squares of the first K, for both
+/// w[l][k] = the teacher's singular values of layer l over the root of the sum of the squares of the first K,
+///           for both
 /// ```
 ///
-/// A singular vector has no sign, while `R` depends on it: the teacher's are turned so that their entries have a positive sum. The
-/// student's order may be another. For each of the teacher's vectors the loss takes that of the student's first `K + 3` whose cosine
-/// with it is largest in size, turned to make the cosine positive; where this choice changes the loss jumps. A vector whose squared
-/// singular value is 0, as far as the float type can tell, or below 1e-30, is 0 and gets no gradient.
+/// A singular vector has no sign, while `R` depends on it: the teacher's are turned so that their entries
+/// have a positive sum. The student's order may be another. For each of the teacher's vectors the loss takes
+/// that of the student's first `K + 3` whose cosine with it is largest in size, turned to make the cosine
+/// positive; where this choice changes the loss jumps. A vector whose squared singular value is 0, as far as
+/// the float type can tell, or below 1e-30, is 0 and gets no gradient.
 ///
 /// # Shapes
 ///
-/// - `student`: maps of two layers or more, from the first to the last, `[batch_size, channels, height, width]`; all but the batch size
-///   may differ between layers
+/// - `student`: maps of two layers or more, from the first to the last,
+///   `[batch_size, channels, height, width]`; all but the batch size may differ between layers
 /// - `teacher`: as many, of the same batch size and channels; heights and widths may differ
 /// - result: `[1]`
 ///
-/// The result has no unit, is never negative, and does not change when the features of a sample and layer are multiplied by a number
-/// other than 0. `components` is at least 1, `width` above 0. The gradient is that of the singular vectors, by first-order perturbation; two
-/// squared singular values closer than 1e-6 of the largest have no vectors of their own, and the slope is damped there.
+/// The result has no unit, is never negative, and does not change when the features of a sample and layer are
+/// multiplied by a number other than 0. `components` is at least 1, `width` above 0. The gradient is that of
+/// the singular vectors, by first-order perturbation; two squared singular values closer than 1e-6 of the
+/// largest have no vectors of their own, and the slope is damped there.
 ///
-/// **This loss waits for the device**: Burn has no decomposition on devices, so that each call reads the `channels x channels` products of
-/// every layer and sample, of student and teacher, and decomposes them on the host, one after another, in about `50 * channels^3`
-/// operations each: some 20 ms for 64 channels, 8 times that for 128. Memory is `channels * channels` of the next layer, times
-/// `components`.
+/// **This loss waits for the device**: Burn has no decomposition on devices, so that each call reads the
+/// `channels x channels` products of every layer and sample, of student and teacher, and decomposes them on
+/// the host, one after another, in about `50 * channels^3` operations each: some 20 ms for 64 channels, 8
+/// times that for 128. Memory is `channels * channels` of the next layer, times `components`.
 ///
-/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student is on the
-/// autodiff one.
+/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student
+/// is on the autodiff one.
 ///
 /// # Errors
 ///
-/// A constant outside its range; fewer than two layers, or other than the student's; an empty batch; unequal batch sizes or channels;
-/// tensors of different dtypes or on different devices.
+/// A constant outside its range; fewer than two layers, or other than the student's; an empty batch; unequal
+/// batch sizes or channels; tensors of different dtypes or on different devices.
 ///
 /// # Examples
 ///
@@ -75,11 +81,13 @@ const NOTHING: f64 = 1e-30;
 ///
 /// # References
 ///
-/// Lee, Kim, Song, "Self-supervised Knowledge Distillation Using Singular Value Decomposition", ECCV 2018, arXiv 1807.06819, for the
-/// maps of each two consecutive layers. The selection, the weights `w` and the constants are those of Tian et al.'s implementation (arXiv
-/// 1910.10699), which replaces entries of a decomposition that are not finite by 0, but not gradients. The authors' code selects among
-/// `K + 1` vectors, sums over the batch, takes half of that times `sqrt(K)`, and drops gradients that are not finite. Both leave the
-/// sign to the decomposition, so that their value depends on the library; the sign above is ours.
+/// Lee, Kim, Song, "Self-supervised Knowledge Distillation Using Singular Value Decomposition", ECCV 2018,
+/// arXiv 1807.06819, for the maps of each two consecutive layers. The selection, the weights `w` and the
+/// constants are those of Tian et al.'s implementation (arXiv 1910.10699), which replaces entries of a
+/// decomposition that are not finite by 0, but not gradients. The authors' code selects among `K + 1`
+/// vectors, sums over the batch, takes half of that times `sqrt(K)`, and drops gradients that are not finite.
+/// Both leave the sign to the decomposition, so that their value depends on the library; the sign above is
+/// ours.
 pub fn kdsvd(
     student: &[Tensor<4>],
     teacher: &[Tensor<4>],
@@ -139,7 +147,8 @@ fn vectors(student: Tensor<4>, teacher: Tensor<4>, components: usize) -> [Tensor
     let value = tensor(chosen.student, components);
     let basis = tensor(chosen.basis, channels);
     let slopes = tensor(chosen.slopes, components);
-    // How far the matrix takes each vector towards each eigenvector: of value 0, since only its gradient is wanted.
+    // How far the matrix takes each vector towards each eigenvector: of value 0, since only its gradient is
+    // wanted.
     let towards = value
         .clone()
         .matmul(student)
@@ -155,7 +164,7 @@ fn host(matrices: Tensor<3>, channels: usize) -> Vec<Eigen> {
     matrices.map(|one| eigen(one.to_vec(), channels)).collect()
 }
 
-/// What the decompositions of all samples give, sample after sample.
+/// The results of the decompositions, sample after sample.
 #[derive(Default)]
 struct Chosen {
     /// `w V` of the teacher, `[components, channels]` a sample.
@@ -218,7 +227,8 @@ impl Chosen {
     }
 }
 
-/// Which of the first `count` vectors has the largest cosine with `vector`, and the sign of that.
+/// The index of that of the first `count` vectors whose cosine with `vector` is largest in size, and its
+/// sign.
 fn closest(student: &Eigen, count: usize, vector: &[f64]) -> Option<(usize, f64)> {
     let cosine = |k: usize| -> f64 {
         student.vectors[k]
@@ -246,7 +256,7 @@ pub struct KdsvdLossConfig {
     /// 1, from Tian et al.'s implementation (arXiv 1910.10699).
     #[config(default = 1)]
     pub components: usize,
-    /// What the squared distance of two entries is divided by, above 0.
+    /// The divisor of the squared distance of two entries, above 0.
     ///
     /// 8, from Tian et al.'s implementation (arXiv 1910.10699).
     #[config(default = 8.0)]
@@ -325,8 +335,9 @@ pub(crate) const INFO: LossInfo = LossInfo {
     extra_parameters: "none",
     usual_weight: None,
     cost: "waits for the device; about 10 channels^3 operations a sample and layer on the host",
-    disagreements: "half the sum over the batch times sqrt(components), the vector chosen among one more (the authors' code), or the mean over \
-        the batch, chosen among three more (1910.10699, here); gradients that are not finite, where singular values nearly coincide, dropped \
-        (the authors' code), left as they are (1910.10699), or damped (here); the sign of the teacher's vectors left to the library, on \
-        which the value depends (both), or turned to a positive sum (here)",
+    disagreements: "half the sum over the batch times sqrt(components), the vector chosen among one more \
+        (the authors' code), or the mean over the batch, chosen among three more (1910.10699, here); \
+        gradients that are not finite, where singular values nearly coincide, dropped (the authors' code), \
+        left as they are (1910.10699), or damped (here); the sign of the teacher's vectors left to the \
+        library, on which the value depends (both), or turned to a positive sum (here)",
 };

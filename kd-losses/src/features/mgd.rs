@@ -15,7 +15,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 const NAME: &str = "mgd";
 
-/// What is masked as one.
+/// The unit of the mask: the elements that are masked together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(crate = "burn::serde", rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -32,16 +32,16 @@ pub enum MaskedUnit {
 pub struct MgdLossConfig {
     /// The probability that a unit is masked, at least 0 and below 1, the paper's lambda.
     ///
-    /// 0.5, the value that the authors' code for classification documents; its configs use 0.15, with channels as units, and
-    /// 0.45 to 0.75 for detection and segmentation.
+    /// 0.5, the value that the authors' code for classification documents; its configs use 0.15, with
+    /// channels as units, and 0.45 to 0.75 for detection and segmentation.
     #[config(default = 0.5)]
     pub mask_ratio: f64,
-    /// What is masked as one.
+    /// The unit of the mask: the elements that are masked together.
     ///
     /// A position by default, as in the paper.
     #[config(default = "MaskedUnit::Position")]
     pub unit: MaskedUnit,
-    /// What to do with maps of different height or width.
+    /// The treatment of maps of different height or width.
     ///
     /// An error by default, as in the authors' code.
     #[config(default = "MapSizes::MustMatch")]
@@ -51,8 +51,8 @@ pub struct MgdLossConfig {
 impl MgdLossConfig {
     /// Checks the constants and makes the loss with initial weights, and masks, that depend on `seed` only.
     ///
-    /// Weights and biases are uniform in `[-b, b)` with `b = 1 / sqrt(fan_in)`. Two losses of one run should have different
-    /// seeds. For training pass a device with `.autodiff()`.
+    /// Weights and biases are uniform in `[-b, b)` with `b = 1 / sqrt(fan_in)`. Two losses of one run should
+    /// have different seeds. For training pass a device with `.autodiff()`.
     ///
     /// # Errors
     ///
@@ -92,7 +92,8 @@ impl MgdLossConfig {
     }
 }
 
-/// Squared distance between the teacher's map and one generated from the student's masked map; made by [`MgdLossConfig`].
+/// Squared distance between the teacher's map and one generated from the student's masked map; made by
+/// [`MgdLossConfig`].
 ///
 /// ```text
 /// M    = 0 with probability mask_ratio, else 1, for each sample and position (or channel)
@@ -103,8 +104,8 @@ impl MgdLossConfig {
 /// t = teacher_features     align = a 1x1 convolution with bias, or nothing where the widths are equal
 /// ```
 ///
-/// A student from whose part the whole of the teacher can be generated must know the context of each position. What is kept is
-/// not made larger to make up for what is masked.
+/// A student from whose part the whole of the teacher can be generated must know the context of each
+/// position. What is kept is not made larger to make up for what is masked.
 ///
 /// # Shapes
 ///
@@ -112,21 +113,22 @@ impl MgdLossConfig {
 /// - `teacher_features`: `[batch_size, teacher_channels, height, width]`
 /// - result: `[1]`
 ///
-/// The result has the unit of a squared feature and is never negative. It is a *sum* over the map, so a weight depends on the
-/// size of the map: see [`MgdLoss::USUAL_WEIGHT`].
+/// The result has the unit of a squared feature and is never negative. It is a *sum* over the map, so a
+/// weight depends on the size of the map: see [`MgdLoss::USUAL_WEIGHT`].
 ///
-/// The mask is a function of the seed given to `init` and of `draw`, made on the host and independent of the device's
-/// generator: give the number of the step, so that each step has a mask of its own and a resumed run the same ones. A mask has
-/// `batch_size * height * width` (or `batch_size * teacher_channels`) numbers.
+/// The mask is a function of the seed given to `init` and of `draw`, made on the host and independent of the
+/// device's generator: give the number of the step, so that each step has a mask of its own and a resumed run
+/// the same ones. A mask has `batch_size * height * width` (or `batch_size * teacher_channels`) numbers.
 ///
-/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student is on the autodiff
-/// one. This is a Burn module of its own: give it to the optimizer beside the student, save it in checkpoints, and leave it out
-/// of the finished student.
+/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student
+/// is on the autodiff one. This is a Burn module of its own: give it to the optimizer beside the student,
+/// save it in checkpoints, and leave it out of the finished student.
 ///
 /// # References
 ///
-/// Yang, Li, Shao, Shi, Yuan, Yuan, "Masked Generative Distillation", ECCV 2022, arXiv 2205.01529, section 3, and the authors'
-/// code, from which the mean over samples comes. Its weight, the paper's alpha, is not part of the loss here.
+/// Yang, Li, Shao, Shi, Yuan, Yuan, "Masked Generative Distillation", ECCV 2022, arXiv 2205.01529, section 3,
+/// and the authors' code, from which the mean over samples comes. Its weight, the paper's alpha, is not part
+/// of the loss here.
 #[derive(Module, Debug)]
 pub struct MgdLoss {
     align: Option<ConvNorm>,
@@ -146,12 +148,13 @@ pub struct MgdLoss {
 }
 
 impl MgdLoss {
-    /// The weight usual beside the task's own loss for positions as units: 2e-5, the authors' alpha for one-stage detectors and
-    /// segmentation. For two-stage detectors they use 5e-7, for classification, with channels as units, 7e-5.
+    /// The weight usual beside the task's own loss for positions as units: 2e-5, the authors' alpha for
+    /// one-stage detectors and segmentation. For two-stage detectors they use 5e-7, for classification, with
+    /// channels as units, 7e-5.
     pub const USUAL_WEIGHT: f64 = 2e-5;
 
-    /// The number of trained parameters beside the student's: with student's and teacher's channels `s` and `t` it is
-    /// `18 * t * t + 2 * t`, and `s * t + t` more where they differ.
+    /// The number of trained parameters beside the student's: with student's and teacher's channels `s` and
+    /// `t` it is `18 * t * t + 2 * t`, and `s * t + t` more where they differ.
     pub fn extra_parameters(&self) -> usize {
         self.num_params()
     }
@@ -160,8 +163,8 @@ impl MgdLoss {
     ///
     /// # Errors
     ///
-    /// An empty batch; unequal batch sizes; other channels than given to `init`; unequal heights or widths under
-    /// [`MapSizes::MustMatch`]; tensors of different dtypes or on different devices.
+    /// An empty batch; unequal batch sizes; other channels than given to `init`; unequal heights or widths
+    /// under [`MapSizes::MustMatch`]; tensors of different dtypes or on different devices.
     ///
     /// # Examples
     ///
@@ -201,11 +204,13 @@ impl MgdLoss {
             generated = conv.forward(generated);
         }
         let [batch_size, ..] = teacher.dims();
-        // Not `/ batch_size`: the derivative of Burn's division by a number has the precision of 32-bit floats.
+        // Not `/ batch_size`: the derivative of Burn's division by a number has the precision of 32-bit
+        // floats.
         Ok((generated - teacher).square().sum() * (1.0 / batch_size as f64))
     }
 
-    /// `[batch_size, 1, height, width]` or `[batch_size, channels, 1, 1]`, like the teacher's map in dtype and place.
+    /// `[batch_size, 1, height, width]` or `[batch_size, channels, 1, 1]`, like the teacher's map in dtype
+    /// and place.
     fn mask(&self, teacher: &Tensor<4>, draw: u64) -> Tensor<4> {
         let [batch_size, channels, height, width] = teacher.dims();
         let shape = match self.unit {
@@ -246,12 +251,14 @@ pub(crate) const INFO: LossInfo = LossInfo {
         },
     ],
     defaults: Some(|| MgdLossConfig::new().to_string()),
-    extra_parameters: "`18 t t + 2 t` for `t` channels of the teacher, and `s t + t` where the student has another number `s`",
+    extra_parameters: "`18 t t + 2 t` for `t` channels of the teacher, and `s t + t` where the student has \
+        another number `s`",
     usual_weight: Some(UsualWeight {
         value: MgdLoss::USUAL_WEIGHT,
-        source: "the authors' alpha for one-stage detectors and segmentation; 5e-7 for two-stage ones, 7e-5 for classification",
+        source: "the authors' alpha for one-stage detectors and segmentation; 5e-7 for two-stage ones, 7e-5 \
+            for classification",
     }),
     cost: "two 3x3 convolutions of the teacher's width",
-    disagreements: "the paper masks positions, the authors' code for classification masks channels; here positions, channels as \
-        `unit`; the mask from a device's generator, here from seed and step",
+    disagreements: "the paper masks positions, the authors' code for classification masks channels; here \
+        positions, channels as `unit`; the mask from a device's generator, here from seed and step",
 };

@@ -1,4 +1,4 @@
-//! Neuron selectivity transfer: which patterns the channels of a layer respond to.
+//! Neuron selectivity transfer: the patterns that the channels of a layer respond to.
 
 use super::relation::{epsilon as check_epsilon, flat_channels, resolution, unit};
 use crate::catalogue::{Constant, Family, LossInfo, Paper, UsualWeight};
@@ -8,24 +8,26 @@ use burn::config::Config;
 use burn::serde::{Deserialize, Serialize};
 use burn::tensor::Tensor;
 
-/// How alike two channels are, from their maps `x` and `y` of unit length.
+/// The likeness of two channels, from their maps `x` and `y` of unit length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(crate = "burn::serde", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum SelectivityKernel {
-    /// `x . y`: the loss compares the means of the channels. Time and memory are those of a pass over the maps.
+    /// `x . y`: the loss compares the means of the channels. Time and memory are those of a pass over the
+    /// maps.
     Linear,
     /// `(x . y)^2`, the paper's polynomial kernel of degree 2 without an offset.
     Polynomial,
-    /// `exp(-||x - y||^2 / (2 s))`, where `s` is the mean squared distance between the student's channels and the teacher's in a
-    /// sample. The gradient goes through `s`, too.
+    /// `exp(-||x - y||^2 / (2 s))`, where `s` is the mean squared distance between the student's channels and
+    /// the teacher's in a sample. The gradient goes through `s`, too.
     Gaussian,
 }
 
 /// Squared maximum mean discrepancy between the channels of student and teacher.
 ///
 /// ```text
-/// x[i] = map of the student's channel i / ||.||,  y[j] = map of the teacher's channel j / ||.||      0 where a norm is at most e
+/// x[i] = map of the student's channel i / ||.||      0 where the norm is at most e
+/// y[j] = map of the teacher's channel j / ||.||      0 where the norm is at most e
 /// loss = mean over samples of  mean over i and i' of k(x[i], x[i'])
 ///                            + mean over j and j' of k(y[j], y[j'])
 ///                            - 2 mean over i and j of k(x[i], y[j])
@@ -39,19 +41,21 @@ pub enum SelectivityKernel {
 /// - `teacher_features`: the same, except that the number of channels may differ
 /// - result: `[1]`
 ///
-/// The result has no unit, is never negative but for rounding, and does not change when channels are reordered, or multiplied by
-/// numbers above 0. `epsilon` is from 1e-15 to 1; a channel of zeros stays zero and gets no gradient. The second term has no
-/// gradient and is part of the value all the same, so that equal channels give 0.
+/// The result has no unit, is never negative but for rounding, and does not change when channels are
+/// reordered, or multiplied by numbers above 0. `epsilon` is from 1e-15 to 1; a channel of zeros stays zero
+/// and gets no gradient. The second term has no gradient and is part of the value all the same, so that equal
+/// channels give 0.
 ///
-/// Except for the linear kernel time is `channels^2` times the size of a map, memory `channels^2`, both for each sample.
+/// Except for the linear kernel time is `channels^2` times the size of a map, memory `channels^2`, both for
+/// each sample.
 ///
-/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student is on the
-/// autodiff one.
+/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student
+/// is on the autodiff one.
 ///
 /// # Errors
 ///
-/// `epsilon` outside its range; an empty batch; unequal batch sizes, heights or widths; tensors of different dtypes or on
-/// different devices.
+/// `epsilon` outside its range; an empty batch; unequal batch sizes, heights or widths; tensors of different
+/// dtypes or on different devices.
 ///
 /// # Examples
 ///
@@ -70,9 +74,10 @@ pub enum SelectivityKernel {
 ///
 /// # References
 ///
-/// Huang, Wang, "Like What You Like: Knowledge Distill via Neuron Selectivity Transfer", 2017, arXiv 1707.01219, section 4. The
-/// paper halves the loss by its weight, `lambda / 2`. It sets the Gaussian kernel's width to the mean squared distance of the
-/// pairs and does not say of which; here the pairs of a student's with a teacher's channel, in each sample.
+/// Huang, Wang, "Like What You Like: Knowledge Distill via Neuron Selectivity Transfer", 2017, arXiv
+/// 1707.01219, section 4. The paper halves the loss by its weight, `lambda / 2`. It sets the Gaussian
+/// kernel's width to the mean squared distance of the pairs and does not say of which; here the pairs of a
+/// student's with a teacher's channel, in each sample.
 pub fn nst(
     student_features: Tensor<4>,
     teacher_features: Tensor<4>,
@@ -121,7 +126,7 @@ fn squared_distances(x: Tensor<3>, y: Tensor<3>) -> Tensor<3> {
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct NstLossConfig {
-    /// How alike two channels are. The polynomial kernel by default, as in public implementations.
+    /// The likeness of two channels. The polynomial kernel by default, as in public implementations.
     #[config(default = "SelectivityKernel::Polynomial")]
     pub kernel: SelectivityKernel,
     /// Norm at or below which a channel's map counts as zero, from 1e-15 to 1.
@@ -154,8 +159,8 @@ pub struct NstLoss {
 }
 
 impl NstLoss {
-    /// The weight usual beside a cross-entropy of weight 1 for the polynomial kernel: 50, that of Tian et al., arXiv 1910.10699,
-    /// summed over the pairs of layers.
+    /// The weight usual beside a cross-entropy of weight 1 for the polynomial kernel: 50, that of Tian et
+    /// al., arXiv 1910.10699, summed over the pairs of layers.
     pub const USUAL_WEIGHT: f64 = 50.0;
 
     /// [`nst`] of two `[batch_size, channels, height, width]`.
@@ -221,6 +226,6 @@ pub(crate) const INFO: LossInfo = LossInfo {
         source: "1910.10699",
     }),
     cost: "channels^2 a sample, times the size of a map in time; the linear kernel a pass over the maps",
-    disagreements: "half the weight (the paper) or not; the term of the teacher alone, which has no gradient, kept or left out; maps of unequal \
-        size pooled or refused; here not halved, kept, refused",
+    disagreements: "half the weight (the paper) or not; the term of the teacher alone, which has no \
+        gradient, kept or left out; maps of unequal size pooled or refused; here not halved, kept, refused",
 };

@@ -24,8 +24,8 @@ const NAME: &str = "ofd";
 /// s = student_features (after an adapter)      t = teacher_features, before the teacher's ReLU
 /// ```
 ///
-/// Where the teacher is positive the student must have its value; where it is negative the student must only be as low as the
-/// margin ReLU of the teacher, since the ReLU behind it makes 0 of both.
+/// Where the teacher is positive the student must have its value; where it is negative the student must only
+/// be as low as the margin ReLU of the teacher, since the ReLU behind it makes 0 of both.
 ///
 /// # Shapes
 ///
@@ -33,17 +33,17 @@ const NAME: &str = "ofd";
 /// - `margins`: one number a channel, see [`ofd_margins`](crate::ofd_margins)
 /// - result: `[1]`
 ///
-/// `margins` are finite and at most 0. The result has the unit of a squared feature and is never negative. It is a *sum* over
-/// the map, so a weight depends on the size of the map: see [`OfdLoss::USUAL_WEIGHT`]. It is finite for features of up to 1e15
-/// in 32-bit floats.
+/// `margins` are finite and at most 0. The result has the unit of a squared feature and is never negative. It
+/// is a *sum* over the map, so a weight depends on the size of the map: see [`OfdLoss::USUAL_WEIGHT`]. It is
+/// finite for features of up to 1e15 in 32-bit floats.
 ///
-/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student is on the autodiff
-/// one.
+/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student
+/// is on the autodiff one.
 ///
 /// # Errors
 ///
-/// Another number of margins than channels, or one outside its range; an empty batch; unequal shapes; tensors of different
-/// dtypes or on different devices.
+/// Another number of margins than channels, or one outside its range; an empty batch; unequal shapes; tensors
+/// of different dtypes or on different devices.
 ///
 /// # Examples
 ///
@@ -62,8 +62,9 @@ const NAME: &str = "ofd";
 ///
 /// # References
 ///
-/// Heo, Kim, Yun, Park, Kwak, Choi, "A Comprehensive Overhaul of Feature Distillation", ICCV 2019, arXiv 1904.01866, section 3
-/// (margin ReLU and partial L2 distance) and the authors' code, from which the mean over samples comes.
+/// Heo, Kim, Yun, Park, Kwak, Choi, "A Comprehensive Overhaul of Feature Distillation", ICCV 2019, arXiv
+/// 1904.01866, section 3 (margin ReLU and partial L2 distance) and the authors' code, from which the mean
+/// over samples comes.
 pub fn ofd(
     student_features: Tensor<4>,
     teacher_features: Tensor<4>,
@@ -80,7 +81,8 @@ pub fn ofd(
     let margins = Tensor::<4>::from_data(data.convert_dtype(teacher.dtype()), options);
     let positive = teacher.clone().greater_elem(0.0);
     let difference = student_features - teacher.max_pair(margins);
-    // Where the teacher is negative, only what is above it counts: a factor of 1 or 0, which is a constant to the gradient.
+    // Where the teacher is negative, only what is above it counts: a factor of 1 or 0, which is a constant to
+    // the gradient.
     let above = difference.clone().without_autodiff().greater_elem(0.0);
     let counts = positive.bool_or(above).float().cast(difference.dtype());
     let counted = difference * counts;
@@ -101,7 +103,7 @@ fn check_margins(margins: &[f64]) -> Result<()> {
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct OfdLossConfig {
-    /// What to do with maps of different height or width.
+    /// The treatment of maps of different height or width.
     ///
     /// An error by default: the paper taps layers of equal size.
     #[config(default = "MapSizes::MustMatch")]
@@ -111,9 +113,10 @@ pub struct OfdLossConfig {
 impl OfdLossConfig {
     /// Checks the margins and makes the loss with initial weights that depend on `seed` only.
     ///
-    /// `margins` are those of the teacher's channels, of which there are as many: see [`ofd_margins`](crate::ofd_margins). The
-    /// weight is uniform in `[-b, b)` with `b = 1 / sqrt(student_channels)`; the batch norm starts with scale 1 and shift 0.
-    /// Two losses of one run should have different seeds. For training pass a device with `.autodiff()`.
+    /// `margins` are those of the teacher's channels, of which there are as many: see
+    /// [`ofd_margins`](crate::ofd_margins). The weight is uniform in `[-b, b)` with
+    /// `b = 1 / sqrt(student_channels)`; the batch norm starts with scale 1 and shift 0. Two losses of one
+    /// run should have different seeds. For training pass a device with `.autodiff()`.
     ///
     /// # Errors
     ///
@@ -144,12 +147,13 @@ impl OfdLossConfig {
 
 /// [`ofd`] behind a 1x1 convolution and a batch norm on the student's side, made by [`OfdLossConfig`].
 ///
-/// Tap both networks before a ReLU, behind the last block of a size. The authors run the teacher's batch norms in training
-/// form, with the statistics of the batch, while they distill; a teacher in inference form is what everyone else has. In
-/// training, that is on the autodiff device, the loss's own batch norm uses the statistics of the batch.
+/// Tap both networks before a ReLU, behind the last block of a size. The authors run the teacher's batch
+/// norms in training form, with the statistics of the batch, while they distill; a teacher in inference form
+/// is what everyone else has. In training, that is on the autodiff device, the loss's own batch norm uses the
+/// statistics of the batch.
 ///
-/// It is a Burn module of its own: give it to the optimizer beside the student, save it in checkpoints, and leave it out of the
-/// finished student.
+/// It is a Burn module of its own: give it to the optimizer beside the student, save it in checkpoints, and
+/// leave it out of the finished student.
 #[derive(Module, Debug)]
 pub struct OfdLoss {
     connector: ConvNorm,
@@ -162,14 +166,15 @@ pub struct OfdLoss {
 }
 
 impl OfdLoss {
-    /// The weight usual beside a cross-entropy of weight 1 for the *last* of the pairs of layers: 1e-3, that of the authors on
-    /// CIFAR-100 (1e-4 on ImageNet).
+    /// The weight usual beside a cross-entropy of weight 1 for the *last* of the pairs of layers: 1e-3, that
+    /// of the authors on CIFAR-100 (1e-4 on ImageNet).
     ///
-    /// Each pair before has half the weight of the next: of `n` pairs, pair `i` (from 1) has `1e-3 / 2^(n - i)`.
+    /// Each pair before has half the weight of the next: of `n` pairs, pair `i` (from 1) has
+    /// `1e-3 / 2^(n - i)`.
     pub const USUAL_WEIGHT: f64 = 1e-3;
 
-    /// The number of trained parameters beside the student's: with student's and teacher's channels `s` and `t` it is
-    /// `s * t + 2 * t`.
+    /// The number of trained parameters beside the student's: with student's and teacher's channels `s` and
+    /// `t` it is `s * t + 2 * t`.
     pub fn extra_parameters(&self) -> usize {
         self.connector.extra_parameters()
     }
@@ -178,8 +183,8 @@ impl OfdLoss {
     ///
     /// # Errors
     ///
-    /// An empty batch; unequal batch sizes; other channels than given to `init`; unequal heights or widths under
-    /// [`MapSizes::MustMatch`]; tensors of different dtypes or on different devices.
+    /// An empty batch; unequal batch sizes; other channels than given to `init`; unequal heights or widths
+    /// under [`MapSizes::MustMatch`]; tensors of different dtypes or on different devices.
     ///
     /// # Examples
     ///
@@ -220,7 +225,8 @@ pub(crate) const INFO: LossInfo = LossInfo {
         arxiv: "1904.01866",
         place: "section 3",
     },
-    inputs: "two maps `[batch, channels, height, width]` before a ReLU, channels may differ; a margin for each channel of the teacher",
+    inputs: "two maps `[batch, channels, height, width]` before a ReLU, channels may differ; a margin for \
+        each channel of the teacher",
     constants: &[Constant {
         name: "map_sizes",
         source: "pooling must be asked for; the paper taps layers of equal size",
@@ -232,7 +238,7 @@ pub(crate) const INFO: LossInfo = LossInfo {
         source: "the authors' code on CIFAR-100, halved for each layer before the last; 1e-4 on ImageNet",
     }),
     cost: "",
-    disagreements: "the weights `1 / 2^(n - i)` of the layers and the `1 / 1000` are in the authors' code only; here the sum over \
-        the map, mean over samples, and both factors as weights; the teacher's batch norms in training form (the authors) or \
-        inference form, which is the caller's choice",
+    disagreements: "the weights `1 / 2^(n - i)` of the layers and the `1 / 1000` are in the authors' code \
+        only; here the sum over the map, mean over samples, and both factors as weights; the teacher's batch \
+        norms in training form (the authors) or inference form, which is the caller's choice",
 };

@@ -4,7 +4,8 @@ use crate::check;
 use crate::error::Result;
 use core::f64::consts::TAU;
 
-/// The expected response of each of a teacher's channels where it is negative, from the batch norm before its ReLU.
+/// The expected response of each of a teacher's channels where it is negative, from the batch norm before its
+/// ReLU.
 ///
 /// ```text
 /// m = E[x | x < 0] = mean - s phi(mean / s) / Phi(-mean / s)       where Phi(-mean / s) > 0.001
@@ -14,11 +15,12 @@ use core::f64::consts::TAU;
 /// phi, Phi = density and distribution function of the standard normal
 /// ```
 ///
-/// `mean` is the batch norm's shift (its beta, the bias of `PyTorch`) and `std` its scale (its gamma), whose sign does not
-/// matter: behind a batch norm a channel has that mean and deviation, and is taken to be normal. Where a channel is hardly ever
-/// negative (its mean is more than 3.09 deviations above 0) the expectation rests on nothing, and the margin is three
-/// deviations below 0, as in the authors' code; between both forms the margin jumps from about `-0.3 s` to `-3 s`. A deviation
-/// of 0 gives the limit, the smaller of `mean` and 0. All margins are finite and at most 0.
+/// `mean` is the batch norm's shift (its beta, the bias of `PyTorch`) and `std` its scale (its gamma), whose
+/// sign does not matter: behind a batch norm a channel has that mean and deviation, and is taken to be
+/// normal. Where a channel is hardly ever negative (its mean is more than 3.09 deviations above 0) the
+/// expectation rests on nothing, and the margin is three deviations below 0, as in the authors' code; between
+/// both forms the margin jumps from about `-0.3 s` to `-3 s`. A deviation of 0 gives the limit, the smaller
+/// of `mean` and 0. All margins are finite and at most 0.
 ///
 /// The numbers are read and computed on the host, once before training.
 ///
@@ -39,8 +41,8 @@ use core::f64::consts::TAU;
 ///
 /// # References
 ///
-/// Heo et al., "A Comprehensive Overhaul of Feature Distillation", ICCV 2019, arXiv 1904.01866, section 3, and the authors'
-/// code, where the bound of 0.001 and the 3 deviations come from.
+/// Heo et al., "A Comprehensive Overhaul of Feature Distillation", ICCV 2019, arXiv 1904.01866, section 3,
+/// and the authors' code, where the bound of 0.001 and the 3 deviations come from.
 pub fn ofd_margins(mean: &[f64], std: &[f64]) -> Result<Vec<f64>> {
     check::one_for_each_channel("ofd_margins", "std", std.len(), mean.len())?;
     let mut margins = Vec::with_capacity(mean.len());

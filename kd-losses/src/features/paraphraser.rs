@@ -1,4 +1,4 @@
-//! The networks of factor transfer.
+//! The networks of factor transfer: the paraphraser and the translator.
 
 use crate::adapters::conv_norm::{ConvNorm, norm_parameters, normalise};
 use crate::seeded::{Kernel, Layers};
@@ -12,7 +12,7 @@ use burn::tensor::activation::leaky_relu;
 /// Slope of each leaky ReLU for negative values, that of the authors' code.
 const SLOPE: f64 = 0.1;
 
-/// What is behind each convolution of a paraphraser or a translator, before the leaky ReLU.
+/// The norm behind each convolution of a paraphraser or a translator, before the leaky ReLU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(crate = "burn::serde", rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -23,7 +23,8 @@ pub enum FactorNorm {
     Batch,
 }
 
-/// Three 3x3 convolutions from `channels` to `factor` channels: the first half of the paraphraser, and the translator.
+/// Three 3x3 convolutions from `channels` to `factor` channels: the first half of the paraphraser, and the
+/// translator.
 #[derive(Module, Debug)]
 pub(crate) struct Encoder {
     blocks: Vec<ConvNorm>,
@@ -55,7 +56,8 @@ impl Encoder {
     }
 }
 
-/// Three transposed 3x3 convolutions from `factor` to `channels` channels: the second half of the paraphraser.
+/// Three transposed 3x3 convolutions from `factor` to `channels` channels: the second half of the
+/// paraphraser.
 #[derive(Module, Debug)]
 pub(crate) struct Decoder {
     blocks: Vec<TransposedNorm>,

@@ -24,18 +24,19 @@ use burn::tensor::Tensor;
 /// - `student_features`, `teacher_features`: `[batch_size, channels, height, width]`, all equal
 /// - result: `[1]`
 ///
-/// The result has no unit, is from 0 to 2, and does not change when a channel of one side is multiplied by a number above 0
-/// or shifted. `epsilon` is from 1e-15 to 1, the standard deviation over the root mean square at or below which a channel
-/// counts as constant: it gets no gradient, and adds 1/2 where only one side is constant, 0 where both are. It should be above the
-/// rounding of a mean: 1e-5 suits 32-bit floats. Where the channels differ, an adapter brings the student to the teacher's.
+/// The result has no unit, is from 0 to 2, and does not change when a channel of one side is multiplied by a
+/// number above 0 or shifted. `epsilon` is from 1e-15 to 1, the standard deviation over the root mean square
+/// at or below which a channel counts as constant: it gets no gradient, and adds 1/2 where only one side is
+/// constant, 0 where both are. It should be above the rounding of a mean: 1e-5 suits 32-bit floats. Where the
+/// channels differ, an adapter brings the student to the teacher's.
 ///
-/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student is on the
-/// autodiff one.
+/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student
+/// is on the autodiff one.
 ///
 /// # Errors
 ///
-/// `epsilon` outside its range; an empty batch; unequal batch sizes, channels, heights or widths; tensors of different dtypes or on
-/// different devices.
+/// `epsilon` outside its range; an empty batch; unequal batch sizes, channels, heights or widths; tensors of
+/// different dtypes or on different devices.
 ///
 /// # Examples
 ///
@@ -55,9 +56,10 @@ use burn::tensor::Tensor;
 ///
 /// # References
 ///
-/// Cao, Zhang, Gao, Cheng, Cheng, Zhang, "PKD: General Distillation Framework for Object Detectors via Pearson Correlation
-/// Coefficient", `NeurIPS` 2022, arXiv 2207.02039. The public code divides by the standard deviation with `n - 1` in place of
-/// `n`, which makes the loss smaller by `(n - 1) / n` for `n` samples and positions, adds 1e-6 to it, and resizes maps of unequal size.
+/// Cao, Zhang, Gao, Cheng, Cheng, Zhang, "PKD: General Distillation Framework for Object Detectors via
+/// Pearson Correlation Coefficient", `NeurIPS` 2022, arXiv 2207.02039. The public code divides by the
+/// standard deviation with `n - 1` in place of `n`, which makes the loss smaller by `(n - 1) / n` for `n`
+/// samples and positions, adds 1e-6 to it, and resizes maps of unequal size.
 pub fn pkd(
     student_features: Tensor<4>,
     teacher_features: Tensor<4>,
@@ -86,7 +88,8 @@ fn standardised(features: Tensor<4>, epsilon: f64) -> Tensor<3> {
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct PkdLossConfig {
-    /// Standard deviation over root mean square at or below which a channel counts as constant, from 1e-15 to 1.
+    /// Standard deviation over root mean square at or below which a channel counts as constant, from 1e-15
+    /// to 1.
     ///
     /// 1e-5, our choice: about the rounding of a mean in 32-bit floats.
     #[config(default = 1e-5)]
@@ -161,6 +164,6 @@ pub(crate) const INFO: LossInfo = LossInfo {
     extra_parameters: "none",
     usual_weight: None,
     cost: "",
-    disagreements: "the standard deviation with n - 1 (the public code) or n, which alone makes the loss one less the correlation; \
-        1e-6 added to it, or channels without variance left out; here n, left out",
+    disagreements: "the standard deviation with n - 1 (the public code) or n, which alone makes the loss one \
+        less the correlation; 1e-6 added to it, or channels without variance left out; here n, left out",
 };

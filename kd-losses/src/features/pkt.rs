@@ -1,4 +1,4 @@
-//! Probabilistic knowledge transfer: how likely each sample is another's neighbour.
+//! Probabilistic knowledge transfer: the probability of each sample to be another's neighbour.
 
 use super::relation::unit;
 use crate::catalogue::{Constant, Family, LossInfo, Paper, UsualWeight};
@@ -23,17 +23,18 @@ use burn::tensor::Tensor;
 /// - `teacher_embedding`: the same batch size; the number of features may differ
 /// - result: `[1]`
 ///
-/// The result is in nats over `batch_size`, not negative up to a share of `epsilon`, and does not change when embeddings are
-/// multiplied by numbers above 0 or all those of one side are rotated. With a single sample it is 0. `epsilon` is from 1e-15
-/// to 1e-2; in 32-bit floats it should be 1e-7 or more, since a probability may be rounded to 0. An embedding of zeros has a
-/// cosine of 0 with all and gets no gradient.
+/// The result is in nats over `batch_size`, not negative up to a share of `epsilon`, and does not change when
+/// embeddings are multiplied by numbers above 0 or all those of one side are rotated. With a single sample it
+/// is 0. `epsilon` is from 1e-15 to 1e-2; in 32-bit floats it should be 1e-7 or more, since a probability may
+/// be rounded to 0. An embedding of zeros has a cosine of 0 with all and gets no gradient.
 ///
-/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student is on the
-/// autodiff one.
+/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student
+/// is on the autodiff one.
 ///
 /// # Errors
 ///
-/// `epsilon` outside its range; an empty batch; unequal batch sizes; tensors of different dtypes or on different devices.
+/// `epsilon` outside its range; an empty batch; unequal batch sizes; tensors of different dtypes or on
+/// different devices.
 ///
 /// # Examples
 ///
@@ -54,10 +55,10 @@ use burn::tensor::Tensor;
 ///
 /// # References
 ///
-/// Passalis, Tefas, "Learning Deep Representations with Probabilistic Knowledge Transfer", ECCV 2018, arXiv 1803.10837, section
-/// 3. The paper sums over pairs of distinct samples; the authors' code takes the mean over all `batch_size^2`, each sample
-/// as its own neighbour among them, which is this. The sum is this times `batch_size^2`. The code adds `epsilon` to norms, too; here
-/// it is a bound.
+/// Passalis, Tefas, "Learning Deep Representations with Probabilistic Knowledge Transfer", ECCV 2018, arXiv
+/// 1803.10837, section 3. The paper sums over pairs of distinct samples; the authors' code takes the mean
+/// over all `batch_size^2`, each sample as its own neighbour among them, which is this. The sum is this times
+/// `batch_size^2`. The code adds `epsilon` to norms, too; here it is a bound.
 pub fn pkt(
     student_embedding: Tensor<2>,
     teacher_embedding: Tensor<2>,
@@ -90,8 +91,8 @@ fn check_epsilon(value: f64) -> Result<()> {
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct PktLossConfig {
-    /// What is added to probabilities before the logarithm, and the norm at or below which an embedding counts as zero, from 1e-15
-    /// to 1e-2.
+    /// The number added to probabilities before the logarithm, and the norm at or below which an embedding
+    /// counts as zero, from 1e-15 to 1e-2.
     ///
     /// 1e-7, from the authors' code.
     #[config(default = 1e-7)]
@@ -119,8 +120,8 @@ pub struct PktLoss {
 }
 
 impl PktLoss {
-    /// The weight usual beside a cross-entropy of weight 1: 30000, that of Tian et al., arXiv 1910.10699, for the mean over
-    /// `batch_size^2` with a batch of 64.
+    /// The weight usual beside a cross-entropy of weight 1: 30000, that of Tian et al., arXiv 1910.10699, for
+    /// the mean over `batch_size^2` with a batch of 64.
     pub const USUAL_WEIGHT: f64 = 30_000.0;
 
     /// [`pkt`] of two `[batch_size, features]`.
@@ -174,6 +175,7 @@ pub(crate) const INFO: LossInfo = LossInfo {
         source: "1910.10699",
     }),
     cost: "time batch^2 times features, memory batch^2",
-    disagreements: "the sum over pairs of distinct samples (the paper), or the mean over all batch^2 with each sample as its own neighbour \
-        (the authors' code), which is why usual weights are so large; here the authors' code",
+    disagreements: "the sum over pairs of distinct samples (the paper), or the mean over all batch^2 with \
+        each sample as its own neighbour (the authors' code), which is why usual weights are so large; here \
+        the authors' code",
 };

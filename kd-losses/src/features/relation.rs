@@ -1,4 +1,5 @@
-//! What the losses that compare relations share: unit vectors, distances between samples, a bound for float types.
+//! Parts of the losses that compare relations: unit vectors, distances between samples, a bound for float
+//! types.
 
 use crate::check;
 use crate::error::Result;
@@ -13,8 +14,8 @@ pub(crate) fn epsilon(value: f64) -> Result<()> {
 
 /// `x` over its l2 norm along `dim`.
 ///
-/// What has a norm of at most `epsilon` becomes 0 and gets no gradient: the norm's own slope at 0 is 0 / 0, and a quotient
-/// bounded by `epsilon` alone would have a slope of `1 / epsilon`.
+/// A vector with a norm of at most `epsilon` becomes 0 and gets no gradient: the norm's own slope at 0 is 0 /
+/// 0, and a quotient bounded by `epsilon` alone would have a slope of `1 / epsilon`.
 pub(crate) fn unit<const D: usize>(x: Tensor<D>, dim: usize, epsilon: f64) -> Tensor<D> {
     let square = x.clone().square().sum_dim(dim);
     let zero = square.clone().lower_equal_elem(epsilon * epsilon);
@@ -26,7 +27,7 @@ pub(crate) fn unit_rows(rows: Tensor<2>) -> Tensor<2> {
     unit(rows, 1, 1e-12)
 }
 
-/// `1 / sqrt(square)`, and 0 without a gradient where `zero` says so.
+/// `1 / sqrt(square)`, and 0 without a gradient where `zero` is true.
 pub(crate) fn inverse_root<const D: usize>(square: Tensor<D>, zero: Tensor<D, Bool>) -> Tensor<D> {
     // Replaced before the root, since infinity times the 0 that comes from behind it is NaN.
     let square = square.mask_fill(zero.clone(), 1.0);
@@ -57,16 +58,18 @@ pub(crate) struct Pairs {
     pub(crate) squares: Tensor<2>,
     /// Squared distances, `[batch_size, batch_size]`.
     pub(crate) squared_distances: Tensor<2>,
-    /// Which pairs are the same point, as far as the float type can tell; each sample and itself are.
+    /// The pairs that are one point as far as the float type can tell, each sample with itself among them.
     pub(crate) same: Tensor<2, Bool>,
 }
 
 impl Pairs {
-    /// The pairs of `embedding [batch_size, features]`, without a tensor of `[batch_size, batch_size, features]`.
+    /// The pairs of `embedding [batch_size, features]`, without a tensor of
+    /// `[batch_size, batch_size, features]`.
     pub(crate) fn new(embedding: Tensor<2>) -> Self {
         let [batch_size, _features] = embedding.dims();
         let resolution = resolution(&embedding);
-        // Distances do not change by a shift, nor do gradients; without it a mean far from 0 would drown them in rounding.
+        // Distances do not change by a shift, nor do gradients; without it a mean far from 0 would drown them
+        // in rounding.
         let mean = embedding.clone().mean_dim(0).detach();
         let gram = gram(embedding - mean);
         let diagonal = Tensor::<2, Bool>::diag_mask([batch_size, batch_size], 0, &gram.device());

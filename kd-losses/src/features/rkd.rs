@@ -11,7 +11,8 @@ use burn::tensor::Tensor;
 /// ```text
 /// d[i, j] = ||x[i] - x[j]||
 /// m       = mean of d[i, j] over the pairs i != j
-/// loss    = mean over all i and j, the diagonal too, of  huber(d(student)[i, j] / m(student) - d(teacher)[i, j] / m(teacher))
+/// loss    = mean over all i and j, the diagonal too, of
+///           huber(d(student)[i, j] / m(student) - d(teacher)[i, j] / m(teacher))
 ///
 /// x[i] = embedding of sample i     ||.|| = the l2 norm
 /// huber(a) = a^2 / 2 for |a| <= 1, |a| - 1/2 else
@@ -23,14 +24,15 @@ use burn::tensor::Tensor;
 /// - `teacher_embedding`: the same batch size; the number of features may differ
 /// - result: `[1]`
 ///
-/// The result has no unit, is never negative, and does not change when the embeddings of one side are shifted, rotated
-/// or multiplied by a number other than 0. With a single sample it is 0. Two samples at the same point, as far as the
-/// float type can tell (their squared distance is below 8 steps of it), have a distance of 0 without a gradient: the slope
-/// of a norm at 0 is 0 / 0. Where all samples are at one point, all distances are 0. Distances come from dot products of
-/// the embeddings less their mean, so that memory is `batch_size^2`.
+/// The result has no unit, is never negative, and does not change when the embeddings of one side are
+/// shifted, rotated or multiplied by a number other than 0. With a single sample it is 0. Two samples at the
+/// same point, as far as the float type can tell (their squared distance is below 8 steps of it), have a
+/// distance of 0 without a gradient: the slope of a norm at 0 is 0 / 0. Where all samples are at one point,
+/// all distances are 0. Distances come from dot products of the embeddings less their mean, so that memory is
+/// `batch_size^2`.
 ///
-/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student is on the
-/// autodiff one.
+/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student
+/// is on the autodiff one.
 ///
 /// # Errors
 ///
@@ -52,10 +54,11 @@ use burn::tensor::Tensor;
 ///
 /// # References
 ///
-/// Park, Kim, Lu, Cho, "Relational Knowledge Distillation", CVPR 2019, arXiv 1904.05068, section 3.2.1. The paper sums over pairs
-/// of distinct samples; the authors' code takes the mean over all `batch_size^2`, of which the diagonal is 0, and so do we: the
-/// mean over distinct pairs is this times `batch_size / (batch_size - 1)`. The code's `m` is the mean over the
-/// pairs i != j, as in the paper, and bounds squared distances by 1e-12 from below; here a distance may be 0.
+/// Park, Kim, Lu, Cho, "Relational Knowledge Distillation", CVPR 2019, arXiv 1904.05068, section 3.2.1. The
+/// paper sums over pairs of distinct samples; the authors' code takes the mean over all `batch_size^2`, of
+/// which the diagonal is 0, and so do we: the mean over distinct pairs is this times
+/// `batch_size / (batch_size - 1)`. The code's `m` is the mean over the pairs i != j, as in the paper, and
+/// bounds squared distances by 1e-12 from below; here a distance may be 0.
 pub fn rkd_distance(
     student_embedding: Tensor<2>,
     teacher_embedding: Tensor<2>,
@@ -95,18 +98,18 @@ fn relative_distances(embedding: Tensor<2>) -> Tensor<2> {
 /// - `teacher_embedding`: the same batch size; the number of features may differ
 /// - result: `[1]`
 ///
-/// The result has no unit, is from 0 to 1.5, and does not change when the embeddings of one side are shifted, rotated or
-/// multiplied by a number other than 0. With one sample or two it is 0, unless two are at the same point on one side. Two samples
-/// at the same point, as far as the float type can tell (their squared distance is below 8 steps of it), have `e = 0` without
-/// a gradient.
+/// The result has no unit, is from 0 to 1.5, and does not change when the embeddings of one side are shifted,
+/// rotated or multiplied by a number other than 0. With one sample or two it is 0, unless two are at the same
+/// point on one side. Two samples at the same point, as far as the float type can tell (their squared
+/// distance is below 8 steps of it), have `e = 0` without a gradient.
 ///
-/// Time and memory are `batch_size^3`: each of about ten tensors kept for the gradient has that many numbers, 4 bytes each, so a
-/// batch of 64 takes 10 MiB, 256 0.6 GiB, 512 5 GiB. The number of features adds `batch_size^2` of time for each, no memory: the
-/// cosines come from dot products `G` of the embeddings,
+/// Time and memory are `batch_size^3`: each of about ten tensors kept for the gradient has that many numbers,
+/// 4 bytes each, so a batch of 64 takes 10 MiB, 256 0.6 GiB, 512 5 GiB. The number of features adds
+/// `batch_size^2` of time for each, no memory: the cosines come from dot products `G` of the embeddings,
 /// `(x[i] - x[j]) . (x[k] - x[j]) = G[i, k] - G[i, j] - G[j, k] + G[j, j]`.
 ///
-/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student is on the
-/// autodiff one.
+/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student
+/// is on the autodiff one.
 ///
 /// # Errors
 ///
@@ -128,9 +131,10 @@ fn relative_distances(embedding: Tensor<2>) -> Tensor<2> {
 ///
 /// # References
 ///
-/// Park, Kim, Lu, Cho, "Relational Knowledge Distillation", CVPR 2019, arXiv 1904.05068, section 3.2.2. The paper sums over
-/// triplets of distinct samples; the authors' code takes the mean over all `batch_size^3`, among them those with `i = j` or
-/// `k = j`, which are 0, and those with `i = k`, which are 0 unless samples coincide, and so do we.
+/// Park, Kim, Lu, Cho, "Relational Knowledge Distillation", CVPR 2019, arXiv 1904.05068, section 3.2.2. The
+/// paper sums over triplets of distinct samples; the authors' code takes the mean over all `batch_size^3`,
+/// among them those with `i = j` or `k = j`, which are 0, and those with `i = k`, which are 0 unless samples
+/// coincide, and so do we.
 pub fn rkd_angle(student_embedding: Tensor<2>, teacher_embedding: Tensor<2>) -> Result<Tensor<1>> {
     check::embedding_batches("rkd_angle", &student_embedding, &teacher_embedding)?;
     let student = cosines(student_embedding);
@@ -176,9 +180,10 @@ pub(crate) const DISTANCE: LossInfo = LossInfo {
         source: "the paper on CIFAR-100, and 1910.10699; 1 in metric learning",
     }),
     cost: "time batch^2 times features, memory batch^2",
-    disagreements: "the sum over pairs of distinct samples (the paper), or the mean over all batch^2 with a diagonal of zeros (the authors' \
-        code); distances divided by their mean over distinct samples (paper and code), or over all batch^2; here the authors' code, except \
-        that samples at one point have a distance of 0 instead of 1e-6",
+    disagreements: "the sum over pairs of distinct samples (the paper), or the mean over all batch^2 with a \
+        diagonal of zeros (the authors' code); distances divided by their mean over distinct samples (paper \
+        and code), or over all batch^2; here the authors' code, except that samples at one point have a \
+        distance of 0 instead of 1e-6",
 };
 
 pub(crate) const ANGLE: LossInfo = LossInfo {
@@ -199,6 +204,6 @@ pub(crate) const ANGLE: LossInfo = LossInfo {
         source: "the paper on CIFAR-100, and 1910.10699; 2 in metric learning",
     }),
     cost: "time and memory batch^3, about 10 tensors of that size",
-    disagreements: "the sum over triplets of distinct samples (the paper), or the mean over all batch^3 (the authors' code); here the \
-        authors' code",
+    disagreements: "the sum over triplets of distinct samples (the paper), or the mean over all batch^3 (the \
+        authors' code); here the authors' code",
 };

@@ -21,7 +21,8 @@ const NAMES: [&str; 2] = ["student_features", "teacher_features"];
 #[derive(Config, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SemCkdLossConfig {
-    /// How many times narrower than the batch the embeddings of the similarities are, from 1 to the batch size.
+    /// The batch size over the width of the embeddings of the similarities, from 1 to the batch
+    /// size.
     ///
     /// 4, the authors' code (`factor`).
     #[config(default = 4)]
@@ -31,9 +32,10 @@ pub struct SemCkdLossConfig {
 impl SemCkdLossConfig {
     /// Checks the constant and makes the trained parts, whose initial weights depend on `seed` only.
     ///
-    /// The lists hold the channels of the taps; they may differ in length. `batch_size` is the size of every batch: a sample is described
-    /// by its similarities to all samples of its batch, so that layers have one input for each. For training pass a device with
-    /// `.autodiff()`: batch norms normalise by the batch there, and by running averages elsewhere.
+    /// The lists hold the channels of the taps; they may differ in length. `batch_size` is the size of every
+    /// batch: a sample is described by its similarities to all samples of its batch, so that layers have one
+    /// input for each. For training pass a device with `.autodiff()`: batch norms normalise by the batch
+    /// there, and by running averages elsewhere.
     ///
     /// # Errors
     ///
@@ -83,7 +85,8 @@ impl SemCkdLossConfig {
     }
 }
 
-/// Semantic calibration: each student's layer learns from all teacher's layers, by weights that say how alike they see the batch.
+/// Semantic calibration: each student's layer learns from all teacher's layers, by weights that say how alike
+/// they see the batch.
 ///
 /// ```text
 /// G(f)[i, j] = <f[i], f[j]>                         of the samples of a batch, all features of a layer
@@ -92,13 +95,15 @@ impl SemCkdLossConfig {
 /// d[i, s, t] = mean over features of (projection_st(student[s])[i] - teacher[t][i])^2
 /// loss = mean over samples i and student's layers s of  sum over t of a[i, s, t] d[i, s, t]
 ///
-/// mlp = linear, ReLU, linear       projection = 1x1, 3x3 and 1x1 convolution with batch norm and ReLU between them
+/// mlp = linear, ReLU, linear
+/// projection = 1x1, 3x3 and 1x1 convolution with batch norm and ReLU between them
 /// ```
 ///
-/// Of two maps of different sizes the larger is pooled by averages, along each axis. The scores are cosines: of two teacher's layers
-/// one never weighs more than `exp(2)` times the other.
+/// Of two maps of different sizes the larger is pooled by averages, along each axis. The scores are cosines:
+/// of two teacher's layers one never weighs more than `exp(2)` times the other.
 ///
-/// `mlp` and `projection` are trained beside the student and left out of it afterwards; a gradient reaches the student through both.
+/// `mlp` and `projection` are trained beside the student and left out of it afterwards; a gradient reaches
+/// the student through both.
 ///
 /// # Examples
 ///
@@ -119,9 +124,10 @@ impl SemCkdLossConfig {
 ///
 /// # References
 ///
-/// Chen et al., "Cross-Layer Distillation with Semantic Calibration", AAAI 2021, arXiv 2012.03236, and the authors' code, whose layers,
-/// attention and mean over features are these. There the last, smaller batch of an epoch stops the program with unequal shapes; here
-/// it is an [`Error::UnexpectedBatch`]. A description of length 0 is NaN there and zeros here.
+/// Chen et al., "Cross-Layer Distillation with Semantic Calibration", AAAI 2021, arXiv 2012.03236, and the
+/// authors' code, whose layers, attention and mean over features are these. There the last, smaller batch of
+/// an epoch stops the program with unequal shapes; here it is an [`Error::UnexpectedBatch`]. A description of
+/// length 0 is NaN there and zeros here.
 #[derive(Module, Debug)]
 pub struct SemCkd {
     queries: Vec<SimilarityEmbed>,
@@ -146,17 +152,18 @@ impl SemCkd {
     ///
     /// # Shapes
     ///
-    /// - `student_features`, `teacher_features`: for each tap `[batch_size, channels, height, width]`, batch size and channels those of
-    ///   `init`
+    /// - `student_features`, `teacher_features`: for each tap `[batch_size, channels, height, width]`, batch
+    ///   size and channels those of `init`
     /// - result: `[1]`, the mean over samples and the student's layers
     ///
-    /// The result has the unit of a squared feature of the teacher and is never negative. The teacher is a constant: no gradient reaches
-    /// it. Similarities of features of up to 1e4 in size are finite in 32-bit floats.
+    /// The result has the unit of a squared feature of the teacher and is never negative. The teacher is a
+    /// constant: no gradient reaches it. Similarities of features of up to 1e4 in size are finite in 32-bit
+    /// floats.
     ///
     /// # Errors
     ///
-    /// Lists of other lengths than those of `init`; another batch size or width; maps without positions; tensors of different dtypes or
-    /// on different devices.
+    /// Lists of other lengths than those of `init`; another batch size or width; maps without positions;
+    /// tensors of different dtypes or on different devices.
     pub fn forward(
         &self,
         student_features: &[Tensor<4>],
@@ -184,7 +191,8 @@ impl SemCkd {
         Ok((attention * differences).sum() * (count as f64).recip())
     }
 
-    /// The weights of the teacher's layers for each sample and student's layer, `[batch_size, students, teachers]`.
+    /// The weights of the teacher's layers for each sample and student's layer,
+    /// `[batch_size, students, teachers]`.
     fn attend(&self, students: &[Tensor<4>], teachers: &[Tensor<4>]) -> Tensor<3> {
         let describe = |embeds: &[SimilarityEmbed], maps: &[Tensor<4>]| {
             let rows = embeds.iter().zip(maps);
@@ -302,13 +310,15 @@ pub(crate) const INFO: LossInfo = LossInfo {
         source: "the authors' code",
     }],
     defaults: Some(|| SemCkdLossConfig::new().to_string()),
-    extra_parameters: "for each layer `2 b w + 2 w + 2 w^2 + w` with batch size `b` and `w = b / reduction`; for each pair of layers with \
-        channels `s` and `t` `2 s t + 38 t^2 + 8 t`",
+    extra_parameters: "for each layer `2 b w + 2 w + 2 w^2 + w` with batch size `b` and `w = b / reduction`; \
+        for each pair of layers with channels `s` and `t` `2 s t + 38 t^2 + 8 t`",
     usual_weight: Some(UsualWeight {
         value: SemCkd::USUAL_WEIGHT,
         source: "the authors' commands",
     }),
-    cost: "three convolutions for each pair of a student's and a teacher's layer; `batch^2` similarities for each layer",
-    disagreements: "a smaller last batch stops the authors' code with unequal shapes, here it is an error in words; maps are compared at \
-        the smaller height (the code) or at the smaller of both axes (here; the same for square maps)",
+    cost: "three convolutions for each pair of a student's and a teacher's layer; `batch^2` similarities for \
+        each layer",
+    disagreements: "a smaller last batch stops the authors' code with unequal shapes, here it is an error in \
+        words; maps are compared at the smaller height (the code) or at the smaller of both axes (here; the \
+        same for square maps)",
 };

@@ -1,4 +1,4 @@
-//! Similarity-preserving distillation: which samples of a batch are alike.
+//! Similarity-preserving distillation: the likeness of the samples of a batch.
 
 use super::relation::{epsilon as check_epsilon, gram, unit};
 use crate::catalogue::{Constant, Family, LossInfo, Paper, UsualWeight};
@@ -23,17 +23,19 @@ use burn::tensor::Tensor;
 /// - `teacher_features`: the same batch size; channels, height and width may differ
 /// - result: `[1]`
 ///
-/// The result has no unit, is never negative, at most `4 / batch_size`, and does not change when all features of one
-/// side are multiplied by a number. With a single sample it is 0 unless one side's features are all zero. `epsilon` is
-/// from 1e-15 to 1, in squared units of the features; a sample of zeros has no similarity with any other and gets no
-/// gradient through its own row. Features whose fourth power, times the number of samples, overflows are too large.
+/// The result has no unit, is never negative, at most `4 / batch_size`, and does not change when all features
+/// of one side are multiplied by a number. With a single sample it is 0 unless one side's features are all
+/// zero. `epsilon` is from 1e-15 to 1, in squared units of the features; a sample of zeros has no similarity
+/// with any other and gets no gradient through its own row. Features whose fourth power, times the number of
+/// samples, overflows are too large.
 ///
-/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student is on the
-/// autodiff one. Time is `batch_size^2` times the size of a map, memory `batch_size^2`.
+/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student
+/// is on the autodiff one. Time is `batch_size^2` times the size of a map, memory `batch_size^2`.
 ///
 /// # Errors
 ///
-/// `epsilon` outside its range; an empty batch; unequal batch sizes; tensors of different dtypes or on different devices.
+/// `epsilon` outside its range; an empty batch; unequal batch sizes; tensors of different dtypes or on
+/// different devices.
 ///
 /// # Examples
 ///
@@ -53,9 +55,9 @@ use burn::tensor::Tensor;
 ///
 /// # References
 ///
-/// Tung, Mori, "Similarity-Preserving Knowledge Distillation", ICCV 2019, arXiv 1907.09682, section 3. One pair
-/// of layers; the paper sums over the pairs. The bound on the norm is that of the usual implementation, which gives a
-/// row of zeros a slope of `1 / epsilon`; here it has none.
+/// Tung, Mori, "Similarity-Preserving Knowledge Distillation", ICCV 2019, arXiv 1907.09682, section 3. One
+/// pair of layers; the paper sums over the pairs. The bound on the norm is that of the usual implementation,
+/// which gives a row of zeros a slope of `1 / epsilon`; here it has none.
 pub fn similarity_preserving(
     student_features: Tensor<4>,
     teacher_features: Tensor<4>,
@@ -82,7 +84,8 @@ fn similarities(features: Tensor<4>, epsilon: f64) -> Tensor<2> {
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct SimilarityPreservingLossConfig {
-    /// Norm of a row of similarities at or below which it counts as zero, from 1e-15 to 1, in squared units of the features.
+    /// Norm of a row of similarities at or below which it counts as zero, from 1e-15 to 1, in squared units
+    /// of the features.
     ///
     /// 1e-12, the default of the normalisation in Tian et al.'s implementation (arXiv 1910.10699).
     #[config(default = 1e-12)]
@@ -110,8 +113,8 @@ pub struct SimilarityPreservingLoss {
 }
 
 impl SimilarityPreservingLoss {
-    /// The weight usual beside a cross-entropy of weight 1: 3000, the paper's gamma on CIFAR-10 and that of Tian et al.,
-    /// arXiv 1910.10699, on CIFAR-100.
+    /// The weight usual beside a cross-entropy of weight 1: 3000, the paper's gamma on CIFAR-10 and that of
+    /// Tian et al., arXiv 1910.10699, on CIFAR-100.
     pub const USUAL_WEIGHT: f64 = 3000.0;
 
     /// [`similarity_preserving`] of two `[batch_size, channels, height, width]`.
@@ -166,6 +169,6 @@ pub(crate) const INFO: LossInfo = LossInfo {
         source: "the paper",
     }),
     cost: "time batch^2 times the size of a map, memory batch^2",
-    disagreements: "the sum over pairs divided by batch^2 (the paper), or left as it is; here the paper. A row of zeros: a slope of \
-        one over the bound on the norm, or none; here none",
+    disagreements: "the sum over pairs divided by batch^2 (the paper), or left as it is; here the paper. A \
+        row of zeros: a slope of one over the bound on the norm, or none; here none",
 };

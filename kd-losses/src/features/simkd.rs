@@ -19,7 +19,8 @@ const NAME: &str = "simkd";
 #[derive(Config, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SimKdLossConfig {
-    /// By how much the projector is narrower inside than the teacher, from 1 to the teacher's number of channels, the paper's r.
+    /// By how much the projector is narrower inside than the teacher, from 1 to the teacher's number of
+    /// channels, the paper's r.
     ///
     /// 2, the default of the authors' code.
     #[config(default = 2)]
@@ -29,8 +30,8 @@ pub struct SimKdLossConfig {
 impl SimKdLossConfig {
     /// Checks the constant and makes the loss with initial weights that depend on `seed` only.
     ///
-    /// Weights are uniform in `[-b, b)` with `b = 1 / sqrt(fan_in)`; batch norms start with scale 1 and shift 0. For training
-    /// pass a device with `.autodiff()`.
+    /// Weights are uniform in `[-b, b)` with `b = 1 / sqrt(fan_in)`; batch norms start with scale 1 and
+    /// shift 0. For training pass a device with `.autodiff()`.
     ///
     /// # Errors
     ///
@@ -61,39 +62,45 @@ impl SimKdLossConfig {
     }
 }
 
-/// Mean squared difference between the projected last map of the student and that of the teacher; made by [`SimKdLossConfig`].
+/// Mean squared difference between the projected last map of the student and that of the teacher; made by
+/// [`SimKdLossConfig`].
 ///
 /// ```text
 /// P(s) = relu(bn(W3 relu(bn(W2 relu(bn(W1 s))))))
 /// loss = mean over samples, channels and positions of (P(s) - t)^2
 ///
-/// s, t = the maps before the global average pooling      W1, W3 = 1x1 convolutions      W2 = a 3x3 convolution
+/// s, t = the maps before the global average pooling
+/// W1, W3 = 1x1 convolutions      W2 = a 3x3 convolution
 /// ```
 ///
-/// The larger map is pooled to the size of the smaller first. The last ReLU means that the teacher's map has to be one behind a
-/// ReLU too.
+/// The larger map is pooled to the size of the smaller first. The last ReLU means that the teacher's map has
+/// to be one behind a ReLU too.
 ///
-/// The finished student consists of its own layers, of the projector and of the *teacher's* classifier, so the projector stays:
-/// see [`SimKdLoss::project`]. The student's own classifier is not trained, and there is no other loss: the authors give labels
-/// and softened targets a weight of 0.
+/// The finished student consists of its own layers, of the projector and of the *teacher's* classifier, so
+/// the projector stays: see [`SimKdLoss::project`]. The student's own classifier is not trained, and there is
+/// no other loss: the authors give labels and softened targets a weight of 0.
 ///
 /// # Shapes
 ///
 /// - `student_features`: `[batch_size, student_channels, height, width]`
-/// - `teacher_features`: `[batch_size, teacher_channels, height, width]`, where height and width may differ from the student's
+/// - `teacher_features`: `[batch_size, teacher_channels, height, width]`, where height and width may differ
+///   from the student's
 /// - result: `[1]`
 ///
-/// The result has the unit of a squared feature and is never negative. In training, that is on the autodiff device, the batch
-/// norms use the statistics of the batch and update their running ones; elsewhere they use the running ones.
+/// The result has the unit of a squared feature and is never negative. In training, that is on the autodiff
+/// device, the batch norms use the statistics of the batch and update their running ones; elsewhere they use
+/// the running ones.
 ///
-/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student is on the autodiff
-/// one. This is a Burn module of its own: give it to the optimizer beside the student and save it with it.
+/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student
+/// is on the autodiff one. This is a Burn module of its own: give it to the optimizer beside the student and
+/// save it with it.
 ///
 /// # References
 ///
-/// Chen, Mei, Zhang, Wang, Feng, Chen, "Knowledge Distillation with the Reused Teacher Classifier", CVPR 2022, arXiv
-/// 2203.14001, section 3. The paper prints the squared l2 norm; the authors' code takes the mean over all elements, as here.
-/// Their code pools by the height alone and to a square; ours takes each axis by itself.
+/// Chen, Mei, Zhang, Wang, Feng, Chen, "Knowledge Distillation with the Reused Teacher Classifier", CVPR
+/// 2022, arXiv 2203.14001, section 3. The paper prints the squared l2 norm; the authors' code takes the mean
+/// over all elements, as here. Their code pools by the height alone and to a square; ours takes each axis by
+/// itself.
 #[derive(Module, Debug)]
 pub struct SimKdLoss {
     projector: Vec<ConvNorm>,
@@ -107,17 +114,18 @@ impl SimKdLoss {
     /// The authors' weight, with no other loss beside it: 1.
     pub const USUAL_WEIGHT: f64 = 1.0;
 
-    /// The number of trained parameters beside the student's: with student's and teacher's channels `s` and `t` and
-    /// `h = t / factor` it is `s * h + 9 * h * h + h * t + 4 * h + 2 * t`.
+    /// The number of trained parameters beside the student's: with student's and teacher's channels `s` and
+    /// `t` and `h = t / factor` it is `s * h + 9 * h * h + h * t + 4 * h + 2 * t`.
     pub fn extra_parameters(&self) -> usize {
         self.projector.iter().map(ConvNorm::extra_parameters).sum()
     }
 
-    /// The student's last map `[batch_size, student_channels, height, width]` as the teacher's classifier expects it,
-    /// `[batch_size, teacher_channels, height, width]`: average it over the positions and give it to the classifier.
+    /// The student's last map `[batch_size, student_channels, height, width]` as the teacher's classifier
+    /// expects it, `[batch_size, teacher_channels, height, width]`: average it over the positions and give it
+    /// to the classifier.
     ///
-    /// In [`SimKdLoss::forward`] a student's map that is larger than the teacher's is pooled before the projector. Such a map
-    /// must be pooled to that size by the caller here too.
+    /// In [`SimKdLoss::forward`] a student's map that is larger than the teacher's is pooled before the
+    /// projector. Such a map must be pooled to that size by the caller here too.
     ///
     /// # Errors
     ///
@@ -134,8 +142,8 @@ impl SimKdLoss {
     ///
     /// # Errors
     ///
-    /// An empty batch; unequal batch sizes; other channels than given to `init`; tensors of different dtypes or on different
-    /// devices.
+    /// An empty batch; unequal batch sizes; other channels than given to `init`; tensors of different dtypes
+    /// or on different devices.
     ///
     /// # Examples
     ///
@@ -178,18 +186,20 @@ pub(crate) const INFO: LossInfo = LossInfo {
         arxiv: "2203.14001",
         place: "section 3",
     },
-    inputs: "two last maps `[batch, channels, height, width]`, channels and sizes may differ; the larger is pooled",
+    inputs: "two last maps `[batch, channels, height, width]`, channels and sizes may differ; the larger is \
+        pooled",
     constants: &[Constant {
         name: "factor",
         source: "the authors' code",
     }],
     defaults: Some(|| SimKdLossConfig::new().to_string()),
-    extra_parameters: "`s h + 9 h h + h t + 4 h + 2 t` for `s` and `t` channels of student and teacher and `h = t / factor`; they \
-        stay in the finished student",
+    extra_parameters: "`s h + 9 h h + h t + 4 h + 2 t` for `s` and `t` channels of student and teacher and \
+        `h = t / factor`; they stay in the finished student",
     usual_weight: Some(UsualWeight {
         value: SimKdLoss::USUAL_WEIGHT,
         source: "the authors' code, with no other loss beside it",
     }),
     cost: "",
-    disagreements: "the squared norm (the paper) or the mean over all elements (the authors' code); here the mean",
+    disagreements: "the squared norm (the paper) or the mean over all elements (the authors' code); here the \
+        mean",
 };

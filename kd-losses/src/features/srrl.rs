@@ -12,7 +12,8 @@ use burn::tensor::{Device, Tensor};
 
 const NAME: &str = "srrl";
 
-/// Mean squared difference between what the teacher's classifier says of the student's features and of its own.
+/// Mean squared difference between the outputs of the teacher's classifier for the student's features and for
+/// its own.
 ///
 /// ```text
 /// loss = mean over samples and classes of (z - v)^2
@@ -25,12 +26,14 @@ const NAME: &str = "srrl";
 /// - `student_through_teacher_head`, `teacher_logits`: `[batch_size, num_classes]`
 /// - result: `[1]`
 ///
-/// The result has the unit of a squared logit and is never negative. The teacher's logits are a constant. The gradient that
-/// reaches the student's features goes through the classifier, whose own weights must not learn: keep them off the optimizer.
+/// The result has the unit of a squared logit and is never negative. The teacher's logits are a constant. The
+/// gradient that reaches the student's features goes through the classifier, whose own weights must not
+/// learn: keep them off the optimizer.
 ///
 /// # Errors
 ///
-/// An empty batch; unequal batch sizes or numbers of classes; tensors of different dtypes or on different devices.
+/// An empty batch; unequal batch sizes or numbers of classes; tensors of different dtypes or on different
+/// devices.
 ///
 /// # Examples
 ///
@@ -47,8 +50,9 @@ const NAME: &str = "srrl";
 ///
 /// # References
 ///
-/// Yang, Martinez, Bulat, Tzimiropoulos, "Knowledge distillation via softmax regression representation learning", ICLR 2021,
-/// the softmax regression loss with l2 on the logits; the mean over the classes is that of the authors' code.
+/// Yang, Martinez, Bulat, Tzimiropoulos, "Knowledge distillation via softmax regression representation
+/// learning", ICLR 2021, the softmax regression loss with l2 on the logits; the mean over the classes is that
+/// of the authors' code.
 pub fn softmax_regression(
     student_through_teacher_head: Tensor<2>,
     teacher_logits: Tensor<2>,
@@ -72,7 +76,7 @@ pub struct SrrlLossConfig {
     /// 1, as `feature_weight`.
     #[config(default = 1.0)]
     pub regression_weight: f64,
-    /// What follows the batch norm on the student's side.
+    /// The layer behind the batch norm on the student's side.
     ///
     /// A ReLU, as in the authors' code: the teacher's last map is one behind a ReLU as a rule.
     #[config(default = "Nonlinearity::Relu")]
@@ -82,8 +86,8 @@ pub struct SrrlLossConfig {
 impl SrrlLossConfig {
     /// Checks the constants and makes the loss with initial weights that depend on `seed` only.
     ///
-    /// The weight is uniform in `[-b, b)` with `b = 1 / sqrt(student_channels)`; the batch norm starts with scale 1 and shift 0.
-    /// For training pass a device with `.autodiff()`.
+    /// The weight is uniform in `[-b, b)` with `b = 1 / sqrt(student_channels)`; the batch norm starts with
+    /// scale 1 and shift 0. For training pass a device with `.autodiff()`.
     ///
     /// # Errors
     ///
@@ -111,8 +115,8 @@ impl SrrlLossConfig {
     }
 }
 
-/// The student's last map must have the teacher's averages, and the teacher's classifier must say the same of both; made by
-/// [`SrrlLossConfig`].
+/// Softmax regression representation learning: the student's last map must have the teacher's averages, and
+/// the teacher's classifier must output the same for both; made by [`SrrlLossConfig`].
 ///
 /// ```text
 /// a    = mean over positions of relu(bn(W s))          b = mean over positions of t
@@ -125,22 +129,23 @@ impl SrrlLossConfig {
 /// # Shapes
 ///
 /// - `student_features`: `[batch_size, student_channels, height, width]`
-/// - `teacher_features`: `[batch_size, teacher_channels, height, width]`, where height and width may differ from the student's,
-///   since both are averaged
+/// - `teacher_features`: `[batch_size, teacher_channels, height, width]`, where height and width may differ
+///   from the student's, since both are averaged
 /// - result: `[1]`
 ///
-/// The result is never negative. In training, that is on the autodiff device, the batch norm uses the statistics of the batch
-/// and updates its running ones; elsewhere it uses the running ones.
+/// The result is never negative. In training, that is on the autodiff device, the batch norm uses the
+/// statistics of the batch and updates its running ones; elsewhere it uses the running ones.
 ///
-/// The teacher's map and logits are constants: no gradient reaches them, and they may live on the plain device while the
-/// student is on the autodiff one. This is a Burn module of its own: give it to the optimizer beside the student, save it in
-/// checkpoints, and leave it out of the finished student.
+/// The teacher's map and logits are constants: no gradient reaches them, and they may live on the plain
+/// device while the student is on the autodiff one. This is a Burn module of its own: give it to the
+/// optimizer beside the student, save it in checkpoints, and leave it out of the finished student.
 ///
 /// # References
 ///
-/// Yang, Martinez, Bulat, Tzimiropoulos, "Knowledge distillation via softmax regression representation learning", ICLR 2021,
-/// with the means over features and classes and the ReLU of the authors' code. `SimKD`'s code of the same loss puts the
-/// convolution behind the average; with a batch norm and a ReLU between, that is not the same.
+/// Yang, Martinez, Bulat, Tzimiropoulos, "Knowledge distillation via softmax regression representation
+/// learning", ICLR 2021, with the means over features and classes and the ReLU of the authors' code.
+/// `SimKD`'s code of the same loss puts the convolution behind the average; with a batch norm and a ReLU
+/// between, that is not the same.
 #[derive(Module, Debug)]
 pub struct SrrlLoss {
     connector: ConvNorm,
@@ -160,14 +165,14 @@ impl SrrlLoss {
     /// The weight usual beside a cross-entropy of weight 1: 1, that of the authors' code.
     pub const USUAL_WEIGHT: f64 = 1.0;
 
-    /// The number of trained parameters beside the student's: with student's and teacher's channels `s` and `t` it is
-    /// `s * t + 2 * t`.
+    /// The number of trained parameters beside the student's: with student's and teacher's channels `s` and
+    /// `t` it is `s * t + 2 * t`.
     pub fn extra_parameters(&self) -> usize {
         self.connector.extra_parameters()
     }
 
-    /// The student's features in the teacher's space, `[batch_size, teacher_channels]`: what to give to the teacher's classifier
-    /// for [`softmax_regression`].
+    /// The student's features in the teacher's space, `[batch_size, teacher_channels]`: what to give to the
+    /// teacher's classifier for [`softmax_regression`].
     ///
     /// # Errors
     ///
@@ -180,15 +185,15 @@ impl SrrlLoss {
         Ok(pooled(self.nonlinearity.apply(map)))
     }
 
-    /// The loss of two last maps, where `classify` is the teacher's classifier: features `[batch_size, teacher_channels]` to
-    /// logits `[batch_size, num_classes]`.
+    /// The loss of two last maps, where `classify` is the teacher's classifier: features
+    /// `[batch_size, teacher_channels]` to logits `[batch_size, num_classes]`.
     ///
     /// It is called for the teacher's features and for the student's, and may fail with an error of its own.
     ///
     /// # Errors
     ///
-    /// An empty batch; unequal batch sizes; other channels than given to `init`; tensors of different dtypes or on different
-    /// devices; what `classify` returns as an error.
+    /// An empty batch; unequal batch sizes; other channels than given to `init`; tensors of different dtypes
+    /// or on different devices; what `classify` returns as an error.
     ///
     /// # Examples
     ///
@@ -241,7 +246,8 @@ pub(crate) const INFO: LossInfo = LossInfo {
         arxiv: "",
         place: "ICLR 2021",
     },
-    inputs: "two last maps `[batch, channels, height, width]`, channels and sizes may differ; the teacher's classifier",
+    inputs: "two last maps `[batch, channels, height, width]`, channels and sizes may differ; the teacher's \
+        classifier",
     constants: &[
         Constant {
             name: "feature_weight",
@@ -263,6 +269,6 @@ pub(crate) const INFO: LossInfo = LossInfo {
         source: "the authors' code",
     }),
     cost: "",
-    disagreements: "convolution, batch norm and ReLU before the average over positions (the authors' code) or behind it (SimKD's \
-        code); here before",
+    disagreements: "convolution, batch norm and ReLU before the average over positions (the authors' code) \
+        or behind it (SimKD's code); here before",
 };

@@ -1,4 +1,4 @@
-//! Variational information distillation: how well the student's map predicts the teacher's.
+//! Variational information distillation: the likelihood of the teacher's map given the student's.
 
 use crate::adapters::MapSizes;
 use crate::adapters::conv_norm::ConvNorm;
@@ -29,18 +29,19 @@ const NAME: &str = "vid";
 /// - `raw_variance`: `[channels]`
 /// - result: `[1]`
 ///
-/// The result is in nats per element, without the constant `1/2 ln 2 pi`. It is negative where a variance is well below 1 and
-/// the prediction good; it is smallest where each variance is the mean squared error of its channel. `epsilon` is finite and
-/// above 0: it bounds the variance from below, so that the value is at least `1/2 ln epsilon`, and value and gradient are
-/// finite for any finite inputs whose squared difference over `epsilon` squared is.
+/// The result is in nats per element, without the constant `1/2 ln 2 pi`. It is negative where a variance is
+/// well below 1 and the prediction good; it is smallest where each variance is the mean squared error of its
+/// channel. `epsilon` is finite and above 0: it bounds the variance from below, so that the value is at least
+/// `1/2 ln epsilon`, and value and gradient are finite for any finite inputs whose squared difference over
+/// `epsilon` squared is.
 ///
-/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student is on the autodiff
-/// one. Mean and variance both learn.
+/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student
+/// is on the autodiff one. Mean and variance both learn.
 ///
 /// # Errors
 ///
-/// `epsilon` outside its range; an empty batch; unequal shapes; another number of channels in `raw_variance`; tensors of
-/// different dtypes or on different devices.
+/// `epsilon` outside its range; an empty batch; unequal shapes; another number of channels in `raw_variance`;
+/// tensors of different dtypes or on different devices.
 ///
 /// # Examples
 ///
@@ -60,11 +61,12 @@ const NAME: &str = "vid";
 ///
 /// # References
 ///
-/// Ahn, Hu, Damianou, Lawrence, Dai, "Variational Information Distillation for Knowledge Transfer", CVPR 2019, arXiv
-/// 1904.05835, section 2: minus the logarithm of the variational distribution, a normal one with a variance for each channel.
-/// The paper *sums* over channels and positions. We take the mean, as RepDistiller does (code of Tian et al., arXiv
-/// 1910.10699, after the authors'), so that a weight does not depend on the size of the map. The paper's value, averaged over
-/// the batch and without its constant, is this times `channels * height * width`.
+/// Ahn, Hu, Damianou, Lawrence, Dai, "Variational Information Distillation for Knowledge Transfer", CVPR
+/// 2019, arXiv 1904.05835, section 2: minus the logarithm of the variational distribution, a normal one with
+/// a variance for each channel. The paper *sums* over channels and positions. We take the mean, as
+/// RepDistiller does (code of Tian et al., arXiv 1910.10699, after the authors'), so that a weight does not
+/// depend on the size of the map. The paper's value, averaged over the batch and without its constant, is
+/// this times `channels * height * width`.
 pub fn vid(
     predicted_mean: Tensor<4>,
     teacher_features: Tensor<4>,
@@ -106,14 +108,15 @@ pub struct VidLossConfig {
     /// 5, the value of RepDistiller, after the authors' code.
     #[config(default = 5.0)]
     pub initial_variance: f64,
-    /// What is added to a variance, finite and above 0, the paper's epsilon.
+    /// The number added to a variance, finite and above 0, the paper's epsilon.
     ///
     /// 1e-5, the value of RepDistiller, after the authors' code.
     #[config(default = 1e-5)]
     pub epsilon: f64,
-    /// What to do with maps of different height or width.
+    /// The treatment of maps of different height or width.
     ///
-    /// An error by default. RepDistiller pools the larger, before the convolutions, as [`MapSizes::PoolLarger`] does here.
+    /// An error by default. RepDistiller pools the larger, before the convolutions, as
+    /// [`MapSizes::PoolLarger`] does here.
     #[config(default = "MapSizes::MustMatch")]
     pub map_sizes: MapSizes,
 }
@@ -121,8 +124,8 @@ pub struct VidLossConfig {
 impl VidLossConfig {
     /// Checks the constants and makes the loss with initial weights that depend on `seed` only.
     ///
-    /// The weights are uniform in `[-b, b)` with `b = 1 / sqrt(channels)` of the layer's input. Two losses of one run should
-    /// have different seeds. For training pass a device with `.autodiff()`.
+    /// The weights are uniform in `[-b, b)` with `b = 1 / sqrt(channels)` of the layer's input. Two losses of
+    /// one run should have different seeds. For training pass a device with `.autodiff()`.
     ///
     /// # Errors
     ///
@@ -164,11 +167,12 @@ impl VidLossConfig {
     }
 }
 
-/// [`vid`] of a student's map whose mean is predicted by three 1x1 convolutions without bias, with a ReLU between them, and
-/// whose variances are trained; made by [`VidLossConfig`].
+/// [`vid`] of a student's map whose mean is predicted by three 1x1 convolutions without bias, with a ReLU
+/// between them, and whose variances are trained; made by [`VidLossConfig`].
 ///
-/// It is a Burn module of its own: give it to the optimizer beside the student, save it in checkpoints, and leave it out of the
-/// finished student. Between the convolutions there are as many channels as the teacher has.
+/// It is a Burn module of its own: give it to the optimizer beside the student, save it in checkpoints, and
+/// leave it out of the finished student. Between the convolutions there are as many channels as the teacher
+/// has.
 #[derive(Module, Debug)]
 pub struct VidLoss {
     mean: Vec<ConvNorm>,
@@ -184,12 +188,12 @@ pub struct VidLoss {
 }
 
 impl VidLoss {
-    /// The weight usual beside a cross-entropy of weight 1, summed over the pairs of layers: 1, that of Tian et al., arXiv
-    /// 1910.10699.
+    /// The weight usual beside a cross-entropy of weight 1, summed over the pairs of layers: 1, that of Tian
+    /// et al., arXiv 1910.10699.
     pub const USUAL_WEIGHT: f64 = 1.0;
 
-    /// The number of trained parameters beside the student's: with student's and teacher's channels `s` and `t` it is
-    /// `t * (s + 2 t) + t`.
+    /// The number of trained parameters beside the student's: with student's and teacher's channels `s` and
+    /// `t` it is `t * (s + 2 t) + t`.
     pub fn extra_parameters(&self) -> usize {
         self.num_params()
     }
@@ -198,8 +202,8 @@ impl VidLoss {
     ///
     /// # Errors
     ///
-    /// An empty batch; unequal batch sizes; other channels than given to `init`; unequal heights or widths under
-    /// [`MapSizes::MustMatch`]; tensors of different dtypes or on different devices.
+    /// An empty batch; unequal batch sizes; other channels than given to `init`; unequal heights or widths
+    /// under [`MapSizes::MustMatch`]; tensors of different dtypes or on different devices.
     ///
     /// # Examples
     ///
@@ -268,6 +272,7 @@ pub(crate) const INFO: LossInfo = LossInfo {
         source: "1910.10699, summed over the pairs of layers",
     }),
     cost: "",
-    disagreements: "the sum over channels and positions (the paper) or the mean (RepDistiller), which keeps a weight independent of \
-        the map; here the mean; the softplus of RepDistiller overflows for a raw variance above 88, here it does not",
+    disagreements: "the sum over channels and positions (the paper) or the mean (RepDistiller), which keeps \
+        a weight independent of the map; here the mean; the softplus of RepDistiller overflows for a raw \
+        variance above 88, here it does not",
 };

@@ -7,8 +7,8 @@ use crate::error::Result;
 use burn::config::Config;
 use burn::tensor::Tensor;
 
-/// What a generator of images minimises to find where the student is not yet like the teacher: minus their
-/// divergence, where both decide the same.
+/// The loss of a generator of images that looks for places where the student is not yet like the teacher:
+/// minus their divergence, where both decide the same.
 ///
 /// ```text
 /// loss = -T^2 * mean over samples of  m KL(p || q)
@@ -24,17 +24,17 @@ use burn::tensor::Tensor;
 /// - result: `[1]`
 ///
 /// `temperature` is finite and above 0. The result is in nats times T squared, the mean over **all** samples,
-/// those with `m = 0` included; it is never positive, and **not bounded below**, so that it wants other terms for
-/// the images beside it. Where several classes share the largest logit, the backend's `argmax` decides. No
-/// gradient flows through `m`.
+/// those with `m = 0` included; it is never positive, and **not bounded below**, so that it wants other terms
+/// for the images beside it. Where several classes share the largest logit, the backend's `argmax` decides.
+/// No gradient flows through `m`.
 ///
 /// # Gradients
 ///
 /// **This is not a loss of the student**, and the teacher is not a constant in it: the images reach the loss
-/// through both networks. A gradient flows into each side that is on the autodiff device: `teacher_logits` too.
-/// The teacher's *parameters* stay as they are because they require no gradient, or because only the images are
-/// updated. Both sides must use the same checkpointing strategy, or Burn panics. Values and gradients are finite
-/// for logits of 1e4 and beyond.
+/// through both networks. A gradient flows into each side that is on the autodiff device: `teacher_logits`
+/// too. The teacher's *parameters* stay as they are because they require no gradient, or because only the
+/// images are updated. Both sides must use the same checkpointing strategy, or Burn panics. Values and
+/// gradients are finite for logits of 1e4 and beyond.
 ///
 /// # Errors
 ///
@@ -59,13 +59,14 @@ use burn::tensor::Tensor;
 ///
 /// # References
 ///
-/// Fang, Song, Wang, Shen, Wang, Song, "Contrastive Model Inversion for Data-Free Knowledge Distillation", IJCAI
-/// 2021, arXiv 2105.08584, and Fang, Mo, Wang, Song, Bei, Zhang, Song, "Up to 100x Faster Data-free Knowledge
-/// Distillation", AAAI 2022, arXiv 2112.15278: the form of the code of both, at a temperature of 1. Yin et al.,
-/// "Dreaming to Distill: Data-free Knowledge Transfer via `DeepInversion`", CVPR 2020, arXiv 1912.08795, compete
-/// otherwise: by 1 minus the mean of `KL(m || p)` and `KL(m || q)`, `m` being the mixture of both, at a temperature
-/// of 3, of bounded probabilities and without a mask. The code calls that a Jensen-Shannon divergence, which has the
-/// mixture in the other place: [`jensen_shannon`](crate::jensen_shannon).
+/// Fang, Song, Wang, Shen, Wang, Song, "Contrastive Model Inversion for Data-Free Knowledge Distillation",
+/// IJCAI 2021, arXiv 2105.08584, and Fang, Mo, Wang, Song, Bei, Zhang, Song, "Up to 100x Faster Data-free
+/// Knowledge Distillation", AAAI 2022, arXiv 2112.15278: the form of the code of both, at a temperature of 1.
+/// Yin et al., "Dreaming to Distill: Data-free Knowledge Transfer via `DeepInversion`", CVPR 2020, arXiv
+/// 1912.08795, compete otherwise: by 1 minus the mean of `KL(m || p)` and `KL(m || q)`, `m` being the mixture
+/// of both, at a temperature of 3, of bounded probabilities and without a mask. The code calls that a
+/// Jensen-Shannon divergence, which has the mixture in the other place:
+/// [`jensen_shannon`](crate::jensen_shannon).
 pub fn adversarial_kl(
     student_logits: Tensor<2>,
     teacher_logits: Tensor<2>,
@@ -86,7 +87,7 @@ pub fn adversarial_kl(
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct AdversarialKlLossConfig {
-    /// What both logits are divided by, finite and above 0.
+    /// The divisor of both logits, finite and above 0.
     ///
     /// 1, the authors' code.
     #[config(default = 1.0)]
@@ -151,7 +152,8 @@ pub(crate) const INFO: LossInfo = LossInfo {
     name: "adversarial-kl",
     title: "Decision adversarial term",
     family: Family::Logits,
-    about: "for images: minus the KL divergence where student and teacher decide the same; gradients into both",
+    about: "for images: minus the KL divergence where student and teacher decide the same; gradients into \
+        both",
     paper: Paper {
         authors: "Fang et al.",
         year: 2021,
@@ -170,6 +172,7 @@ pub(crate) const INFO: LossInfo = LossInfo {
         source: "the authors' command for CIFAR-10, beside batch norm statistics of weight 1",
     }),
     cost: "",
-    disagreements: "minus a masked KL divergence (here), or 1 minus the mean divergence of the mixture from both, of bounded probabilities, without a mask \
-        (1912.08795); the mean over all samples (here, as the authors) or over those that the mask leaves",
+    disagreements: "minus a masked KL divergence (here), or 1 minus the mean divergence of the mixture from \
+        both, of bounded probabilities, without a mask (1912.08795); the mean over all samples (here, as the \
+        authors) or over those that the mask leaves",
 };

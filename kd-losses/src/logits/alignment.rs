@@ -5,7 +5,8 @@ use crate::check;
 use crate::error::Result;
 use burn::tensor::Tensor;
 
-/// The instance level of [`multi_level`](crate::multi_level): [`soft_target`](crate::soft_target), summed over temperatures.
+/// The instance level of [`multi_level`](crate::multi_level): [`soft_target`](crate::soft_target), summed
+/// over temperatures.
 ///
 /// ```text
 /// loss = sum over T of  T^2 * mean over samples of  KL(p || q)
@@ -64,8 +65,8 @@ pub fn instance_alignment(
 /// - `student_logits`, `teacher_logits`: `[batch_size, num_classes]`
 /// - result: `[1]`, never negative, 0 where both agree up to a shift of the logits
 ///
-/// A batch of one compares its only sample with itself. Costs two matrices `[batch_size, batch_size]` for each
-/// temperature.
+/// A batch of one compares its only sample with itself. Costs two matrices `[batch_size, batch_size]` for
+/// each temperature.
 ///
 /// # Errors
 ///

@@ -7,8 +7,8 @@ use crate::error::Result;
 use burn::config::Config;
 use burn::tensor::Tensor;
 
-/// Divergence of the student from the teacher on images that are made where they differ; minus this is the loss
-/// of what makes them.
+/// Divergence of the student from the teacher on images that are made where they differ; minus this is the
+/// loss of what makes them.
 ///
 /// ```text
 /// loss = mean over samples of  sum over k of  p[k] (log p[k] - log q[k])
@@ -28,12 +28,12 @@ use burn::tensor::Tensor;
 ///
 /// # Gradients
 ///
-/// **The teacher is not a constant here.** The student minimises the loss, and a generator of images maximises
-/// it: it minimises the negative, `-loss`. The images reach the loss through both networks, so a gradient flows
-/// into each side that is on the autodiff device, `teacher_logits` too. For the student's step give the teacher's
-/// logits from the plain device, or use `without_autodiff`. The teacher's *parameters* stay as they are because
-/// they require no gradient. Both sides must use the same checkpointing strategy, or Burn panics. Values and
-/// gradients are finite for logits of 1e4 and beyond.
+/// **The teacher is not a constant here.** The student minimises the loss, and a generator of images
+/// maximises it: it minimises the negative, `-loss`. The images reach the loss through both networks, so a
+/// gradient flows into each side that is on the autodiff device, `teacher_logits` too. For the student's step
+/// give the teacher's logits from the plain device, or use `without_autodiff`. The teacher's *parameters*
+/// stay as they are because they require no gradient. Both sides must use the same checkpointing strategy, or
+/// Burn panics. Values and gradients are finite for logits of 1e4 and beyond.
 ///
 /// # Errors
 ///
@@ -62,11 +62,11 @@ use burn::tensor::Tensor;
 /// Micaelli, Storkey, "Zero-shot Knowledge Transfer via Adversarial Belief Matching", `NeurIPS` 2019, arXiv
 /// 1905.09768. The student's loss of the paper adds attention transfer over several layers:
 /// [`attention_transfer`](crate::attention_transfer) with
-/// [`AttentionDistance::MeanSquare`](crate::AttentionDistance::MeanSquare) and a weight of 250 each, the authors'
-/// beta; the generator's has none. The authors' code takes the mean over classes too, by a default reduction, so
-/// that its divergence is smaller by the number of classes (10 for its data) and 250 beside it is 2500 beside
-/// this, where the sum over classes is that of the paper. At its temperature of 1 a factor T squared would change
-/// nothing.
+/// [`AttentionDistance::MeanSquare`](crate::AttentionDistance::MeanSquare) and a weight of 250 each, the
+/// authors' beta; the generator's has none. The authors' code takes the mean over classes too, by a default
+/// reduction, so that its divergence is smaller by the number of classes (10 for its data) and 250 beside it
+/// is 2500 beside this, where the sum over classes is that of the paper. At its temperature of 1 a factor T
+/// squared would change nothing.
 pub fn belief_matching(
     student_logits: Tensor<2>,
     teacher_logits: Tensor<2>,
@@ -84,7 +84,7 @@ pub fn belief_matching(
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct BeliefMatchingLossConfig {
-    /// What both logits are divided by, finite and above 0.
+    /// The divisor of both logits, finite and above 0.
     ///
     /// 1, the authors' runs.
     #[config(default = 1.0)]
@@ -165,6 +165,6 @@ pub(crate) const INFO: LossInfo = LossInfo {
         source: "the paper; -1 for the images",
     }),
     cost: "",
-    disagreements: "the authors' code takes the mean over classes too, by a default reduction; here the sum, as the paper, which is larger by \
-        the number of classes",
+    disagreements: "the authors' code takes the mean over classes too, by a default reduction; here the sum, \
+        as the paper, which is larger by the number of classes",
 };

@@ -166,5 +166,6 @@ pub(crate) const INFO: LossInfo = LossInfo {
     extra_parameters: "none",
     usual_weight: None,
     cost: "",
-    disagreements: "smoothing spread over all classes, or over all but the label; here over all, as the paper and PyTorch",
+    disagreements: "smoothing spread over all classes, or over all but the label; here over all, as the \
+        paper and PyTorch",
 };

@@ -8,7 +8,8 @@ use burn::config::Config;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Int, Tensor};
 
-/// Decoupled knowledge distillation: how sure the teacher is of the label, and what it says of the other classes.
+/// Decoupled knowledge distillation: how sure the teacher is of the label, and its distribution over the
+/// other classes.
 ///
 /// ```text
 /// loss = T^2 * mean over samples of  (alpha TCKD + beta NCKD)
@@ -26,15 +27,15 @@ use burn::tensor::{Int, Tensor};
 /// - `targets`: `[batch_size]`, each from 0 to `num_classes - 1`
 /// - result: `[1]`
 ///
-/// `alpha` and `beta` are finite and at least 0, `temperature` is finite and above 0. The result is in nats times
-/// T squared: summed over classes, the mean over the batch, never negative, 0 where both agree up to a shift of
-/// the logits. With `alpha = 1` and, for each sample, `beta = 1 - p[y]` it is
-/// [`soft_target`](crate::soft_target): that is how the paper finds the weight by which the usual loss hides the
-/// other classes. With two classes NCKD is 0.
+/// `alpha` and `beta` are finite and at least 0, `temperature` is finite and above 0. The result is in nats
+/// times T squared: summed over classes, the mean over the batch, never negative, 0 where both agree up to a
+/// shift of the logits. With `alpha = 1` and, for each sample, `beta = 1 - p[y]` it is
+/// [`soft_target`](crate::soft_target): that is how the paper finds the weight by which the usual loss hides
+/// the other classes. With two classes NCKD is 0.
 ///
-/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student is on
-/// the autodiff one. All is computed from logarithms; values and gradients are finite for logits of 1e4 and
-/// beyond, and a target out of range is **not checked** (see [`cross_entropy`](crate::cross_entropy)).
+/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student
+/// is on the autodiff one. All is computed from logarithms; values and gradients are finite for logits of 1e4
+/// and beyond, and a target out of range is **not checked** (see [`cross_entropy`](crate::cross_entropy)).
 ///
 /// # Errors
 ///
@@ -61,11 +62,11 @@ use burn::tensor::{Int, Tensor};
 ///
 /// # References
 ///
-/// Zhao, Cui, Song, Qiu, Liang, "Decoupled Knowledge Distillation", CVPR 2022, arXiv 2203.08679, section 3. As in
-/// the authors' code, T squared multiplies both parts. That code hides the target from NCKD by taking 1000 from
-/// its softened logit, which shows through once logits differ by more, and takes the logarithm of summed
-/// probabilities, which is minus infinity once they underflow; here both are exact. Its weight grows over the
-/// first 20 epochs, which is left to the schedule of weights.
+/// Zhao, Cui, Song, Qiu, Liang, "Decoupled Knowledge Distillation", CVPR 2022, arXiv 2203.08679, section 3.
+/// As in the authors' code, T squared multiplies both parts. That code hides the target from NCKD by taking
+/// 1000 from its softened logit, which shows through once logits differ by more, and takes the logarithm of
+/// summed probabilities, which is minus infinity once they underflow; here both are exact. Its weight grows
+/// over the first 20 epochs, which is left to the schedule of weights.
 pub fn decoupled_kd(
     student_logits: Tensor<2>,
     teacher_logits: Tensor<2>,
@@ -119,7 +120,7 @@ pub struct DecoupledKdLossConfig {
     /// 8, the authors' code for CIFAR-100; it is tuned by pair of networks.
     #[config(default = 8.0)]
     pub beta: f64,
-    /// What both logits are divided by, finite and above 0, the paper's T.
+    /// The divisor of both logits, finite and above 0, the paper's T.
     ///
     /// 4, the authors' code for CIFAR-100.
     #[config(default = 4.0)]
@@ -226,6 +227,7 @@ pub(crate) const INFO: LossInfo = LossInfo {
         source: "the authors' code, reached over 20 epochs",
     }),
     cost: "",
-    disagreements: "the authors' code takes 1000 from the target's softened logit to hide it, which fails for large logits, and the \
-        logarithm of a sum that may be 0; others bound the probabilities; here exact, from logarithms",
+    disagreements: "the authors' code takes 1000 from the target's softened logit to hide it, which fails \
+        for large logits, and the logarithm of a sum that may be 0; others bound the probabilities; here \
+        exact, from logarithms",
 };

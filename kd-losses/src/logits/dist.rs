@@ -26,26 +26,27 @@ use burn::tensor::Tensor;
 /// - `student_logits`, `teacher_logits`: `[batch_size, num_classes]`
 /// - result: `[1]`
 ///
-/// `beta` and `gamma` are finite and at least 0, `temperature` is finite and above 0, `epsilon` is from 1e-15 to
-/// 1 and its square must be representable. The result has no unit and is between 0 and `2 T^2 (beta + gamma)`. A
-/// linear change of a row or column of the student's probabilities by a positive factor does not change its
-/// correlation.
+/// `beta` and `gamma` are finite and at least 0, `temperature` is finite and above 0, `epsilon` is from 1e-15
+/// to 1 and its square must be representable. The result has no unit and is between 0 and
+/// `2 T^2 (beta + gamma)`. A linear change of a row or column of the student's probabilities by a positive
+/// factor does not change its correlation.
 ///
-/// What does not vary correlates with nothing: a row or column that is constant on either side has `r = 0` and adds
-/// its 1 to the loss. Where the teacher's is constant the gradient is 0. So it is for **all columns of a batch of
-/// one**, where the second term is the constant `gamma T^2`, and for rows of one class. **Where only the student's is
-/// constant, the least change correlates at once**, and the gradient is finite but of the order of `1 / e`, 1e8 by
-/// default: a student whose last layer begins with zeros wants a larger `epsilon` or another loss first. In the same
-/// way `epsilon` takes from `r` where the product of the two norms is not large against it, so that equal logits give
-/// more than 0: in columns of classes that are improbable for the whole batch.
+/// A constant correlates with nothing: a row or column that is constant on either side has `r = 0`
+/// and adds its 1 to the loss. Where the teacher's is constant the gradient is 0. So it is for **all columns
+/// of a batch of one**, where the second term is the constant `gamma T^2`, and for rows of one class. **Where
+/// only the student's is constant, the least change correlates at once**, and the gradient is finite but of
+/// the order of `1 / e`, 1e8 by default: a student whose last layer begins with zeros wants a larger
+/// `epsilon` or another loss first. In the same way `epsilon` takes from `r` where the product of the two
+/// norms is not large against it, so that equal logits give more than 0: in columns of classes that are
+/// improbable for the whole batch.
 ///
-/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student is on
-/// the autodiff one. Values and gradients are finite for logits of 1e4 and beyond.
+/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student
+/// is on the autodiff one. Values and gradients are finite for logits of 1e4 and beyond.
 ///
 /// # Errors
 ///
-/// A constant outside its range; an empty batch; unequal batch sizes or numbers of classes; tensors of different
-/// dtypes or on different devices.
+/// A constant outside its range; an empty batch; unequal batch sizes or numbers of classes; tensors of
+/// different dtypes or on different devices.
 ///
 /// # Examples
 ///
@@ -66,8 +67,8 @@ use burn::tensor::Tensor;
 /// Huang, You, Wang, Qian, Xu, "Knowledge Distillation from A Stronger Teacher", `NeurIPS` 2022, arXiv
 /// 2205.10536, the relations between and within classes. As in the authors' code, `epsilon` is added to the
 /// product of the norms; here each norm is bounded by `epsilon` as well, so that the gradient of a constant
-/// column is finite, not 0 / 0. T squared is that of the copies of their code for classification; their code for
-/// segmentation has neither a temperature nor the factor.
+/// column is finite, not 0 / 0. T squared is that of the copies of their code for classification; their code
+/// for segmentation has neither a temperature nor the factor.
 pub fn dist(
     student_logits: Tensor<2>,
     teacher_logits: Tensor<2>,
@@ -119,12 +120,12 @@ pub struct DistLossConfig {
     /// 1, the authors' code; copies of it for CIFAR-100 use 2.
     #[config(default = 1.0)]
     pub gamma: f64,
-    /// What both logits are divided by, finite and above 0.
+    /// The divisor of both logits, finite and above 0.
     ///
     /// 1, the authors' code; copies of it for CIFAR-100 use 4.
     #[config(default = 1.0)]
     pub temperature: f64,
-    /// What is added to the product of the norms, from 1e-15 to 1.
+    /// The number added to the product of the norms, from 1e-15 to 1.
     ///
     /// 1e-8, the authors' code.
     #[config(default = 1e-8)]
@@ -176,7 +177,7 @@ impl DistLoss {
     /// let device = Device::flex();
     /// let logits = Tensor::<2>::from_data([[1.0, 2.0, 3.0]], &device);
     /// let loss = DistLossConfig::new().init()?;
-    /// // The rows agree; the columns of a batch of one say nothing.
+    /// // The rows agree; the columns of a batch of one have no correlation.
     /// let value = loss.forward(logits.clone(), logits)?.into_scalar::<f32>();
     /// assert!((value - 1.0).abs() < 1e-5);
     /// # Ok::<(), kd_losses::Error>(())
@@ -236,6 +237,7 @@ pub(crate) const INFO: LossInfo = LossInfo {
         source: "the authors' code",
     }),
     cost: "",
-    disagreements: "with or without T squared (with, as the copies for classification); the bound added to the product of the norms \
-        1e-8 or 1e-5 (1e-8), and the norms unbounded, whose gradient at a constant column is 0 / 0, or each bounded as here",
+    disagreements: "with or without T squared (with, as the copies for classification); the bound added to \
+        the product of the norms 1e-8 or 1e-5 (1e-8), and the norms unbounded, whose gradient at a constant \
+        column is 0 / 0, or each bounded as here",
 };

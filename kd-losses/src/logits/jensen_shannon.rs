@@ -23,20 +23,20 @@ use burn::tensor::activation::log_sigmoid;
 /// - result: `[1]`
 ///
 /// `beta` is above 0 and below 1, `temperature` is finite and above 0. The result is in nats times T squared:
-/// summed over classes, the mean over the batch, never negative, 0 where both agree up to a shift of the logits,
-/// and **bounded**, by `T^2 (-b ln b - (1 - b) ln (1 - b))`, at most `T^2 ln 2`, however far the two are apart.
-/// With `b = 1/2` it is the Jensen-Shannon divergence, in which student and teacher may change places. Divided by
-/// `b` it tends to [`soft_target`](crate::soft_target) as `b` tends to 0; divided by `1 - b` it tends to
-/// [`reverse_kl`](crate::reverse_kl) as `b` tends to 1. It is **not** divided here: a `beta` near 0 or 1 wants a
-/// large weight.
+/// summed over classes, the mean over the batch, never negative, 0 where both agree up to a shift of the
+/// logits, and **bounded**, by `T^2 (-b ln b - (1 - b) ln (1 - b))`, at most `T^2 ln 2`, however far the two
+/// are apart. With `b = 1/2` it is the Jensen-Shannon divergence, in which student and teacher may change
+/// places. Divided by `b` it tends to [`soft_target`](crate::soft_target) as `b` tends to 0; divided by
+/// `1 - b` it tends to [`reverse_kl`](crate::reverse_kl) as `b` tends to 1. It is **not** divided here: a
+/// `beta` near 0 or 1 wants a large weight.
 ///
-/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student is on
-/// the autodiff one. Values and gradients are finite for logits of 1e4 and beyond.
+/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student
+/// is on the autodiff one. Values and gradients are finite for logits of 1e4 and beyond.
 ///
 /// # Errors
 ///
-/// A constant outside its range; an empty batch; unequal batch sizes or numbers of classes; tensors of different
-/// dtypes or on different devices.
+/// A constant outside its range; an empty batch; unequal batch sizes or numbers of classes; tensors of
+/// different dtypes or on different devices.
 ///
 /// # Examples
 ///
@@ -55,11 +55,11 @@ use burn::tensor::activation::log_sigmoid;
 ///
 /// # References
 ///
-/// Agarwal, Vieillard, Zhou, Stanczyk, Ramos, Geist, Bachem, "On-Policy Distillation of Language Models: Learning
-/// from Self-Generated Mistakes", ICLR 2024, arXiv 2306.13649, equation (1), for each token; here for each
-/// sample. T squared is ours, as in [`soft_target`](crate::soft_target); common code for language models has the
-/// temperature without it. Code that accepts `beta` of 0 and 1 returns the two Kullback-Leibler divergences
-/// there, which the formula does not: it is 0 at both.
+/// Agarwal, Vieillard, Zhou, Stanczyk, Ramos, Geist, Bachem, "On-Policy Distillation of Language Models:
+/// Learning from Self-Generated Mistakes", ICLR 2024, arXiv 2306.13649, equation (1), for each token; here
+/// for each sample. T squared is ours, as in [`soft_target`](crate::soft_target); common code for language
+/// models has the temperature without it. Code that accepts `beta` of 0 and 1 returns the two
+/// Kullback-Leibler divergences there, which the formula does not: it is 0 at both.
 pub fn jensen_shannon(
     student_logits: Tensor<2>,
     teacher_logits: Tensor<2>,
@@ -98,7 +98,7 @@ pub struct JensenShannonLossConfig {
     /// task.
     #[config(default = 0.5)]
     pub beta: f64,
-    /// What both logits are divided by, finite and above 0.
+    /// The divisor of both logits, finite and above 0.
     ///
     /// 1, not softened, as common code for language models.
     #[config(default = 1.0)]
@@ -182,6 +182,7 @@ pub(crate) const INFO: LossInfo = LossInfo {
     extra_parameters: "none",
     usual_weight: None,
     cost: "",
-    disagreements: "at a `beta` of 0 or 1 some code returns the KL divergence that the divided loss tends to, though it does not divide elsewhere; \
-        here both ends are refused; T squared here, as in `kd`, none in common code",
+    disagreements: "at a `beta` of 0 or 1 some code returns the KL divergence that the divided loss tends \
+        to, though it does not divide elsewhere; here both ends are refused; T squared here, as in `kd`, \
+        none in common code",
 };

@@ -18,15 +18,16 @@ use burn::tensor::Tensor;
 /// - `student_logits`, `teacher_logits`: `[batch_size, num_classes]`
 /// - result: `[1]`
 ///
-/// The result has the unit of a squared logit and is never negative; a shift of the logits of one side changes it. The
-/// gradient with respect to the student's logits is `(z - v) / batch_size`.
+/// The result has the unit of a squared logit and is never negative; a shift of the logits of one side
+/// changes it. The gradient with respect to the student's logits is `(z - v) / batch_size`.
 ///
-/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student is on the
-/// autodiff one.
+/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student
+/// is on the autodiff one.
 ///
 /// # Errors
 ///
-/// An empty batch; unequal batch sizes or numbers of classes; tensors of different dtypes or on different devices.
+/// An empty batch; unequal batch sizes or numbers of classes; tensors of different dtypes or on different
+/// devices.
 ///
 /// # Examples
 ///
@@ -69,6 +70,6 @@ pub(crate) const INFO: LossInfo = LossInfo {
     extra_parameters: "none",
     usual_weight: None,
     cost: "",
-    disagreements: "half the sum over classes (the paper), the sum, or the mean over classes too, which makes a weight depend on the \
-        number of classes; here half the sum",
+    disagreements: "half the sum over classes (the paper), the sum, or the mean over classes too, which \
+        makes a weight depend on the number of classes; here half the sum",
 };

@@ -23,16 +23,16 @@ use burn::tensor::Tensor;
 /// - `logits`: `[batch_size, num_classes]`
 /// - result: the same
 ///
-/// `epsilon` is from 1e-15 to 1 and its square must be representable. The result does not change when a number is
-/// added to a sample's logits, nor when they are multiplied by a positive one, as long as `s` is large against
-/// `epsilon`; it is at most `(K - 1) / root of K` in size. Equal logits become zeros, and so does the only logit
-/// of one class.
+/// `epsilon` is from 1e-15 to 1 and its square must be representable. The result does not change when a
+/// number is added to a sample's logits, nor when they are multiplied by a positive one, as long as `s` is
+/// large against `epsilon`; it is at most `(K - 1) / root of K` in size. Equal logits become zeros, and so
+/// does the only logit of one class.
 ///
-/// Value and gradient are finite for logits of 1e4 and beyond, and for equal ones. **The gradient is divided by `s`
-/// too**: it grows as a row's spread shrinks, to `1 / (2 e)` at equal logits.
+/// Value and gradient are finite for logits of 1e4 and beyond, and for equal ones. **The gradient is divided
+/// by `s` too**: it grows as a row's spread shrinks, to `1 / (2 e)` at equal logits.
 ///
-/// The result has a gradient with respect to whatever is given, a teacher too: the losses that follow take their
-/// teacher as a constant.
+/// The result has a gradient with respect to whatever is given, a teacher too: the losses that follow take
+/// their teacher as a constant.
 ///
 /// # Errors
 ///
@@ -58,15 +58,16 @@ use burn::tensor::Tensor;
 ///
 /// # References
 ///
-/// Sun, Ren, Li, Wang, Cao, "Logit Standardization in Knowledge Distillation", CVPR 2024, arXiv 2403.01427. As in
-/// the authors' code, the standard deviation divides by `K - 1` and 1e-7 is added to it; here it is also bounded
-/// by `epsilon`, so that the gradient of equal logits is finite.
+/// Sun, Ren, Li, Wang, Cao, "Logit Standardization in Knowledge Distillation", CVPR 2024, arXiv 2403.01427.
+/// As in the authors' code, the standard deviation divides by `K - 1` and 1e-7 is added to it; here it is
+/// also bounded by `epsilon`, so that the gradient of equal logits is finite.
 pub fn standardised(logits: Tensor<2>, epsilon: f64) -> Result<Tensor<2>> {
     check_epsilon(epsilon)?;
     check::filled("standardised", "logits", &logits)?;
 
     let [_batch_size, num_classes] = logits.dims();
-    // Less the largest first, a constant that cancels out: the mean of equal large logits is not quite those logits.
+    // Less the largest first, a constant that cancels out: the mean of equal large logits is not quite those
+    // logits.
     let largest = logits.clone().without_autodiff().max_dim(1); // [batch_size, 1]
     let logits = logits - largest;
     let centred = logits.clone() - logits.mean_dim(1);
@@ -88,18 +89,18 @@ pub fn standardised(logits: Tensor<2>, epsilon: f64) -> Result<Tensor<2>> {
 /// - `student_logits`, `teacher_logits`: `[batch_size, num_classes]`
 /// - result: `[1]`
 ///
-/// The student need not match the size of the teacher's logits, only their relations: the result is 0 wherever
-/// one row is the other times a positive number, plus a number. It is in nats times T squared, as
+/// The student need not match the size of the teacher's logits, only their relations: the result is 0
+/// wherever one row is the other times a positive number, plus a number. It is in nats times T squared, as
 /// [`soft_target`](crate::soft_target) is, and never negative; for the range of `epsilon` and the size of
 /// gradients see [`standardised`].
 ///
-/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student is on
-/// the autodiff one.
+/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student
+/// is on the autodiff one.
 ///
 /// # Errors
 ///
-/// A constant outside its range; an empty batch; unequal batch sizes or numbers of classes; tensors of different
-/// dtypes or on different devices.
+/// A constant outside its range; an empty batch; unequal batch sizes or numbers of classes; tensors of
+/// different dtypes or on different devices.
 ///
 /// # Examples
 ///
@@ -116,8 +117,8 @@ pub fn standardised(logits: Tensor<2>, epsilon: f64) -> Result<Tensor<2>> {
 ///
 /// # References
 ///
-/// As for [`standardised`]. The paper speaks of a temperature of its own for each sample, the standard deviation
-/// times the base temperature; it is the same.
+/// As for [`standardised`]. The paper speaks of a temperature of its own for each sample, the standard
+/// deviation times the base temperature; it is the same.
 pub fn logit_standardisation(
     student_logits: Tensor<2>,
     teacher_logits: Tensor<2>,
@@ -149,7 +150,7 @@ fn check_epsilon(epsilon: f64) -> Result<()> {
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct LogitStandardisationLossConfig {
-    /// What both standardised logits are divided by, finite and above 0, the paper's base temperature.
+    /// The divisor of both standardised logits, finite and above 0, the paper's base temperature.
     ///
     /// 2, the command of the authors' code; some pairs of networks have 3.
     #[config(default = 2.0)]
@@ -257,6 +258,6 @@ pub(crate) const INFO: LossInfo = LossInfo {
         source: "the authors' command, beside a cross-entropy of weight 0.1",
     }),
     cost: "",
-    disagreements: "the standard deviation over K or K - 1 (K - 1, as the authors' code); 1e-7 added to it or a bound (both here, so \
-        that the gradient of equal logits is finite)",
+    disagreements: "the standard deviation over K or K - 1 (K - 1, as the authors' code); 1e-7 added to it \
+        or a bound (both here, so that the gradient of equal logits is finite)",
 };

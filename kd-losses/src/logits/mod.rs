@@ -14,7 +14,7 @@ mod logit_regression;
 mod logit_standardisation;
 mod multi_level;
 mod normalised_kd;
-mod parts;
+pub(crate) mod parts;
 mod reverse_kl;
 mod soft_cross_entropy;
 mod soft_target;

@@ -7,11 +7,13 @@ use crate::error::Result;
 use burn::config::Config;
 use burn::tensor::Tensor;
 
-/// Multi-level logit distillation: alignment of each prediction, of samples with each other, of classes with each
-/// other.
+/// Multi-level logit distillation: alignment of each prediction, of samples with each other, of classes with
+/// each other.
 ///
 /// ```text
-/// loss = instance_weight * instance_alignment + batch_weight * batch_alignment + class_weight * class_alignment
+/// loss = instance_weight * instance_alignment
+///      + batch_weight * batch_alignment
+///      + class_weight * class_alignment
 /// ```
 ///
 /// # Shapes
@@ -19,13 +21,13 @@ use burn::tensor::Tensor;
 /// - `student_logits`, `teacher_logits`: `[batch_size, num_classes]`
 /// - result: `[1]`
 ///
-/// `temperatures` has at least one entry, each finite and above 0; the weights are finite and at least 0, and a
-/// level of weight 0 is not computed. The result is never negative and 0 where both agree up to a shift of the
-/// logits. The levels have unequal units: the first is in nats times T squared, a mean over the batch; the third
-/// grows with the batch.
+/// `temperatures` has at least one entry, each finite and above 0; the weights are finite and at least 0, and
+/// a level of weight 0 is not computed. The result is never negative and 0 where both agree up to a shift of
+/// the logits. The levels have unequal units: the first is in nats times T squared, a mean over the batch;
+/// the third grows with the batch.
 ///
-/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student is on
-/// the autodiff one. Values and gradients are finite for logits of 1e4 and beyond.
+/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student
+/// is on the autodiff one. Values and gradients are finite for logits of 1e4 and beyond.
 ///
 /// # Errors
 ///
@@ -51,12 +53,12 @@ use burn::tensor::Tensor;
 /// # References
 ///
 /// Jin, Wang, Lin, "Multi-Level Logit Distillation", CVPR 2023, pages 24276 to 24285. The divisors and
-/// temperatures are those of the authors' code. Two things of that code are not followed. It computes masks of
-/// the less certain samples and of the less frequent classes, but multiplies them with losses that are summed
-/// already, so that they select nothing and only scale the levels by the share they keep, about one half: there
-/// are no masks here. It adds the levels for a weakly and for a strongly augmented batch, where it takes the weak
-/// batch at two of the temperatures of the strong one and leaves out the strong batch at the second and third
-/// level: here a call is one batch, to be made for each view.
+/// temperatures are those of the authors' code. Two things of that code are not followed. It computes masks
+/// of the less certain samples and of the less frequent classes, but multiplies them with losses that are
+/// summed already, so that they select nothing and only scale the levels by the share they keep, about one
+/// half: there are no masks here. It adds the levels for a weakly and for a strongly augmented batch, where
+/// it takes the weak batch at two of the temperatures of the strong one and leaves out the strong batch at
+/// the second and third level: here a call is one batch, to be made for each view.
 pub fn multi_level(
     student_logits: Tensor<2>,
     teacher_logits: Tensor<2>,
@@ -99,7 +101,7 @@ fn check_constants(temperatures: &[f64], weights: [f64; 3]) -> Result<()> {
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct MultiLevelLossConfig {
-    /// What both logits are divided by, one after the other, each finite and above 0.
+    /// The divisors of both logits, one after the other, each finite and above 0.
     ///
     /// 2, 3, 4, 5 and 6, the authors' code.
     #[config(default = "vec![2.0, 3.0, 4.0, 5.0, 6.0]")]
@@ -190,7 +192,8 @@ pub(crate) const INFO: LossInfo = LossInfo {
     name: "mlkd",
     title: "Multi-level logit distillation",
     family: Family::Logits,
-    about: "alignment of predictions, of samples with each other and of classes with each other, at several temperatures",
+    about: "alignment of predictions, of samples with each other and of classes with each other, at several \
+        temperatures",
     paper: Paper {
         authors: "Jin et al.",
         year: 2023,
@@ -222,8 +225,9 @@ pub(crate) const INFO: LossInfo = LossInfo {
         value: MultiLevelLoss::USUAL_WEIGHT,
         source: "the authors' code, beside a cross-entropy of weight 0.1",
     }),
-    cost: "for each temperature two matrices `[batch, batch]` and two `[classes, classes]`, batch^2 classes + classes^2 batch \
-        multiplications each",
-    disagreements: "the authors' code masks confident samples and frequent classes, but after the losses are summed, so that the masks only \
-        scale (no masks here), and mixes up its weakly and strongly augmented batches (one batch a call here)",
+    cost: "for each temperature two matrices `[batch, batch]` and two `[classes, classes]`, batch^2 classes \
+        + classes^2 batch multiplications each",
+    disagreements: "the authors' code masks confident samples and frequent classes, but after the losses are \
+        summed, so that the masks only scale (no masks here), and mixes up its weakly and strongly augmented \
+        batches (one batch a call here)",
 };

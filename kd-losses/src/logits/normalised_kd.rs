@@ -8,7 +8,8 @@ use burn::config::Config;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Int, Tensor};
 
-/// Normalised knowledge distillation (NKD): a soft label for the target, a cross-entropy among the other classes.
+/// Normalised knowledge distillation (NKD): a soft label for the target, a cross-entropy among the other
+/// classes.
 ///
 /// ```text
 /// loss = mean over samples of  -p[y] log q[y]  -  gamma T^2 sum over k != y of  P[k] log Q[k]
@@ -24,14 +25,15 @@ use burn::tensor::{Int, Tensor};
 /// - `targets`: `[batch_size]`, each from 0 to `num_classes - 1`
 /// - result: `[1]`
 ///
-/// `gamma` is finite and at least 0, `temperature` is finite and above 0 and softens the second term only. The
-/// result is in nats, the mean over the batch, never negative. Its terms are cross-entropies, so that it is **not
-/// 0 where both agree**: there the second term has its minimum, the entropy of the teacher, while the first goes
-/// on pulling `q[y]` towards 1, in proportion to `p[y]`. With two classes the second term is 0.
+/// `gamma` is finite and at least 0, `temperature` is finite and above 0 and softens the second term only.
+/// The result is in nats, the mean over the batch, never negative. Its terms are cross-entropies, so that it
+/// is **not 0 where both agree**: there the second term has its minimum, the entropy of the teacher, while
+/// the first goes on pulling `q[y]` towards 1, in proportion to `p[y]`. With two classes the second term
+/// is 0.
 ///
-/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student is on
-/// the autodiff one. Values and gradients are finite for logits of 1e4 and beyond, and a target out of range is
-/// **not checked** (see [`cross_entropy`](crate::cross_entropy)).
+/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student
+/// is on the autodiff one. Values and gradients are finite for logits of 1e4 and beyond, and a target out of
+/// range is **not checked** (see [`cross_entropy`](crate::cross_entropy)).
 ///
 /// # Errors
 ///
@@ -57,11 +59,12 @@ use burn::tensor::{Int, Tensor};
 /// # References
 ///
 /// Yang, Zeng, Li, Zhang, Yuan, Li, "From Knowledge Distillation to Self-Knowledge Distillation: A Unified
-/// Approach with Normalized Loss and Customized Soft Labels", ICCV 2023, arXiv 2303.13005. The cross-entropy with
-/// the hard label, which the total of the paper has too, is not in here: it is
-/// [`cross_entropy`](crate::cross_entropy) beside this. As in the authors' code, the first term is not softened
-/// and T squared multiplies the second. A version of that code masks nothing (it writes ones into a mask of
-/// ones), so that its second term is over all classes; here, as in the paper, it leaves out the target.
+/// Approach with Normalized Loss and Customized Soft Labels", ICCV 2023, arXiv 2303.13005. The cross-entropy
+/// with the hard label, which the total of the paper has too, is not in here: it is
+/// [`cross_entropy`](crate::cross_entropy) beside this. As in the authors' code, the first term is not
+/// softened and T squared multiplies the second. A version of that code masks nothing (it writes ones into a
+/// mask of ones), so that its second term is over all classes; here, as in the paper, it leaves out the
+/// target.
 pub fn normalised_kd(
     student_logits: Tensor<2>,
     teacher_logits: Tensor<2>,
@@ -101,7 +104,7 @@ pub struct NormalisedKdLossConfig {
     /// 1.5, the default of the authors' code, for `ImageNet`; its settings for CIFAR-100 have 3.5.
     #[config(default = 1.5)]
     pub gamma: f64,
-    /// What the logits of the other classes are divided by, finite and above 0, the paper's lambda.
+    /// The divisor of the logits of the other classes, finite and above 0, the paper's lambda.
     ///
     /// 1, the default of the authors' code, for `ImageNet`; its settings for CIFAR-100 have 3.
     #[config(default = 1.0)]
@@ -196,6 +199,7 @@ pub(crate) const INFO: LossInfo = LossInfo {
         source: "the authors' code",
     }),
     cost: "",
-    disagreements: "a version of the authors' code leaves the target among the other classes, by a mask of ones; here it is left \
-        out, as in the paper and in later copies; the cross-entropy with the hard label is a term of its own",
+    disagreements: "a version of the authors' code leaves the target among the other classes, by a mask of \
+        ones; here it is left out, as in the paper and in later copies; the cross-entropy with the hard \
+        label is a term of its own",
 };

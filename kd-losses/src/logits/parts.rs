@@ -1,4 +1,4 @@
-//! What the losses of softened probabilities share.
+//! Parts of the losses of softened probabilities.
 
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Int, Tensor};
@@ -18,18 +18,18 @@ pub(super) fn divergence(log_p: Tensor<2>, log_q: Tensor<2>) -> Tensor<2> {
     (log_p.clone().exp() * (log_p - log_q)).sum_dim(1)
 }
 
-/// What belongs to the sample's own class, `[batch_size, 1]`.
+/// The entries of the samples' own classes, `[batch_size, 1]`.
 pub(super) fn of_target(values: Tensor<2>, targets: &Tensor<1, Int>) -> Tensor<2> {
     let [batch_size, _num_classes] = values.dims();
     let index = targets.clone().without_autodiff().reshape([batch_size, 1]);
     values.gather(1, index)
 }
 
-/// What belongs to the other classes, in their order, `[batch_size, num_classes - 1]`.
+/// The entries of the other classes, in their order, `[batch_size, num_classes - 1]`.
 ///
-/// They are picked, not masked: a large number taken from the target's logit hides it only while the logits are
-/// small against that number.
-pub(super) fn of_others(values: Tensor<2>, targets: &Tensor<1, Int>) -> Tensor<2> {
+/// They are picked, not masked: a large number taken from the target's logit hides it only while the logits
+/// are small against that number.
+pub(crate) fn of_others(values: Tensor<2>, targets: &Tensor<1, Int>) -> Tensor<2> {
     let [batch_size, num_classes] = values.dims();
     let shape = [batch_size, num_classes - 1];
     let targets = targets.clone().without_autodiff();

@@ -1,4 +1,4 @@
-//! The divergence the other way round.
+//! The reverse Kullback-Leibler divergence: from the student's distribution to the teacher's.
 
 use super::parts::{divergence, log_softened};
 use crate::catalogue::{Constant, Family, LossInfo, Paper};
@@ -7,8 +7,8 @@ use crate::error::Result;
 use burn::config::Config;
 use burn::tensor::Tensor;
 
-/// Kullback-Leibler divergence of the teacher from the student: the student is asked for what the teacher finds
-/// likely, not for all of it.
+/// Kullback-Leibler divergence of the teacher from the student: it draws the student to a part of what the
+/// teacher finds likely, not to all of it.
 ///
 /// ```text
 /// loss = T^2 * mean over samples of  sum over k of  q[k] (log q[k] - log p[k])
@@ -22,15 +22,15 @@ use burn::tensor::Tensor;
 /// - `student_logits`, `teacher_logits`: `[batch_size, num_classes]`
 /// - result: `[1]`
 ///
-/// `temperature` is finite and above 0. The result is in nats times T squared: summed over classes, the mean over
-/// the batch, never negative, 0 where both agree up to a shift of the logits. [`soft_target`](crate::soft_target)
-/// charges for what the teacher finds likely and the student does not; this charges for what the student finds
-/// likely and the teacher does not, so that a small student settles on one of the teacher's modes. Its gradient
-/// fades where the student is certain, right or wrong: with respect to `student_logits[j]` it is `T q[j] (log
-/// (q[j] / p[j]) - KL(q || p)) / batch_size`.
+/// `temperature` is finite and above 0. The result is in nats times T squared: summed over classes, the mean
+/// over the batch, never negative, 0 where both agree up to a shift of the logits.
+/// [`soft_target`](crate::soft_target) charges for what the teacher finds likely and the student does not;
+/// this charges for what the student finds likely and the teacher does not, so that a small student settles
+/// on one of the teacher's modes. Its gradient fades where the student is certain, right or wrong: with
+/// respect to `student_logits[j]` it is `T q[j] (log (q[j] / p[j]) - KL(q || p)) / batch_size`.
 ///
-/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student is on
-/// the autodiff one. Values and gradients are finite for logits of 1e4 and beyond.
+/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student
+/// is on the autodiff one. Values and gradients are finite for logits of 1e4 and beyond.
 ///
 /// # Errors
 ///
@@ -76,7 +76,7 @@ pub fn reverse_kl(
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ReverseKlLossConfig {
-    /// What both logits are divided by, finite and above 0.
+    /// The divisor of both logits, finite and above 0.
     ///
     /// 1: the paper does not soften.
     #[config(default = 1.0)]
@@ -152,6 +152,6 @@ pub(crate) const INFO: LossInfo = LossInfo {
     extra_parameters: "none",
     usual_weight: None,
     cost: "",
-    disagreements: "differentiated directly (here) or by a policy gradient over sequences that the student samples (the paper); with T \
-        squared here, as in `kd`",
+    disagreements: "differentiated directly (here) or by a policy gradient over sequences that the student \
+        samples (the paper); with T squared here, as in `kd`",
 };

@@ -22,13 +22,14 @@ use burn::tensor::activation::{log_softmax, softmax};
 /// - `soft_targets`: the same, each row of probabilities: not negative, with the sum 1
 /// - result: `[1]`
 ///
-/// The result is in nats, summed over classes, the mean over the batch, never negative; its minimum, at `q = t`,
-/// is the entropy of the targets, **not 0**. The rows are **not checked**, which would wait for the device; a row
-/// with another sum counts by that sum. Values and gradients are finite for logits of 1e4 and beyond.
+/// The result is in nats, summed over classes, the mean over the batch, never negative; its minimum, at
+/// `q = t`, is the entropy of the targets, **not 0**. The rows are **not checked**, which would wait for the
+/// device; a row with another sum counts by that sum. Values and gradients are finite for logits of 1e4 and
+/// beyond.
 ///
-/// The targets are constants: no gradient reaches them, and they may live on the plain device while the logits
-/// are on the autodiff one. The logits may be a teacher's, whose images are being made: targets drawn from a
-/// Dirichlet distribution are given like any others.
+/// The targets are constants: no gradient reaches them, and they may live on the plain device while the
+/// logits are on the autodiff one. The logits may be a teacher's, whose images are being made: targets drawn
+/// from a Dirichlet distribution are given like any others.
 ///
 /// # Errors
 ///
@@ -51,10 +52,11 @@ use burn::tensor::activation::{log_softmax, softmax};
 ///
 /// # References
 ///
-/// Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015, arXiv 1503.02531, section 2, for
-/// a teacher's probabilities. Nayak, Mopuri, Shaj, Babu, Chakraborty, "Zero-Shot Knowledge Distillation in Deep
-/// Networks", ICML 2019, arXiv 1905.08114, for data impressions: images for which the teacher's output, softened,
-/// is a vector drawn from a Dirichlet distribution; give the logits divided by the temperature.
+/// Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015, arXiv 1503.02531, section 2,
+/// for a teacher's probabilities. Nayak, Mopuri, Shaj, Babu, Chakraborty, "Zero-Shot Knowledge Distillation
+/// in Deep Networks", ICML 2019, arXiv 1905.08114, for data impressions: images for which the teacher's
+/// output, softened, is a vector drawn from a Dirichlet distribution; give the logits divided by the
+/// temperature.
 pub fn soft_cross_entropy(logits: Tensor<2>, soft_targets: Tensor<2>) -> Result<Tensor<1>> {
     let axes = [(Axis::Batch, 0..1), (Axis::Classes, 1..2)];
     let names = ["logits", "soft_targets"];
@@ -68,7 +70,7 @@ pub fn soft_cross_entropy(logits: Tensor<2>, soft_targets: Tensor<2>) -> Result<
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct SoftCrossEntropyLossConfig {
-    /// What both logits are divided by, finite and above 0.
+    /// The divisor of both logits, finite and above 0.
     ///
     /// 4, as for [`soft_target`](crate::soft_target).
     #[config(default = 4.0)]
@@ -154,6 +156,6 @@ pub(crate) const INFO: LossInfo = LossInfo {
     extra_parameters: "none",
     usual_weight: None,
     cost: "",
-    disagreements: "this is `kd` plus the teacher's entropy, so that the value is not 0 at equality; with or without T squared (with, \
-        for a teacher's logits; given probabilities are taken as they are)",
+    disagreements: "this is `kd` plus the teacher's entropy, so that the value is not 0 at equality; with or \
+        without T squared (with, for a teacher's logits; given probabilities are taken as they are)",
 };

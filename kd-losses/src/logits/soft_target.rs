@@ -56,11 +56,11 @@ use burn::tensor::activation::log_softmax;
 ///
 /// # References
 ///
-/// Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015, arXiv 1503.02531,
-/// section 2: equation (1) is the softmax with a temperature, equation (2) the gradient, equation (4)
-/// its limit for large T, and the text before section 2.1 asks for the factor T squared. The paper writes a cross-entropy with the soft targets; the
-/// divergence used here, as by nearly everyone since, is that minus the teacher's entropy, which is
-/// constant, so the gradients are equal and the value has its minimum at 0.
+/// Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015, arXiv 1503.02531, section 2:
+/// equation (1) is the softmax with a temperature, equation (2) the gradient, equation (4) its limit for
+/// large T, and the text before section 2.1 asks for the factor T squared. The paper writes a cross-entropy
+/// with the soft targets; the divergence used here, as by nearly everyone since, is that minus the teacher's
+/// entropy, which is constant, so the gradients are equal and the value has its minimum at 0.
 pub fn soft_target(
     student_logits: Tensor<2>,
     teacher_logits: Tensor<2>,
@@ -79,7 +79,7 @@ pub fn soft_target(
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct SoftTargetLossConfig {
-    /// What both logits are divided by, finite and above 0, the paper's T.
+    /// The divisor of both logits, finite and above 0, the paper's T.
     ///
     /// 4: Hinton et al. have no single value (20 for the large MNIST students, 2.5 to 4 for the
     /// smallest, section 3; 1, 2, 5 and 10 tried on speech, section 4); 4 is what the published code
@@ -168,7 +168,7 @@ pub(crate) const INFO: LossInfo = LossInfo {
         source: "1910.10699, beside a cross-entropy of weight 0.1",
     }),
     cost: "",
-    disagreements: "the divergence summed over classes, or its mean over classes too (smaller by the number of classes, from a \
-        default reduction; some then double it); with or without T squared; here summed over classes, mean over the batch, times T \
-        squared, so that the gradient keeps its size",
+    disagreements: "the divergence summed over classes, or its mean over classes too (smaller by the number \
+        of classes, from a default reduction; some then double it); with or without T squared; here summed \
+        over classes, mean over the batch, times T squared, so that the gradient keeps its size",
 };

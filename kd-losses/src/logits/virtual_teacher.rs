@@ -8,10 +8,10 @@ use burn::config::Config;
 use burn::serde::{Deserialize, Serialize};
 use burn::tensor::{Int, Tensor};
 
-/// How the distribution `u` of a virtual teacher is softened by the temperature `T`.
+/// The softening of the distribution `u` of a virtual teacher by the temperature `T`.
 ///
-/// The two differ by far: with 100 classes, `a = 0.99` and `T = 20` the label has 1.05 times the probability of
-/// another class in the first, 1.58 times in the second.
+/// The two differ by far: with 100 classes, `a = 0.99` and `T = 20` the label has 1.05 times the probability
+/// of another class in the first, 1.58 times in the second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(crate = "burn::serde", rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -45,9 +45,9 @@ pub enum VirtualTeacherSoftening {
 ///
 /// `correct_probability` is above 0 and below 1, `temperature` is finite and above 0. The result is in nats
 /// (times T squared), summed over classes, the mean over the batch, never negative, 0 at the student whose
-/// probabilities are `p`. There is no teacher: this is a label smoothing whose share of the label is `p`. Values
-/// and gradients are finite for logits of 1e4 and beyond, and a target out of range is **not checked** (see
-/// [`cross_entropy`](crate::cross_entropy)).
+/// probabilities are `p`. There is no teacher: this is a label smoothing whose share of the label is `p`.
+/// Values and gradients are finite for logits of 1e4 and beyond, and a target out of range is **not checked**
+/// (see [`cross_entropy`](crate::cross_entropy)).
 ///
 /// # Errors
 ///
@@ -62,7 +62,7 @@ pub enum VirtualTeacherSoftening {
 ///
 /// let device = Device::flex();
 /// let targets = Tensor::<1, Int>::from_data([0], &device);
-/// // The student that the virtual teacher asks for: 0.9 for the label of two classes.
+/// // The student that the virtual teacher wants: 0.9 for the label of two classes.
 /// let logits = Tensor::<2>::from_data([[9.0_f32.ln(), 0.0]], &device);
 /// let loss = virtual_teacher(logits, targets, 0.9, 20.0, VirtualTeacherSoftening::Logarithms)?;
 /// assert!(loss.into_scalar::<f32>().abs() < 1e-3);
@@ -71,13 +71,14 @@ pub enum VirtualTeacherSoftening {
 ///
 /// # References
 ///
-/// Yuan, Tay, Li, Wang, Feng, "Revisiting Knowledge Distillation via Label Smoothing Regularization", CVPR 2020,
-/// arXiv 1909.11723, the regularisation Tf-KD reg. The paper speaks of a virtual teacher softened by a
+/// Yuan, Tay, Li, Wang, Feng, "Revisiting Knowledge Distillation via Label Smoothing Regularization", CVPR
+/// 2020, arXiv 1909.11723, the regularisation Tf-KD reg. The paper speaks of a virtual teacher softened by a
 /// temperature, which can be read as for the logits of a real one; the authors' code puts the *probabilities*
 /// through the softmax, leaves the student as it is, and takes the mean over classes too, which it then
-/// multiplies by a number that its settings choose by network: 100 for `ResNet`-18 on CIFAR-100, which makes it
-/// [`VirtualTeacherSoftening::Probabilities`] here. The other method of the paper, Tf-KD self, is
-/// [`soft_target`](crate::soft_target) with a trained network of the student's own architecture as the teacher.
+/// multiplies by a number that its settings choose by network: 100 for `ResNet`-18 on CIFAR-100, which makes
+/// it [`VirtualTeacherSoftening::Probabilities`] here. The other method of the paper, Tf-KD self, is
+/// [`soft_target`](crate::soft_target) with a trained network of the student's own architecture as the
+/// teacher.
 pub fn virtual_teacher(
     logits: Tensor<2>,
     targets: Tensor<1, Int>,
@@ -138,12 +139,12 @@ pub struct VirtualTeacherLossConfig {
     /// 0.99, the authors' code.
     #[config(default = 0.99)]
     pub correct_probability: f64,
-    /// What the virtual teacher is softened by, finite and above 0, the paper's tau.
+    /// The temperature of the virtual teacher, finite and above 0, the paper's tau.
     ///
     /// 20, the authors' settings for `ResNet`-18 on CIFAR-100; those for other networks have 10 or 40.
     #[config(default = 20.0)]
     pub temperature: f64,
-    /// How the temperature softens.
+    /// The softening by the temperature.
     ///
     /// The form of the authors' published code by default.
     #[config(default = "VirtualTeacherSoftening::Probabilities")]
@@ -175,7 +176,8 @@ pub struct VirtualTeacherLoss {
 }
 
 impl VirtualTeacherLoss {
-    /// The weight usual beside a cross-entropy of weight 0.9: 0.1, the authors' settings for `ResNet`-18 on CIFAR-100.
+    /// The weight usual beside a cross-entropy of weight 0.9: 0.1, the authors' settings for `ResNet`-18 on
+    /// CIFAR-100.
     pub const USUAL_WEIGHT: f64 = 0.1;
 
     /// [`virtual_teacher`] of `logits` `[batch_size, num_classes]` and `targets` `[batch_size]`.
@@ -237,6 +239,8 @@ pub(crate) const INFO: LossInfo = LossInfo {
         source: "the authors' settings for ResNet-18 on CIFAR-100, beside a cross-entropy of weight 0.9",
     }),
     cost: "",
-    disagreements: "the authors' code puts probabilities through the softmax and leaves the student unsoftened, the paper can be read as \
-        softening logarithms, and the student: `softening`; its mean over classes is multiplied by a number chosen by network, 100 for ResNet-18 with 100 classes, which makes it the sum used here",
+    disagreements: "the authors' code puts probabilities through the softmax and leaves the student \
+        unsoftened, the paper can be read as softening logarithms, and the student: `softening`; its mean \
+        over classes is multiplied by a number chosen by network, 100 for ResNet-18 with 100 classes, which \
+        makes it the sum used here",
 };

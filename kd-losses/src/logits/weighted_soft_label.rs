@@ -8,7 +8,8 @@ use burn::config::Config;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Int, Tensor};
 
-/// Weighted soft labels (WSLD): the softened divergence, less of it where the student is ahead of the teacher.
+/// Weighted soft labels (WSLD): the softened divergence, less of it where the student is ahead of the
+/// teacher.
 ///
 /// ```text
 /// loss = T^2 * mean over samples of  w KL(p || q)
@@ -26,18 +27,19 @@ use burn::tensor::{Int, Tensor};
 /// - result: `[1]`
 ///
 /// `temperature` is finite and above 0, `epsilon` is from 1e-15 to 1. The result is in nats times T squared:
-/// summed over classes, the mean over the batch, never negative, 0 where both agree. The weight `w` is between 0
-/// and 1 and **a constant**: no gradient flows through it. It is 1 where the teacher is certain of the label and
-/// the student is not, 0 where the student is certain of it, and finite in any case, `CE(teacher) = 0` included.
+/// summed over classes, the mean over the batch, never negative, 0 where both agree. The weight `w` is
+/// between 0 and 1 and **a constant**: no gradient flows through it. It is 1 where the teacher is certain of
+/// the label and the student is not, 0 where the student is certain of it, and finite in any case,
+/// `CE(teacher) = 0` included.
 ///
-/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student is on
-/// the autodiff one. Values and gradients are finite for logits of 1e4 and beyond, and a target out of range is
-/// **not checked** (see [`cross_entropy`](crate::cross_entropy)).
+/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student
+/// is on the autodiff one. Values and gradients are finite for logits of 1e4 and beyond, and a target out of
+/// range is **not checked** (see [`cross_entropy`](crate::cross_entropy)).
 ///
 /// # Errors
 ///
-/// A constant outside its range; an empty batch; unequal batch sizes or numbers of classes; tensors of different
-/// dtypes or on different devices.
+/// A constant outside its range; an empty batch; unequal batch sizes or numbers of classes; tensors of
+/// different dtypes or on different devices.
 ///
 /// # Examples
 ///
@@ -58,11 +60,11 @@ use burn::tensor::{Int, Tensor};
 ///
 /// # References
 ///
-/// Zhou, Song, Chen, Zhou, Wang, Yuan, Zhang, "Rethinking Soft Labels for Knowledge Distillation: A Bias-Variance
-/// Tradeoff Perspective", ICLR 2021, arXiv 2102.00650. As in the authors' code, the weight comes from losses that
-/// are not softened, has no gradient, and has 1e-7 in its denominator. They weigh a cross-entropy with the soft
-/// labels, we the divergence, which is that minus the teacher's entropy: since the weight is a constant the
-/// gradients are equal, and the value has its minimum at 0.
+/// Zhou, Song, Chen, Zhou, Wang, Yuan, Zhang, "Rethinking Soft Labels for Knowledge Distillation: A
+/// Bias-Variance Tradeoff Perspective", ICLR 2021, arXiv 2102.00650. As in the authors' code, the weight
+/// comes from losses that are not softened, has no gradient, and has 1e-7 in its denominator. They weigh a
+/// cross-entropy with the soft labels, we the divergence, which is that minus the teacher's entropy: since
+/// the weight is a constant the gradients are equal, and the value has its minimum at 0.
 pub fn weighted_soft_label(
     student_logits: Tensor<2>,
     teacher_logits: Tensor<2>,
@@ -100,13 +102,13 @@ fn check_constants(temperature: f64, epsilon: f64) -> Result<()> {
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct WeightedSoftLabelLossConfig {
-    /// What both logits are divided by, finite and above 0, the paper's tau.
+    /// The divisor of both logits, finite and above 0, the paper's tau.
     ///
     /// 2, the authors' code, for `ImageNet`; the settings of Yang et al. (arXiv 2303.13005) for CIFAR-100
     /// have 4.
     #[config(default = 2.0)]
     pub temperature: f64,
-    /// What is added to the teacher's cross-entropy before it divides, from 1e-15 to 1.
+    /// The number added to the teacher's cross-entropy before it divides, from 1e-15 to 1.
     ///
     /// 1e-7, the authors' code.
     #[config(default = 1e-7)]
@@ -208,6 +210,7 @@ pub(crate) const INFO: LossInfo = LossInfo {
         source: "the authors' code, ImageNet; 2.25 for CIFAR-100 in 2303.13005",
     }),
     cost: "",
-    disagreements: "the weight from softened or from plain cross-entropies (plain, as the authors' code), with or without 1e-7 in its \
-        denominator (with); a cross-entropy is weighted (the authors) or the divergence (here), which have equal gradients",
+    disagreements: "the weight from softened or from plain cross-entropies (plain, as the authors' code), \
+        with or without 1e-7 in its denominator (with); a cross-entropy is weighted (the authors) or the \
+        divergence (here), which have equal gradients",
 };

@@ -1,4 +1,4 @@
-//! The activation loss: what the network knows excites it.
+//! The activation loss: images of known things have large activations.
 
 use crate::catalogue::{Family, LossInfo, Paper, UsualWeight};
 use crate::check;
@@ -18,7 +18,8 @@ use burn::tensor::Tensor;
 /// - `features`: of any rank, the teacher's dense representation `[batch_size, features]` or a map
 /// - result: `[1]`
 ///
-/// In the unit of a feature, 0 or below, without a lower bound; to be minimised. The features learn; at 0 the slope is taken to be 0.
+/// In the unit of a feature, 0 or below, without a lower bound; to be minimised. The features learn; at 0 the
+/// slope is taken to be 0.
 ///
 /// # Errors
 ///
@@ -37,9 +38,10 @@ use burn::tensor::Tensor;
 ///
 /// # References
 ///
-/// Chen, Wang, Xu, Yang, Liu, Shi, Xu, Xu, Tian, "Data-Free Learning of Student Networks", ICCV 2019, arXiv 1904.01186, the activation
-/// loss. The paper has the l1 norm of each sample's features, the authors' code their mean, as here: the two differ by the number of
-/// features, and the weights of the code belong to the mean.
+/// Chen, Wang, Xu, Yang, Liu, Shi, Xu, Xu, Tian, "Data-Free Learning of Student Networks", ICCV 2019, arXiv
+/// 1904.01186, the activation loss. The paper has the l1 norm of each sample's features, the authors' code
+/// their mean, as here: the two differ by the number of features, and the weights of the code belong to the
+/// mean.
 pub fn activation_norm<const D: usize>(features: Tensor<D>) -> Result<Tensor<1>> {
     check::filled("activation_norm", "features", &features)?;
     Ok(features.abs().mean().neg())
@@ -62,8 +64,10 @@ pub(crate) const INFO: LossInfo = LossInfo {
     extra_parameters: "none",
     usual_weight: Some(UsualWeight {
         value: 0.1,
-        source: "the authors' code on MNIST; 0.01 on CIFAR-10, 0.1 on CIFAR-100, beside a one-hot loss of 1, 0.05 and 0.5",
+        source: "the authors' code on MNIST; 0.01 on CIFAR-10, 0.1 on CIFAR-100, beside a one-hot loss of 1, \
+            0.05 and 0.5",
     }),
     cost: "",
-    disagreements: "the l1 norm of a sample (the paper) or the mean over its features (the authors' code); here the mean",
+    disagreements: "the l1 norm of a sample (the paper) or the mean over its features (the authors' code); \
+        here the mean",
 };

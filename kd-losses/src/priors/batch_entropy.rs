@@ -19,10 +19,11 @@ use burn::tensor::activation::log_softmax;
 /// - `logits`: `[batch_size, num_classes]`, those of the teacher on synthetic images
 /// - result: `[1]`
 ///
-/// In nats, between `-ln num_classes`, where the mean has all classes alike, and 0, where it is sure of one; to be minimised. It sees the
-/// batch only through its mean, so that a batch of undecided samples is as good as one that has each class: use it with
-/// [`one_hot_confidence`](crate::one_hot_confidence). The logits learn. All is done with logarithms, so that value and gradient are finite
-/// for a class that no sample predicts, where the formula as printed gives 0 times minus infinity.
+/// In nats, between `-ln num_classes`, where the mean has all classes alike, and 0, where it is sure of one;
+/// to be minimised. It sees the batch only through its mean, so that a batch of undecided samples is as good
+/// as one that has each class: use it with [`one_hot_confidence`](crate::one_hot_confidence). The logits
+/// learn. All is done with logarithms, so that value and gradient are finite for a class that no sample
+/// predicts, where the formula as printed gives 0 times minus infinity.
 ///
 /// # Errors
 ///
@@ -43,14 +44,15 @@ use burn::tensor::activation::log_softmax;
 ///
 /// # References
 ///
-/// Chen, Wang, Xu, Yang, Liu, Shi, Xu, Xu, Tian, "Data-Free Learning of Student Networks", ICCV 2019, arXiv 1904.01186, the information
-/// entropy loss. The authors' code takes logarithms to base 10, so that their weight of 5 is 2.17 here; Han et al., arXiv 2011.03749,
-/// take natural ones in theirs, as here.
+/// Chen, Wang, Xu, Yang, Liu, Shi, Xu, Xu, Tian, "Data-Free Learning of Student Networks", ICCV 2019, arXiv
+/// 1904.01186, the information entropy loss. The authors' code takes logarithms to base 10, so that their
+/// weight of 5 is 2.17 here; Han et al., arXiv 2011.03749, take natural ones in theirs, as here.
 pub fn batch_entropy(logits: Tensor<2>) -> Result<Tensor<1>> {
     check::filled("batch_entropy", "logits", &logits)?;
     let [batch_size, _num_classes] = logits.dims();
     let log_p = log_softmax(logits, 1);
-    // The logarithm of a sum of exponentials, [1, num_classes]; the largest of each class is taken out and is a constant.
+    // The logarithm of a sum of exponentials, [1, num_classes]; the largest of each class is taken out and is
+    // a constant.
     let largest = log_p.clone().without_autodiff().max_dim(0);
     let sum = (log_p - largest.clone()).exp().sum_dim(0);
     let log_m = sum.log() + largest - (batch_size as f64).ln();
@@ -74,10 +76,11 @@ pub(crate) const INFO: LossInfo = LossInfo {
     extra_parameters: "none",
     usual_weight: Some(UsualWeight {
         value: 2.17,
-        source: "the authors' code on MNIST, 5 with logarithms to base 10, beside a one-hot loss of weight 1; 5 on CIFAR-10 and 20 on \
-            CIFAR-100, to base 10, beside 0.05 and 0.5",
+        source: "the authors' code on MNIST, 5 with logarithms to base 10, beside a one-hot loss of weight \
+            1; 5 on CIFAR-10 and 20 on CIFAR-100, to base 10, beside 0.05 and 0.5",
     }),
     cost: "",
-    disagreements: "logarithms to base 10 (the authors' code) or natural ones (most others), a factor of 2.3; a class of probability 0 \
-        gives NaN in the formula as printed; here natural logarithms, and finite",
+    disagreements: "logarithms to base 10 (the authors' code) or natural ones (most others), a factor of \
+        2.3; a class of probability 0 gives NaN in the formula as printed; here natural logarithms, and \
+        finite",
 };

@@ -1,4 +1,5 @@
-//! Batch-norm statistics: synthetic images should look to each layer like the data it was trained on.
+//! Batch-norm statistics: a prior that synthetic images should look to each layer like the data that it was
+//! trained on.
 
 use crate::catalogue::{Constant, Family, LossInfo, Paper, UsualWeight};
 use crate::check;
@@ -10,7 +11,7 @@ use burn::tensor::Tensor;
 
 const LOSS: &str = "bn_statistics";
 
-/// How the difference of two statistics, one number a channel, becomes one number.
+/// The distance of two statistics, from their difference of one number a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(crate = "burn::serde", rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -23,7 +24,8 @@ pub enum StatisticsDistance {
     MeanSquare,
 }
 
-/// Mean and variance that a batch has at the input of a batch norm, and those that the batch norm remembers; all `[channels]`.
+/// Mean and variance that a batch has at the input of a batch norm, and those that the batch norm remembers;
+/// all `[channels]`.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct NormStatistics {
@@ -40,9 +42,9 @@ pub struct NormStatistics {
 impl NormStatistics {
     /// The statistics of `input`, `[batch_size, channels, height, width]`, what the batch norm gets.
     ///
-    /// The variance is the biased one, divided by the number of values and not by one less, as in the code of `DeepInversion`. The running
-    /// variance of `PyTorch` is an average of unbiased ones, that of Burn of biased ones; with `n` values a channel the two differ by a
-    /// factor of `n / (n - 1)`.
+    /// The variance is the biased one, divided by the number of values and not by one less, as in the code of
+    /// `DeepInversion`. The running variance of `PyTorch` is an average of unbiased ones, that of Burn of
+    /// biased ones; with `n` values a channel the two differ by a factor of `n / (n - 1)`.
     ///
     /// # Errors
     ///
@@ -79,7 +81,7 @@ impl NormStatistics {
     }
 }
 
-/// How far the statistics of a batch are from those that the batch norms of a network remember.
+/// The distance of the statistics of a batch from those that the batch norms of a network remember.
 ///
 /// ```text
 /// loss = sum over layers l of  s[l] (d(mean[l], running_mean[l]) + d(variance[l], running_variance[l]))
@@ -91,17 +93,19 @@ impl NormStatistics {
 ///
 /// # Shapes
 ///
-/// - `layers`: one or more [`NormStatistics`], each of its own number of channels, in the order of the network
+/// - `layers`: one or more [`NormStatistics`], each of its own number of channels, in the order of the
+///   network
 /// - result: `[1]`
 ///
-/// The result mixes the units of features and of their squares, as the paper does, and is never negative. `first_layer_multiplier` is at
-/// least 0. `epsilon` is from 1e-15 to 1 and keeps the gradient of the norm finite where a statistic is met, where it is 0. The statistics of
-/// the batch learn; no gradient reaches the running ones, which may live on the plain device.
+/// The result mixes the units of features and of their squares, as the paper does, and is never negative.
+/// `first_layer_multiplier` is at least 0. `epsilon` is from 1e-15 to 1 and keeps the gradient of the norm
+/// finite where a statistic is met, where it is 0. The statistics of the batch learn; no gradient reaches the
+/// running ones, which may live on the plain device.
 ///
 /// # Errors
 ///
-/// A constant outside its range; no layers; statistics of one layer with different numbers of channels or dtypes, or on different devices;
-/// layers of different dtypes or on different devices.
+/// A constant outside its range; no layers; statistics of one layer with different numbers of channels or
+/// dtypes, or on different devices; layers of different dtypes or on different devices.
 ///
 /// # Examples
 ///
@@ -110,7 +114,7 @@ impl NormStatistics {
 /// use kd_losses::{NormStatistics, StatisticsDistance, bn_statistics};
 ///
 /// let device = Device::flex();
-/// // Mean 2 and variance 1, where the batch norm knows mean 0 and variance 1.
+/// // Mean 2 and variance 1, where the running statistics are mean 0 and variance 1.
 /// let input = Tensor::<4>::from_data([[[[1.0, 3.0]]]], &device);
 /// let layer = NormStatistics::of(input, Tensor::zeros([1], &device), Tensor::ones([1], &device))?;
 /// let loss = bn_statistics(vec![layer], StatisticsDistance::SquaredNorm, 1.0, 1e-6)?;
@@ -120,8 +124,9 @@ impl NormStatistics {
 ///
 /// # References
 ///
-/// Yin, Molchanov, Li, Alvarez, Mallya, Hoiem, Jha, Kautz, "Dreaming to Distill: Data-Free Knowledge Transfer via `DeepInversion`", CVPR
-/// 2020, arXiv 1912.08795, section 3.2. The multiplier of the first layer is only in the authors' code for `ImageNet`.
+/// Yin, Molchanov, Li, Alvarez, Mallya, Hoiem, Jha, Kautz, "Dreaming to Distill: Data-Free Knowledge Transfer
+/// via `DeepInversion`", CVPR 2020, arXiv 1912.08795, section 3.2. The multiplier of the first layer is only
+/// in the authors' code for `ImageNet`.
 pub fn bn_statistics(
     layers: Vec<NormStatistics>,
     distance: StatisticsDistance,
@@ -173,12 +178,12 @@ fn check_constants(first_layer_multiplier: f64, epsilon: f64) -> Result<()> {
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct BnStatisticsLossConfig {
-    /// How the difference of two statistics becomes one number.
+    /// The distance of two statistics.
     ///
     /// As in the paper by default.
     #[config(default = "StatisticsDistance::Norm")]
     pub distance: StatisticsDistance,
-    /// What the term of the first layer is multiplied by, at least 0.
+    /// The factor of the term of the first layer, at least 0.
     ///
     /// 1, as in the paper and in the authors' code on CIFAR-10; their code on `ImageNet` has 10.
     #[config(default = 1.0)]
@@ -211,7 +216,8 @@ pub struct BnStatisticsLoss {
 }
 
 impl BnStatisticsLoss {
-    /// The weight that the authors name for CIFAR-10 beside a cross-entropy of weight 1: 10; the default of their program is 100.
+    /// The weight that the authors name for CIFAR-10 beside a cross-entropy of weight 1: 10; the default of
+    /// their program is 100.
     pub const USUAL_WEIGHT: f64 = 10.0;
 
     /// [`bn_statistics`] of the layers of a network.
@@ -254,7 +260,8 @@ pub(crate) const INFO: LossInfo = LossInfo {
         arxiv: "1912.08795",
         place: "section 3.2",
     },
-    inputs: "the input `[batch, channels, height, width]` and the running mean and variance of each batch norm",
+    inputs: "the input `[batch, channels, height, width]` and the running mean and variance of each batch \
+        norm",
     constants: &[
         Constant {
             name: "distance",
@@ -276,6 +283,7 @@ pub(crate) const INFO: LossInfo = LossInfo {
         source: "the authors' code on CIFAR-10, which also has 100; 0.05 on ImageNet",
     }),
     cost: "",
-    disagreements: "l2 norms (paper and code) or squares or mean squares; biased variance of the batch against running variances that \
-        PyTorch makes of unbiased ones; the first layer times 10 (the code on ImageNet) or 1; here norms, biased, 1",
+    disagreements: "l2 norms (paper and code) or squares or mean squares; biased variance of the batch \
+        against running variances that PyTorch makes of unbiased ones; the first layer times 10 (the code on \
+        ImageNet) or 1; here norms, biased, 1",
 };

@@ -8,35 +8,38 @@ use burn::config::Config;
 use burn::serde::{Deserialize, Serialize};
 use burn::tensor::Tensor;
 
-/// How much two classifiers have in common.
+/// The overlap of two classifiers.
 ///
-/// `A` and `B` are the weights of two branches, `[features, classes]`; column `k` of `A` is the weight vector of class `k`. The forms
-/// differ by orders of magnitude, so a weight tuned for one is meaningless for another.
+/// `A` and `B` are the weights of two branches, `[features, classes]`; column `k` of `A` is the weight vector
+/// of class `k`. The forms differ by orders of magnitude, so a weight tuned for one is meaningless for
+/// another.
 ///
-/// The paper's text and code were not available: its abstract says that the loss strengthens the differences between the students, not
-/// how. Each form says where it comes from.
+/// The paper's text and code were not available: its abstract says that the loss strengthens the differences
+/// between the students, not how. Each form says where it comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(crate = "burn::serde", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum ClassifierOverlap {
-    /// `||A B^T||_F`, of shape `[features, features]`, summed over pairs: an implementation by others, together with the weight 5e-8.
+    /// `||A B^T||_F`, of shape `[features, features]`, summed over pairs: an implementation by others,
+    /// together with the weight 5e-8.
     Frobenius,
-    /// `||A^T B||_F`, of shape `[classes, classes]`, summed over pairs. Inferred: the same words with the weights written the other way
-    /// round.
+    /// `||A^T B||_F`, of shape `[classes, classes]`, summed over pairs. Inferred: the same words with the
+    /// weights written the other way round.
     FrobeniusOfClasses,
-    /// Sum of the absolute values of `A B^T`, summed over pairs: the classifier term of asymmetric tri-training (Saito et al.,
-    /// arXiv 1702.08400), from which such terms usually descend.
+    /// Sum of the absolute values of `A B^T`, summed over pairs: the classifier term of asymmetric
+    /// tri-training (Saito et al., arXiv 1702.08400), from which such terms usually descend.
     Absolute,
     /// `||A B^T||_F^2`, summed over pairs. Inferred: a smooth variant of [`Self::Frobenius`].
     SquaredFrobenius,
-    /// `||a b^T||_F` with `a = A / ||A||_F` and `b = B / ||B||_F`, mean over pairs. Inferred: a variant that does not see the scale of
-    /// the weights, between 0 and 1.
+    /// `||a b^T||_F` with `a = A / ||A||_F` and `b = B / ||B||_F`, mean over pairs. Inferred: a variant that
+    /// does not see the scale of the weights, between 0 and 1.
     NormalisedFrobenius,
-    /// `|cos(A[:, k], B[:, k])|`, mean over classes and pairs: a second implementation by others; between 0 and 1.
+    /// `|cos(A[:, k], B[:, k])|`, mean over classes and pairs: a second implementation by others; between 0
+    /// and 1.
     ClassCosine,
 }
 
-/// What the classifiers of several branches have in common, over all pairs of branches.
+/// The overlap of the classifiers of several branches, over all pairs of branches.
 ///
 /// ```text
 /// loss = sum (or mean) over pairs i < j of  overlap(W[i], W[j])
@@ -48,16 +51,19 @@ pub enum ClassifierOverlap {
 ///
 /// # Shapes
 ///
-/// - `weights`: two or more `[features, classes]`, equal in both, as the weight of Burn's `Linear` is; biases take no part
+/// - `weights`: two or more `[features, classes]`, equal in both, as the weight of Burn's `Linear` is; biases
+///   take no part
 /// - result: `[1]`
 ///
-/// The result is never negative and is to be minimised; the order of the branches does not matter. `epsilon` is from 1e-15 to 1 and
-/// bounds every norm from below, so that value and gradient are finite for weights of zeros. All weights learn. A cosine says little by
-/// itself: branches that are permuted copies of each other in their features have a small one, and make the same predictions.
+/// The result is never negative and is to be minimised; the order of the branches does not matter. `epsilon`
+/// is from 1e-15 to 1 and bounds every norm from below, so that value and gradient are finite for weights of
+/// zeros. All weights learn. A cosine says little by itself: branches that are permuted copies of each other
+/// in their features have a small one, and make the same predictions.
 ///
 /// # Errors
 ///
-/// `epsilon` outside its range; fewer than two weights; weights without elements, of different shapes or dtypes, or on different devices.
+/// `epsilon` outside its range; fewer than two weights; weights without elements, of different shapes or
+/// dtypes, or on different devices.
 ///
 /// # Examples
 ///
@@ -75,9 +81,10 @@ pub enum ClassifierOverlap {
 ///
 /// # References
 ///
-/// Li, Huang, Chen, Luo, Cai, Pan, "Online Knowledge Distillation via Multi-branch Diversity Enhancement", ACCV 2020, arXiv 2010.00795:
-/// the idea and the name. The formula is a reconstruction from two public implementations by others, which agree in that only the
-/// weights of the last layers enter, all unordered pairs of them, and in the weight 5e-8, and disagree in the form.
+/// Li, Huang, Chen, Luo, Cai, Pan, "Online Knowledge Distillation via Multi-branch Diversity Enhancement",
+/// ACCV 2020, arXiv 2010.00795: the idea and the name. The formula is a reconstruction from two public
+/// implementations by others, which agree in that only the weights of the last layers enter, all unordered
+/// pairs of them, and in the weight 5e-8, and disagree in the form.
 pub fn classifier_diversification(
     weights: &[Tensor<2>],
     overlap: ClassifierOverlap,
@@ -96,7 +103,8 @@ pub fn classifier_diversification(
         ClassifierOverlap::Absolute => of_features(left, right).abs().sum(),
         ClassifierOverlap::SquaredFrobenius => of_features(left, right).square().sum(),
         ClassifierOverlap::NormalisedFrobenius => {
-            // First to a norm of 1: the norm of a product of small weights is bounded long before their own norms are.
+            // First to a norm of 1: the norm of a product of small weights is bounded long before their own
+            // norms are.
             let unit = |weight: Tensor<3>| weight.clone() / norm(weight);
             norm(of_features(unit(left), unit(right))).mean()
         }
@@ -150,9 +158,10 @@ fn check_weights(weights: &[Tensor<2>]) -> Result<()> {
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ClassifierDiversificationLossConfig {
-    /// How much two classifiers have in common.
+    /// The overlap of two classifiers.
     ///
-    /// The form that implementations by others use with the weight 5e-8 by default; see [`ClassifierOverlap`].
+    /// The form that implementations by others use with the weight 5e-8 by default; see
+    /// [`ClassifierOverlap`].
     #[config(default = "ClassifierOverlap::Frobenius")]
     pub overlap: ClassifierOverlap,
     /// The smallest norm, from 1e-15 to 1.
@@ -187,8 +196,8 @@ pub struct ClassifierDiversificationLoss {
 impl ClassifierDiversificationLoss {
     /// The weight in two implementations by others: 5e-8, with [`ClassifierOverlap::Frobenius`].
     ///
-    /// With it the gradient is some 1e-5 of that of a weight decay of 5e-4: it moves nothing that can be measured. The forms between 0
-    /// and 1 need a weight of the order of 0.01 to 1.
+    /// With it the gradient is some 1e-5 of that of a weight decay of 5e-4: it moves nothing that can be
+    /// measured. The forms between 0 and 1 need a weight of the order of 0.01 to 1.
     pub const USUAL_WEIGHT: f64 = 5e-8;
 
     /// [`classifier_diversification`] of the weights of two or more branches.
@@ -245,7 +254,7 @@ pub(crate) const INFO: LossInfo = LossInfo {
         source: "two implementations by others; too small to change anything",
     }),
     cost: "features squared times classes for each pair of branches, features squared of memory",
-    disagreements: "the product of two weights by its Frobenius norm or absolute cosines class by class (implementations by others), by \
-        absolute values (older terms of this kind); the orientation in the paper is unknown; here all of them as `overlap`, with three \
-        inferred variants",
+    disagreements: "the product of two weights by its Frobenius norm or absolute cosines class by class \
+        (implementations by others), by absolute values (older terms of this kind); the orientation in the \
+        paper is unknown; here all of them as `overlap`, with three inferred variants",
 };

@@ -8,14 +8,15 @@ use burn::config::Config;
 use burn::serde::{Deserialize, Serialize};
 use burn::tensor::Tensor;
 
-/// How the size of images is measured.
+/// The measure of the size of images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(crate = "burn::serde", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum ImageSize {
     /// Mean over images of the l2 norm of each: the authors' code for `ImageNet`.
     Image,
-    /// The l2 norm of the whole batch: the authors' code for CIFAR-10. It grows with the root of the number of images.
+    /// The l2 norm of the whole batch: the authors' code for CIFAR-10. It grows with the root of the number
+    /// of images.
     Batch,
     /// Mean square of the pixels.
     MeanSquare,
@@ -36,8 +37,9 @@ pub enum ImageSize {
 /// - `images`: `[batch_size, channels, height, width]`
 /// - result: `[1]`
 ///
-/// The result has the unit of a pixel (of its square for [`ImageSize::MeanSquare`]) and is never negative. `epsilon` is from 1e-15 to 1 and
-/// keeps the gradient of a norm finite for images of zeros, where it is 0. The images learn.
+/// The result has the unit of a pixel (of its square for [`ImageSize::MeanSquare`]) and is never negative.
+/// `epsilon` is from 1e-15 to 1 and keeps the gradient of a norm finite for images of zeros, where it is 0.
+/// The images learn.
 ///
 /// # Errors
 ///
@@ -57,8 +59,9 @@ pub enum ImageSize {
 ///
 /// # References
 ///
-/// Yin, Molchanov, Li, Alvarez, Mallya, Hoiem, Jha, Kautz, "Dreaming to Distill: Data-Free Knowledge Transfer via `DeepInversion`", CVPR
-/// 2020, arXiv 1912.08795, section 3; the two norms are those of the authors' two programs.
+/// Yin, Molchanov, Li, Alvarez, Mallya, Hoiem, Jha, Kautz, "Dreaming to Distill: Data-Free Knowledge Transfer
+/// via `DeepInversion`", CVPR 2020, arXiv 1912.08795, section 3; the two norms are those of the authors' two
+/// programs.
 pub fn image_l2(images: Tensor<4>, size: ImageSize, epsilon: f64) -> Result<Tensor<1>> {
     check_epsilon(epsilon)?;
     check::filled("image_l2", "images", &images)?;
@@ -77,9 +80,10 @@ pub fn image_l2(images: Tensor<4>, size: ImageSize, epsilon: f64) -> Result<Tens
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ImageL2LossConfig {
-    /// How the size is measured.
+    /// The measure of the size.
     ///
-    /// The mean of the norms of the images by default: the one of the authors' two norms that does not depend on the number of images.
+    /// The mean of the norms of the images by default: the one of the authors' two norms that does not depend
+    /// on the number of images.
     #[config(default = "ImageSize::Image")]
     pub size: ImageSize,
     /// The smallest norm, from 1e-15 to 1.
@@ -112,7 +116,8 @@ pub struct ImageL2Loss {
 }
 
 impl ImageL2Loss {
-    /// The default weight of the authors' code on `ImageNet`, for [`ImageSize::Image`]: 1e-5. On CIFAR-10 it is 0.
+    /// The default weight of the authors' code on `ImageNet`, for [`ImageSize::Image`]: 1e-5. On CIFAR-10 it
+    /// is 0.
     pub const USUAL_WEIGHT: f64 = 1e-5;
 
     /// [`image_l2`] of `[batch_size, channels, height, width]`.
@@ -166,6 +171,6 @@ pub(crate) const INFO: LossInfo = LossInfo {
         source: "the authors' code on ImageNet; 0 on CIFAR-10",
     }),
     cost: "",
-    disagreements: "the mean norm of an image (the authors' code for ImageNet) or the norm of the batch (for CIFAR-10); here the first, \
-        the second and the mean square as `size`",
+    disagreements: "the mean norm of an image (the authors' code for ImageNet) or the norm of the batch (for \
+        CIFAR-10); here the first, the second and the mean square as `size`",
 };

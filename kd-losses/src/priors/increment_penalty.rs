@@ -20,14 +20,16 @@ use burn::tensor::Tensor;
 ///
 /// - `loss`, `reference`, result: `[1]`
 ///
-/// The result has no unit and is above 0; `L` and `R` have the unit of a logarithm. Its gradient is that of `L` times `exp(L - R)`: a
-/// weight that grows as the loss gets worse than it was and falls as it gets better. `largest_exponent` is above 0 and bounds that weight,
-/// so that a term that explodes has a large gradient and not an infinite one; for losses that lie within an interval shorter than it, as
-/// the terms of the paper do (the logarithm of the number of classes), it changes nothing. A loss that is NaN gives NaN.
+/// The result has no unit and is above 0; `L` and `R` have the unit of a logarithm. Its gradient is that of
+/// `L` times `exp(L - R)`: a weight that grows as the loss gets worse than it was and falls as it gets
+/// better. `largest_exponent` is above 0 and bounds that weight, so that a term that explodes has a large
+/// gradient and not an infinite one; for losses that lie within an interval shorter than it, as the terms of
+/// the paper do (the logarithm of the number of classes), it changes nothing. A loss that is NaN gives NaN.
 ///
 /// # Errors
 ///
-/// `largest_exponent` outside its range; a loss or reference that is not one number; different dtypes or devices.
+/// `largest_exponent` outside its range; a loss or reference that is not one number; different dtypes or
+/// devices.
 ///
 /// # Examples
 ///
@@ -45,8 +47,9 @@ use burn::tensor::Tensor;
 ///
 /// # References
 ///
-/// Han, Park, Wang, Liu, "Robustness and Diversity Seeking Data-Free Knowledge Distillation", ICASSP 2021, arXiv 2011.03749: the abstract
-/// has the idea, the authors' code the form. The code has no bound on the exponent.
+/// Han, Park, Wang, Liu, "Robustness and Diversity Seeking Data-Free Knowledge Distillation", ICASSP 2021,
+/// arXiv 2011.03749: the abstract has the idea, the authors' code the form. The code has no bound on the
+/// exponent.
 pub fn increment_penalty(
     loss: Tensor<1>,
     reference: Tensor<1>,
@@ -74,14 +77,15 @@ fn penalty(increment: Tensor<1>, largest_exponent: f64) -> Tensor<1> {
 #[serde(crate = "burn::serde", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum IncrementReference {
-    /// The loss of the second step of each epoch, used from the third step on until the second of the next: the authors' code, with
-    /// epochs of 120 steps. With epochs of one step it stays 0.
+    /// The loss of the second step of each epoch, used from the third step on until the second of the next:
+    /// the authors' code, with epochs of 120 steps. With epochs of one step it stays 0.
     EpochSecondStep,
     /// The loss of the step before: a reading of the paper's words. The weights are near 1 then.
     EveryStep,
-    /// A moving average: `decay` times the reference plus `1 - decay` times the loss; the first loss is taken whole. Ours.
+    /// A moving average: `decay` times the reference plus `1 - decay` times the loss; the first loss is taken
+    /// whole. Ours.
     Average {
-        /// How much of the old reference is kept in each step, at least 0 and below 1.
+        /// The share of the old reference that is kept in each step, at least 0 and below 1.
         decay: f64,
     },
     /// No penalty: the loss itself, for comparison.
@@ -92,15 +96,15 @@ pub enum IncrementReference {
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct IncrementPenaltyConfig {
-    /// What the loss is compared with.
+    /// The reference that the loss is compared with.
     ///
     /// As the authors' code by default.
     #[config(default = "IncrementReference::EpochSecondStep")]
     pub reference: IncrementReference,
-    /// Where the exponential goes on as its tangent, above 0 and at most 80.
+    /// The increment beyond which the exponential goes on as its tangent, above 0 and at most 80.
     ///
-    /// 20, a weight of 5e8, whose square is still a number of 32 bits: ours. The authors' code has no bound and needs none for its own
-    /// two terms, which lie within the logarithm of the number of classes.
+    /// 20, a weight of 5e8, whose square is still a number of 32 bits: ours. The authors' code has no bound
+    /// and needs none for its own two terms, which lie within the logarithm of the number of classes.
     #[config(default = 20.0)]
     pub largest_exponent: f64,
 }
@@ -127,14 +131,15 @@ impl IncrementPenaltyConfig {
 
 /// [`increment_penalty`] of one term, with the value that it remembers; made by [`IncrementPenaltyConfig`].
 ///
-/// Each term has a penalty of its own. The reference is a tensor that stays on the device: no step waits for it.
+/// Each term has a penalty of its own. The reference is a tensor that stays on the device: no step waits for
+/// it.
 #[derive(Clone, Debug)]
 pub struct IncrementPenalty {
     config: IncrementPenaltyConfig,
     state: IncrementPenaltyState,
 }
 
-/// What an [`IncrementPenalty`] remembers.
+/// The memory of an [`IncrementPenalty`].
 #[derive(Clone, Debug, Default)]
 pub struct IncrementPenaltyState {
     /// The reference, `[1]` on the plain device; `None` before the first is taken, which counts as 0.
@@ -142,8 +147,8 @@ pub struct IncrementPenaltyState {
 }
 
 impl IncrementPenalty {
-    /// The penalty of `loss`, `[1]`, at step number `step_in_epoch`, counted from 0; remembers the loss where it is to be the next
-    /// reference.
+    /// The penalty of `loss`, `[1]`, at step number `step_in_epoch`, counted from 0; remembers the loss where
+    /// it is to be the next reference.
     ///
     /// A loss that is not finite is never remembered.
     ///
@@ -203,7 +208,7 @@ impl IncrementPenalty {
         self.state.reference = Some(kept.mask_where(finite, new));
     }
 
-    /// What it remembers, for a checkpoint. Reading the tensor waits for the device.
+    /// Its memory, for a checkpoint. Reading the tensor waits for the device.
     pub fn state(&self) -> IncrementPenaltyState {
         self.state.clone()
     }
@@ -279,6 +284,7 @@ pub(crate) const INFO: LossInfo = LossInfo {
     extra_parameters: "none",
     usual_weight: None,
     cost: "",
-    disagreements: "what the increment is measured from: the loss of the step before (a reading of the abstract) or of the second step \
-        of the epoch (the authors' code), 0 at first; here the code, the others as `reference`",
+    disagreements: "what the increment is measured from: the loss of the step before (a reading of the \
+        abstract) or of the second step of the epoch (the authors' code), 0 at first; here the code, the \
+        others as `reference`",
 };

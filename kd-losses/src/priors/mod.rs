@@ -10,6 +10,7 @@ mod image_l2;
 mod increment_penalty;
 mod mode_seeking;
 mod one_hot_confidence;
+mod prediction_diversification;
 mod total_variation;
 
 pub use activation_norm::activation_norm;
@@ -28,6 +29,9 @@ pub use increment_penalty::{
 };
 pub use mode_seeking::{ModeSeekingForm, ModeSeekingLoss, ModeSeekingLossConfig, mode_seeking};
 pub use one_hot_confidence::one_hot_confidence;
+pub use prediction_diversification::{
+    PredictionDiversificationLoss, PredictionDiversificationLossConfig, prediction_diversification,
+};
 pub use total_variation::{
     TotalVariationLoss, TotalVariationLossConfig, VariationForm, total_variation,
 };
@@ -42,4 +46,5 @@ pub(crate) const CATALOGUE: &[&LossInfo] = &[
     &image_l2::INFO,
     &increment_penalty::INFO,
     &classifier_diversification::INFO,
+    &prediction_diversification::INFO,
 ];

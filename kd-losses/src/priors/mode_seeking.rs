@@ -1,4 +1,4 @@
-//! Mode seeking: what differs in noise should differ in the image.
+//! Mode seeking: images of different noise should differ.
 
 use crate::catalogue::{Constant, Family, LossInfo, Paper, UsualWeight};
 use crate::check;
@@ -7,7 +7,7 @@ use burn::config::Config;
 use burn::serde::{Deserialize, Serialize};
 use burn::tensor::Tensor;
 
-/// How the distances of images and of codes become one number.
+/// The quotient of the distances of images and of codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(crate = "burn::serde", rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -16,7 +16,8 @@ pub enum ModeSeekingForm {
     Inverse,
     /// Minus that ratio: the paper of Mao et al. maximises it. It has no lower bound.
     Ratio,
-    /// The ratio of l2 norms the other way round, codes over images, with the teacher's probabilities as codes: the code of Han et al.
+    /// The ratio of l2 norms the other way round, codes over images, with the teacher's probabilities as
+    /// codes: the code of Han et al.
     Norms,
 }
 
@@ -36,19 +37,20 @@ pub enum ModeSeekingForm {
 /// # Shapes
 ///
 /// - `images`, `other_images`: `[batch_size, channels, height, width]`, equal in all
-/// - `codes`, `other_codes`: `[batch_size, features]`, equal in both: the noise that the images were made from or, for
-///   [`ModeSeekingForm::Norms`], the teacher's softmax of them
+/// - `codes`, `other_codes`: `[batch_size, features]`, equal in both: the noise that the images were made
+///   from or, for [`ModeSeekingForm::Norms`], the teacher's softmax of them
 /// - result: `[1]`
 ///
-/// The distances are those of whole batches: one ratio, not a mean of the ratios of pairs. `Inverse` is between 0 and `1 / epsilon`, `Norms`
-/// is above 0 and grows without bound as the images coincide while the codes differ; `Ratio` is 0 or below. `epsilon` is from 1e-10 to 1 and
-/// keeps value and gradient finite where images or codes coincide, where the gradient is 0. Gradients reach images and codes: noise has
-/// none, and the teacher's predictions lead back to the images.
+/// The distances are those of whole batches: one ratio, not a mean of the ratios of pairs. `Inverse` is
+/// between 0 and `1 / epsilon`, `Norms` is above 0 and grows without bound as the images coincide while the
+/// codes differ; `Ratio` is 0 or below. `epsilon` is from 1e-10 to 1 and keeps value and gradient finite
+/// where images or codes coincide, where the gradient is 0. Gradients reach images and codes: noise has none,
+/// and the teacher's predictions lead back to the images.
 ///
 /// # Errors
 ///
-/// `epsilon` outside its range; an empty batch; images (or codes) of different shapes or dtypes or on different devices; another number of
-/// images than of codes.
+/// `epsilon` outside its range; an empty batch; images (or codes) of different shapes or dtypes or on
+/// different devices; another number of images than of codes.
 ///
 /// # Examples
 ///
@@ -68,11 +70,12 @@ pub enum ModeSeekingForm {
 ///
 /// # References
 ///
-/// Mao, Lee, Tseng, Ma, Yang, "Mode Seeking Generative Adversarial Networks for Diverse Image Synthesis", CVPR 2019, arXiv 1903.05628: the
-/// paper maximises the ratio of distances, the authors' code minimises its inverse plus 1e-5, with mean absolute differences; the code has
-/// no bound for equal noise. Han, Park, Wang, Liu, "Robustness and Diversity Seeking Data-Free Knowledge Distillation", ICASSP 2021, arXiv
-/// 2011.03749: the form of the authors' code, which adds 1e-20 to the inverse; that is lost in 32-bit floats, and equal predictions divide
-/// by 0 there, hence `epsilon` under the roots here.
+/// Mao, Lee, Tseng, Ma, Yang, "Mode Seeking Generative Adversarial Networks for Diverse Image Synthesis",
+/// CVPR 2019, arXiv 1903.05628: the paper maximises the ratio of distances, the authors' code minimises its
+/// inverse plus 1e-5, with mean absolute differences; the code has no bound for equal noise. Han, Park, Wang,
+/// Liu, "Robustness and Diversity Seeking Data-Free Knowledge Distillation", ICASSP 2021, arXiv 2011.03749:
+/// the form of the authors' code, which adds 1e-20 to the inverse; that is lost in 32-bit floats, and equal
+/// predictions divide by 0 there, hence `epsilon` under the roots here.
 pub fn mode_seeking(
     images: Tensor<4>,
     other_images: Tensor<4>,
@@ -132,14 +135,15 @@ fn check_pairs(
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ModeSeekingLossConfig {
-    /// How the distances become one number.
+    /// The quotient of the distances.
     ///
     /// The form of the code of Mao et al. by default.
     #[config(default = "ModeSeekingForm::Inverse")]
     pub form: ModeSeekingForm,
-    /// What keeps the quotients finite, from 1e-10 to 1.
+    /// The number that keeps the quotients finite, from 1e-10 to 1.
     ///
-    /// 1e-5, as in the code of Mao et al.; for [`ModeSeekingForm::Norms`] anything below 1e-4 is lost beside the norms of a batch.
+    /// 1e-5, as in the code of Mao et al.; for [`ModeSeekingForm::Norms`] anything below 1e-4 is lost beside
+    /// the norms of a batch.
     #[config(default = 1e-5)]
     pub epsilon: f64,
 }
@@ -237,6 +241,7 @@ pub(crate) const INFO: LossInfo = LossInfo {
         source: "the authors' code",
     }),
     cost: "",
-    disagreements: "the ratio is maximised (the paper) or its inverse minimised (the authors' code), with mean absolute distances; 2011.03749 \
-        takes l2 norms and the teacher's softmax for the noise; here the inverse, the others as `form`",
+    disagreements: "the ratio is maximised (the paper) or its inverse minimised (the authors' code), with \
+        mean absolute distances; 2011.03749 takes l2 norms and the teacher's softmax for the noise; here the \
+        inverse, the others as `form`",
 };

@@ -19,9 +19,9 @@ use burn::tensor::activation::log_softmax;
 /// - `logits`: `[batch_size, num_classes]`, those of the teacher on synthetic images
 /// - result: `[1]`
 ///
-/// In nats, between 0, where each sample is sure, and `ln num_classes`, where none has a preference; to be minimised. Which class it is does
-/// not matter, nor does a shift of the logits; of equal largest logits the first counts. The logits learn; values and gradients are finite
-/// for logits of 1e4 and beyond.
+/// In nats, between 0, where each sample is sure, and `ln num_classes`, where none has a preference; to be
+/// minimised. Which class it is does not matter, nor does a shift of the logits; of equal largest logits the
+/// first counts. The logits learn; values and gradients are finite for logits of 1e4 and beyond.
 ///
 /// # Errors
 ///
@@ -42,7 +42,8 @@ use burn::tensor::activation::log_softmax;
 ///
 /// # References
 ///
-/// Chen, Wang, Xu, Yang, Liu, Shi, Xu, Xu, Tian, "Data-Free Learning of Student Networks", ICCV 2019, arXiv 1904.01186, the one-hot loss.
+/// Chen, Wang, Xu, Yang, Liu, Shi, Xu, Xu, Tian, "Data-Free Learning of Student Networks", ICCV 2019, arXiv
+/// 1904.01186, the one-hot loss.
 pub fn one_hot_confidence(logits: Tensor<2>) -> Result<Tensor<1>> {
     check::filled("one_hot_confidence", "logits", &logits)?;
     let class = logits.clone().without_autodiff().argmax(1); // [batch_size, 1]

@@ -1,4 +1,4 @@
-//! Total variation: neighbouring pixels are alike.
+//! Total variation: a prior that neighbouring pixels are alike.
 
 use crate::catalogue::{Constant, Family, LossInfo, Paper, UsualWeight};
 use crate::check;
@@ -8,15 +8,16 @@ use burn::config::Config;
 use burn::serde::{Deserialize, Serialize};
 use burn::tensor::{Tensor, s};
 
-/// How the differences of neighbouring pixels become one number.
+/// The measure of the differences of neighbouring pixels.
 ///
-/// The four differ by orders of magnitude: the norm grows with the root of the number of pixels in the whole batch, the means do not.
+/// The four differ by orders of magnitude: the norm grows with the root of the number of pixels in the whole
+/// batch, the means do not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(crate = "burn::serde", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum VariationForm {
-    /// Sum over four directions (right, down and both diagonals) of the l2 norm of the differences of the whole batch: `tv_l2` in the code
-    /// of `DeepInversion`.
+    /// Sum over four directions (right, down and both diagonals) of the l2 norm of the differences of the
+    /// whole batch: `tv_l2` in the code of `DeepInversion`.
     Norms,
     /// Sum over the same four directions of the mean absolute difference: `tv_l1` there.
     Means,
@@ -44,9 +45,9 @@ pub enum VariationForm {
 /// - `images`: `[batch_size, channels, height, width]`
 /// - result: `[1]`
 ///
-/// The result has the unit of a pixel (of its square for [`VariationForm::Square`]) and is never negative; a direction in which an image is
-/// one pixel long counts 0. `epsilon` is from 1e-15 to 1 and keeps the gradient of a norm finite where all pixels are equal, where it is 0.
-/// The images learn.
+/// The result has the unit of a pixel (of its square for [`VariationForm::Square`]) and is never negative; a
+/// direction in which an image is one pixel long counts 0. `epsilon` is from 1e-15 to 1 and keeps the
+/// gradient of a norm finite where all pixels are equal, where it is 0. The images learn.
 ///
 /// # Errors
 ///
@@ -67,8 +68,9 @@ pub enum VariationForm {
 ///
 /// # References
 ///
-/// Yin, Molchanov, Li, Alvarez, Mallya, Hoiem, Jha, Kautz, "Dreaming to Distill: Data-Free Knowledge Transfer via `DeepInversion`", CVPR
-/// 2020, arXiv 1912.08795, section 3; the four directions and both norms are those of the authors' code.
+/// Yin, Molchanov, Li, Alvarez, Mallya, Hoiem, Jha, Kautz, "Dreaming to Distill: Data-Free Knowledge Transfer
+/// via `DeepInversion`", CVPR 2020, arXiv 1912.08795, section 3; the four directions and both norms are those
+/// of the authors' code.
 pub fn total_variation(images: Tensor<4>, form: VariationForm, epsilon: f64) -> Result<Tensor<1>> {
     check_epsilon(epsilon)?;
     check::filled("total_variation", "images", &images)?;
@@ -107,7 +109,7 @@ fn differences(images: &Tensor<4>, diagonals: bool) -> Vec<Tensor<4>> {
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct TotalVariationLossConfig {
-    /// How the differences become one number.
+    /// The measure of the differences.
     ///
     /// The norms by default, which is what the code of `DeepInversion` uses where it gives a weight.
     #[config(default = "VariationForm::Norms")]
@@ -142,8 +144,8 @@ pub struct TotalVariationLoss {
 }
 
 impl TotalVariationLoss {
-    /// The default weight of the authors' code on CIFAR-10, for [`VariationForm::Norms`] and batches of 256: 2.5e-5. They recommend 1e-3
-    /// for better images.
+    /// The default weight of the authors' code on CIFAR-10, for [`VariationForm::Norms`] and batches of 256:
+    /// 2.5e-5. They recommend 1e-3 for better images.
     pub const USUAL_WEIGHT: f64 = 2.5e-5;
 
     /// [`total_variation`] of `[batch_size, channels, height, width]`.
@@ -197,6 +199,6 @@ pub(crate) const INFO: LossInfo = LossInfo {
         source: "the authors' code on CIFAR-10, who name 1e-3 for better images; 1e-4 on ImageNet",
     }),
     cost: "",
-    disagreements: "norms over the whole batch in four directions (the code of DeepInversion), means in four or in two directions, squares; \
-        here the norms, the others as `form`",
+    disagreements: "norms over the whole batch in four directions (the code of DeepInversion), means in four \
+        or in two directions, squares; here the norms, the others as `form`",
 };

@@ -1,4 +1,4 @@
-//! Images in rows; what they show, and what networks make of them, in columns.
+//! A board of segmentations: images in rows; the image, its true mask and predicted masks in columns.
 
 use std::path::Path;
 
@@ -9,7 +9,8 @@ use super::font;
 use super::paint::{self, GAP, INK, PAPER, RIM, number};
 use crate::{Error, Result};
 
-/// The eleven classes of `CamVid` in the order of their numbers, with the colours that they are shown in since `SegNet`.
+/// The eleven classes of `CamVid` in the order of their numbers, with the colours that they are shown in
+/// since `SegNet`.
 pub const CAMVID_CLASSES: [(&str, [u8; 3]); 11] = [
     ("sky", [128, 128, 128]),
     ("building", [128, 0, 0]),
@@ -24,7 +25,8 @@ pub const CAMVID_CLASSES: [(&str, [u8; 3]); 11] = [
     ("bicyclist", [0, 128, 192]),
 ];
 
-/// Pixels without a class; lighter than any usual colour, as a middle grey is the sky's and a dark one like a pedestrian's.
+/// Pixels without a class; lighter than any usual colour, as a middle grey is the sky's and a dark one like a
+/// pedestrian's.
 const VOID: Rgb<u8> = Rgb([216, 216, 216]);
 /// The side of a colour in the legend, and the room around its name.
 const SWATCH: u32 = font::HEIGHT;
@@ -34,11 +36,12 @@ const MOST_ROWS: usize = 50;
 const MOST_COLUMNS: usize = 12;
 const WHAT: &str = "segmentation board";
 
-/// A picture with a row for each image and titled columns, of images or of masks in the colours of their classes; below them,
-/// which colour is which class.
+/// A picture with a row for each image and titled columns, of images or of masks in the colours of their
+/// classes; below them, which colour is which class.
 ///
-/// Images wider than 320 pixels are made smaller, small ones larger by a whole factor; masks always by the nearest pixel. A value
-/// that is no class is shown light grey and called void. The same input gives the same bytes.
+/// Images wider than 320 pixels are made smaller, small ones larger by a whole factor; masks always by the
+/// nearest pixel. A value that is no class is shown light grey and called void. The same input gives the same
+/// bytes.
 ///
 /// # Examples
 ///
@@ -65,7 +68,8 @@ pub struct SegmentationBoard {
 }
 
 impl SegmentationBoard {
-    /// A board of images of `size` (height and width), with the names and colours of the classes in the order of their numbers.
+    /// A board of images of `size` (height and width), with the names and colours of the classes in the order
+    /// of their numbers.
     ///
     /// # Errors
     ///
@@ -87,12 +91,13 @@ impl SegmentationBoard {
         })
     }
 
-    /// The same with a column of images, each `[channels, height, width]` from 0 to 255, grey or red, green and blue.
+    /// The same with a column of images, each `[channels, height, width]` from 0 to 255, grey or red, green
+    /// and blue.
     ///
     /// # Errors
     ///
-    /// [`Error::NoValues`] without images, [`Error::Length`] for an image of another size or another number of images than the
-    /// columns before have, [`Error::Config`] for more than 50 rows or 12 columns.
+    /// [`Error::NoValues`] without images, [`Error::Length`] for an image of another size or another number
+    /// of images than the columns before have, [`Error::Config`] for more than 50 rows or 12 columns.
     pub fn with_images<Image: AsRef<[u8]>>(
         self,
         title: impl Into<String>,
@@ -263,7 +268,7 @@ impl SegmentationBoard {
 struct Entry {
     name: String,
     colour: Rgb<u8>,
-    /// How far to the right of the first one it begins.
+    /// Its distance to the right of the first one.
     x: u32,
     line: u32,
 }

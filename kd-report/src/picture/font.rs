@@ -1,8 +1,8 @@
-//! Letters made of pixels, as PNG has no text and there is no font to rely on.
+//! A font of letters made of pixels, since PNG has no text and there is no font to rely on.
 
 use image::{Rgb, RgbImage};
 
-/// How wide and high a pixel of a letter is drawn.
+/// The width and height at which a pixel of a letter is drawn.
 const SCALE: u32 = 2;
 /// The height of a line of text: seven pixels above the base line, two below.
 pub(super) const HEIGHT: u32 = 9 * SCALE;
@@ -98,7 +98,7 @@ const LETTERS: &[(char, &str)] = &[
     ('\'', "# #"),
     ('"', "#.# #.#"),
 ];
-/// What stands for a letter that is not among them.
+/// The sign for a letter that is not among them.
 const UNKNOWN: &str = "##### #...# #...# #...# #...# #...# #####";
 
 fn rows(letter: char) -> &'static str {

@@ -1,4 +1,4 @@
-//! Images of named things, a row each.
+//! A grid of images: a row for each name.
 
 use image::imageops::{self, FilterType};
 use image::{Rgb, RgbImage};
@@ -7,7 +7,7 @@ use super::font;
 use super::paint::{self, GAP, INK, PAPER, RIM, number};
 use crate::{Error, Result};
 
-/// Where a row has no image.
+/// The colour of a row without an image.
 const MUTED: Rgb<u8> = Rgb([130, 130, 130]);
 /// Images are shown about this wide.
 const CELL: u32 = 72;
@@ -21,8 +21,8 @@ const WHAT: &str = "a picture of images in rows";
 
 /// A picture with a named row of images for each of some things, such as classes.
 ///
-/// Images wider than 72 pixels are made smaller, small ones larger by a whole factor. A row may have fewer images than others, or
-/// none, which is said in it. The same input gives the same bytes.
+/// Images wider than 72 pixels are made smaller, small ones larger by a whole factor. A row may have fewer
+/// images than others, or none, which the picture states. The same input gives the same bytes.
 ///
 /// # Examples
 ///
@@ -56,11 +56,13 @@ impl ImageRows {
         })
     }
 
-    /// With one more row: its name and its images, each `[channels, height, width]` from 0 to 255, grey or red, green and blue.
+    /// With one more row: its name and its images, each `[channels, height, width]` from 0 to 255, grey or
+    /// red, green and blue.
     ///
     /// # Errors
     ///
-    /// [`Error::Length`] for an image of another size, [`Error::Config`] for more than 100 rows or 40 images in one.
+    /// [`Error::Length`] for an image of another size, [`Error::Config`] for more than 100 rows or 40 images
+    /// in one.
     pub fn with_row<Image: AsRef<[u8]>>(
         mut self,
         name: impl Into<String>,
@@ -103,7 +105,7 @@ impl ImageRows {
             .collect();
         let widest = names.iter().map(|name| font::width(name)).max();
         let left = RIM + widest.unwrap_or_default() + GAP;
-        // A row without an image says so, which takes some room.
+        // A row without an image states that, which takes some room.
         let inner = (number(columns) * (width + BETWEEN)).max(font::width(NONE) + BETWEEN);
         let size = (
             left + inner - BETWEEN + RIM,

@@ -1,4 +1,4 @@
-//! Images side by side, as a PNG picture.
+//! Pictures of images side by side, as PNG files.
 
 mod board;
 mod font;

@@ -1,4 +1,5 @@
-//! What pictures of images share: colours, distances, sizes, and how pixels become an image and an image a file.
+//! Parts of the pictures of images: colours, distances, sizes, and the ways from pixels to an image and to a
+//! file.
 
 use std::io::Cursor;
 
@@ -33,7 +34,8 @@ fn bad_size([height, width]: [usize; 2]) -> Error {
     }
 }
 
-/// The image of `pixels`, `[channels, height, width]` from 0 to 255, grey or red, green and blue; `of` names the picture.
+/// The image of `pixels`, `[channels, height, width]` from 0 to 255, grey or red, green and blue; `of` names
+/// the picture.
 pub(super) fn image(pixels: &[u8], [height, width]: [u32; 2], of: &str) -> Result<RgbImage> {
     let plane = (height * width) as usize;
     if pixels.len() != plane && pixels.len() != 3 * plane {

@@ -1,8 +1,8 @@
-//! A range of values and the round numbers on it.
+//! The axis of a plot: a range of values and the round numbers on it.
 
 use std::collections::BTreeSet;
 
-/// How an axis is divided.
+/// The scale of an axis.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scale {
     /// Equal steps are equal differences.
@@ -31,7 +31,8 @@ pub(super) struct Tick {
 impl Axis {
     /// An axis of measured values, which are finite, and positive for [`Scale::Log`]; there is at least one.
     ///
-    /// `margin` is the share of the range that is left free at both ends, `wanted` about how many ticks there should be.
+    /// `margin` is the share of the range that is left free at both ends, `wanted` about how many ticks there
+    /// should be.
     pub(super) fn new(scale: Scale, values: &[f64], margin: f64, wanted: usize) -> Self {
         let ends = ends(values);
         match scale {
@@ -111,7 +112,7 @@ impl Axis {
         }
     }
 
-    /// Where a value is, from 0 at the low end to 1 at the high end.
+    /// The place of a value, from 0 at the low end to 1 at the high end.
     pub(super) fn share(&self, value: f64) -> f64 {
         let value = match self.scale {
             Scale::Linear => value,

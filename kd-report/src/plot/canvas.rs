@@ -22,7 +22,7 @@ const FONT: &str = "Helvetica, Arial, sans-serif";
 /// A place in pixels from the upper left corner.
 pub(super) type Place = (f64, f64);
 
-/// Where a text is in relation to its place.
+/// The position of a text in relation to its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Anchor {
     /// It begins there.
@@ -33,7 +33,7 @@ pub(super) enum Anchor {
     End,
 }
 
-/// How a text looks.
+/// The look of a text.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Font {
     pub(super) size: f64,

@@ -1,4 +1,4 @@
-//! Which classes are taken for which.
+//! A plot of a confusion matrix: true classes against predicted ones.
 
 use super::canvas::{self, Anchor, Canvas, Font};
 use super::frame::{LABEL, RIM, SMALL, title};
@@ -15,8 +15,9 @@ const NAME: f64 = 120.0;
 
 /// A confusion matrix as a heat map: true classes downwards, predicted ones to the right.
 ///
-/// The colour of a cell goes by the root of its share of the true class, so that a rare class is seen as well as a common one
-/// and a rare confusion at all; the counts are written in the cells where they fit. Of more than 40 classes every tenth is named. The same input gives the same bytes.
+/// The colour of a cell goes by the root of its share of the true class, so that a rare class is seen as well
+/// as a common one and a rare confusion at all; the counts are written in the cells where they fit. Of more
+/// than 40 classes every tenth is named. The same input gives the same bytes.
 ///
 /// # Examples
 ///
@@ -40,8 +41,8 @@ impl ConfusionPlot {
     ///
     /// # Errors
     ///
-    /// [`Error::NoValues`] without a class, [`Error::Length`] if the rows or the names do not fit the number of classes,
-    /// [`Error::Config`] for more than 1000 classes.
+    /// [`Error::NoValues`] without a class, [`Error::Length`] if the rows or the names do not fit the number
+    /// of classes, [`Error::Config`] for more than 1000 classes.
     pub fn new<Name: AsRef<str>>(
         title: impl Into<String>,
         rows: &[Vec<u64>],
@@ -163,7 +164,7 @@ impl ConfusionPlot {
     }
 }
 
-/// Where things are, in pixels.
+/// The layout of the picture, in pixels.
 struct Layout {
     /// Every so many classes have their name written.
     every: usize,
@@ -198,7 +199,7 @@ fn cell(
     Ok(())
 }
 
-/// What the colours mean.
+/// Draws the scale of colours.
 fn colour_bar(canvas: &Canvas<'_>, at: &Layout) -> Result<()> {
     const STEPS: u32 = 50;
     let (left, right) = (at.left + at.side + 20.0, at.left + at.side + 32.0);

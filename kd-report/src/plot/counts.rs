@@ -1,4 +1,4 @@
-//! How often each of some things is there.
+//! A plot of counts: one bar for each name.
 
 use super::axis::{Axis, Scale};
 use super::canvas::{self, Anchor, Canvas, Font};
@@ -7,7 +7,7 @@ use super::palette::{INK, MUTED, look};
 use super::text;
 use crate::{Error, Result};
 
-/// How high a row is, and its bar.
+/// The height of a row, and of its bar.
 const ROW: f64 = 22.0;
 const BAR: f64 = 14.0;
 
@@ -74,8 +74,8 @@ impl CountPlot {
     ///
     /// # Errors
     ///
-    /// [`Error::NoValues`] without a row, [`Error::NotFinite`] for a line at no finite number, [`Error::Config`] for a width below 240
-    /// or above 4000 pixels or more than 200 rows.
+    /// [`Error::NoValues`] without a row, [`Error::NotFinite`] for a line at no finite number,
+    /// [`Error::Config`] for a width below 240 or above 4000 pixels or more than 200 rows.
     pub fn svg(&self) -> Result<String> {
         let what = format!("plot `{}`", self.title);
         if self.rows.is_empty() {

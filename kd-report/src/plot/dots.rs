@@ -1,4 +1,4 @@
-//! Numbers of named things side by side, each with its spread.
+//! A plot of dots: numbers of named things side by side, each with its spread.
 
 use super::axis::{Axis, Scale};
 use super::canvas::{self, Anchor, Canvas, Font};
@@ -8,10 +8,11 @@ use super::{legend, text};
 use crate::error::check_finite;
 use crate::{Error, Result, Summary};
 
-/// A plot with one row for each category: the values as pale dots, their mean as a marker, one standard deviation as a bar.
+/// A plot with one row for each category: the values as pale dots, their mean as a marker, one standard
+/// deviation as a bar.
 ///
-/// It takes the place of a bar chart: bars have to begin at 0, where differences between methods do not show. Names stand
-/// level at the left, however many and long they are. The same input gives the same bytes.
+/// It takes the place of a bar chart: bars have to begin at 0, where differences between methods do not show.
+/// Names stand level at the left, however many and long they are. The same input gives the same bytes.
 ///
 /// # Examples
 ///
@@ -85,8 +86,8 @@ impl DotPlot {
     /// # Errors
     ///
     /// [`Error::NoValues`] without a value, [`Error::Length`] for a row that has not one list for each group,
-    /// [`Error::NotFinite`] for a value that is not finite, [`Error::Config`] for a width below 240 or above 4000 pixels or
-    /// more than 200 rows.
+    /// [`Error::NotFinite`] for a value that is not finite, [`Error::Config`] for a width below 240 or above
+    /// 4000 pixels or more than 200 rows.
     pub fn svg(&self) -> Result<String> {
         self.check()?;
         let [width, _] = check_size([self.width, 240])?;

@@ -1,4 +1,4 @@
-//! The part of a picture that the axes span, with its labels around it.
+//! The frame of a plot: the part that the axes span, with its labels around it.
 
 use super::axis::Axis;
 use super::canvas::{Anchor, Canvas, Font, Place};
@@ -29,12 +29,12 @@ impl Frame {
         (self.across(x.0, x.1), self.up(y.0, y.1))
     }
 
-    /// How far to the right a value is.
+    /// The horizontal place of a value.
     pub(super) fn across(&self, axis: &Axis, value: f64) -> f64 {
         self.left + axis.share(value) * (self.right - self.left)
     }
 
-    /// How far down a value is.
+    /// The vertical place of a value, from the top.
     pub(super) fn up(&self, axis: &Axis, value: f64) -> f64 {
         self.bottom - axis.share(value) * (self.bottom - self.top)
     }

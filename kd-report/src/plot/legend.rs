@@ -1,4 +1,4 @@
-//! Which look belongs to which series, in lines above the frame, where it covers nothing.
+//! The legend of a plot: the look of each series, in lines above the frame, where it covers nothing.
 
 use super::canvas::{Anchor, Canvas, Font};
 use super::frame::{LINE, RIM, SMALL};
@@ -31,7 +31,7 @@ pub(super) fn draw(
     Ok(top + height(entries, width, lines))
 }
 
-/// How high the legend is.
+/// The height of the legend.
 pub(super) fn height(entries: &[(&str, Look)], width: f64, lines: bool) -> f64 {
     let last = places(entries, width, sample(lines)).pop();
     last.map_or(0.0, |(_, _, (_, line))| (line + 1) as f64 * LINE)

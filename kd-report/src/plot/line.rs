@@ -1,4 +1,4 @@
-//! Lines over a number: a metric over epochs, or over a swept setting.
+//! A plot of lines: a metric over epochs, or over a swept setting.
 
 use super::axis::{Axis, Scale};
 use super::canvas::{self, Canvas};
@@ -14,8 +14,8 @@ const MARKED: usize = 30;
 
 /// A plot of lines, each with a band where its spread is known.
 ///
-/// The series differ by colour, dash and marker, so that they can be told apart without colours, too. The legend stands above
-/// the axes and covers nothing. The same input gives the same bytes.
+/// The series differ by colour, dash and marker, so that they can be told apart without colours, too. The
+/// legend stands above the axes and covers nothing. The same input gives the same bytes.
 ///
 /// # Examples
 ///
@@ -65,7 +65,8 @@ impl LinePlot {
         self
     }
 
-    /// With another division of the horizontal axis. A logarithmic one marks the values of a sweep of up to nine values.
+    /// With another division of the horizontal axis. A logarithmic one marks the values of a sweep of up to
+    /// nine values.
     #[must_use]
     pub fn with_x_scale(mut self, scale: Scale) -> Self {
         self.x_scale = scale;
@@ -90,9 +91,9 @@ impl LinePlot {
     ///
     /// # Errors
     ///
-    /// [`Error::NoValues`] without a series or for one without a point, [`Error::NotFinite`] for a value that is not
-    /// finite, [`Error::NotPositive`] for one that a logarithmic axis has no place for, [`Error::Config`] for a size below
-    /// 240 or above 4000 pixels.
+    /// [`Error::NoValues`] without a series or for one without a point, [`Error::NotFinite`] for a value that
+    /// is not finite, [`Error::NotPositive`] for one that a logarithmic axis has no place for,
+    /// [`Error::Config`] for a size below 240 or above 4000 pixels.
     pub fn svg(&self) -> Result<String> {
         let size = check_size(self.size)?;
         self.check()?;

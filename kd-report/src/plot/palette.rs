@@ -1,9 +1,9 @@
-//! How the series of a picture are told apart: by colour, by dash and by marker.
+//! The looks of the series of a picture: colours, dashes and markers.
 
 use plotters::style::RGBColor;
 
-/// The colours of Okabe and Ito, which people with any kind of colour blindness can tell apart; without the yellow, which
-/// does not show on white.
+/// The colours of Okabe and Ito, which people with any kind of colour blindness can tell apart; without the
+/// yellow, which does not show on white.
 const COLOURS: [RGBColor; 7] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
@@ -40,7 +40,7 @@ const MARKERS: [Marker; 5] = [
     Marker::TriangleDown,
 ];
 
-/// What one series looks like.
+/// The look of one series.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Look {
     pub(super) colour: RGBColor,

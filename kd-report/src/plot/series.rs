@@ -1,4 +1,4 @@
-//! A line of a plot.
+//! A series: one line of a plot.
 
 use crate::error::check_finite;
 use crate::{Error, Result, Summary};

@@ -1,4 +1,4 @@
-//! How wide a text is, without a font to ask.
+//! The width of a text, estimated without a font.
 
 /// The width of a text of this size in pixels, as the wider of the usual sans-serif fonts have it.
 pub(super) fn width(text: &str, size: f64) -> f64 {

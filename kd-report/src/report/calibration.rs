@@ -1,4 +1,4 @@
-//! Whether a confidence is worth what it says.
+//! The section of calibration: confidence against accuracy.
 
 use super::page::{Page, Picture};
 use super::predictions::{Answer, Predictions, Sample};
@@ -18,7 +18,8 @@ pub(super) fn calibration(page: &mut Page, said: &Predictions) -> Result<()> {
         format!("; the teacher's is {:.4}", teacher.ece)
     });
     page.paragraph(&format!(
-        "The expected calibration error ({BINS} bins) is {:.4}{beside}. Below the diagonal a network is surer than it is right.",
+        "The expected calibration error ({BINS} bins) is {:.4}{beside}. Below the diagonal a network is \
+         surer than it is right.",
         student.ece
     ));
     let plot = LinePlot::new("Reliability", "confidence", "accuracy")

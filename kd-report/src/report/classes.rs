@@ -1,4 +1,4 @@
-//! Which classes are recognised, and which are taken for which.
+//! The section of classes: accuracy of each, and the confusion between them.
 
 use super::page::{Page, Picture};
 use super::predictions::Predictions;

@@ -1,4 +1,4 @@
-//! How losses and metrics went over the epochs, and where they ended.
+//! The section of curves: losses and metrics over the epochs, and their last values.
 
 use std::collections::BTreeSet;
 
@@ -74,7 +74,8 @@ pub(super) fn best(epochs: &[&EpochLog], metric: &str) -> Option<(f64, usize)> {
     best
 }
 
-/// The pictures of each phase that has any. `teacher` is the accuracy of the teacher, drawn where a phase compares itself with it.
+/// The pictures of each phase that has any. `teacher` is the accuracy of the teacher, drawn where a phase
+/// compares itself with it.
 pub(super) fn curves(page: &mut Page, epochs: &[EpochLog], teacher: Option<f64>) -> Result<()> {
     let phases = by_phase(epochs);
     for (phase, epochs) in &phases {
@@ -126,7 +127,8 @@ fn pictures(epochs: &[&EpochLog], teacher: Option<f64>) -> Result<Vec<(String, S
     Ok(pictures)
 }
 
-/// Accuracy, and whatever else is a share; the top-k accuracy is so much higher that it would flatten the others.
+/// Accuracy, and whatever else is a share; the top-k accuracy is so much higher that it would flatten the
+/// others.
 fn shares(epochs: &[&EpochLog], teacher: Option<f64>) -> Result<Option<String>> {
     let shown = names(epochs, |name| is_share(name) && !name.starts_with("top"));
     let mut plot = LinePlot::new("Held-out metrics", "epoch", "share (%)");

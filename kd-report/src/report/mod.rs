@@ -1,4 +1,4 @@
-//! What a run came to, as a page with pictures.
+//! The report of a run: a page with pictures.
 
 mod calibration;
 mod classes;
@@ -25,8 +25,8 @@ pub use synthetic::SyntheticImages;
 
 /// The report of a run: `report.md` with its pictures in `report/`.
 ///
-/// It is put together from what there is; a run that is not done, or of a method that makes neither a classifier nor masks, has fewer
-/// sections.
+/// It is put together from what there is; a run that is not done, or of a method that makes neither a
+/// classifier nor masks, has fewer sections.
 ///
 /// # Examples
 ///
@@ -92,8 +92,8 @@ impl RunReport {
         self
     }
 
-    /// With what the student, and its teacher if there is one, say of held-out samples. Classes without a name are shown by
-    /// number.
+    /// With the predictions of the student, and of its teacher if there is one, for held-out samples. Classes
+    /// without a name are shown by number.
     ///
     /// # Errors
     ///
@@ -117,8 +117,8 @@ impl RunReport {
         Ok(self)
     }
 
-    /// With what networks make of held-out images whose every pixel has a class: some of them as a picture, `report/segmentation.png`,
-    /// and all of them measured, for each network its name and what was counted.
+    /// With what networks make of held-out images whose every pixel has a class: some of them as a picture,
+    /// `report/segmentation.png`, and all of them measured, for each network its name and what was counted.
     ///
     /// # Errors
     ///

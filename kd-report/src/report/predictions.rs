@@ -1,20 +1,20 @@
-//! What a student and its teacher say of each sample.
+//! The predictions of a student and its teacher for each sample.
 
 use kd_core::{ClassificationMetrics, ClassificationSummary, ConfusionMatrix};
 
 use crate::Result;
 
-/// What a student, and its teacher if it has one, say of held-out samples.
+/// The predictions of a student, and of its teacher if it has one, for held-out samples.
 ///
 /// # Examples
 ///
 /// ```
 /// use kd_report::Predictions;
 ///
-/// let mut said = Predictions::new(2)?;
+/// let mut predictions = Predictions::new(2)?;
 /// // Two samples: the student has both right, the teacher only the first.
-/// said.add(&[7, 8], &[0, 1], &[2.0, 0.0, 0.0, 3.0], Some(&[1.0, 0.0, 2.0, 0.0]))?;
-/// assert_eq!(said.student_beats_teacher()[0].id, 8);
+/// predictions.add(&[7, 8], &[0, 1], &[2.0, 0.0, 0.0, 3.0], Some(&[1.0, 0.0, 2.0, 0.0]))?;
+/// assert_eq!(predictions.student_beats_teacher()[0].id, 8);
 /// # Ok::<(), kd_report::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -25,7 +25,7 @@ pub struct Predictions {
     pub(super) samples: Vec<Sample>,
 }
 
-/// What was said of a sample.
+/// The predictions for a sample.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Sample {
@@ -52,7 +52,7 @@ pub struct Answer {
 }
 
 impl Predictions {
-    /// Nothing said yet, of `classes` classes.
+    /// No predictions yet, of `classes` classes.
     ///
     /// # Errors
     ///
@@ -74,7 +74,8 @@ impl Predictions {
     ///
     /// # Errors
     ///
-    /// As [`ClassificationMetrics::add`], and [`Error::Length`](crate::Error::Length) if there is not one id for each target.
+    /// As [`ClassificationMetrics::add`], and [`Error::Length`](crate::Error::Length) if there is not one id
+    /// for each target.
     pub fn add(
         &mut self,
         ids: &[usize],
@@ -139,8 +140,8 @@ impl Predictions {
         self.teacher.as_ref().map(ClassificationMetrics::confusion)
     }
 
-    /// The samples that the student has right and the teacher wrong, those first for which the true class is more probable
-    /// to the student than to the teacher by most.
+    /// The samples that the student has right and the teacher wrong, those first for which the true class is
+    /// more probable to the student than to the teacher by most.
     pub fn student_beats_teacher(&self) -> Vec<&Sample> {
         self.disagreements(|sample| (sample.student, sample.teacher))
     }

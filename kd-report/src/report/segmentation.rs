@@ -1,11 +1,11 @@
-//! How well networks say the class of each pixel.
+//! The section of a segmentation: the accuracy of each class of pixels.
 
 use kd_core::SegmentationSummary;
 
 use super::page::{Page, Picture};
 use crate::{Align, Result, Table, count, percent};
 
-/// What networks make of held-out images.
+/// The masks that networks predict for held-out images.
 #[derive(Clone, Debug)]
 pub(super) struct Segmentation {
     /// Some of the images.
@@ -25,7 +25,8 @@ impl Segmentation {
             return Ok(());
         };
         page.paragraph(&format!(
-            "Intersection over union of each class over {} held-out images; a class that is neither there nor predicted has none.",
+            "Intersection over union of each class over {} held-out images; a class that is neither there \
+             nor predicted has none.",
             count(first.images)
         ));
         let mut head = vec![("class", Align::Left)];

@@ -1,4 +1,4 @@
-//! What the images are like that a student without real ones has learnt from.
+//! The section of synthetic images: those that a student without real ones has learnt from.
 
 use kd_core::Metrics;
 
@@ -9,18 +9,18 @@ use crate::{Align, CountPlot, Error, ImageRows, Result, Table, count};
 /// Of more classes than this, the rarest are in the histogram.
 const SHOWN: usize = 40;
 
-/// Synthetic images: some of them, what the teacher says of all, and what is wrong with them.
+/// Synthetic images: some of them, the teacher's predictions for all, and the problems found in them.
 #[derive(Clone, Debug)]
 pub struct SyntheticImages {
     /// Some images of each class, for a picture.
     pub shown: ImageRows,
-    /// How many images the teacher puts into each class.
+    /// The number of images that the teacher puts into each class.
     pub counts: Vec<u64>,
     /// The names of the classes in the order of their numbers.
     pub class_names: Vec<String>,
-    /// What was measured of the images, by name.
+    /// The measures of the images, by name.
     pub measured: Metrics,
-    /// What is wrong with them, a sentence each, without its end.
+    /// The problems found in them, a sentence each, without its end.
     pub warnings: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! The student beside its teacher.
+//! The section of the teacher: the student beside it, and the samples on which they differ.
 
 use super::page::Page;
 use super::predictions::{Predictions, Sample};
@@ -17,8 +17,9 @@ pub(super) fn teacher(page: &mut Page, said: &Predictions, names: &[String]) -> 
     let (ahead, behind) = (said.student_beats_teacher(), said.teacher_beats_student());
     if let Some(compared) = student.teacher {
         page.paragraph(&format!(
-            "They give the same answer to {} of {} samples; the mean divergence KL(teacher || student) is {:.4} nats. \
-             The teacher's accuracy is {}. The student is right and the teacher wrong on {}, the reverse on {}.",
+            "They give the same answer to {} of {} samples; the mean divergence KL(teacher || student) is \
+             {:.4} nats. The teacher's accuracy is {}. The student is right and the teacher wrong on {}, the \
+             reverse on {}.",
             percent(compared.agreement),
             count(student.count),
             compared.kl,

@@ -1,4 +1,4 @@
-//! Numbers over seeds.
+//! Statistics over seeds: mean, spread and paired differences.
 
 mod paired;
 mod student_t;

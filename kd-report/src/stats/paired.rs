@@ -1,4 +1,4 @@
-//! A method against a baseline that had the same seeds.
+//! The paired difference of a method and a baseline that had the same seeds.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,11 +10,13 @@ use crate::{Error, Result};
 
 /// The mean difference between two methods that ran with the same seeds.
 ///
-/// A seed gives both the same data order and the same initial weights, so that much of the spread over seeds is common to
-/// them and cancels out. With the differences `d` of `n` seeds:
+/// A seed gives both the same data order and the same initial weights, so that much of the spread over seeds
+/// is common to them and cancels out. With the differences `d` of `n` seeds:
 ///
 /// ```text
-/// mean of d ± t * std of d / sqrt(n)        t: the 0.975 quantile of Student's t with n - 1 degrees of freedom
+/// mean of d ± t * std of d / sqrt(n)
+///
+/// t: the 0.975 quantile of Student's t with n - 1 degrees of freedom
 /// ```
 ///
 /// # Examples
@@ -32,7 +34,7 @@ use crate::{Error, Result};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PairedDifference {
-    /// How many seeds both have.
+    /// The number of seeds that both have.
     pub count: usize,
     /// The mean of value minus baseline.
     pub mean: f64,

@@ -1,12 +1,12 @@
-//! Student's t.
+//! Quantiles of Student's t distribution.
 
 use crate::{Error, Result};
 
 /// The value that Student's t with so many degrees of freedom stays below with this probability.
 ///
-/// The distribution function is the finite sum for whole degrees of freedom, inverted by bisection; the error is below
-/// 1e-9 of the value between probabilities of 0.001 and 0.999. Above 100000 degrees of freedom the value for 100000 is
-/// given, which differs by less than 1e-4.
+/// The distribution function is the finite sum for whole degrees of freedom, inverted by bisection; the error
+/// is below 1e-9 of the value between probabilities of 0.001 and 0.999. Above 100000 degrees of freedom the
+/// value for 100000 is given, which differs by less than 1e-4.
 ///
 /// # Errors
 ///
@@ -81,7 +81,8 @@ fn within(angle: f64, freedom: usize) -> f64 {
 mod tests {
     use super::*;
 
-    /// `scipy.stats.t.ppf(probability, freedom)` of scipy 1.17, printed with 12 digits by `tests/fixtures/student_t.py`.
+    /// `scipy.stats.t.ppf(probability, freedom)` of scipy 1.17, printed with 12 digits by
+    /// `tests/fixtures/student_t.py`.
     #[expect(clippy::unreadable_literal, reason = "the lines are the script's")]
     const TABLE: &[(f64, usize, f64)] = &[
         (0.975, 1, 12.7062047362),

@@ -1,4 +1,4 @@
-//! One file made into pixels, or into a mask.
+//! Decoding one image file into pixels or a mask.
 
 use std::fs::File;
 use std::io::{Cursor, Read};

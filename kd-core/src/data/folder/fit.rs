@@ -1,17 +1,19 @@
-//! How images of any size become images of one size.
+//! Fitting images of any size to one size.
 
 use crate::data::shape::ImageShape;
 use crate::error::{Error, Result};
 
 /// How an image is brought to `shape`: scaled, then cropped at the centre.
 ///
-/// Without `resize` an image is scaled so that it just covers `shape`, and what stands over at two sides is cut off. With
-/// `resize` its shorter side becomes that long, as `torchvision`'s `Resize(resize)` does, and the centre of `shape` is cut
-/// out, as its `CenterCrop` does: the usual evaluation on `ImageNet` is 224 pixels out of 256.
+/// Without `resize` an image is scaled so that it just covers `shape`, and what stands over at two sides is
+/// cut off. With `resize` its shorter side becomes that long, as `torchvision`'s `Resize(resize)` does, and
+/// the centre of `shape` is cut out, as its `CenterCrop` does: the usual evaluation on `ImageNet` is 224
+/// pixels out of 256.
 ///
-/// Scaling is bilinear and antialiased: when an image is made smaller, each new pixel is the mean of those below it with
-/// the weights of a triangle, in the manner of Pillow's and `torchvision`'s `BILINEAR` on images. The longer side is rounded
-/// down, and a crop that is not centred to a whole pixel goes to the even one, both as in `torchvision`.
+/// Scaling is bilinear and antialiased: when an image is made smaller, each new pixel is the mean of those
+/// below it with the weights of a triangle, in the manner of Pillow's and `torchvision`'s `BILINEAR` on
+/// images. The longer side is rounded down, and a crop that is not centred to a whole pixel goes to the even
+/// one, both as in `torchvision`.
 ///
 /// Three channels are red, green and blue, of grey images three times the same. One channel is grey,
 /// `0.299 R + 0.587 G + 0.114 B` (ITU-R 601) as in Pillow.
@@ -144,7 +146,8 @@ mod tests {
 
     #[test]
     fn sizes_and_crops_round_as_in_torchvision() {
-        // Resize(256) of 375x500 is 256x341; CenterCrop(224) of 341 is at round(58.5) = 58, of 3 over at round(1.5) = 2.
+        // Resize(256) of 375x500 is 256x341; CenterCrop(224) of 341 is at round(58.5) = 58, of 3 over at
+        // round(1.5) = 2.
         assert_eq!(crop((224, 224), Some(256), (375, 500)), [256, 341, 16, 58]);
         assert_eq!(crop((10, 10), Some(10), (10, 13)), [10, 13, 0, 2]);
         assert_eq!(crop((10, 10), Some(10), (15, 10)), [15, 10, 2, 0]);

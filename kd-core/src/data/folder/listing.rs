@@ -1,4 +1,4 @@
-//! Which classes and files a split has.
+//! The classes and files of a split of a folder.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -95,7 +95,8 @@ impl Listing {
         }
         if let Some(class) = train.classes.iter().find(|class| lacks(&test, &class.name)) {
             let problem = format!(
-                "has no folder `{}`, which `{}` has; put some of its images there, or hold out a part of `train` \
+                "has no folder `{}`, which `{}` has; put some of its images there, or hold out a part of \
+                 `train` \
                  with `held_out` in the recipe and remove this folder",
                 class.name,
                 train.path.display()

@@ -23,19 +23,20 @@ use crate::error::{Error, Result};
 /// A folder of images of one's own: `PATH/train/CLASS/*.png` and `PATH/test/CLASS/*.png`.
 ///
 /// - Classes are the folders below `train`, sorted by name; label 0 is the first.
-/// - Images are PNG, JPEG or WebP, by the extensions `png`, `jpg`, `jpeg` and `webp` in either case; what they really are is
-///   seen from their first bytes. They lie directly in the folder of their class. Hidden files, files of other extensions
-///   and folders in the folder of a class are passed over, and listed by [`ImageFolder::skipped`].
-/// - The samples to test on are in `test`, or in `val` where there is no `test`, with the same classes; a folder without
-///   either has no [`Split::Test`], so that a part of the training samples must be held out.
+/// - Images are PNG, JPEG or WebP, by the extensions `png`, `jpg`, `jpeg` and `webp` in either case; what
+///   they really are is seen from their first bytes. They lie directly in the folder of their class. Hidden
+///   files, files of other extensions and folders in the folder of a class are passed over, and listed by
+///   [`ImageFolder::skipped`].
+/// - The samples to test on are in `test`, or in `val` where there is no `test`, with the same classes; a
+///   folder without either has no [`Split::Test`], so that a part of the training samples must be held out.
 /// - Sample ids follow the sorted class and file names, so that they are the same on every machine.
 ///
-/// Every image is decoded, turned upright by its EXIF orientation, made RGB or grey, resized and cropped as [`ImageFit`]
-/// says, and held as `u8` like those of every other data set. Transparency, colour profiles and gamma are dropped, 16 bits
-/// become 8, and of an animation the first frame counts.
+/// Every image is decoded, turned upright by its EXIF orientation, made RGB or grey, resized and cropped as
+/// [`ImageFit`] says, and held as `u8` like those of every other data set. Transparency, colour profiles and
+/// gamma are dropped, 16 bits become 8, and of an animation the first frame counts.
 ///
-/// PNG files carry checksums, all of which are checked. JPEG and WebP carry none: a file that was cut off is refused, but
-/// pixels that were damaged inside it may go unseen.
+/// PNG files carry checksums, all of which are checked. JPEG and WebP carry none: a file that was cut off is
+/// refused, but pixels that were damaged inside it may go unseen.
 ///
 /// ```
 /// # let root = tempfile::tempdir()?;
@@ -70,8 +71,8 @@ impl ImageFolder {
     ///
     /// # Errors
     ///
-    /// [`Error::Input`] naming the folder: not there, without `train`, with fewer than two classes, a class without
-    /// images, a class that only one of the two splits has; [`Error::Config`] if `fit` is not usable.
+    /// [`Error::Input`] naming the folder: not there, without `train`, with fewer than two classes, a class
+    /// without images, a class that only one of the two splits has; [`Error::Config`] if `fit` is not usable.
     pub fn open(path: impl Into<PathBuf>, fit: ImageFit) -> Result<Self> {
         let path = path.into();
         fit.check()?;
@@ -145,8 +146,9 @@ impl ImageFolder {
     ///
     /// # Errors
     ///
-    /// [`Error::Input`] if the split is not there or its images take more than 8 GiB; [`Error::BadFile`] for the first
-    /// file, in the order of ids, that is not an image, damaged, cut off, or larger than 100 megapixels.
+    /// [`Error::Input`] if the split is not there or its images take more than 8 GiB; [`Error::BadFile`] for
+    /// the first file, in the order of ids, that is not an image, damaged, cut off, or larger than 100
+    /// megapixels.
     pub fn load(&self, split: Split) -> Result<Dataset> {
         let Some(listing) = self.listing(split) else {
             let problem = match split {
@@ -154,7 +156,8 @@ impl ImageFolder {
                     "has no validation split: a folder of images has samples to train on and to test on"
                 }
                 _ => {
-                    "has neither a `test` nor a `val` folder; add one, or hold out a part of `train` with `held_out` in \
+                    "has neither a `test` nor a `val` folder; add one, or hold out a part of `train` with \
+                     `held_out` in \
                      the recipe"
                 }
             };
@@ -204,7 +207,8 @@ impl ImageFolder {
         Error::Input {
             path: listing.path.clone(),
             problem: format!(
-                "has {} images, which at {} take {gigabytes:.1} GB, {why}; use a smaller size or fewer images",
+                "has {} images, which at {} take {gigabytes:.1} GB, {why}; use a smaller size or fewer \
+                 images",
                 listing.samples(),
                 self.fit.shape
             ),

@@ -1,7 +1,6 @@
 //! Bilinear scaling with antialiasing, of the part that is kept only; and the nearest pixel, for masks.
 
-use crate::data::folder::fit::Crop;
-use crate::data::folder::fit::ImageFit;
+use crate::data::folder::fit::{Crop, ImageFit};
 
 /// An image, row by row, the channels of a pixel side by side.
 pub(in crate::data) struct Pixels {
@@ -23,7 +22,8 @@ pub(super) fn resize(image: &Pixels, fit: &ImageFit, out: &mut [u8]) {
     scale(image, crop, [fit.shape.height, fit.shape.width], out);
 }
 
-/// Scales all of `image` to `height` and `width`, whatever its own ratio, into `out`, `[channels, height, width]`.
+/// Scales all of `image` to `height` and `width`, whatever its own ratio, into `out`, `[channels, height,
+/// width]`.
 pub(in crate::data) fn stretch(image: &Pixels, [height, width]: [usize; 2], out: &mut [u8]) {
     let whole = Crop {
         height: height as u64,
@@ -34,8 +34,8 @@ pub(in crate::data) fn stretch(image: &Pixels, [height, width]: [usize; 2], out:
     scale(image, whole, [height, width], out);
 }
 
-/// As [`stretch`] for an image of one channel, but each new pixel is the old one that its centre lies in: no value appears that
-/// was not there.
+/// As [`stretch`] for an image of one channel, but each new pixel is the old one that its centre lies in: no
+/// value appears that was not there.
 pub(in crate::data) fn stretch_nearest(
     image: &Pixels,
     [height, width]: [usize; 2],
@@ -110,8 +110,8 @@ fn byte(value: f32) -> u8 {
 
 /// The windows of `count` new pixels from `offset` on, when `old` pixels are scaled to `new`.
 ///
-/// The weight falls linearly from the centre of the new pixel to nothing, one old pixel away, or one new pixel away where
-/// that is more.
+/// The weight falls linearly from the centre of the new pixel to nothing, one old pixel away, or one new
+/// pixel away where that is more.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -163,7 +163,8 @@ mod tests {
 
     #[test]
     fn halving_weighs_a_triangle() {
-        // Centre of new pixel 0 is 1.0, its reach 2: weights 0.75, 0.75, 0.25 of old pixels 0 to 2, by their sum 1.75.
+        // Centre of new pixel 0 is 1.0, its reach 2: weights 0.75, 0.75, 0.25 of old pixels 0 to 2, by their
+        // sum 1.75.
         let row = [70, 0, 0, 0, 0, 140, 0, 0];
         // New pixel 2 at 5.0: old 3 to 6 weigh 0.25, 0.75, 0.75, 0.25 by 2.
         let image = [row, row].concat();
@@ -188,7 +189,8 @@ mod tests {
         };
         let mut out = vec![7; 4];
         stretch(&pixels, [2, 2], &mut out);
-        // Centre 1.0, reach 2: weights 0.75, 0.75, 0.25 of 0, 100, 0, by their sum 1.75; and the mirror image.
+        // Centre 1.0, reach 2: weights 0.75, 0.75, 0.25 of 0, 100, 0, by their sum 1.75; and the mirror
+        // image.
         assert_eq!(out, [43, 57, 43, 57]);
     }
 

@@ -9,11 +9,11 @@ use crate::data::parallel::for_each;
 use crate::data::shape::ImageShape;
 use crate::error::{Error, Result};
 
-/// What the names of classes are called as folders: as they are, where the folders then stand in the order of the classes, or else each
-/// with its number in front.
+/// What the names of classes are called as folders: as they are, where the folders then stand in the order of
+/// the classes, or else each with its number in front.
 ///
-/// A folder of images is read in the order of its folders' names, so that only such names give each class its number back. What
-/// cannot be part of a file's name becomes `-`.
+/// A folder of images is read in the order of its folders' names, so that only such names give each class its
+/// number back. What cannot be part of a file's name becomes `-`.
 ///
 /// ```
 /// use kd_core::class_folders;
@@ -54,16 +54,16 @@ fn safe(character: char) -> char {
     }
 }
 
-/// Writes a data set as PNG files, `PATH/SPLIT/CLASS/ID.png`, as [`ImageFolder`](crate::ImageFolder) reads them: `folders` are what the
-/// classes are called, in the order of the labels.
+/// Writes a data set as PNG files, `PATH/SPLIT/CLASS/ID.png`, as [`ImageFolder`](crate::ImageFolder) reads
+/// them: `folders` are what the classes are called, in the order of the labels.
 ///
-/// The samples of a class keep their order. A class without a sample has no folder, as one without an image would be refused when it
-/// is read. [`write_folder`](crate::write_folder) makes all of it appear at once.
+/// The samples of a class keep their order. A class without a sample has no folder, as one without an image
+/// would be refused when it is read. [`write_folder`](crate::write_folder) makes all of it appear at once.
 ///
 /// # Errors
 ///
-/// [`Error::Config`] for masks in place of labels, images of other than 1 or 3 channels, or folders that are not one for each class;
-/// [`Error::Io`] if a file cannot be written.
+/// [`Error::Config`] for masks in place of labels, images of other than 1 or 3 channels, or folders that are
+/// not one for each class; [`Error::Io`] if a file cannot be written.
 pub fn write_image_folder(data: &Dataset, path: &Path, folders: &[String]) -> Result<()> {
     data.check_labelled()?;
     let ImageShape {

@@ -1,7 +1,7 @@
-//! Whether an image file is all there, as far as its format tells.
+//! Completeness of image files, as far as their formats tell.
 //!
-//! Decoders forgive much: a JPEG that was cut off comes out with a grey rest, and a PNG chunk with a wrong checksum may be
-//! left out. For training data either is a silent mistake.
+//! Decoders forgive much: a JPEG that was cut off comes out with a grey rest, and a PNG chunk with a wrong
+//! checksum may be left out. For training data either is a silent mistake.
 
 use flate2::Crc;
 use image::ImageFormat;
@@ -50,7 +50,8 @@ fn png(bytes: &[u8]) -> Result<(), Flaw> {
     }
 }
 
-/// Goes from marker to marker up to the one that ends the image. (Markers of a thumbnail are inside a segment.)
+/// Goes from marker to marker up to the one that ends the image. (Markers of a thumbnail are inside a
+/// segment.)
 fn jpeg(bytes: &[u8]) -> Result<(), Flaw> {
     const END_OF_IMAGE: u8 = 0xd9;
     let mut at = 2;
@@ -65,7 +66,7 @@ fn jpeg(bytes: &[u8]) -> Result<(), Flaw> {
         let rest = bytes.get(at..).ok_or_else(cut)?;
         let marker = rest
             .windows(2)
-            .position(|pair| matches!(pair, [0xff, second] if !matches!(second, 0 | 0xff | 0x01 | 0xd0..=0xd7)));
+            .position(|pair| pair[0] == 0xff && !matches!(pair[1], 0 | 0xff | 0x01 | 0xd0..=0xd7));
         at += marker.ok_or_else(cut)?;
         if bytes.get(at + 1) == Some(&END_OF_IMAGE) {
             return Ok(());

@@ -41,7 +41,8 @@ pub(super) struct Tag {
     small: Option<[u8; 4]>,
 }
 
-/// The content of one variable. No read goes beyond what its tag allows, and memory grows with what was really read.
+/// The content of one variable. No read goes beyond what its tag allows, and memory grows with what was
+/// really read.
 pub(super) struct Body<'a> {
     reader: Box<dyn Read + 'a>,
     path: &'a Path,
@@ -92,7 +93,8 @@ impl<'a> Body<'a> {
         self.plausible(tag.bytes, "the variable")
     }
 
-    /// Refuses a length that no compressed stream of this size can hold: deflate makes at most 1032 bytes of one.
+    /// Refuses a length that no compressed stream of this size can hold: deflate makes at most 1032 bytes of
+    /// one.
     fn plausible(&self, bytes: u64, what: &str) -> Result<()> {
         match self.compressed {
             Some(size) if bytes / 1032 > size => {
@@ -146,7 +148,8 @@ impl<'a> Body<'a> {
         Ok(data)
     }
 
-    /// Gives the data after `tag` in blocks of `size` bytes, the last of which may be shorter, and skips the padding.
+    /// Gives the data after `tag` in blocks of `size` bytes, the last of which may be shorter, and skips the
+    /// padding.
     pub(super) fn blocks(
         &mut self,
         tag: &Tag,

@@ -31,8 +31,8 @@ impl MatFile {
     ///
     /// # Errors
     ///
-    /// [`Error::DataMissing`] if it is not there; [`Error::BadFile`] for a file of level 4, of version 7.3 (HDF5) or of
-    /// another kind.
+    /// [`Error::DataMissing`] if it is not there; [`Error::BadFile`] for a file of level 4, of version 7.3
+    /// (HDF5) or of another kind.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(|error| not_opened(path, error))?;
         let length = file.metadata().map_err(Error::io("read", path))?.len();

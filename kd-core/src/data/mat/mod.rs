@@ -3,4 +3,3 @@
 pub(crate) mod body;
 pub(crate) mod file;
 pub(crate) mod variable;
-

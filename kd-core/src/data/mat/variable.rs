@@ -122,7 +122,8 @@ impl<'a> Variable<'a> {
         dims.join("x")
     }
 
-    /// Gives the bytes of a `uint8` array in blocks of `size`, a divisor of their number, and checks that all is read.
+    /// Gives the bytes of a `uint8` array in blocks of `size`, a divisor of their number, and checks that all
+    /// is read.
     pub(crate) fn bytes(
         mut self,
         size: usize,

@@ -1,4 +1,4 @@
-//! The embeddings of all samples, as they were when last seen.
+//! The memory of contrastive distillation: the embeddings of all samples, as they were when last seen.
 
 use super::NAME;
 use super::nce::crd_log_z;
@@ -16,12 +16,13 @@ const STUDENT: u64 = u64::MAX;
 const TEACHER: u64 = u64::MAX - 1;
 const NEGATIVES: u64 = u64::MAX - 2;
 
-/// What [`CrdEmbeddings`](crate::CrdEmbeddings) remembers of all samples: a bank of embeddings of the student, one of the teacher, and
-/// two normalisation constants.
+/// The memory of [`CrdEmbeddings`](crate::CrdEmbeddings) of all samples: a bank of embeddings of the
+/// student, one of the teacher, and two normalisation constants.
 ///
 /// It belongs to the state of a run, not to its parameters: it lives on the plain device, holds no graph, and
-/// [`CrdMemory::state`] and [`CrdMemory::restore`] read and set back all that changes, bit for bit. Make it with
-/// [`CrdLossConfig::init_memory`](crate::CrdLossConfig::init_memory). It takes `2 * num_samples * dim` numbers: 51 MB for 50000 samples.
+/// [`CrdMemory::state`] and [`CrdMemory::restore`] read and set back all that changes, bit for bit. Make it
+/// with [`CrdLossConfig::init_memory`](crate::CrdLossConfig::init_memory). It takes `2 * num_samples * dim`
+/// numbers: 51 MB for 50000 samples.
 #[derive(Clone, Debug)]
 pub struct CrdMemory {
     pub(super) sampler: Sampler,
@@ -75,8 +76,9 @@ impl CrdMemory {
         self.teacher.bank.clone()
     }
 
-    /// All that changes, under names: `student-bank`, `teacher-bank`, and from the first batch on `student-log-z` and `teacher-log-z`,
-    /// the constants of the student's embeddings (compared with the teacher's bank) and of the teacher's.
+    /// All that changes, under names: `student-bank`, `teacher-bank`, and from the first batch on
+    /// `student-log-z` and `teacher-log-z`, the constants of the student's embeddings (compared with the
+    /// teacher's bank) and of the teacher's.
     ///
     /// This waits for the device.
     pub fn state(&self) -> Vec<(String, TensorData)> {
@@ -90,7 +92,8 @@ impl CrdMemory {
         state
     }
 
-    /// Sets back what [`CrdMemory::state`] read. The seed and the labels are those that this memory was made with.
+    /// Sets back what [`CrdMemory::state`] read. The seed and the labels are those that this memory was made
+    /// with.
     ///
     /// # Errors
     ///

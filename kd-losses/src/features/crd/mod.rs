@@ -36,19 +36,20 @@ pub struct CrdLossConfig {
     /// 16384, the authors' code (`nce_k`).
     #[config(default = 16384)]
     pub num_negatives: usize,
-    /// What the scores are divided by, finite and above 0, the paper's tau.
+    /// The divisor of the scores, finite and above 0, the paper's tau.
     ///
     /// 0.07, the authors' code (`nce_t`).
     #[config(default = 0.07)]
     pub temperature: f64,
-    /// What share of an old row of the memory is kept, from 0 to below 1.
+    /// The share of an old row of the memory that is kept, from 0 to below 1.
     ///
     /// 0.5, the authors' code (`nce_m`).
     #[config(default = 0.5)]
     pub momentum: f64,
-    /// Which samples the negatives are drawn from.
+    /// The samples that the negatives are drawn from.
     ///
-    /// All other samples, as the paper's pairs of independent inputs; the authors' code on CIFAR-100 draws from the other classes.
+    /// All other samples, as the paper's pairs of independent inputs; the authors' code on CIFAR-100 draws
+    /// from the other classes.
     #[config(default = "CrdNegatives::OtherSamples")]
     pub negatives: CrdNegatives,
 }
@@ -110,14 +111,16 @@ impl CrdLossConfig {
         })
     }
 
-    /// Checks the constants and makes a memory of all samples, whose initial rows and negatives depend on `seed` only.
+    /// Checks the constants and makes a memory of all samples, whose initial rows and negatives depend on
+    /// `seed` only.
     ///
-    /// Numbers are uniform in `[-b, b)` with `b = 1 / sqrt(dim / 3)`, the range of the authors' code: rows have a length near 1. The
-    /// memory lives on the plain device, with or without `.autodiff()` here.
+    /// Numbers are uniform in `[-b, b)` with `b = 1 / sqrt(dim / 3)`, the range of the authors' code: rows
+    /// have a length near 1. The memory lives on the plain device, with or without `.autodiff()` here.
     ///
     /// # Errors
     ///
-    /// A constant outside its range; fewer than 2 samples; [`CrdNegatives::OtherClasses`] without labels or with one class.
+    /// A constant outside its range; fewer than 2 samples; [`CrdNegatives::OtherClasses`] without labels or
+    /// with one class.
     pub fn init_memory(
         &self,
         samples: CrdSamples<'_>,
@@ -132,7 +135,8 @@ impl CrdLossConfig {
     }
 }
 
-/// Contrastive representation distillation: the student's embedding of a sample must be told from those of others by the teacher's.
+/// Contrastive representation distillation: the student's embedding of a sample must be told from those of
+/// others by the teacher's.
 ///
 /// ```text
 /// s = normalise(A f + a)      f = student_embedding      v = the teacher's row of the memory
@@ -141,9 +145,9 @@ impl CrdLossConfig {
 /// then for each sample of the batch:  w = normalise(momentum w + (1 - momentum) s)    and v with t likewise
 /// ```
 ///
-/// `nce` is [`crd_nce`]. This module holds the trained parts, `A`, `a`, `B` and `b`: give it to the optimizer beside the student, save
-/// it in checkpoints, leave it out of the finished student. The state, banks and constants, is a [`CrdMemory`] and belongs in the
-/// checkpoint, too. Make both with [`CrdLossConfig`].
+/// `nce` is [`crd_nce`]. This module holds the trained parts, `A`, `a`, `B` and `b`: give it to the optimizer
+/// beside the student, save it in checkpoints, leave it out of the finished student. The state, banks and
+/// constants, is a [`CrdMemory`] and belongs in the checkpoint, too. Make both with [`CrdLossConfig`].
 ///
 /// # Examples
 ///
@@ -167,12 +171,14 @@ impl CrdLossConfig {
 ///
 /// # References
 ///
-/// Tian, Krishnan, Isola, "Contrastive Representation Distillation", ICLR 2020, arXiv 1910.10699, section 3. The paper has one critic;
-/// the authors' code, as here, adds up two, one for each side. It divides by `Z`, which the paper leaves out, and adds 1e-7 beside
-/// `m / n`, which log space makes needless. Its negatives come from the other classes without replacement (mode `exact` of its
-/// loader for CIFAR-100, with replacement where a class has too few others), or, without a loader's, from all samples with
-/// replacement, the sample itself included; ours never include the sample and are with replacement. Its mode `relax`, which takes
-/// another sample of the class as the positive, is not offered. A row of the memory whose length is 0 is NaN there and zeros here.
+/// Tian, Krishnan, Isola, "Contrastive Representation Distillation", ICLR 2020, arXiv 1910.10699, section 3.
+/// The paper has one critic; the authors' code, as here, adds up two, one for each side. It divides by `Z`,
+/// which the paper leaves out, and adds 1e-7 beside `m / n`, which log space makes needless. Its negatives
+/// come from the other classes without replacement (mode `exact` of its loader for CIFAR-100, with
+/// replacement where a class has too few others), or, without a loader's, from all samples with replacement,
+/// the sample itself included; ours never include the sample and are with replacement. Its mode `relax`,
+/// which takes another sample of the class as the positive, is not offered. A row of the memory whose length
+/// is 0 is NaN there and zeros here.
 #[derive(Module, Debug)]
 pub struct CrdEmbeddings {
     student: Linear,
@@ -189,16 +195,18 @@ impl CrdEmbeddings {
     /// The weight usual beside a cross-entropy of weight 1: 0.8, the scripts of the authors' code.
     pub const USUAL_WEIGHT: f64 = 0.8;
 
-    /// The number of trained parameters beside the student's, `(student_features + teacher_features + 2) * dim`.
+    /// The number of trained parameters beside the student's,
+    /// `(student_features + teacher_features + 2) * dim`.
     pub fn extra_parameters(&self) -> usize {
         self.num_params()
     }
 
     /// The loss of a batch, after which `memory` holds the batch's embeddings.
     ///
-    /// `ids` are the positions of the batch's samples in the training set. `draw` numbers the calls, for example the step of the run:
-    /// the negatives of a sample are a function of the memory's seed, `draw` and the sample. Of a sample that is twice in a batch the
-    /// last embedding is kept. The first batch of a memory estimates the normalisation constants.
+    /// `ids` are the positions of the batch's samples in the training set. `draw` numbers the calls, for
+    /// example the step of the run: the negatives of a sample are a function of the memory's seed, `draw` and
+    /// the sample. Of a sample that is twice in a batch the last embedding is kept. The first batch of a
+    /// memory estimates the normalisation constants.
     ///
     /// # Shapes
     ///
@@ -206,13 +214,14 @@ impl CrdEmbeddings {
     /// - `teacher_embedding`: `[batch_size, teacher_features]`
     /// - result: `[1]`, in nats, never negative, summed over candidates, the mean over the batch
     ///
-    /// The teacher is a constant: no gradient reaches it; one reaches its trained embedding. Values and gradients are finite for
-    /// inputs of 1e4 and for zeros.
+    /// The teacher is a constant: no gradient reaches it; one reaches its trained embedding. Values and
+    /// gradients are finite for inputs of 1e4 and for zeros.
     ///
     /// # Errors
     ///
-    /// An empty batch; unequal batch sizes; widths other than those of `init`; an id outside the memory; a memory of another width;
-    /// tensors of different dtypes or on different devices. The memory is as before then.
+    /// An empty batch; unequal batch sizes; widths other than those of `init`; an id outside the memory; a
+    /// memory of another width; tensors of different dtypes or on different devices. The memory is as before
+    /// then.
     pub fn forward(
         &self,
         student_embedding: Tensor<2>,
@@ -275,7 +284,8 @@ pub(crate) const INFO: LossInfo = LossInfo {
         arxiv: "1910.10699",
         place: "section 3",
     },
-    inputs: "two embeddings `[batch, features]`, widths may differ; the samples' positions in the training set",
+    inputs: "two embeddings `[batch, features]`, widths may differ; the samples' positions in the training \
+        set",
     constants: &[
         Constant {
             name: "dim",
@@ -304,9 +314,10 @@ pub(crate) const INFO: LossInfo = LossInfo {
         value: CrdEmbeddings::USUAL_WEIGHT,
         source: "the authors' code",
     }),
-    cost: "state of `2 * samples * dim` numbers; a step reads `batch * (num_negatives + 1)` rows of each bank, or, where the bank has at \
-        most 16 rows for each candidate, multiplies the whole bank, in blocks of 64 MiB",
-    disagreements: "one critic (the paper) or two; a constant Z (the code) or none (the paper); negatives of other classes without \
-        replacement, or of all samples with replacement, the sample itself included; here two critics and Z as the code, negatives \
-        with replacement, never the sample itself",
+    cost: "state of `2 * samples * dim` numbers; a step reads `batch * (num_negatives + 1)` rows of each \
+        bank, or, where the bank has at most 16 rows for each candidate, multiplies the whole bank, in \
+        blocks of 64 MiB",
+    disagreements: "one critic (the paper) or two; a constant Z (the code) or none (the paper); negatives of \
+        other classes without replacement, or of all samples with replacement, the sample itself included; \
+        here two critics and Z as the code, negatives with replacement, never the sample itself",
 };

@@ -7,13 +7,14 @@ use burn::tensor::activation::sigmoid;
 use burn::tensor::{IndexingUpdateOp, Int, Tensor};
 use core::ops::Range;
 
-/// Elements that a temporary may have: 64 MiB in 32-bit floats. Longer batches are worked through in blocks of samples.
+/// Elements that a temporary may have: 64 MiB in 32-bit floats. Longer batches are worked through in blocks
+/// of samples.
 const BLOCK: usize = if cfg!(test) { 64 } else { 1 << 24 };
-/// A bank of at most so many rows for each candidate is multiplied as a whole: a matrix product with rows that nobody asked for is
-/// still cheaper than a copy of those that are.
+/// A bank of at most so many rows for each candidate is multiplied as a whole: a matrix product with rows
+/// that is not needed is still cheaper than a copy of those that are.
 const WHOLE_BANK: usize = 16;
 
-/// How well an embedding tells its own row of a memory bank from the rows of others.
+/// Noise contrastive estimation: the loss of telling the own row of a memory bank from the rows of others.
 ///
 /// ```text
 /// u[i, k] = <embedding[i], bank[candidates[i, k]]> / T
@@ -21,28 +22,31 @@ const WHOLE_BANK: usize = 16;
 /// h[i, k] = x[i, k] / (x[i, k] + m / n)
 /// loss    = mean over samples i of  ( - log h[i, 0] - sum over k from 1 to m of log(1 - h[i, k]) )
 ///
-/// T = temperature      log Z = log_z      m = the number of negatives      n = the number of rows of the bank
+/// T = temperature     log Z = log_z     m = the number of negatives     n = the number of rows of the bank
 /// ```
 ///
-/// Candidate 0 of a sample is its own row, the others are the negatives. `h` is the probability that a candidate is the sample's own
-/// row and not one of `m` uniform draws from `n`.
+/// Candidate 0 of a sample is its own row, the others are the negatives. `h` is the probability that a
+/// candidate is the sample's own row and not one of `m` uniform draws from `n`.
 ///
 /// # Shapes
 ///
 /// - `embedding`: `[batch_size, dim]`, each row of length 1
-/// - `bank`: `[num_samples, dim]`; `candidates`: `[batch_size, 1 + m]`, positions of rows; `log_z`: `[1]`, see [`crd_log_z`]
+/// - `bank`: `[num_samples, dim]`; `candidates`: `[batch_size, 1 + m]`, positions of rows; `log_z`: `[1]`,
+///   see [`crd_log_z`]
 /// - result: `[1]`, in nats, never negative, summed over candidates, the mean over the batch
 ///
-/// `temperature` is finite and above 0. Everything is computed in log space and is finite for any temperature at which `1 / T` is.
+/// `temperature` is finite and above 0. Everything is computed in log space and is finite for any temperature
+/// at which `1 / T` is.
 ///
 /// The bank, the candidates and `log_z` are constants. Of the loss only the embedding and its gradient,
-/// `sum over k of (h[i, k] - [k is 0]) bank[candidates[i, k]] / (T batch_size)`, stay in memory until the backward pass: the gradient
-/// is computed together with the value. A gradient of this gradient is not available.
+/// `sum over k of (h[i, k] - [k is 0]) bank[candidates[i, k]] / (T batch_size)`, stay in memory until the
+/// backward pass: the gradient is computed together with the value. A gradient of this gradient is not
+/// available.
 ///
 /// # Errors
 ///
-/// `temperature` outside its range; an empty batch or bank; fewer than 2 candidates; unequal widths or batch sizes; tensors of
-/// different dtypes or on different devices. The values in `candidates` are not looked at.
+/// `temperature` outside its range; an empty batch or bank; fewer than 2 candidates; unequal widths or batch
+/// sizes; tensors of different dtypes or on different devices. The values in `candidates` are not looked at.
 ///
 /// # Examples
 ///
@@ -108,9 +112,9 @@ pub fn crd_nce(
 /// Z = n * mean over samples i and candidates k of exp(u[i, k])
 /// ```
 ///
-/// With this constant the estimated `x[i, k]` have a mean of `1 / n`, as probabilities over the `n` rows do. It is estimated once, from
-/// the first batch, and then stays (Wu et al., "Unsupervised Feature Learning via Non-Parametric Instance Discrimination", CVPR 2018,
-/// arXiv 1805.01978).
+/// With this constant the estimated `x[i, k]` have a mean of `1 / n`, as probabilities over the `n` rows do.
+/// It is estimated once, from the first batch, and then stays (Wu et al., "Unsupervised Feature Learning via
+/// Non-Parametric Instance Discrimination", CVPR 2018, arXiv 1805.01978).
 ///
 /// # Shapes
 ///

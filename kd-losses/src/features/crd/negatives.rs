@@ -1,4 +1,4 @@
-//! Which samples are compared with which.
+//! The negatives of contrastive distillation: samples that others are compared with.
 
 use super::NAME;
 use crate::error::{Error, Result};
@@ -6,7 +6,7 @@ use crate::seeded::splitmix64;
 use burn::serde::{Deserialize, Serialize};
 use core::ops::Range;
 
-/// Which samples the negatives of a sample are drawn from, uniformly and with replacement.
+/// The samples that the negatives of a sample are drawn from, uniformly and with replacement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(crate = "burn::serde", rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -48,7 +48,7 @@ pub(super) struct Sampler {
 struct Classes {
     /// The samples, class by class.
     order: Vec<usize>,
-    /// Where in `order` the class of each sample is.
+    /// The range of each sample's class in `order`.
     places: Vec<Range<usize>>,
 }
 
@@ -85,7 +85,8 @@ impl Sampler {
         let mut candidates = Vec::with_capacity(ids.len() * (num_negatives + 1));
         for &id in ids {
             let seed = splitmix64(seed, id as u64);
-            // The samples that are left out are one range, of places in the order by classes or of the samples themselves.
+            // The samples that are left out are one range, of places in the order by classes or of the
+            // samples themselves.
             let left_out = match &self.classes {
                 Some(classes) => classes.places[id].clone(),
                 None => id..id + 1,

@@ -17,8 +17,8 @@ const LEVELS: [usize; 3] = [4, 2, 1];
 /// pool4 = the adaptive average to 4 x 4 positions, or to a whole axis that is shorter
 /// ```
 ///
-/// A level that would leave the map as it is is left out, and the weights of the following ones move up: a map of 4 x 4 has weights
-/// 1, 1/2 and 1/4, one of a single position only the first term.
+/// A level that would leave the map as it is is left out, and the weights of the following ones move up: a
+/// map of 4 x 4 has weights 1, 1/2 and 1/4, one of a single position only the first term.
 ///
 /// # Shapes
 ///
@@ -27,7 +27,8 @@ const LEVELS: [usize; 3] = [4, 2, 1];
 ///
 /// The result has the unit of a squared feature and is never negative.
 ///
-/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student is on the autodiff one.
+/// The teacher is a constant: no gradient reaches it, and it may live on the plain device while the student
+/// is on the autodiff one.
 ///
 /// # Errors
 ///
@@ -50,8 +51,9 @@ const LEVELS: [usize; 3] = [4, 2, 1];
 ///
 /// # References
 ///
-/// Chen et al., "Distilling Knowledge via Knowledge Review", CVPR 2021, arXiv 2104.09044; levels and weights are those of the authors'
-/// code. It decides by the height alone which levels there are; here a shorter width is left whole, too.
+/// Chen et al., "Distilling Knowledge via Knowledge Review", CVPR 2021, arXiv 2104.09044; levels and weights
+/// are those of the authors' code. It decides by the height alone which levels there are; here a shorter
+/// width is left whole, too.
 pub fn hierarchical_context(
     student_features: Tensor<4>,
     teacher_features: Tensor<4>,

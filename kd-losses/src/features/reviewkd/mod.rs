@@ -19,7 +19,8 @@ const NAME: &str = "reviewkd";
 #[derive(Config, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReviewKdLossConfig {
-    /// Most channels that are handed from the deep layers to the shallow ones, at least 1; the deepest student's channels if fewer.
+    /// Most channels that are handed from the deep layers to the shallow ones, at least 1; the deepest
+    /// student's channels if fewer.
     ///
     /// 512, the authors' code for CIFAR-100 and for `ResNet` 18 on `ImageNet`; 256 for its `MobileNet` there.
     #[config(default = 512)]
@@ -29,8 +30,9 @@ pub struct ReviewKdLossConfig {
 impl ReviewKdLossConfig {
     /// Checks the constant and makes the fusions, whose initial weights depend on `seed` only.
     ///
-    /// The lists hold the channels of the taps, shallow to deep, one entry for each pair. For training pass a device with
-    /// `.autodiff()`: batch norms normalise by the batch there, and by running averages elsewhere.
+    /// The lists hold the channels of the taps, shallow to deep, one entry for each pair. For training pass a
+    /// device with `.autodiff()`: batch norms normalise by the batch there, and by running averages
+    /// elsewhere.
     ///
     /// # Errors
     ///
@@ -72,7 +74,8 @@ impl ReviewKdLossConfig {
     }
 }
 
-/// Knowledge review: each layer of the teacher teaches the student's layer of the same depth and, through it, all that are deeper.
+/// Knowledge review: each layer of the teacher teaches the student's layer of the same depth and, through it,
+/// all that are deeper.
 ///
 /// ```text
 /// output[L], fused[L] = fusion[L](student[L])
@@ -80,8 +83,9 @@ impl ReviewKdLossConfig {
 /// loss = sum over l of hierarchical_context(output[l], teacher[l])
 /// ```
 ///
-/// The fusions, [`AttentionFusion`], are trained beside the student and left out of it afterwards. The loss is
-/// [`hierarchical_context`]. The authors let its weight grow from 0 to its full value over the first 20 epochs; that is the caller's.
+/// The fusions, [`AttentionFusion`], are trained beside the student and left out of it afterwards. The loss
+/// is [`hierarchical_context`]. The authors let its weight grow from 0 to its full value over the first 20
+/// epochs; that is the caller's.
 ///
 /// # Examples
 ///
@@ -101,16 +105,17 @@ impl ReviewKdLossConfig {
 ///
 /// # References
 ///
-/// Chen, Liu, Zhao, Jia, "Distilling Knowledge via Knowledge Review", CVPR 2021, arXiv 2104.09044. The authors tap feature maps before
-/// the nonlinearity and, as the deepest, the pooled features, as a map of one position. Sizes that are fixed numbers in their code come
-/// from the maps here.
+/// Chen, Liu, Zhao, Jia, "Distilling Knowledge via Knowledge Review", CVPR 2021, arXiv 2104.09044. The
+/// authors tap feature maps before the nonlinearity and, as the deepest, the pooled features, as a map of one
+/// position. Sizes that are fixed numbers in their code come from the maps here.
 #[derive(Module, Debug)]
 pub struct ReviewKd {
     stages: Vec<AttentionFusion>,
 }
 
 impl ReviewKd {
-    /// The weight that is the default of the authors' code beside a cross-entropy of weight 1, after the warm-up.
+    /// The weight that is the default of the authors' code beside a cross-entropy of weight 1, after the
+    /// warm-up.
     pub const USUAL_WEIGHT: f64 = 1.0;
 
     /// The number of trained parameters beside the student's.
@@ -125,17 +130,19 @@ impl ReviewKd {
     ///
     /// # Shapes
     ///
-    /// - `student_features`: for each tap `[batch_size, channels, height, width]`, the channels those of `init`
+    /// - `student_features`: for each tap `[batch_size, channels, height, width]`, the channels those of
+    ///   `init`
     /// - `teacher_features`: the same; heights and widths may differ from the student's
     /// - result: `[1]`, the sum over the taps, the mean over the batch
     ///
-    /// The result has the unit of a squared feature of the teacher and is never negative. The teacher is a constant: no gradient
-    /// reaches it. In a batch of one a map of one position is normalised to the shift of the batch norm, whatever it holds.
+    /// The result has the unit of a squared feature of the teacher and is never negative. The teacher is a
+    /// constant: no gradient reaches it. In a batch of one a map of one position is normalised to the shift
+    /// of the batch norm, whatever it holds.
     ///
     /// # Errors
     ///
-    /// Lists of other lengths than those of `init`; an empty batch; unequal batch sizes; other widths; tensors of different dtypes or on
-    /// different devices.
+    /// Lists of other lengths than those of `init`; an empty batch; unequal batch sizes; other widths;
+    /// tensors of different dtypes or on different devices.
     pub fn forward(
         &self,
         student_features: &[Tensor<4>],
@@ -175,19 +182,20 @@ pub(crate) const INFO: LossInfo = LossInfo {
         arxiv: "2104.09044",
         place: "attention based fusion and hierarchical context loss",
     },
-    inputs: "two lists of maps `[batch, channels, height, width]`, shallow to deep; channels and sizes may differ",
+    inputs: "two lists of maps `[batch, channels, height, width]`, shallow to deep; channels and sizes may \
+        differ",
     constants: &[Constant {
         name: "max_mid_channels",
         source: "the authors' code; 256 for its MobileNet",
     }],
     defaults: Some(|| ReviewKdLossConfig::new().to_string()),
-    extra_parameters: "for each pair `s m + 2 m + 9 m t + 2 t`, all but the deepest `4 m + 2` more, for channels `s` and `t` and `m = \
-        min(max_mid_channels, deepest s)`",
+    extra_parameters: "for each pair `s m + 2 m + 9 m t + 2 t`, all but the deepest `4 m + 2` more, for \
+        channels `s` and `t` and `m = min(max_mid_channels, deepest s)`",
     usual_weight: Some(UsualWeight {
         value: ReviewKd::USUAL_WEIGHT,
         source: "the default of the authors' code, after a warm-up of 20 epochs",
     }),
     cost: "a 3x3 convolution with `m` channels at the size of each teacher's map",
-    disagreements: "the levels of the context loss are chosen by the height alone (the code) or by both axes (here; the same for square \
-        maps); map sizes as constants (the code) or from the maps (here)",
+    disagreements: "the levels of the context loss are chosen by the height alone (the code) or by both axes \
+        (here; the same for square maps); map sizes as constants (the code) or from the maps (here)",
 };

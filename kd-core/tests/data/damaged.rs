@@ -1,0 +1,193 @@
+//! Damaged files of every format: an error or data, never a panic; and the right data where the format has a
+//! checksum.
+//!
+//! Each format gets a few hundred mutations, which are functions of their number.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use kd_core::{
+    CifarLabels, Dataset, Draws, ErrorKind, ImageFit, ImageFolder, ImageShape, Result, Split,
+    read_cifar10, read_cifar100, read_idx, read_svhn,
+};
+use tempfile::TempDir;
+
+const MUTATIONS: u64 = 300;
+
+fn fixture(name: &str) -> Vec<u8> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    fs::read(folder.join(name)).unwrap()
+}
+
+/// The bytes with something done to them.
+fn damaged(whole: &[u8], number: u64) -> Vec<u8> {
+    let mut draws = Draws::new(number, "damage", 0, 0);
+    let mut bytes = whole.to_vec();
+    let mut below = |limit: usize| usize::try_from(draws.below(limit as u64)).unwrap();
+    let at = below(bytes.len());
+    let length = 1 + below(16.min(bytes.len() - at));
+    match below(7) {
+        0 => bytes[at] ^= 1 << below(8),
+        1 => bytes[at..at + length].fill_with(|| u8::try_from(below(256)).unwrap()),
+        2 => bytes[at..at + length].fill([0, 0x7f, 0x80, 0xff][below(4)]),
+        3 => bytes.truncate(at),
+        4 => drop(bytes.drain(at..at + length)),
+        5 => {
+            let again = bytes[at..at + length].to_vec();
+            drop(bytes.splice(at..at, again));
+        }
+        _ => {
+            for _ in 0..8 {
+                let at = below(bytes.len());
+                bytes[at] ^= 1 << below(8);
+            }
+        }
+    }
+    bytes
+}
+
+/// What is expected of data that were read from a damaged file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Checked {
+    /// The format has a checksum: they are those of the whole file.
+    BySum,
+    /// It has none: they may be anything.
+    NotAtAll,
+}
+
+fn try_all(
+    name: &str,
+    checked: Checked,
+    whole: &[u8],
+    path: &Path,
+    read: impl Fn() -> Result<Dataset>,
+) {
+    fs::write(path, whole).unwrap();
+    let right = read().unwrap();
+    let mut refused = 0;
+    for number in 0..MUTATIONS {
+        fs::write(path, damaged(whole, number)).unwrap();
+        match read() {
+            Ok(data) if checked == Checked::BySum => {
+                assert_eq!(data.hash(), right.hash(), "{name}, mutation {number}");
+            }
+            Ok(_) => {}
+            Err(error) => {
+                refused += 1;
+                assert_eq!(
+                    error.kind(),
+                    ErrorKind::Input,
+                    "{name}, mutation {number}: {error}"
+                );
+                // Of a pair of files that do not fit, either may be named.
+                let folder = path.parent().unwrap().display().to_string();
+                assert!(error.to_string().contains(&folder), "{name}: {error}");
+            }
+        }
+    }
+    let least = if checked == Checked::BySum {
+        MUTATIONS / 2
+    } else {
+        MUTATIONS / 10
+    };
+    assert!(refused >= least, "{name}: {refused} of {MUTATIONS} refused");
+}
+
+fn file() -> (TempDir, PathBuf) {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("file");
+    (folder, path)
+}
+
+#[test]
+fn matlab_files() {
+    let (_folder, path) = file();
+    for (name, checked) in [
+        ("compressed", Checked::BySum),
+        ("others", Checked::BySum),
+        ("labels-float64", Checked::BySum),
+        ("plain", Checked::NotAtAll),
+    ] {
+        let whole = fixture(&format!("svhn/{name}.mat"));
+        let read = || read_svhn("svhn", Split::Train, [&path]);
+        try_all(name, checked, &whole, &path, read);
+    }
+}
+
+#[test]
+fn images() {
+    let folder = TempDir::new().unwrap();
+    for (name, bytes) in [
+        ("a/image.png", "images/rgb.png"),
+        ("b/b.png", "images/rgb.png"),
+    ] {
+        let path = folder.path().join("train").join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, fixture(bytes)).unwrap();
+    }
+    let path = folder.path().join("train/a/image.png");
+    let fit = ImageFit::new(ImageShape::new(3, 16, 16));
+    let opened = ImageFolder::open(folder.path(), fit).unwrap();
+    for (name, checked) in [
+        ("rgb.png", Checked::BySum),
+        ("palette.png", Checked::BySum),
+        ("turned.png", Checked::BySum),
+        ("photo.jpg", Checked::NotAtAll),
+        ("progressive.jpg", Checked::NotAtAll),
+        ("turned-6.jpg", Checked::NotAtAll),
+        ("lossy.webp", Checked::NotAtAll),
+        ("lossless.webp", Checked::NotAtAll),
+        ("turned.webp", Checked::NotAtAll),
+    ] {
+        let whole = fixture(&format!("images/{name}"));
+        try_all(name, checked, &whole, &path, || opened.load(Split::Train));
+    }
+}
+
+#[test]
+fn idx_files() {
+    let header =
+        |numbers: &[u32]| -> Vec<u8> { numbers.iter().flat_map(|n| n.to_be_bytes()).collect() };
+    let pixels: Vec<u8> = (0..=254).cycle().take(20 * 64).collect();
+    let images = [header(&[2051, 20, 8, 8]), pixels].concat();
+    let labels = [header(&[2049, 20]), [0, 1, 2, 3].repeat(5)].concat();
+    let (folder, path) = file();
+    let others = folder.path().join("whole");
+    let gzipped = |bytes: &[u8]| {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    };
+    for (name, checked, images, labels) in [
+        ("plain", Checked::NotAtAll, images.clone(), labels.clone()),
+        (
+            "gzipped",
+            Checked::BySum,
+            gzipped(&images),
+            gzipped(&labels),
+        ),
+    ] {
+        fs::write(&others, &labels).unwrap();
+        let read = || read_idx("toy", Split::Train, 4, &path, &others);
+        try_all(&format!("{name} images"), checked, &images, &path, read);
+        fs::write(&others, &images).unwrap();
+        let read = || read_idx("toy", Split::Train, 4, &others, &path);
+        try_all(&format!("{name} labels"), checked, &labels, &path, read);
+    }
+}
+
+#[test]
+fn cifar_files() {
+    let record = |label: &[u8]| [label, &[7; 3072]].concat();
+    let (_folder, path) = file();
+    let ten = [record(&[3]), record(&[9]), record(&[0])].concat();
+    let read = || read_cifar10("toy", Split::Train, [&path]);
+    try_all("ten", Checked::NotAtAll, &ten, &path, read);
+    let hundred = [record(&[3, 99]), record(&[19, 0])].concat();
+    let read = || read_cifar100("toy", Split::Train, CifarLabels::Fine, [&path]);
+    try_all("hundred", Checked::NotAtAll, &hundred, &path, read);
+}

@@ -1,0 +1,330 @@
+//! Folders of images: what Pillow makes of the same files, the layout, and what is refused.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use kd_core::{
+    DataRoots, DataSource, Dataset, Error, ErrorKind, ImageFit, ImageFolder, ImageShape, Split,
+};
+use safetensors::SafeTensors;
+use tempfile::TempDir;
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/images")
+}
+
+/// A folder with these files, each a copy of the fixture beside it; an empty name makes a folder.
+fn tree(files: &[(&str, &str)]) -> TempDir {
+    let root = TempDir::new().unwrap();
+    for (path, fixture) in files {
+        let path = root.path().join(path);
+        if fixture.is_empty() {
+            fs::create_dir_all(path).unwrap();
+            continue;
+        }
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::copy(fixtures().join(fixture), path).unwrap();
+    }
+    root
+}
+
+fn rgb(side: usize) -> ImageFit {
+    ImageFit::new(ImageShape::new(3, side, side))
+}
+
+/// What is said of the folder, its path replaced.
+fn refusal(root: &TempDir, outcome: Result<impl Sized, Error>) -> String {
+    let error = outcome.err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Input, "{error}");
+    error
+        .to_string()
+        .replace(&root.path().display().to_string(), "ROOT")
+}
+
+fn open(root: &TempDir) -> Result<ImageFolder, Error> {
+    ImageFolder::open(root.path(), rgb(8))
+}
+
+fn decoded(name: &str, fit: &ImageFit) -> Dataset {
+    let root = tree(&[
+        (&format!("train/a/{name}"), name),
+        ("train/b/b.png", "rgb.png"),
+    ]);
+    let folder = ImageFolder::open(root.path(), fit.clone()).unwrap();
+    folder.load(Split::Train).unwrap()
+}
+
+/// Lossless files differ from Pillow by rounding only; JPEG and lossy WebP decoders round differently
+/// themselves.
+#[test]
+fn images_come_out_as_pillow_makes_them() {
+    let bytes = fs::read(fixtures().join("expected.safetensors")).unwrap();
+    let expected = SafeTensors::deserialize(&bytes).unwrap();
+    let mut cases = 0;
+    for (key, tensor) in expected.iter() {
+        let (case, name) = key.split_once(": ").unwrap();
+        let resize = case.contains("of 32").then_some(32);
+        let &[channels, height, width] = tensor.shape() else {
+            unreachable!("{key}");
+        };
+        let fit = ImageFit::new(ImageShape::new(channels, height, width)).with_resize(resize);
+        let data = decoded(name, &fit);
+        let lossy = name.contains("jp") || name == "lossy.webp";
+        let far = data.image(0).unwrap().iter().zip(tensor.data());
+        let far: Vec<u8> = far.map(|(ours, theirs)| ours.abs_diff(*theirs)).collect();
+        let most = far.iter().max().copied().unwrap();
+        let mean = far.iter().map(|far| f64::from(*far)).sum::<f64>() / far.len() as f64;
+        assert!(
+            most <= if lossy { 12 } else { 1 } && mean <= if lossy { 1.0 } else { 0.3 },
+            "{key}: {most} at most, {mean} in the mean"
+        );
+        cases += 1;
+    }
+    assert_eq!(cases, 23 * 3 + 1);
+}
+
+#[test]
+fn classes_files_and_ids_follow_names() {
+    let root = tree(&[
+        ("train/dog/b.png", "rgb.png"),
+        ("train/dog/a.JPG", "photo.jpg"),
+        ("train/Cat/2.webp", "lossless.webp"),
+        ("train/Cat/10.jpeg", "subsampled.jpeg"),
+        ("train/Cat/.hidden.png", "rgb.png"),
+        ("train/Cat/notes.txt", "generate.py"),
+        ("train/Cat/more/x.png", "rgb.png"),
+        ("train/.cache/x.png", "rgb.png"),
+        ("train/list.csv", "generate.py"),
+        ("val/dog/1.png", "grey.png"),
+        ("val/Cat/1.png", "rgb.png"),
+    ]);
+    let folder = open(&root).unwrap();
+    assert_eq!(folder.class_names(), ["Cat", "dog"]);
+    let relative = |path: &Path| {
+        path.strip_prefix(root.path())
+            .unwrap()
+            .display()
+            .to_string()
+    };
+    let files: Vec<_> = folder.files(Split::Train).map(relative).collect();
+    assert_eq!(
+        files,
+        [
+            "train/Cat/10.jpeg",
+            "train/Cat/2.webp",
+            "train/dog/a.JPG",
+            "train/dog/b.png"
+        ]
+    );
+    let skipped: Vec<_> = folder.skipped().into_iter().map(relative).collect();
+    assert_eq!(
+        skipped,
+        [
+            "train/.cache",
+            "train/Cat/.hidden.png",
+            "train/Cat/more",
+            "train/Cat/notes.txt",
+            "train/list.csv"
+        ]
+    );
+    let train = folder.load(Split::Train).unwrap();
+    assert_eq!(train.labels(), [0, 0, 1, 1]);
+    assert_eq!(train.class_names().unwrap(), ["Cat", "dog"]);
+    let test = folder.load(Split::Test).unwrap();
+    assert_eq!((test.labels(), test.split()), (&[0, 1][..], Split::Test));
+    // The same files give the same bytes, whatever the threads do.
+    assert_eq!(
+        train.hash(),
+        open(&root).unwrap().load(Split::Train).unwrap().hash()
+    );
+    // `test` comes before `val`.
+    fs::rename(root.path().join("val"), root.path().join("test")).unwrap();
+    fs::create_dir(root.path().join("val")).unwrap();
+    assert_eq!(open(&root).unwrap().samples(Split::Test), Some(2));
+}
+
+#[test]
+fn what_is_wrong_with_a_folder_is_said() {
+    let layout = "put the images of each class into a folder `train/CLASS` below it";
+    let said = |files: &[(&str, &str)]| {
+        let root = tree(files);
+        let outcome = open(&root);
+        refusal(&root, outcome)
+    };
+    assert_eq!(said(&[]), format!("`ROOT` has no folder `train`; {layout}"));
+    assert_eq!(
+        said(&[("dog/1.png", "rgb.png"), ("cat/1.png", "rgb.png")]),
+        format!("`ROOT` has no folder `train`, it has `cat`, `dog`; {layout}")
+    );
+    assert_eq!(
+        said(&[("train/1.png", "rgb.png")]),
+        format!("`ROOT` has no folder in `train`; {layout}")
+    );
+    assert_eq!(
+        said(&[("train/dog/1.png", "rgb.png")]),
+        "`ROOT` has one class only, `dog`; a classifier needs two, each a folder in `train`"
+    );
+    assert_eq!(
+        said(&[("train/dog/1.png", "rgb.png"), ("train/cat", "")]),
+        "`ROOT/train/cat` has no image; put files of the kinds png, jpg, jpeg, webp directly into it, or \
+         remove it"
+    );
+    assert_eq!(
+        said(&[
+            ("train/dog/1.png", "rgb.png"),
+            ("train/cat/1.gif", "not-read.gif")
+        ]),
+        "`ROOT/train/cat` has no image; put files of the kinds png, jpg, jpeg, webp directly into it, or \
+         remove it; of the \
+         1 entries in it none is one"
+    );
+    let both = [
+        ("train/dog/1.png", "rgb.png"),
+        ("train/cat/1.png", "rgb.png"),
+    ];
+    let with = |path| [&both[..], &[(path, "rgb.png")]].concat();
+    assert_eq!(
+        said(&with("test/bird/1.png")),
+        "`ROOT/test/bird` is no class of `ROOT/train`; move it there as well, or remove it"
+    );
+    assert_eq!(
+        said(&with("val/cat/1.png")),
+        "`ROOT/val` has no folder `dog`, which `ROOT/train` has; put some of its images there, or hold out a \
+         part of \
+         `train` with `held_out` in the recipe and remove this folder"
+    );
+    let root = tree(&both);
+    let folder = open(&root).unwrap();
+    assert_eq!(folder.samples(Split::Test), None);
+    assert_eq!(
+        refusal(&root, folder.load(Split::Test)),
+        "`ROOT` has neither a `test` nor a `val` folder; add one, or hold out a part of `train` with \
+         `held_out` in the recipe"
+    );
+    let outcome = ImageFolder::open(root.path().join("no"), rgb(8));
+    assert_eq!(
+        refusal(&root, outcome),
+        "`ROOT/no` is not there; give the folder that has `train`"
+    );
+    let outcome = ImageFolder::open(root.path().join("train/dog/1.png"), rgb(8));
+    assert_eq!(
+        refusal(&root, outcome),
+        "`ROOT/train/dog/1.png` is no folder; give the folder that has `train`"
+    );
+}
+
+#[test]
+fn a_file_that_is_no_good_image_is_named() {
+    let both = [
+        ("train/cat/1.png", "rgb.png"),
+        ("train/dog/1.png", "rgb.png"),
+    ];
+    let said = |content: &[u8]| {
+        let root = tree(&both);
+        // The first of two bad files in the order of ids, whichever thread is faster.
+        for name in ["train/dog/0.png", "train/dog/2.png"] {
+            fs::write(root.path().join(name), content).unwrap();
+        }
+        let folder = open(&root).unwrap();
+        let text = refusal(&root, folder.load(Split::Train));
+        let text = text
+            .strip_prefix("`ROOT/train/dog/0.png`, byte ")
+            .map(str::to_owned);
+        text.unwrap()
+    };
+    let file = |name: &str| fs::read(fixtures().join(name)).unwrap();
+    assert_eq!(
+        said(b""),
+        "0: the file is empty; replace the file or remove it"
+    );
+    assert_eq!(
+        said(&file("not-read.gif")),
+        "0: this is no PNG, JPEG or WebP image; save it as one of them, or remove it"
+    );
+    assert_eq!(
+        said(&file("bomb.png")),
+        "0: the image is 20000x20000 pixels, more than the 100 million that are decoded; scale it down first"
+    );
+    for name in [
+        "rgb.png",
+        "photo.jpg",
+        "progressive.jpg",
+        "turned-6.jpg",
+        "lossy.webp",
+        "lossless.webp",
+        "alpha.webp",
+    ] {
+        let whole = file(name);
+        for length in [20, whole.len() / 2, whole.len() - 2] {
+            assert_eq!(
+                said(&whole[..length]),
+                format!(
+                    "{length}: the file ends before the end of the image; replace the file or remove it"
+                ),
+                "{name}"
+            );
+        }
+    }
+    let mut wrong = file("rgb.png");
+    let at = wrong.len() - 20;
+    wrong[at] ^= 1;
+    let text = said(&wrong);
+    assert!(
+        text.contains(": the checksum of chunk `IDAT` is wrong; replace the file or remove it"),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_a_file_is_shows_in_its_bytes() {
+    let root = tree(&[
+        ("train/a/really-a-jpeg.png", "photo.jpg"),
+        ("train/b/b.png", "rgb.png"),
+    ]);
+    assert_eq!(open(&root).unwrap().load(Split::Train).unwrap().len(), 2);
+}
+
+#[test]
+fn more_than_eight_gibibytes_are_refused_before_anything_is_read() {
+    let names: Vec<String> = (0..180)
+        .map(|n| format!("train/{}/{n}.png", n % 2))
+        .collect();
+    let files: Vec<_> = names
+        .iter()
+        .map(|name| (name.as_str(), "rgb.png"))
+        .collect();
+    let root = tree(&files);
+    let folder = ImageFolder::open(root.path(), rgb(4096)).unwrap();
+    assert_eq!(
+        refusal(&root, folder.load(Split::Train)),
+        "`ROOT/train` has 180 images, which at 3x4096x4096 take 9.1 GB, more than the 8 GiB that are held in \
+         memory; use a \
+         smaller size or fewer images"
+    );
+}
+
+#[test]
+fn a_folder_is_a_source_like_a_named_set() {
+    let root = tree(&[
+        ("train/a/1.png", "rgb.png"),
+        ("train/b/1.png", "large.png"),
+        ("train/c/1.png", "palette.png"),
+    ]);
+    let source = DataSource::from(ImageFolder::open(root.path(), rgb(16)).unwrap());
+    assert_eq!(
+        source.name(),
+        root.path().file_name().unwrap().to_str().unwrap()
+    );
+    assert_eq!(
+        (source.classes(), source.shape()),
+        (3, ImageShape::new(3, 16, 16))
+    );
+    assert!(source.has(Split::Train) && !source.has(Split::Test));
+    let train = source.load(Split::Train, &DataRoots::default()).unwrap();
+    let pixels = train.images().chunks_exact(256).step_by(3).flatten();
+    let red: Vec<f64> = pixels.map(|pixel| f64::from(*pixel) / 255.0).collect();
+    let mean = red.iter().sum::<f64>() / red.len() as f64;
+    let found = source.normalisation(&train).unwrap();
+    assert!((found.mean[0] - mean).abs() < 1e-6);
+}
