@@ -34,8 +34,8 @@ pub(crate) fn export(
     if let Some(normalisation) = normalisation {
         normalisation.apply(images(1))?;
     }
-    // A plain clone shares the running statistics of its norms, which the exporter would leave on its own device. Slices and
-    // new zeros can only be written for one size of batch.
+    // A plain clone shares the running statistics of its norms, which the exporter would leave on its own
+    // device. Slices and new zeros can only be written for one size of batch.
     let network = &match detached_copy(network) {
         Network::HeResNet(network) => Network::HeResNet(network.with_explicit_shortcuts()),
         other => other,
@@ -82,7 +82,8 @@ fn in_words(network: &str, batch: Option<usize>, error: &ExportError) -> Error {
             Error::config(
                 "--format",
                 format!(
-                    "cannot be `onnx` for `{network}`: Burn's exporter does not know its operation {operation}"
+                    "cannot be `onnx` for `{network}`: Burn's exporter does not know its operation \
+                     {operation}"
                 ),
             )
         }
@@ -92,7 +93,8 @@ fn in_words(network: &str, batch: Option<usize>, error: &ExportError) -> Error {
             Error::config(
                 "--batch",
                 format!(
-                    "is needed for `{network}`, whose graph Burn's exporter writes for one size of batch only; give \
+                    "is needed for `{network}`, whose graph Burn's exporter writes for one size of batch \
+                     only; give \
                      `--batch 1`"
                 ),
             )

@@ -70,7 +70,8 @@ impl Synthetic {
             refused("does not say the teacher's normalisation; start the run again".into())
         })?;
         let bank = Bank::read(&file)?;
-        // The student has the teacher's names; before it is done the teacher's own folder has them, if it still is where it was.
+        // The student has the teacher's names; before it is done the teacher's own folder has them, if it
+        // still is where it was.
         let student = ModelConfig::read(&run.join(MODEL));
         let teacher = || ModelConfig::read(&model_folder(recipe.teacher.path())?);
         let names = student.or_else(|_| teacher()).ok();

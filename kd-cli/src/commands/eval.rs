@@ -120,7 +120,8 @@ fn run_masks(
     machine: &MachineOptions,
 ) -> Result<()> {
     if model.is_file() {
-        let problem = "is a weight file, which does not say what size of images it is for; a network for masks is measured from its \
+        let problem = "is a weight file, which does not say what size of images it is for; a network for \
+                       masks is measured from its \
                        model folder";
         return Err(Error::Input {
             path: model.to_owned(),
@@ -154,7 +155,8 @@ fn from_file(
     device: &Device,
 ) -> Result<(Measured, DataSource)> {
     if is_folder(data.name) {
-        let problem = "cannot be measured on a folder of images, as it does not say what size it takes; make it a model \
+        let problem = "cannot be measured on a folder of images, as it does not say what size it takes; make \
+                       it a model \
                        folder first with `kd import --input`";
         return Err(Error::Input {
             path: model.to_owned(),
@@ -251,7 +253,8 @@ impl WeightOptions {
 }
 
 impl Data<'_> {
-    /// How a folder, or data with masks, are read for a network that takes images of `input`: channels, height, width.
+    /// How a folder, or data with masks, are read for a network that takes images of `input`: channels,
+    /// height, width.
     fn settings(&self, input: Option<[usize; 3]>) -> FolderSettings<'_> {
         let known = DatasetInfo::find(self.name);
         let has_masks = known.is_ok_and(|info| info.task == Task::Segmentation);

@@ -71,7 +71,8 @@ fn spec(
     };
     let of_data = data.map(|data| [data.shape.channels, data.shape.height, data.shape.width]);
     let Some(input) = options.input.or(of_data) else {
-        let problem = "is missing; give channels, height and width as in `--input 3,32,32`, or the data set as `--data`";
+        let problem = "is missing; give channels, height and width as in `--input 3,32,32`, or the data set \
+                       as `--data`";
         return Err(Error::config("--input", problem));
     };
     let classes = match options.classes.or(data.map(|data| data.classes)) {

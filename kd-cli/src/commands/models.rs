@@ -3,10 +3,11 @@
 use burn::tensor::Device;
 use kd_core::{Costs, DatasetInfo, DeviceName, LayerKind, Result};
 use kd_models::{NetworkSpec, known_networks};
+use kd_report::Align::{Left, Right};
+use kd_report::count;
 use serde_json::json;
 
-use crate::output::Side::{Left, Right};
-use crate::output::{self, count};
+use crate::output;
 
 pub(super) fn run(name: Option<&str>, data: &str, as_json: bool) -> Result<()> {
     let info = DatasetInfo::find(data)?;

@@ -46,7 +46,8 @@ pub(super) fn run(options: &SynthesizeOptions) -> Result<()> {
         .collect();
     if options.format == SyntheticFormat::Folder && !lost.is_empty() {
         output::notice(&format!(
-            "warning: there is no image of {}, so that the folder has fewer classes than the teacher, with other numbers",
+            "warning: there is no image of {}, so that the folder has fewer classes than the teacher, with \
+             other numbers",
             lost.iter()
                 .map(|name| format!("`{name}`"))
                 .collect::<Vec<_>>()
@@ -56,8 +57,10 @@ pub(super) fn run(options: &SynthesizeOptions) -> Result<()> {
     let cut = found.cut_share()?;
     if options.format != SyntheticFormat::Bank && cut > MUCH {
         output::notice(&format!(
-            "warning: {} of the pixels were beyond what a pixel can be and are cut, so that the teacher may see another class than the \
-             one that is written; a bank keeps them, and a generator with `output = \"sigmoid\"` makes no such pixels",
+            "warning: {} of the pixels were beyond what a pixel can be and are cut, so that the teacher may \
+             see another class than the \
+             one that is written; a bank keeps them, and a generator with `output = \"sigmoid\"` makes no \
+             such pixels",
             percent(cut)
         ));
     }
@@ -95,7 +98,8 @@ fn check(format: SyntheticFormat, pixels: &Dataset) -> Result<()> {
             "cannot be `idx`, which has no colour, and the images have {channels} channels; use `folder`"
         )),
         SyntheticFormat::Folder if !matches!(channels, 1 | 3) => refused(format!(
-            "cannot be `folder`, whose PNG files are grey or in colour, and the images have {channels} channels; use `bank`"
+            "cannot be `folder`, whose PNG files are grey or in colour, and the images have {channels} \
+             channels; use `bank`"
         )),
         _ => Ok(()),
     }

@@ -1,8 +1,8 @@
 //! Input and output of an ONNX file under names that a person knows.
 //!
-//! Burn's exporter calls them `tensor_17` and the like. An ONNX file is a protocol buffer: a sequence of fields, each with a
-//! key, which is its number and its kind, and a value. Names are text fields of a few messages; only these are changed and
-//! everything else is copied.
+//! Burn's exporter calls them `tensor_17` and the like. An ONNX file is a protocol buffer: a sequence of
+//! fields, each with a key, which is its number and its kind, and a value. Names are text fields of a few
+//! messages; only these are changed and everything else is copied.
 
 /// Field numbers of the ONNX schema.
 const MODEL_GRAPH: u64 = 7;
@@ -13,8 +13,8 @@ const NODE_INPUT: u64 = 1;
 const NODE_OUTPUT: u64 = 2;
 const VALUE_NAME: u64 = 1;
 
-/// The model with its first input called `input` and its first output called `output`; none if it is no ONNX model with
-/// both.
+/// The model with its first input called `input` and its first output called `output`; none if it is no ONNX
+/// model with both.
 pub(super) fn rename(model: &[u8], input: &str, output: &str) -> Option<Vec<u8>> {
     let graph = fields(model)?
         .into_iter()

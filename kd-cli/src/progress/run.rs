@@ -1,10 +1,11 @@
-//! Progress on a terminal: rate, time left, losses, the last evaluation. Nothing where there is no terminal.
+//! Progress of a run: rate, time left, losses, the last evaluation. Nothing where there is no terminal.
 
 use std::fmt::Write;
 use std::path::Path;
 
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use kd_core::{Metrics, Observer, PhaseOutcome, Plan, StepContext};
+use kd_report::count;
 
 use crate::output;
 
@@ -30,12 +31,12 @@ fn preparing_bar(what: &str, samples: u64) -> ProgressBar {
 fn notice_size(path: &Path, bytes: u64, done: u64, rows: u64) {
     let there = match done {
         0 => String::new(),
-        _ => format!(", {} of them are there already", output::count(done)),
+        _ => format!(", {} of them are there already", count(done)),
     };
     output::remark(&format!(
         "building the teacher cache `{}`: {} rows, {}{there}",
         path.display(),
-        output::count(rows),
+        count(rows),
         output::bytes(bytes)
     ));
 }
