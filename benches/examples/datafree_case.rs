@@ -1,16 +1,21 @@
 //! kd's side of the comparison of data-free distillation with PyTorch; `pytorch/datafree.py` runs it.
 //!
 //! ```text
-//! datafree_case prepare --case NAME --run FOLDER                       a run folder with a generator of one step, for what follows
-//! datafree_case generator --case NAME --batch N --write FOLDER         weights, noise, and what came of some steps of the generator
-//! datafree_case generator --case NAME --batch N [--plain]              the time of each step, peak memory
-//! datafree_case bank --case NAME --run FOLDER --images N               makes the bank of the run; seconds, bytes, peak memory
-//! datafree_case student --case NAME --run FOLDER --batch N --write FOLDER   as with the generator, from the bank of the run
-//! datafree_case student --case NAME --run FOLDER --batch N
+//! datafree_case prepare --case NAME --run FOLDER
+//!     a run folder with a generator of one step, for the others
+//! datafree_case generator --case NAME --batch N --write FOLDER
+//!     weights, noise, and the results of some steps of the generator
+//! datafree_case generator --case NAME --batch N [--plain]
+//!     the time of each step, peak memory
+//! datafree_case bank --case NAME --run FOLDER --images N
+//!     makes the bank of the run; seconds, bytes, peak memory
+//! datafree_case student --case NAME --run FOLDER --batch N [--write FOLDER]
+//!     as with the generator, from the bank of the run
 //! ```
 //!
-//! `--steps` says how many, `--warm-up` how many before those that are timed, `--seconds` after how long the timed ones end, three at
-//! least. What is timed or made prints one JSON object. `RAYON_NUM_THREADS` sets the number of threads.
+//! `--steps` is the number of steps, `--warm-up` the number before those that are timed, `--seconds` the time
+//! after which the timed ones end, three at least. Works that time or make something print one JSON object.
+//! `RAYON_NUM_THREADS` sets the number of threads.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -21,13 +26,13 @@ use std::time::Instant;
 
 use burn::tensor::{Device, TensorData};
 use kd_core::{
-    Draws, ErrorKind, ImageShape, Snapshot, Loader, LoaderConfig, Method as _, Names, Normalisation,
-    Observer, Phase, RunFolder, Runner, StepContext, Tensors, export, import, write_atomically,
-    write_tensors,
+    Draws, ErrorKind, ImageShape, Loader, LoaderConfig, Method as _, Names, Normalisation,
+    Observer, Phase, RunFolder, Runner, Snapshot, StepContext, Tensors, export, import,
+    write_atomically, write_tensors,
 };
 use kd_datafree::{
-    Bank, BankConfig, DataFree, FrozenClassifier, GENERATOR_PHASE, GeneratorConfig, Objective,
-    Synthetic, TwoPhases,
+    Bank, BankConfig, DataFree, FrozenClassifier, GENERATOR_PHASE, GeneratorConfig,
+    GeneratorObjective, STUDENT_PHASE, Synthetic, TwoPhases,
 };
 use kd_models::{Network, NetworkSpec};
 use serde_json::{Value, json};
@@ -68,11 +73,11 @@ const STUDENT: &str = "lenet5-half";
 const CLASSES: usize = 10;
 /// Images that a bank makes together.
 const BLOCK: usize = 128;
-/// What the last layer of a teacher is multiplied with: that of a LeNet-5, that of a wide ResNet.
+/// The factor of the last layer of a teacher: that of a LeNet-5, that of a wide ResNet.
 const SURE: [(&str, f32); 2] = [("fc2.weight", 30.0), ("fc.weight", 3.0)];
 /// Timed steps that every process does, however long they take.
 const LEAST: usize = 3;
-/// What kd-datafree draws noise for; the comparison fails if it is called otherwise one day.
+/// The purposes of kd-datafree's noise; the comparison fails if they are called otherwise one day.
 const TRAINING_NOISE: &str = "data-free training noise";
 const BANK_NOISE: &str = "data-free bank noise";
 
@@ -181,6 +186,7 @@ fn step_at(step: usize, phase: &dyn Phase, lr: f64) -> StepContext {
         epoch: step / per_epoch,
         step_in_epoch: step % per_epoch,
         lr,
+        momentum: None,
     }
 }
 
@@ -229,7 +235,7 @@ impl Setup {
                 folded: !arguments.plain,
                 ..GeneratorConfig::default()
             },
-            objective: Objective::rdskd(),
+            objective: GeneratorObjective::rdskd(),
         };
         config.generator_training.epochs = None;
         config.generator_training.steps = Some(1);
@@ -256,7 +262,7 @@ impl Setup {
         })
     }
 
-    /// What another program has to know to make the same networks.
+    /// The facts from which another program makes the same networks.
     fn described(&self) -> Value {
         let generator = GeneratorConfig::default();
         json!({
@@ -328,10 +334,12 @@ impl Setup {
         }))
     }
 
-    /// Does the steps, with the state of the optimizer after the first, whose first moment is a tenth of the gradient.
+    /// Does the steps, with the state of the optimizer of `trained` after the first, whose first moment is a
+    /// tenth of the gradient.
     fn write_steps(
         &self,
         phase: &mut dyn Phase,
+        trained: &str,
         lr: f64,
         folder: &Path,
         steps: usize,
@@ -346,7 +354,7 @@ impl Setup {
             });
             losses.push(terms.collect::<BTreeMap<String, f64>>());
             if step == 0 {
-                let moments = phase.state().part("optimizer");
+                let moments = phase.state().part(&format!("{trained}-optimizer"));
                 write_tensors(&folder.join("moments.safetensors"), &moments)?;
             }
         }
@@ -372,7 +380,7 @@ impl Setup {
         let noise: Tensors = (0..arguments.steps).map(noise).collect();
         write_tensors(&folder.join("noise.safetensors"), &noise)?;
         let lr = self.config.generator_training.lr;
-        self.write_steps(phase, lr, folder, arguments.steps)
+        self.write_steps(phase, GENERATOR_PHASE, lr, folder, arguments.steps)
     }
 
     fn write_student(
@@ -397,11 +405,12 @@ impl Setup {
         let order = Tensors::from([("order".to_owned(), order)]);
         write_tensors(&folder.join("order.safetensors"), &order)?;
         let lr = self.config.training.lr;
-        self.write_steps(phase, lr, folder, arguments.steps)
+        self.write_steps(phase, STUDENT_PHASE, lr, folder, arguments.steps)
     }
 }
 
-/// The network with larger logits: one that has not learnt is so unsure that losses would be little more than rounding.
+/// The network with larger logits: one that has not learnt is so unsure that losses would be little more than
+/// rounding.
 fn sure(network: &Network) -> kd_core::Result<Network> {
     let mut tensors = export(network, Names::PyTorch);
     for (name, factor) in SURE {
@@ -413,7 +422,7 @@ fn sure(network: &Network) -> kd_core::Result<Network> {
     import(network, &tensors, Names::PyTorch, "the teacher")
 }
 
-/// How many images there are, and when the last of them was made.
+/// The number of images, and the time when the last of them was made.
 #[derive(Default)]
 struct Clock {
     images: u64,

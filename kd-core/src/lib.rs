@@ -9,6 +9,7 @@ mod finding;
 mod loader;
 mod metrics;
 mod network;
+mod settings_over;
 mod suggest;
 mod teacher;
 #[cfg(feature = "testing")]
@@ -20,6 +21,7 @@ pub use device::DeviceName;
 pub use draws::Draws;
 pub use error::{Error, ErrorKind, Result};
 pub use finding::{Finding, Grade, Topic};
+pub use settings_over::{InnerTables, settings_of, settings_over};
 pub use suggest::nearest;
 
 pub use network::change::change_parameters;

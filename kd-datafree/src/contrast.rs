@@ -1,17 +1,17 @@
-//! What keeps the images of all batches apart: the contrastive term of CMI.
+//! The contrastive term of CMI, which keeps the images of all batches apart.
 
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::activation::{log_softmax, relu};
 use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
 use kd_core::{
-    Draws, Error, NamedGradients, Names, Optimizer, OptimizerConfig, PhaseState, Result, Scheme,
-    count_parameters, export, import, initialise,
+    Draws, Error, NamedGradients, OptimizerConfig, PhaseState, Result, Scheme, StepContext,
+    Trained, count_parameters, initialise,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::teacher::{ImageTeacher, Seen};
-use crate::views::close_view;
+use crate::augment::close_view;
+use crate::teacher::{ImageTeacher, TeacherBatch};
 
 /// Purposes of draws.
 const CLOSE: &str = "data-free contrast views";
@@ -19,32 +19,35 @@ const NEGATIVES: &str = "data-free contrast negatives";
 /// Keeps the lengths of embeddings above 0.
 const EPSILON: f64 = 1e-6;
 
-/// What is compared.
+/// The features that are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Compared {
-    /// The channel means of what goes into each batch norm of the teacher.
+    /// The channel means of the input of each batch norm of the teacher.
     Norms,
-    /// Those of the map of each stage behind the stem: the public code's choice for ResNet-34, whose norms have many channels.
+    /// Those of the map of each stage behind the stem: the public code's choice for ResNet-34, whose norms
+    /// have many channels.
     Stages,
 }
 
-/// The contrastive term of CMI: each image is to be told from all others of its batch and of earlier ones by a close view of it.
+/// The contrastive term of CMI: each image is to be told from all others of its batch and of earlier ones by
+/// a close view of it.
 ///
 /// ```text
-/// L_cr = weight (mean over the batch + mean over the remembered) of  -log softmax(h(local) . h(global) / temperature)[its own]
+/// L_cr = weight (mean over the batch + mean over the remembered)
+///        of  -log softmax(h(local) . h(global) / temperature)[its own]
 /// ```
 ///
-/// `global` are the channel means of the teacher's maps of the view that the other terms see, `local` those of a part of the image at its
-/// size, `h` two linear layers with a `ReLU` between them and a length of 1, which learn beside the images. No gradient goes through
-/// `h(global)`.
+/// `global` are the channel means of the teacher's maps of the view that the other terms see, `local` those
+/// of a part of the image at its size, `h` two linear layers with a `ReLU` between them and outputs of length
+/// 1, which learn beside the images. No gradient goes through `h(global)`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ContrastConfig {
     /// The weight of the term; with 0 there is none.
     pub weight: f64,
-    /// What cosines are divided by.
+    /// The divisor of cosines.
     pub temperature: f64,
     /// The length of an embedding.
     pub width: usize,
@@ -54,7 +57,7 @@ pub struct ContrastConfig {
     pub negatives: usize,
     /// The rate of the layers.
     pub lr: f64,
-    /// What is compared.
+    /// The features that are compared.
     pub compared: Compared,
 }
 
@@ -77,7 +80,8 @@ impl ContrastConfig {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] for the first value out of range, and for batch norms that the teacher does not have.
+    /// [`Error::Config`] for the first value out of range, and for batch norms that the teacher does not
+    /// have.
     pub fn check(&self, teacher: &dyn ImageTeacher) -> Result<()> {
         let field = |name: &str| format!("contrast.{name}");
         if self.weight == 0.0 {
@@ -98,28 +102,34 @@ impl ContrastConfig {
         }
         if self.compared == Compared::Norms && teacher.norms() == 0 {
             let problem =
-                "are what goes into the teacher's batch norms, and it has none; take `stages`";
+                "are the inputs of the teacher's batch norms, and it has none; take `stages`";
             return Err(Error::config(field("compared"), problem));
         }
         Ok(())
     }
 
-    /// Learnt parameters.
+    /// The number of its learnt parameters.
     pub(crate) fn parameters(&self, teacher: &dyn ImageTeacher, device: &Device) -> u64 {
-        Contrast::new(self, teacher, 0, device)
-            .map_or(0, |contrast| count_parameters(&contrast.head))
+        ContrastTerm::new(self, teacher, 0, device)
+            .map_or(0, |contrast| count_parameters(contrast.head.network()))
     }
 
-    /// `[images, features]` of what the teacher has seen.
-    fn features(&self, seen: &Seen, stem: usize) -> Tensor<2> {
+    /// The features of a batch, `[images, features]`.
+    fn features(&self, inspected: &TeacherBatch, stem: usize) -> Tensor<2> {
         let means = |map: Tensor<4>| -> Tensor<2> { map.mean_dim(3).mean_dim(2).flatten(1, 3) };
         let all: Vec<Tensor<2>> = match self.compared {
-            Compared::Norms => seen
+            Compared::Norms => inspected
                 .norms
                 .iter()
                 .map(|norm| means(norm.input.clone()))
                 .collect(),
-            Compared::Stages => seen.maps.iter().skip(stem).cloned().map(means).collect(),
+            Compared::Stages => inspected
+                .maps
+                .iter()
+                .skip(stem)
+                .cloned()
+                .map(means)
+                .collect(),
         };
         Tensor::cat(all, 1)
     }
@@ -127,12 +137,12 @@ impl ContrastConfig {
 
 /// Two linear layers.
 #[derive(Module, Debug)]
-struct Head {
+struct EmbeddingHead {
     first: Linear,
     second: Linear,
 }
 
-impl Head {
+impl EmbeddingHead {
     /// Embeddings of length 1.
     fn forward(&self, features: Tensor<2>) -> Tensor<2> {
         let raw = self.second.forward(relu(self.first.forward(features)));
@@ -143,21 +153,21 @@ impl Head {
 
 /// The term with its layers and its memory.
 #[derive(Debug)]
-pub(crate) struct Contrast {
+pub(crate) struct ContrastTerm {
     config: ContrastConfig,
-    head: Head,
-    optimizer: Optimizer,
-    /// Features of the local and of the global view of each remembered image, the oldest first, `[images, 2 * features]`.
+    head: Trained<EmbeddingHead>,
+    /// Features of the local and of the global view of each remembered image, the oldest first,
+    /// `[images, 2 * features]`.
     memory: Vec<f32>,
     features: usize,
     device: Device,
 }
 
-const PREFIX: &str = "contrast";
-const STEPS: &str = "contrast_optimizer_steps";
-const MEMORY: &str = "contrast_memory";
+/// The names of the layers and of the memory in a checkpoint.
+const HEAD: &str = "contrast";
+const MEMORY: &str = "contrast-memory";
 
-impl Contrast {
+impl ContrastTerm {
     pub(crate) fn new(
         config: &ContrastConfig,
         teacher: &dyn ImageTeacher,
@@ -166,34 +176,39 @@ impl Contrast {
     ) -> Result<Self> {
         let image = teacher.image();
         let one = Tensor::zeros([1, image.channels, image.height, image.width], device);
-        let [_, features] = config.features(&teacher.look(one), teacher.stem()).dims();
-        let head = Head {
+        let [_, features] = config
+            .features(&teacher.inspect(one), teacher.stem())
+            .dims();
+        let head = EmbeddingHead {
             first: LinearConfig::new(features, features).init(device),
             second: LinearConfig::new(features, config.width).init(device),
         };
         Ok(Self {
             config: config.clone(),
-            head: initialise(&head, Scheme::PyTorch, seed)?.train(),
-            optimizer: Optimizer::new(OptimizerConfig::adam())?,
+            head: Trained::new(
+                HEAD,
+                initialise(&head, Scheme::PyTorch, seed)?.train(),
+                OptimizerConfig::adam(),
+            )?,
             memory: Vec::new(),
             features,
             device: device.clone(),
         })
     }
 
-    /// The term of a batch of pixels, of whose view the teacher has seen `seen`.
+    /// The term of a batch of pixels; `inspected` is the teacher's output for their view.
     pub(crate) fn loss(
         &self,
         images: &Tensor<4>,
-        seen: &Seen,
+        inspected: &TeacherBatch,
         teacher: &dyn ImageTeacher,
         seed: u64,
         [index, step]: [u64; 2],
     ) -> Result<Tensor<1>> {
         let close = close_view(images, (seed, CLOSE, index, step));
-        let close = teacher.look(teacher.normalisation().apply(close)?);
+        let close = teacher.inspect(teacher.normalisation()?.apply(close)?);
         let local = self.config.features(&close, teacher.stem());
-        let global = self.config.features(seen, teacher.stem());
+        let global = self.config.features(inspected, teacher.stem());
         let [count, _] = local.dims();
         let remembered = self.negatives(seed, [index, step]);
         let (local, global) = match remembered {
@@ -204,8 +219,8 @@ impl Contrast {
             ),
         };
         let [all, _] = local.dims();
-        let local = self.head.forward(local);
-        let global = self.head.forward(global).detach();
+        let local = self.head.network().forward(local);
+        let global = self.head.network().forward(global).detach();
         let scores = local.matmul(global.transpose()) * self.config.temperature.recip();
         let own = Tensor::<1, Int>::arange(0..i64::try_from(all).unwrap_or(i64::MAX), &self.device);
         let each: Tensor<1> = log_softmax(scores, 1)
@@ -221,7 +236,8 @@ impl Contrast {
         Ok(mean.mul_scalar(self.config.weight))
     }
 
-    /// Some of the remembered images, drawn anew for each step: features of their local and of their global views.
+    /// Some of the remembered images, drawn anew for each step: features of their local and of their global
+    /// views.
     fn negatives(&self, seed: u64, [index, step]: [u64; 2]) -> Option<[Tensor<2>; 2]> {
         let row = 2 * self.features;
         let known = self.memory.len() / row.max(1);
@@ -247,15 +263,15 @@ impl Contrast {
     }
 
     /// Moves the layers down the gradient of a step.
-    pub(crate) fn learn(&mut self, raw: &mut Gradients) {
+    pub(crate) fn learn(&mut self, at: StepContext, raw: &mut Gradients) {
         let mut gradients = NamedGradients::new();
-        gradients.collect(PREFIX, &self.head, raw);
-        self.head = self
-            .optimizer
-            .step(PREFIX, self.head.clone(), self.config.lr, &gradients);
+        self.head.collect(&mut gradients, raw);
+        let lr = self.config.lr;
+        self.head.step(StepContext { lr, ..at }, &gradients);
     }
 
-    /// Remembers the images of a batch: `images` are pixels, `taken` is what the teacher takes of them.
+    /// Remembers the images of a batch: `images` are pixels, `taken` are the same after the teacher's
+    /// normalisation.
     pub(crate) fn remember(
         &mut self,
         images: &Tensor<4>,
@@ -265,10 +281,11 @@ impl Contrast {
         index: u64,
     ) -> Result<()> {
         let close = close_view(images, (seed, CLOSE, index, u64::MAX));
-        let close = teacher.look(teacher.normalisation().apply(close)?);
+        let close = teacher.inspect(teacher.normalisation()?.apply(close)?);
         let both = [
             self.config.features(&close, teacher.stem()),
-            self.config.features(&teacher.look(taken), teacher.stem()),
+            self.config
+                .features(&teacher.inspect(taken), teacher.stem()),
         ];
         let rows = Tensor::cat(both.to_vec(), 1);
         self.memory.extend(rows.into_data().iter::<f32>());
@@ -278,26 +295,16 @@ impl Contrast {
         Ok(())
     }
 
+    /// Puts layers and memory into a state.
     pub(crate) fn put(&self, state: &mut PhaseState) {
-        state.put(PREFIX, export(&self.head, Names::Burn));
-        let (moments, steps) = self.optimizer.state();
-        state.put("contrast_optimizer", moments);
-        state
-            .values
-            .insert(STEPS.to_owned(), serde_json::json!(steps));
-        let shape = [self.memory.len()];
-        let memory = TensorData::new(self.memory.clone(), shape);
+        self.head.put(state);
+        let memory = TensorData::new(self.memory.clone(), [self.memory.len()]);
         state.put(MEMORY, [("rows".to_owned(), memory)].into());
     }
 
+    /// Takes them back.
     pub(crate) fn restore(&mut self, state: &PhaseState) -> Result<()> {
-        self.head = import(&self.head, &state.part(PREFIX), Names::Burn, "checkpoint")?;
-        let steps = state.values.get(STEPS).cloned().unwrap_or_default();
-        let steps = serde_json::from_value(steps).map_err(|error| {
-            Error::method("the contrastive layers' steps in the checkpoint", error)
-        })?;
-        let moments = state.part("contrast_optimizer");
-        self.optimizer.restore(&moments, &steps, &self.device);
+        self.head.restore(state)?;
         let memory = state.part(MEMORY).remove("rows");
         self.memory = memory.map_or_else(Vec::new, |rows| rows.iter::<f32>().collect());
         Ok(())

@@ -1,4 +1,4 @@
-//! What makes images of noise.
+//! The generator: a network that makes images of noise.
 
 use burn::module::{Module, RunningState};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
@@ -11,16 +11,16 @@ use serde::{Deserialize, Serialize};
 
 /// The slope of the leaky ReLU below 0.
 const SLOPE: f64 = 0.2;
-/// What the running statistics of norms move by.
+/// The share by which the running statistics of norms move.
 const MOMENTUM: f64 = 0.1;
 
-/// How a generator ends, and with it the space that its images are in.
+/// The last layer of a generator, and with it the space that its images are in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum OutputKind {
-    /// The hyperbolic tangent and a batch norm without scale and shift: each channel has mean 0 and variance 1 over the batch, as
-    /// data that is normalised. RDSKD, DAFL, DFAD.
+    /// The hyperbolic tangent and a batch norm without scale and shift: each channel has mean 0 and variance
+    /// 1 over the batch, as data that is normalised. RDSKD, DAFL, DFAD.
     TanhNorm,
     /// A batch norm with scale and shift, and no bound. ZSKT.
     Norm,
@@ -29,7 +29,7 @@ pub enum OutputKind {
 }
 
 impl OutputKind {
-    /// What a generator gives, as a teacher with this normalisation takes it.
+    /// The output of a generator as a teacher with this normalisation takes it.
     pub(crate) fn as_taken(
         self,
         images: Tensor<4>,
@@ -52,12 +52,12 @@ pub struct GeneratorConfig {
     pub noise: usize,
     /// Channels at a quarter and at half the size, and channels at the whole size.
     pub widths: [usize; 2],
-    /// What is added to the variance in the norms behind the two large convolutions. The public codes of RDSKD and DAFL have 0.8,
-    /// which stands where the momentum was meant; the model is made with it.
+    /// A constant added to the variance in the norms behind the two large convolutions. The public codes of
+    /// RDSKD and DAFL have 0.8, which stands where the momentum was meant; the model is made with it.
     pub epsilon: f64,
     /// Whether the two large convolutions have a bias; the last has one always.
     pub conv_bias: bool,
-    /// How it ends.
+    /// Its last layer.
     pub output: OutputKind,
     /// Whether a doubling and the convolution behind it are done as one; the same function at less cost.
     pub folded: bool,
@@ -81,7 +81,8 @@ impl GeneratorConfig {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] for the first value out of range, and for images whose sides are not multiples of four.
+    /// [`Error::Config`] for the first value out of range, and for images whose sides are not multiples of
+    /// four.
     pub fn check(&self, image: ImageShape) -> Result<()> {
         let wrong =
             |what: &str, problem: String| Err(Error::config(format!("generator.{what}"), problem));
@@ -104,12 +105,11 @@ impl GeneratorConfig {
             width,
         } = image;
         if channels == 0 || height == 0 || width == 0 || height % 4 != 0 || width % 4 != 0 {
-            return wrong(
-                "output",
-                format!(
-                    "doubles a map twice, so that the sides of images must be multiples of 4, got {height}x{width}; choose another size of images"
-                ),
+            let problem = format!(
+                "doubles a map twice, so that the sides of images must be multiples of 4, got \
+                 {height}x{width}; choose another size of images"
             );
+            return wrong("output", problem);
         }
         Ok(())
     }
@@ -123,8 +123,9 @@ impl GeneratorConfig {
         initialise(&self.blank(image, device)?, Scheme::PyTorch, seed)
     }
 
-    /// A generator with small initial weights of `seed`, normal around 0 with a standard deviation of 0.02, the scales of norms around 1,
-    /// as the public codes of CMI draws them for each batch, and that of Fast-DFKD where it draws a layer anew.
+    /// A generator with small initial weights of `seed`, normal around 0 with a standard deviation of 0.02,
+    /// the scales of norms around 1, as the public code of CMI draws them for each batch, and that of
+    /// Fast-DFKD where it draws a layer anew.
     pub(crate) fn init_small(
         &self,
         image: ImageShape,
@@ -171,23 +172,24 @@ impl GeneratorConfig {
     }
 }
 
-/// Makes images of noise: a linear layer to a small map, and twice a doubling with a convolution.
+/// The generator of the data-free methods: a linear layer from noise to a small map, and twice a doubling
+/// with a convolution.
 ///
 /// | layer | output |
 /// | --- | --- |
 /// | linear, `fc` | `[wide, height / 4, width / 4]` |
 /// | batch norm, `norm0`, no activation | the same |
-/// | doubling, 3x3 convolution `conv1`, batch norm `norm1`, leaky ReLU 0.2 | `[wide, height / 2, width / 2]` |
-/// | doubling, 3x3 convolution `conv2`, batch norm `norm2`, leaky ReLU 0.2 | `[narrow, height, width]` |
+/// | doubling, 3x3 convolution `conv1`, norm `norm1`, leaky ReLU 0.2 | `[wide, height / 2, width / 2]` |
+/// | doubling, 3x3 convolution `conv2`, norm `norm2`, leaky ReLU 0.2 | `[narrow, height, width]` |
 /// | 3x3 convolution `conv3`, output | `[channels, height, width]` |
 ///
-/// Made by [`GeneratorConfig::init`]. On the autodiff form of a device its norms are those of training, on the plain form those of
-/// inference: [`Module::valid`] leads from the one to the other.
+/// Made by [`GeneratorConfig::init`]. On the autodiff form of a device its norms are those of training, on
+/// the plain form those of inference: [`Module::valid`] leads from the one to the other.
 ///
 /// # References
 ///
-/// Chen et al., "Data-Free Learning of Student Networks", ICCV 2019, arXiv:1904.01186, whose public code has this network; Han et
-/// al., arXiv:2011.03749, take it over.
+/// Chen et al., "Data-Free Learning of Student Networks", ICCV 2019, arXiv:1904.01186, whose public code has
+/// this network; Han et al., arXiv:2011.03749, take it over.
 #[derive(Module, Debug)]
 pub struct Generator {
     fc: Linear,
@@ -210,8 +212,8 @@ impl Generator {
     /// # Shapes
     ///
     /// - `noise`: `[batch_size, noise]`
-    /// - result: `[batch_size, channels, height, width]`: for [`OutputKind::Sigmoid`] pixels in `[0, 1]`, else what a teacher takes
-    ///   *after* its normalisation
+    /// - result: `[batch_size, channels, height, width]`: for [`OutputKind::Sigmoid`] pixels in `[0, 1]`,
+    ///   else what a teacher takes *after* its normalisation
     pub fn forward(&self, noise: Tensor<2>) -> Tensor<4> {
         let [batch_size, _] = noise.dims();
         let [wide, _, _, _] = self.conv1.weight.val().dims();
@@ -237,8 +239,8 @@ impl Generator {
         }
     }
 
-    /// The smallest and the largest value that each channel has at inference: exact, but for [`OutputKind::Norm`], which has no
-    /// bound and where it is four standard deviations.
+    /// The smallest and the largest value that each channel has at inference: exact, but for
+    /// [`OutputKind::Norm`], which has no bound and where it is four standard deviations.
     ///
     /// # Errors
     ///
@@ -293,17 +295,17 @@ impl Generator {
         }
     }
 
-    /// This one with the linear layer of another and the norm behind it.
-    pub(crate) fn with_first_layer_of(mut self, other: Self) -> Self {
-        self.fc = other.fc;
-        self.norm0 = other.norm0;
-        self
+    /// Whether a path in Burn's names is of its linear layer or of the norm behind it, which are drawn anew
+    /// together.
+    pub(crate) fn is_of_first_layer(path: &str) -> bool {
+        path.starts_with("fc.") || path.starts_with("norm0.")
     }
 
     /// The number of its learnable parameters.
     pub fn parameters(&self) -> u64 {
         let standard = self.standard.as_ref().map(count_parameters);
-        // What the last norm remembers is running state, which a count of a module of one's own cannot tell.
+        // The running statistics of the last norm are no parameters, which a count of a module of one's own
+        // cannot tell.
         count_parameters(self) - standard.unwrap_or_default()
     }
 
@@ -313,7 +315,8 @@ impl Generator {
     }
 }
 
-/// The leaky `ReLU` as a difference of two plain ones: the same numbers as Burn's, without its masks, which take most of the time on a CPU.
+/// The leaky `ReLU` as a difference of two plain ones: the same numbers as Burn's, without its masks, which
+/// take most of the time on a CPU.
 fn leaky_relu(map: Tensor<4>) -> Tensor<4> {
     relu(map.clone()) - relu(map.neg()).mul_scalar(SLOPE)
 }

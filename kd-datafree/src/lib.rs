@@ -1,36 +1,33 @@
 #![doc = include_str!("../README.md")]
 
+mod augment;
 mod bank;
+mod config;
 mod contrast;
-mod descent;
-mod diagnosis;
+mod findings;
 mod generator;
-mod inversion;
-mod joint;
-mod learning;
+mod measures;
 mod method;
 mod noise;
+mod norm_distance;
 mod objective;
-mod pool;
-mod settings;
-mod synthesis;
+mod phases;
+mod search;
 mod teacher;
-mod views;
 
-pub use bank::{BANK_FILE, Bank, BankConfig};
-pub use contrast::{Compared, ContrastConfig};
-pub use descent::{Descent, Start};
-pub use diagnosis::{Diagnosis, Warning};
-pub use generator::{Generator, GeneratorConfig, OutputKind};
-pub use inversion::Inversion;
-pub use joint::{Game, Joint};
-pub use learning::STUDENT_PHASE;
-pub use method::{
-    DataFree, DataFreeConfig, Synthetic, TwoPhases, generator_training, student_training,
+pub use method::DataFree;
+
+pub use config::{
+    DataFreeConfig, Game, Joint, Pooled, SYNTHESIS_KINDS, Search, SynthesisKind, Synthetic,
+    TwoPhases, generator_training, student_training,
 };
-pub use objective::{Diversity, Features, Objective};
-pub use pool::{Pooled, Search};
-pub use settings::{KINDS, Kind};
-pub use synthesis::GENERATOR_PHASE;
-pub use teacher::{FrozenClassifier, ImageTeacher, Seen};
-pub use views::Views;
+pub use contrast::{Compared, ContrastConfig};
+pub use generator::{Generator, GeneratorConfig, OutputKind};
+pub use objective::{Diversity, Features, GeneratorObjective};
+pub use search::{GeneratorSearch, PixelSearch, Start};
+
+pub use augment::CropFlip;
+pub use bank::{BANK_FILE, Bank, BankConfig};
+pub use measures::BankMeasures;
+pub use phases::{GENERATOR_PHASE, STUDENT_PHASE};
+pub use teacher::{FrozenClassifier, ImageTeacher, TeacherBatch};

@@ -3,7 +3,8 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use kd_core::Draws;
 
-/// Standard normal noise `[count, length]`: row `i` is a function of `(seed, purpose, a, first + i)`, whatever stands beside it.
+/// Standard normal noise `[count, length]`: row `i` is a function of `(seed, purpose, a, first + i)`,
+/// whatever stands beside it.
 pub(crate) fn noise(
     (seed, purpose, a): (u64, &str, u64),
     first: u64,

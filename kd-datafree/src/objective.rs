@@ -1,18 +1,18 @@
-//! What a generator is trained for: RDSKD's three terms with their penalty, DAFL's, and others that stand beside them.
+//! The objective of a generator: RDSKD's three terms with their penalty, DAFL's, and others beside them.
 
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor};
 use kd_core::{Error, LossTerms, PhaseState, Result};
 use kd_losses::{
-    BnStatisticsLossConfig, IncrementPenalty, IncrementPenaltyConfig, IncrementPenaltyState,
-    IncrementReference, ModeSeekingForm, NormStatistics, activation_norm, batch_entropy,
-    mode_seeking, one_hot_confidence,
+    IncrementPenalty, IncrementPenaltyConfig, IncrementPenaltyState, IncrementReference,
+    ModeSeekingForm, activation_norm, batch_entropy, mode_seeking, one_hot_confidence,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::teacher::{ImageTeacher, Seen};
+use crate::norm_distance::norm_distance;
+use crate::teacher::{ImageTeacher, TeacherBatch};
 
-/// What two halves of a batch are compared by, beside their pixels.
+/// The codes by which two halves of a batch are compared, beside their pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -23,54 +23,55 @@ pub enum Diversity {
     Noise,
 }
 
-/// What the activation term calls the features.
+/// The features of the activation term.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Features {
-    /// What goes into the head's last layer: of a ResNet what DAFL's public code takes.
+    /// The input of the head's last layer: of a ResNet what DAFL's public code takes.
     Dense,
     /// The map of the last stage: of a LeNet-5 the 120 values that DAFL's public code takes.
     LastMap,
 }
 
-/// The weights of the terms, and how the first two are penalised.
+/// The weights of a generator's terms, and the penalty on the first two.
 ///
 /// ```text
 /// loss = P(one_hot L_oh) + P(batch_entropy L_ie) + diversity L_ds - activation mean |f| + bn_statistics R_BN
 /// ```
 ///
-/// `L_oh` is [`one_hot_confidence`], `L_ie` [`batch_entropy`] in nats, `L_ds` [`mode_seeking`] of the two halves of the batch, `f` the
-/// teacher's [`Features`], `R_BN` [`bn_statistics`](kd_losses::bn_statistics), and `P` the
-/// [penalty on increments](kd_losses::increment_penalty), with weights of 1 and 1 RDSKD's `exp(L - R)`. A weight of 0 leaves a term out.
+/// `L_oh` is [`one_hot_confidence`], `L_ie` [`batch_entropy`] in nats, `L_ds` [`mode_seeking`] of the two
+/// halves of the batch, `f` the teacher's [`Features`], `R_BN` [`bn_statistics`](kd_losses::bn_statistics),
+/// and `P` the [penalty on increments](kd_losses::increment_penalty), with weights of 1 and 1 RDSKD's
+/// `exp(L - R)`. A weight of 0 leaves a term out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Objective {
+pub struct GeneratorObjective {
     /// The weight of the one-hot loss.
     pub one_hot: f64,
     /// The weight of the negative entropy of the mean prediction, in nats.
     pub batch_entropy: f64,
-    /// What an increase of the two is measured from; `none` for a plain weighted sum.
+    /// The reference from which an increase of the two is measured; `none` for a plain weighted sum.
     pub reference: IncrementReference,
     /// The weight of the diversity of the two halves of a batch.
     pub diversity: f64,
-    /// What they are compared by.
+    /// The codes by which they are compared.
     pub compared_by: Diversity,
     /// The weight of the activation term, which is subtracted.
     pub activation: f64,
-    /// Of what it is the mean size.
+    /// The features of which it is the mean size.
     pub features: Features,
     /// The weight of the statistics of the teacher's batch norms.
     pub bn_statistics: f64,
 }
 
-impl Default for Objective {
+impl Default for GeneratorObjective {
     fn default() -> Self {
         Self::rdskd()
     }
 }
 
-impl Objective {
+impl GeneratorObjective {
     /// RDSKD by its public code: no weights, the increment measured from the second step of each epoch.
     pub fn rdskd() -> Self {
         Self {
@@ -85,8 +86,8 @@ impl Objective {
         }
     }
 
-    /// DAFL by its public code for MNIST: weights 1, 5 and 0.1. The code takes logarithms to base 10, so that its 5 is `5 / ln 10`
-    /// here.
+    /// DAFL by its public code for MNIST: weights 1, 5 and 0.1. The code takes logarithms to base 10, so that
+    /// its 5 is `5 / ln 10` here.
     pub fn dafl() -> Self {
         Self {
             one_hot: 1.0,
@@ -102,8 +103,8 @@ impl Objective {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] for the first value out of range, for an objective without terms, and for statistics of batch norms that the
-    /// teacher does not have.
+    /// [`Error::Config`] for the first value out of range, for an objective without terms, and for statistics
+    /// of batch norms that the teacher does not have.
     pub fn check(&self, teacher: &dyn ImageTeacher) -> Result<()> {
         let weights = [
             ("one_hot", self.one_hot),
@@ -123,7 +124,8 @@ impl Objective {
             return Err(Error::config("objective", problem));
         }
         if self.bn_statistics > 0.0 && teacher.norms() == 0 {
-            let problem = "needs a teacher with batch norms, and this one has none; leave the term out with 0";
+            let problem = "needs a teacher with batch norms, and this one has none; \
+                           leave the term out with 0";
             return Err(Error::config("objective.bn_statistics", problem));
         }
         self.penalty().map(drop)
@@ -146,18 +148,49 @@ impl Objective {
     }
 }
 
-/// An [`Objective`] with what its penalties remember.
+/// A [`GeneratorObjective`] with the references of its penalties.
 #[derive(Debug)]
-pub(crate) struct Terms {
-    config: Objective,
+pub(crate) struct GeneratorLoss {
+    config: GeneratorObjective,
     one_hot: IncrementPenalty,
     batch_entropy: IncrementPenalty,
 }
 
+fn wrong(error: kd_losses::Error) -> Error {
+    Error::method("the terms of the generator", error)
+}
+
+/// Terms as they are reported, unweighted and without a graph, and as they are summed.
+#[derive(Default)]
+struct WeightedSum {
+    report: LossTerms,
+    terms: Vec<Tensor<1>>,
+}
+
+impl WeightedSum {
+    fn add(&mut self, name: &str, value: Tensor<1>, summand: Tensor<1>) {
+        self.report
+            .push((name.to_owned(), value.without_autodiff()));
+        self.terms.push(summand);
+    }
+
+    fn add_weighted(&mut self, name: &str, value: Tensor<1>, weight: f64) {
+        self.add(name, value.clone(), value.mul_scalar(weight));
+    }
+
+    fn finish(mut self) -> (LossTerms, Tensor<1>) {
+        let total = Tensor::cat(self.terms, 0).sum();
+        self.report
+            .push(("total".into(), total.clone().without_autodiff()));
+        (self.report, total)
+    }
+}
+
+/// The names of the references in a checkpoint.
 const REFERENCES: [&str; 2] = ["one_hot", "batch_entropy"];
 
-impl Terms {
-    pub(crate) fn new(config: &Objective) -> Result<Self> {
+impl GeneratorLoss {
+    pub(crate) fn new(config: &GeneratorObjective) -> Result<Self> {
         Ok(Self {
             config: config.clone(),
             one_hot: config.penalty()?,
@@ -165,81 +198,54 @@ impl Terms {
         })
     }
 
-    /// The terms of images that a generator has made of `noise` and a teacher has `seen`, unweighted, and their weighted sum.
+    /// The terms of images that a generator has made of `noise`, unweighted, and their weighted sum;
+    /// `inspected` is the teacher's output for them.
     ///
-    /// `step_in_epoch` is counted from 0: by it the penalties know when to remember.
+    /// `step_in_epoch` is counted from 0: by it the penalties know when to take a reference.
     pub(crate) fn forward(
         &mut self,
         images: &Tensor<4>,
         noise: &Tensor<2>,
-        seen: Seen,
+        inspected: &TeacherBatch,
         step_in_epoch: usize,
     ) -> Result<(LossTerms, Tensor<1>)> {
-        let wrong = |error: kd_losses::Error| Error::method("the terms of the generator", error);
-        let Objective {
+        let GeneratorObjective {
             one_hot,
             batch_entropy: entropy,
             diversity,
             activation,
             bn_statistics,
+            features,
             ..
         } = self.config;
-        let mut report = LossTerms::new();
-        let mut all = Vec::new();
-        let mut add = |name: &str, value: Tensor<1>, penalised: Tensor<1>| {
-            report.push((name.to_owned(), value.without_autodiff()));
-            all.push(penalised);
-        };
+        let mut sum = WeightedSum::default();
         if one_hot > 0.0 {
-            let value = one_hot_confidence(seen.logits.clone()).map_err(wrong)?;
+            let value = one_hot_confidence(inspected.logits.clone()).map_err(wrong)?;
             let weighted = value.clone().mul_scalar(one_hot);
-            let penalised = self
-                .one_hot
-                .forward(weighted, step_in_epoch)
-                .map_err(wrong)?;
-            add("one_hot", value, penalised);
+            let penalised = self.one_hot.forward(weighted, step_in_epoch);
+            sum.add("one_hot", value, penalised.map_err(wrong)?);
         }
         if entropy > 0.0 {
-            let value = batch_entropy(seen.logits.clone()).map_err(wrong)?;
+            let value = batch_entropy(inspected.logits.clone()).map_err(wrong)?;
             let weighted = value.clone().mul_scalar(entropy);
-            let penalised = self
-                .batch_entropy
-                .forward(weighted, step_in_epoch)
-                .map_err(wrong)?;
-            add("batch_entropy", value, penalised);
+            let penalised = self.batch_entropy.forward(weighted, step_in_epoch);
+            sum.add("batch_entropy", value, penalised.map_err(wrong)?);
         }
         if diversity > 0.0 {
-            let value = self
-                .diversity(images, noise, seen.logits.clone())
-                .map_err(wrong)?;
-            add("diversity", value.clone(), value.mul_scalar(diversity));
+            let value = self.diversity(images, noise, inspected.logits.clone());
+            sum.add_weighted("diversity", value.map_err(wrong)?, diversity);
         }
         if activation > 0.0 {
-            let value = match (self.config.features, seen.maps.into_iter().last()) {
-                (Features::LastMap, Some(map)) => activation_norm(map),
-                _ => activation_norm(seen.dense),
+            let value = match (features, inspected.maps.last()) {
+                (Features::LastMap, Some(map)) => activation_norm(map.clone()),
+                _ => activation_norm(inspected.dense.clone()),
             };
-            let value = value.map_err(wrong)?;
-            add("activation", value.clone(), value.mul_scalar(activation));
+            sum.add_weighted("activation", value.map_err(wrong)?, activation);
         }
         if bn_statistics > 0.0 {
-            let layers = seen.norms.into_iter().map(|norm| {
-                NormStatistics::of(norm.input, norm.running_mean, norm.running_variance)
-            });
-            let layers = layers
-                .collect::<std::result::Result<Vec<_>, _>>()
-                .map_err(wrong)?;
-            let loss = BnStatisticsLossConfig::new().init().map_err(wrong)?;
-            let value = loss.forward(layers).map_err(wrong)?;
-            add(
-                "bn_statistics",
-                value.clone(),
-                value.mul_scalar(bn_statistics),
-            );
+            sum.add_weighted("bn_statistics", norm_distance(inspected)?, bn_statistics);
         }
-        let total = Tensor::cat(all, 0).sum();
-        report.push(("total".into(), total.clone().without_autodiff()));
-        Ok((report, total))
+        Ok(sum.finish())
     }
 
     /// Image `i` of the first half against image `i` of the second.
@@ -259,7 +265,7 @@ impl Terms {
         mode_seeking(first, second, first_codes, second_codes, form, epsilon)
     }
 
-    /// Puts what the penalties remember into a checkpoint.
+    /// Puts the references of the penalties into a state.
     pub(crate) fn put(&self, state: &mut PhaseState) {
         for (name, penalty) in REFERENCES.iter().zip([&self.one_hot, &self.batch_entropy]) {
             if let Some(reference) = penalty.state().reference {
@@ -269,7 +275,7 @@ impl Terms {
         }
     }
 
-    /// Takes it back.
+    /// Takes them back.
     pub(crate) fn restore(&mut self, state: &PhaseState, device: &Device) -> Result<()> {
         let references = state.part("reference");
         for (name, penalty) in REFERENCES
@@ -306,8 +312,8 @@ mod tests {
         [[[-1.0, 0.5], [0.0, 1.0]]],
     ];
 
-    fn seen(logits: Tensor<2>) -> Seen {
-        Seen {
+    fn inspected(logits: Tensor<2>) -> TeacherBatch {
+        TeacherBatch {
             dense: logits.clone(),
             logits,
             maps: Vec::new(),
@@ -317,7 +323,7 @@ mod tests {
 
     /// Losses by name, and the gradients of images and logits, in 64 bits.
     fn step(
-        terms: &mut Terms,
+        terms: &mut GeneratorLoss,
         place: usize,
     ) -> (Vec<(String, f64)>, Option<TensorData>, TensorData) {
         let device = Device::flex().autodiff();
@@ -326,7 +332,7 @@ mod tests {
         let logits = Tensor::<2>::from_data(TensorData::from(LOGITS), options).require_grad();
         let noise = Tensor::<2>::zeros([4, 2], &device).cast(DType::F64);
         let (report, total) = terms
-            .forward(&images, &noise, seen(logits.clone()), place)
+            .forward(&images, &noise, &inspected(logits.clone()), place)
             .unwrap();
         let gradients = total.backward();
         let report = report
@@ -346,7 +352,7 @@ mod tests {
 
     #[test]
     fn the_terms_are_those_of_an_independent_computation() {
-        let mut terms = Terms::new(&Objective::rdskd()).unwrap();
+        let mut terms = GeneratorLoss::new(&GeneratorObjective::rdskd()).unwrap();
         let (report, images, logits) = step(&mut terms, 0);
         let names = ["one_hot", "batch_entropy", "diversity", "total"];
         let values = [
@@ -383,7 +389,7 @@ mod tests {
     #[test]
     fn the_penalties_weigh_by_what_was_remembered() {
         let device = Device::flex();
-        let mut terms = Terms::new(&Objective::rdskd()).unwrap();
+        let mut terms = GeneratorLoss::new(&GeneratorObjective::rdskd()).unwrap();
         let mut state = PhaseState::default();
         for (name, value) in [("one_hot", 0.5), ("batch_entropy", -0.9)] {
             let data = TensorData::new(vec![value], [1]);
@@ -413,7 +419,7 @@ mod tests {
         let mut kept = PhaseState::default();
         terms.put(&mut kept);
         assert_eq!(kept.tensors.len(), 2);
-        let mut again = Terms::new(&Objective::rdskd()).unwrap();
+        let mut again = GeneratorLoss::new(&GeneratorObjective::rdskd()).unwrap();
         again.restore(&kept, &device).unwrap();
         let mut same = PhaseState::default();
         again.put(&mut same);
@@ -422,7 +428,7 @@ mod tests {
 
     #[test]
     fn references_are_those_of_the_second_step_of_an_epoch() {
-        let mut terms = Terms::new(&Objective::rdskd()).unwrap();
+        let mut terms = GeneratorLoss::new(&GeneratorObjective::rdskd()).unwrap();
         let totals: Vec<f64> = [0, 1, 2, 3]
             .map(|place| step(&mut terms, place).0[3].1)
             .to_vec();
@@ -437,19 +443,19 @@ mod tests {
     fn the_activation_term_reads_the_features_that_are_named() {
         let device = Device::flex();
         let activation = |features: Features| {
-            let objective = Objective {
+            let objective = GeneratorObjective {
                 features,
-                ..Objective::dafl()
+                ..GeneratorObjective::dafl()
             };
-            let mut terms = Terms::new(&objective).unwrap();
+            let mut terms = GeneratorLoss::new(&objective).unwrap();
             let logits = Tensor::<2>::from_data(LOGITS, &device);
             let images = Tensor::<4>::from_data(IMAGES, &device);
-            let mut seen = seen(logits);
-            seen.maps = [7.0, -2.0]
+            let mut batch = inspected(logits);
+            batch.maps = [7.0, -2.0]
                 .map(|value| Tensor::full([4, 5, 1, 1], value, &device))
                 .into();
             let noise = Tensor::zeros([4, 2], &device);
-            let (report, _) = terms.forward(&images, &noise, seen, 0).unwrap();
+            let (report, _) = terms.forward(&images, &noise, &batch, 0).unwrap();
             report[2].1.clone().into_scalar::<f64>()
         };
         near(activation(Features::LastMap), -2.0);
@@ -458,11 +464,11 @@ mod tests {
 
     #[test]
     fn dafl_is_a_plain_weighted_sum() {
-        let mut terms = Terms::new(&Objective::dafl()).unwrap();
+        let mut terms = GeneratorLoss::new(&GeneratorObjective::dafl()).unwrap();
         let (report, images, _) = step(&mut terms, 5);
         assert!(
             images.is_none(),
-            "nothing but the teacher looks at the images"
+            "no term but those through the teacher reads the images"
         );
         let names: Vec<&str> = report.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["one_hot", "batch_entropy", "activation", "total"]);

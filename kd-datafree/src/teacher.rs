@@ -1,38 +1,41 @@
-//! Who is learnt from: a classifier that never changes, and through which images learn.
+//! The teacher of images: a frozen classifier that passes gradients to its input.
 
-use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
 use kd_core::{
-    Error, Frozen, ImageClassifier, ImageShape, Normalisation, Result, count_norms, network_hash,
+    Answer, Batch, Error, FrozenTeacher, ImageClassifier, ImageShape, Normalisation, Preprocessing,
+    Requested, Result, Teacher, Tensors, count_norms,
 };
 use kd_kernels::{NormInput, watch_norms};
 
-/// What a teacher says of images, and what was seen inside it.
+/// A teacher's output for a batch of images, and everything that was noted on the way through it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Seen {
+pub struct TeacherBatch {
     /// `[batch_size, num_classes]`.
     pub logits: Tensor<2>,
-    /// What goes into the head, `[batch_size, features]`.
+    /// The input of the head, `[batch_size, features]`.
     pub dense: Tensor<2>,
     /// The map of each stage, `[batch_size, channels, height, width]`.
     pub maps: Vec<Tensor<4>>,
-    /// What went into each batch norm.
+    /// The input of each batch norm.
     pub norms: Vec<NormInput>,
 }
 
-/// A classifier that never changes. Gradients pass through it to the images.
+/// A [`Teacher`] that passes gradients to the images it is given, and shows the inputs of its batch norms.
 ///
-/// It is object-safe, so that teacher and student may be of different types; [`FrozenClassifier`] makes one of any classifier.
-/// What it learnt from is never asked for.
-pub trait ImageTeacher: fmt::Debug {
-    /// Everything there is to see on the way through the teacher.
+/// It is object-safe, so that teacher and student may be of different types; [`FrozenClassifier`] makes one
+/// of any classifier. The data that it was trained on is never asked for.
+pub trait ImageTeacher: Teacher {
+    /// The forward pass with everything that is noted on the way.
     ///
     /// # Shapes
     ///
-    /// `input`: `[batch_size, channels, height, width]` *after* the teacher's normalisation, on either form of the device.
-    fn look(&self, input: Tensor<4>) -> Seen;
+    /// `input`: `[batch_size, channels, height, width]` *after* the teacher's normalisation, on either form
+    /// of the device.
+    fn inspect(&self, input: Tensor<4>) -> TeacherBatch;
 
     /// The shape of its images.
     fn image(&self) -> ImageShape;
@@ -40,31 +43,52 @@ pub trait ImageTeacher: fmt::Debug {
     /// The number of its classes.
     fn classes(&self) -> usize;
 
-    /// What pixels in `[0, 1]` are normalised with before they go in.
-    fn normalisation(&self) -> &Normalisation;
-
-    /// How many batch norms [`Seen::norms`] shows; 0 for a teacher without.
+    /// The number of batch norms in [`TeacherBatch::norms`]; 0 for a teacher without.
     fn norms(&self) -> usize;
 
-    /// How many of the first [`Seen::maps`] are of a stem: methods that compare stages, as their codes hook them, leave those out. By default
-    /// none.
-    fn stem(&self) -> usize {
-        0
+    /// The normalisation of pixels in `[0, 1]`, which is its preprocessing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if its preprocessing is unknown or one for another kind of samples.
+    fn normalisation(&self) -> Result<&Normalisation> {
+        let unknown = || {
+            let problem = "does not state its preprocessing, without which no images can be made for it; \
+                           give one that does";
+            Error::config("teacher", problem)
+        };
+        image_normalisation(self.preprocessing().ok_or_else(unknown)?)
     }
 
-    /// The SHA-256 of what it is: weights, running statistics, normalisation.
-    fn hash(&self) -> String;
+    /// The number of maps at the front of [`TeacherBatch::maps`] that are of a stem: methods that compare
+    /// stages, as their public codes hook them, leave those out. By default 1 where the first of several
+    /// stages is called `stem`.
+    fn stem(&self) -> usize {
+        stem(&self.stage_names())
+    }
+}
+
+/// The normalisation of a network of images; an error in words for a network of anything else.
+fn image_normalisation(preprocessing: &Preprocessing) -> Result<&Normalisation> {
+    preprocessing.normalisation().map_err(|_| {
+        let problem = "does not take images, and data-free distillation makes nothing else; \
+                       use a teacher of images";
+        Error::config("teacher", problem)
+    })
+}
+
+/// The number of stages that stand before the first one that methods count.
+pub(crate) fn stem(stage_names: &[String]) -> usize {
+    usize::from(stage_names.len() > 1 && stage_names[0] == "stem")
 }
 
 /// A frozen classifier as it was trained, its batch norms where they were.
 #[derive(Debug)]
 pub struct FrozenClassifier<N> {
-    network: Frozen<N>,
-    normalisation: Normalisation,
+    teacher: FrozenTeacher<N>,
     image: ImageShape,
     classes: usize,
     norms: usize,
-    hash: String,
 }
 
 impl<N: ImageClassifier> FrozenClassifier<N> {
@@ -74,25 +98,22 @@ impl<N: ImageClassifier> FrozenClassifier<N> {
     ///
     /// # Errors
     ///
-    /// If the normalisation is not one of so many channels, and [`Error::Config`] if the network has batch norms that it does not
-    /// run by [`batch_norm`](kd_kernels::batch_norm).
+    /// [`Error::Config`] if the preprocessing is not one for images, or the network has batch norms that it
+    /// does not run by [`batch_norm`](kd_kernels::batch_norm); [`Error::Shape`] if the normalisation is not
+    /// one of so many channels.
     pub fn new(
         network: &N,
-        normalisation: Normalisation,
+        preprocessing: impl Into<Preprocessing>,
         image: ImageShape,
         device: &Device,
     ) -> Result<Self> {
-        let hash = network_hash(network, &normalisation);
-        let plain = device.clone().inner();
+        let preprocessing = preprocessing.into();
+        image_normalisation(&preprocessing)?;
+        let black = Batch::black([image.channels, image.height, image.width], 1, device);
+        let black = preprocessing.input(&black)?;
+        let teacher = FrozenTeacher::unfolded(network, preprocessing, device);
+        let (logits, norms) = watch_norms(|| teacher.network().forward(&black));
         let held = count_norms(network);
-        let network = Frozen::new(&network.valid().to_device(&plain));
-        let ImageShape {
-            channels,
-            height,
-            width,
-        } = image;
-        let black = normalisation.apply(Tensor::zeros([1, channels, height, width], &plain))?;
-        let (logits, norms) = watch_norms(|| network.network().forward(&black));
         if norms.len() < held {
             let problem = format!(
                 "has {held} batch norms, of which {} can be seen; run them by `kd_kernels::batch_norm`",
@@ -101,25 +122,53 @@ impl<N: ImageClassifier> FrozenClassifier<N> {
             return Err(Error::config("teacher", problem));
         }
         Ok(Self {
-            network,
-            normalisation,
+            teacher,
             image,
             classes: logits.dims()[1],
             norms: norms.len(),
-            hash,
         })
     }
 
-    /// The network as it is asked.
+    /// The network as it answers.
     pub fn network(&self) -> &N {
-        self.network.network()
+        self.teacher.network()
+    }
+}
+
+impl<N: ImageClassifier> Teacher for FrozenClassifier<N> {
+    fn stage_names(&self) -> Vec<String> {
+        self.teacher.stage_names()
+    }
+
+    fn answer(&self, batch: &Batch, requested: &Requested) -> Result<Answer> {
+        self.teacher.answer(batch, requested)
+    }
+
+    fn hash(&self) -> String {
+        self.teacher.hash()
+    }
+
+    fn preprocessing(&self) -> Option<&Preprocessing> {
+        self.teacher.preprocessing()
+    }
+
+    fn classify(&self, dense: Tensor<2>) -> Result<Tensor<2>> {
+        self.teacher.classify(dense)
+    }
+
+    fn parameters(&self) -> Option<u64> {
+        self.teacher.parameters()
+    }
+
+    fn stage_tensors(&self, stage: usize) -> Option<Tensors> {
+        self.teacher.stage_tensors(stage)
     }
 }
 
 impl<N: ImageClassifier> ImageTeacher for FrozenClassifier<N> {
-    fn look(&self, input: Tensor<4>) -> Seen {
+    fn inspect(&self, input: Tensor<4>) -> TeacherBatch {
         let (trace, norms) = watch_norms(|| self.network().forward_traced(&input));
-        Seen {
+        TeacherBatch {
             logits: trace.output,
             dense: trace.dense,
             maps: trace.maps,
@@ -135,25 +184,39 @@ impl<N: ImageClassifier> ImageTeacher for FrozenClassifier<N> {
         self.classes
     }
 
-    fn normalisation(&self) -> &Normalisation {
-        &self.normalisation
-    }
-
     fn norms(&self) -> usize {
         self.norms
     }
-
-    fn stem(&self) -> usize {
-        stem(self.network())
-    }
-
-    fn hash(&self) -> String {
-        self.hash.clone()
-    }
 }
 
-/// How many stages stand before the first that methods count: 1 where the first is called `stem`.
-pub(crate) fn stem<N: ImageClassifier>(network: &N) -> usize {
-    let names = network.stage_names();
-    usize::from(names.len() > 1 && names[0] == "stem")
+macro_rules! forward_to_the_teacher {
+    ($($holder:ty),*) => {$(
+        impl<T: ImageTeacher + ?Sized> ImageTeacher for $holder {
+            fn inspect(&self, input: Tensor<4>) -> TeacherBatch {
+                (**self).inspect(input)
+            }
+
+            fn image(&self) -> ImageShape {
+                (**self).image()
+            }
+
+            fn classes(&self) -> usize {
+                (**self).classes()
+            }
+
+            fn norms(&self) -> usize {
+                (**self).norms()
+            }
+
+            fn normalisation(&self) -> Result<&Normalisation> {
+                (**self).normalisation()
+            }
+
+            fn stem(&self) -> usize {
+                (**self).stem()
+            }
+        }
+    )*};
 }
+
+forward_to_the_teacher!(&T, Box<T>, Rc<T>, Arc<T>);

@@ -19,7 +19,7 @@ use crate::teacher::contract::Teacher;
 const HEAD_BLOCK: usize = 16;
 
 /// A frozen network with its own preprocessing, its batch norms folded where it knows how
-/// ([`StagedNetwork::fold_norms`](crate::StagedNetwork::fold_norms)).
+/// ([`StagedNetwork::fold_norms`](crate::StagedNetwork::fold_norms)), or left as they were trained.
 #[derive(Debug)]
 pub struct FrozenTeacher<N> {
     network: Frozen<N>,
@@ -33,7 +33,20 @@ pub struct FrozenTeacher<N> {
 impl<N: TaskNetwork> FrozenTeacher<N> {
     /// A frozen copy of `network`, moved to the plain form of `device`.
     pub fn new(network: &N, preprocessing: impl Into<Preprocessing>, device: &Device) -> Self {
-        let preprocessing = preprocessing.into();
+        Self::frozen(network, preprocessing.into(), device, Frozen::folded)
+    }
+
+    /// The same with its batch norms as they were trained, for a method that reads what goes into them.
+    pub fn unfolded(network: &N, preprocessing: impl Into<Preprocessing>, device: &Device) -> Self {
+        Self::frozen(network, preprocessing.into(), device, Frozen::new)
+    }
+
+    fn frozen(
+        network: &N,
+        preprocessing: Preprocessing,
+        device: &Device,
+        freeze: fn(&N) -> Frozen<N>,
+    ) -> Self {
         let hash = network_hash(network, &preprocessing);
         let network = network.valid().to_device(&device.clone().inner());
         let all = export(&network, Names::Burn);
@@ -41,7 +54,7 @@ impl<N: TaskNetwork> FrozenTeacher<N> {
             .map(|stage| stage_tensors(&network, &all, stage))
             .collect();
         Self {
-            network: Frozen::folded(&network),
+            network: freeze(&network),
             preprocessing,
             hash,
             stages,

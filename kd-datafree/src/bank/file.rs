@@ -5,10 +5,11 @@ use std::path::Path;
 use burn::tensor::{DType, TensorData};
 use kd_core::{Error, ImageShape, Result, Tensors, read_tensors, write_tensors};
 
-use super::{BANK_FILE, Bank, Rows};
+use super::images::{BANK_FILE, Bank, BankRows};
 
 impl Bank {
-    /// Writes it as a safetensors file: `images`, bytes `[images, channels, height, width]`, `logits`, and `range`, `[2, channels]`.
+    /// Writes it as a safetensors file: `images`, bytes `[images, channels, height, width]`, `logits`, and
+    /// `range`, `[2, channels]`.
     ///
     /// # Errors
     ///
@@ -17,7 +18,7 @@ impl Bank {
         write_tensors(path, &self.tensors())
     }
 
-    /// What [`Bank::write`] writes.
+    /// The tensors of the file, by name.
     pub(crate) fn tensors(&self) -> Tensors {
         let ImageShape {
             channels,
@@ -56,7 +57,10 @@ impl Bank {
             let found = found.filter(|data| data.dtype() == dtype && data.shape().len() == rank);
             found.ok_or_else(|| Error::Input {
                 path: path.to_owned(),
-                problem: format!("is no bank of images: it has no `{name}` of {rank} axes; give the `{BANK_FILE}` of a data-free run"),
+                problem: format!(
+                    "is no bank of images: it has no `{name}` of {rank} axes; \
+                     give the `{BANK_FILE}` of a data-free run"
+                ),
             })
         };
         let images = take("images", DType::U8, 4)?;
@@ -80,7 +84,7 @@ impl Bank {
         if !fits {
             return Err(damaged("its range is not one of its channels"));
         }
-        let rows = Rows {
+        let rows = BankRows {
             images: images.iter::<u8>().collect(),
             logits: logits.iter::<f32>().collect(),
         };

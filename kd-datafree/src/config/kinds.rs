@@ -1,73 +1,74 @@
-//! Published settings by name, with a person's own put over them.
+//! The published settings by name, with those of a recipe laid over them.
 
-use kd_core::{Error, Result};
+use kd_core::{Error, InnerTables, Result, Training, settings_of, settings_over};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::joint::Joint;
-use crate::method::{DataFreeConfig, Synthetic, TwoPhases};
-use crate::pool::Pooled;
+use super::data_free::DataFreeConfig;
+use super::joint::Joint;
+use super::pooled::Pooled;
+use super::two_phases::{Synthetic, TwoPhases};
 
 /// A way of making images, with the settings that were published for it.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub struct Kind {
+pub struct SynthesisKind {
     /// Its name in recipes.
     pub name: &'static str,
-    /// One line of what it does.
+    /// One line about it.
     pub about: &'static str,
     make: fn() -> DataFreeConfig,
 }
 
 /// All ways of making images.
-pub const KINDS: [Kind; 11] = [
-    Kind {
+pub const SYNTHESIS_KINDS: [SynthesisKind; 11] = [
+    SynthesisKind {
         name: "rdskd",
         about: "a generator, then a student; losses that get worse weigh more (2011.03749)",
         make: || TwoPhases::default().into(),
     },
-    Kind {
+    SynthesisKind {
         name: "rdskd-joint",
         about: "the same losses, generator and student together, for comparison",
         make: || Joint::rdskd().into(),
     },
-    Kind {
+    SynthesisKind {
         name: "dafl",
         about: "generator and student together; a weighted sum of losses (1904.01186)",
         make: || Joint::dafl().into(),
     },
-    Kind {
+    SynthesisKind {
         name: "dfad",
         about: "generator against student, by the difference of logits (1912.11006)",
         make: || Joint::dfad().into(),
     },
-    Kind {
+    SynthesisKind {
         name: "zskt",
         about: "generator against student, by the divergence of probabilities, with attention (1905.09768)",
         make: || Joint::zskt().into(),
     },
-    Kind {
+    SynthesisKind {
         name: "deep-inversion",
         about: "pixels found by descent through the teacher, statistics of batch norms (1912.08795)",
         make: || Pooled::deep_inversion().into(),
     },
-    Kind {
+    SynthesisKind {
         name: "adaptive-deep-inversion",
         about: "the same, where the student differs from the teacher (1912.08795)",
         make: || Pooled::adaptive_inversion().into(),
     },
-    Kind {
+    SynthesisKind {
         name: "cmi",
         about: "a generator for each batch, images told from all earlier ones (2105.08584)",
         make: || Pooled::cmi().into(),
     },
-    Kind {
+    SynthesisKind {
         name: "fast",
         about: "a generator that learns to begin well, a few steps for each batch (2112.06253)",
         make: || Pooled::fast().into(),
     },
-    Kind {
+    SynthesisKind {
         name: "noise",
         about: "standard normal noise in the place of images",
         make: || {
@@ -78,7 +79,7 @@ pub const KINDS: [Kind; 11] = [
             config.into()
         },
     },
-    Kind {
+    SynthesisKind {
         name: "images",
         about: "real images of something else",
         make: || {
@@ -96,37 +97,44 @@ impl DataFreeConfig {
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownName`] for a way that is not known, [`Error::Config`] for a setting that it does not have or of another type.
+    /// [`Error::UnknownName`] for a way that is not known, [`Error::Config`] for a setting that it does not
+    /// have or of another type.
     pub fn named(
         kind: &str,
         synthesis: &Map<String, Value>,
         train: &Map<String, Value>,
     ) -> Result<Self> {
-        let known = KINDS.iter().find(|known| known.name == kind);
+        let known = SYNTHESIS_KINDS.iter().find(|known| known.name == kind);
         let known = known.ok_or_else(|| {
-            Error::unknown_name("synthesis", kind, KINDS.iter().map(|known| known.name))
+            Error::unknown_name(
+                "synthesis",
+                kind,
+                SYNTHESIS_KINDS.iter().map(|known| known.name),
+            )
         })?;
+        let tables = [synthesis, train];
         Ok(match (known.make)() {
-            Self::TwoPhases(usual) => laid_over(&usual, synthesis, train)?.into(),
-            Self::Joint(usual) => laid_over(&usual, synthesis, train)?.into(),
-            Self::Pooled(usual) => laid_over(&usual, synthesis, train)?.into(),
+            Self::TwoPhases(usual) => over(&usual, tables, |own| &mut own.training)?.into(),
+            Self::Joint(usual) => over(&usual, tables, |own| &mut own.training)?.into(),
+            Self::Pooled(usual) => over(&usual, tables, |own| &mut own.training)?.into(),
         })
     }
 
-    /// All settings, those of the student's training apart: what [`DataFreeConfig::named`] takes back.
+    /// All settings, those of the student's training apart; [`DataFreeConfig::named`] takes them back.
     ///
     /// # Errors
     ///
     /// [`Error::Method`] for a number that cannot be written.
     pub fn tables(&self) -> Result<[Map<String, Value>; 2]> {
-        let wrong = |error: serde_json::Error| Error::method("the settings of a recipe", error);
-        let all = match self {
-            Self::TwoPhases(config) => serde_json::to_value(config),
-            Self::Joint(config) => serde_json::to_value(config),
-            Self::Pooled(config) => serde_json::to_value(config),
+        let mut synthesis = match self {
+            Self::TwoPhases(config) => settings_of(config),
+            Self::Joint(config) => settings_of(config),
+            Self::Pooled(config) => settings_of(config),
+        }?;
+        let train = match synthesis.remove(TRAINING) {
+            Some(Value::Object(train)) => train,
+            _ => Map::new(),
         };
-        let mut synthesis = table(all.map_err(wrong)?);
-        let train = table(synthesis.remove(TRAINING).unwrap_or_default());
         Ok([synthesis, train])
     }
 }
@@ -134,76 +142,41 @@ impl DataFreeConfig {
 /// The field of the student's training.
 const TRAINING: &str = "training";
 
-fn table(value: Value) -> Map<String, Value> {
-    match value {
-        Value::Object(table) => table
-            .into_iter()
-            .filter(|(_, value)| !value.is_null())
-            .collect(),
-        _ => Map::new(),
-    }
-}
-
-fn laid_over<C: Serialize + DeserializeOwned>(
+/// Settings with those of the table `synthesis` over them, and those of `train` over their `training`.
+fn over<C: Serialize + DeserializeOwned>(
     usual: &C,
-    synthesis: &Map<String, Value>,
-    train: &Map<String, Value>,
+    [synthesis, train]: [&Map<String, Value>; 2],
+    training: impl Fn(&mut C) -> &mut Training,
 ) -> Result<C> {
-    let wrong =
-        |error: serde_json::Error| Error::config("synthesis", format!("cannot be used: {error}"));
     if synthesis.contains_key(TRAINING) {
         let problem = "is the table `[train]` of a recipe; move its settings there";
         return Err(Error::config("synthesis.training", problem));
     }
-    let mut all = table(serde_json::to_value(usual).map_err(wrong)?);
-    put_over(&mut all, synthesis);
-    if let Some(Value::Object(training)) = all.get_mut(TRAINING) {
-        put_over(training, train);
-    }
-    serde_json::from_value(Value::Object(all)).map_err(wrong)
-}
-
-/// Puts the values of `table` over those of `all`, table into table. One that chooses another kind begins anew.
-fn put_over(all: &mut Map<String, Value>, table: &Map<String, Value>) {
-    // Either says how long to train.
-    for (one, other) in [("epochs", "steps"), ("steps", "epochs")] {
-        if table.contains_key(one) && !table.contains_key(other) {
-            all.remove(other);
-        }
-    }
-    for (key, value) in table {
-        match (all.get_mut(key), value) {
-            (Some(Value::Object(old)), Value::Object(new))
-                if new
-                    .get("kind")
-                    .is_none_or(|kind| old.get("kind") == Some(kind)) =>
-            {
-                put_over(old, new);
-            }
-            _ => {
-                all.insert(key.clone(), value.clone());
-            }
-        }
-    }
+    let mut made = settings_over(usual, synthesis, "synthesis", InnerTables::Merged)?;
+    let training = training(&mut made);
+    *training = settings_over(&*training, train, "train", InnerTables::Merged)?;
+    Ok(made)
 }
 
 #[cfg(test)]
 mod tests {
-    use kd_core::{OptimizerConfig, Training};
+    use kd_core::OptimizerConfig;
     use kd_losses::IncrementReference;
     use serde_json::json;
 
     use super::*;
-    use crate::{Game, Objective};
+    use crate::config::Game;
+    use crate::objective::GeneratorObjective;
 
-    fn named(kind: &str, synthesis: Value, train: Value) -> Result<DataFreeConfig> {
+    fn named(kind: &str, synthesis: &Value, train: &Value) -> Result<DataFreeConfig> {
+        let table = |value: &Value| value.as_object().cloned().unwrap_or_default();
         DataFreeConfig::named(kind, &table(synthesis), &table(train))
     }
 
     #[test]
     fn without_settings_each_way_is_the_published_one() {
-        for kind in KINDS {
-            let made = named(kind.name, json!({}), json!({})).unwrap();
+        for kind in SYNTHESIS_KINDS {
+            let made = named(kind.name, &json!({}), &json!({})).unwrap();
             assert_eq!(made, (kind.make)(), "{}", kind.name);
             let [synthesis, train] = made.tables().unwrap();
             assert_eq!(
@@ -221,7 +194,7 @@ mod tests {
             "bank": { "images": 256 },
         });
         let train = json!({ "epochs": 3, "optimizer": { "kind": "sgd", "momentum": 0.5 } });
-        let DataFreeConfig::TwoPhases(made) = named("rdskd", synthesis, train).unwrap() else {
+        let DataFreeConfig::TwoPhases(made) = named("rdskd", &synthesis, &train).unwrap() else {
             panic!("RDSKD has two phases");
         };
         let Synthetic::Generator {
@@ -232,9 +205,9 @@ mod tests {
             panic!("RDSKD has a generator");
         };
         assert_eq!((generator.widths, generator.noise), ([32, 16], 100));
-        let plain = Objective {
+        let plain = GeneratorObjective {
             reference: IncrementReference::None,
-            ..Objective::rdskd()
+            ..GeneratorObjective::rdskd()
         };
         assert_eq!(objective, plain);
         let Training {
@@ -258,7 +231,7 @@ mod tests {
         assert_eq!(made.training.optimizer, sgd);
 
         let game = json!({ "game": { "attention": 0.0 }, "generator_lr": 0.5 });
-        let DataFreeConfig::Joint(made) = named("zskt", game, json!({})).unwrap() else {
+        let DataFreeConfig::Joint(made) = named("zskt", &game, &json!({})).unwrap() else {
             panic!("ZSKT is one phase");
         };
         assert_eq!(
@@ -270,17 +243,26 @@ mod tests {
     #[test]
     fn mistakes_are_said_in_words() {
         let refused = |kind: &str, synthesis: Value| {
-            named(kind, synthesis, json!({})).unwrap_err().to_string()
+            named(kind, &synthesis, &json!({})).unwrap_err().to_string()
         };
         let said = refused("rdskdd", json!({}));
         assert!(said.contains("rdskd"), "{said}");
         let said = refused("rdskd", json!({ "bank": { "image": 3 } }));
-        assert!(
-            said.contains("unknown field `image`, expected `images` or `refresh`"),
-            "{said}"
+        assert_eq!(
+            said,
+            "`synthesis.bank.image` is not known; did you mean `images`?; known: `images`, `refresh`"
         );
         let said = refused("dfad", json!({ "bank": { "images": 3 } }));
-        assert!(said.contains("unknown field `bank`"), "{said}");
+        assert!(
+            said.starts_with("`synthesis.bank` is not known; known: `generator`, `game`,"),
+            "{said}"
+        );
+        let said = named("dfad", &json!({}), &json!({ "epocs": 3 })).unwrap_err();
+        let said = said.to_string();
+        assert!(
+            said.starts_with("`train.epocs` is not known; did you mean `epochs`?"),
+            "{said}"
+        );
         let said = refused("dfad", json!({ "training": {} }));
         assert!(said.contains("`[train]`"), "{said}");
     }

@@ -1,109 +1,25 @@
-//! The first phase: a generator that learns through the frozen teacher, without an image to learn from.
+//! The three sources of a bank: a generator, noise, and images of something else.
 
-use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use kd_core::{
-    Draws, Error, Loader, LoaderConfig, LossTerms, Metrics, NamedGradients, Names, Normalisation,
-    Optimizer, Phase, PhaseState, Plan, Result, StepContext, Subset, Tensors, Training, export,
-    import,
-};
+use kd_core::{Draws, ImageShape, Loader, LoaderConfig, Metrics, Normalisation, Result, Subset};
 
-use crate::bank::{BLOCK, ImageSource, pixel_range};
-use crate::diagnosis::Diagnosis;
+use super::source::{BLOCK, ImageSource, pixel_range};
 use crate::generator::{Generator, OutputKind};
+use crate::measures::BankMeasures;
 use crate::noise::noise;
-use crate::objective::Terms;
 use crate::teacher::ImageTeacher;
 
-/// The name of the phase; its result is the generator.
-pub const GENERATOR_PHASE: &str = "generator";
-
-/// Images that a generator is looked at by.
-const LOOKED_AT: usize = 8 * BLOCK;
+/// Images that a generator is measured by.
+const MEASURED: usize = 8 * BLOCK;
 
 /// Purposes of noise.
-const TRAINING: &str = "data-free training noise";
 const BANK: &str = "data-free bank noise";
-const LOOK: &str = "data-free look noise";
-
-pub(crate) struct Synthesis<'a> {
-    pub(crate) generator: Generator,
-    pub(crate) terms: Terms,
-    pub(crate) optimizer: Optimizer,
-    pub(crate) plan: Plan,
-    pub(crate) training: &'a Training,
-    pub(crate) teacher: &'a dyn ImageTeacher,
-    pub(crate) output: OutputKind,
-    pub(crate) seed: u64,
-    pub(crate) device: Device,
-}
-
-impl Phase for Synthesis<'_> {
-    fn plan(&self) -> &Plan {
-        &self.plan
-    }
-
-    fn step(&mut self, at: StepContext) -> Result<LossTerms> {
-        let shape = [self.training.batch_size, self.generator.noise()];
-        let noise = noise(
-            (self.seed, TRAINING, at.step as u64),
-            0,
-            shape,
-            &self.device,
-        );
-        let noise = Tensor::from_inner(noise);
-        let images = self.generator.forward(noise.clone());
-        let images = self.output.as_taken(images, self.teacher.normalisation())?;
-        let seen = self.teacher.look(images.clone());
-        let (report, total) = self
-            .terms
-            .forward(&images, &noise, seen, at.step_in_epoch)?;
-        let mut raw = total.backward();
-        let mut gradients = NamedGradients::new();
-        gradients.collect("generator", &self.generator, &mut raw);
-        self.training.clip(&mut gradients);
-        self.optimizer.set_momentum(self.plan.lr.momentum(at.step));
-        self.generator =
-            self.optimizer
-                .step("generator", self.generator.clone(), at.lr, &gradients);
-        Ok(report)
-    }
-
-    fn evaluate(&mut self) -> Result<Metrics> {
-        let frozen = FrozenGenerator {
-            generator: self.generator.valid(),
-            output: self.output,
-            normalisation: self.teacher.normalisation().clone(),
-            seed: self.seed,
-            device: self.device.clone(),
-        };
-        frozen.look(self.teacher)
-    }
-
-    fn result(&self) -> Tensors {
-        export(&self.generator, Names::PyTorch)
-    }
-
-    fn state(&self) -> PhaseState {
-        let mut state = PhaseState::default();
-        state.put_optimizer(&self.optimizer);
-        state.put("generator", export(&self.generator, Names::Burn));
-        self.terms.put(&mut state);
-        state
-    }
-
-    fn restore(&mut self, state: &PhaseState) -> Result<()> {
-        let generator = state.part("generator");
-        self.generator = import(&self.generator, &generator, Names::Burn, "checkpoint")?;
-        self.terms.restore(state, &self.device)?;
-        state.restore_optimizer(&mut self.optimizer, &self.device)
-    }
-}
+const MEASURE: &str = "data-free look noise";
 
 /// A generator that is done: it makes images of noise, and learns no more.
 #[derive(Debug)]
 pub(crate) struct FrozenGenerator {
-    /// As at inference.
+    /// On the plain form of its device, as at inference.
     pub(crate) generator: Generator,
     pub(crate) output: OutputKind,
     /// The teacher's.
@@ -113,15 +29,14 @@ pub(crate) struct FrozenGenerator {
 }
 
 impl FrozenGenerator {
-    /// What a teacher says of its images.
-    pub(crate) fn look(&self, teacher: &dyn ImageTeacher) -> Result<Metrics> {
-        let mut diagnosis = Diagnosis::new(teacher.classes());
-        for block in 0..LOOKED_AT / BLOCK {
-            let images = self.make(LOOK, block as u64, 0)?;
-            let seen = teacher.look(images.clone());
-            diagnosis.add(&images, &seen);
+    /// The measures of some of its images by a teacher.
+    pub(crate) fn measure(&self, teacher: &dyn ImageTeacher) -> Result<Metrics> {
+        let mut measures = BankMeasures::new(teacher.classes());
+        for block in 0..MEASURED / BLOCK {
+            let images = self.make(MEASURE, block as u64, 0)?;
+            measures.add(&images, &teacher.inspect(images.clone()));
         }
-        Ok(diagnosis.metrics())
+        Ok(measures.metrics())
     }
 
     /// One block of images for `purpose`, as the teacher takes them.
@@ -147,17 +62,18 @@ impl ImageSource for FrozenGenerator {
     }
 }
 
-/// Gaussian noise in the place of images, as far as four standard deviations: what a generator has to be better than.
+/// Gaussian noise in place of images, as far as four standard deviations: the least that a generator has to
+/// beat.
 #[derive(Debug)]
 pub(crate) struct NoiseSource {
-    pub(crate) image: kd_core::ImageShape,
+    pub(crate) image: ImageShape,
     pub(crate) seed: u64,
     pub(crate) device: Device,
 }
 
 impl ImageSource for NoiseSource {
     fn images(&self, block: u64, generation: u64) -> Result<Tensor<4>> {
-        let kd_core::ImageShape {
+        let ImageShape {
             channels,
             height,
             width,
@@ -174,7 +90,7 @@ impl ImageSource for NoiseSource {
     }
 }
 
-/// Real images of something else, in a random order that begins anew when all have been seen.
+/// Real images of something else, in a random order that begins anew when all have been used.
 #[derive(Debug)]
 pub(crate) struct OtherImages {
     loader: Loader,
@@ -197,7 +113,7 @@ impl OtherImages {
         Draws::new(seed, BANK, 0, 0).shuffle(&mut order);
         Ok(Self {
             loader: Loader::new(images, LoaderConfig::ordered(BLOCK), device)?,
-            normalisation: teacher.normalisation().clone(),
+            normalisation: teacher.normalisation()?.clone(),
             order,
             bank: (blocks * BLOCK) as u64,
         })
@@ -212,7 +128,8 @@ impl ImageSource for OtherImages {
         let id =
             |place: u64| self.order[usize::try_from((first + place) % all).unwrap_or_default()];
         let ids: Vec<u32> = (0..BLOCK as u64).map(id).collect();
-        self.normalisation.apply(self.loader.view(0, &ids)?.pixels)
+        self.normalisation
+            .apply(self.loader.view(0, &ids)?.pixels()?)
     }
 
     fn range(&self) -> Result<[Vec<f64>; 2]> {
@@ -220,17 +137,11 @@ impl ImageSource for OtherImages {
     }
 }
 
-/// The generator that phase [`GENERATOR_PHASE`] left in a run folder.
-pub(crate) fn trained(blank: &Generator, tensors: &Tensors) -> Result<Generator> {
-    import(blank, tensors, Names::PyTorch, "the generator of the run")
-        .map_err(|error| Error::method("the generator of the run", error))
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
-    use kd_core::{Dataset, ImageShape, Split};
+    use kd_core::{Dataset, Split};
 
     use super::*;
 
@@ -250,7 +161,7 @@ mod tests {
             normalisation: Normalisation::new(vec![0.0], vec![1.0 / 255.0]).unwrap(),
             bank: 2 * BLOCK as u64,
         };
-        let seen = |blocks: [(u64, u64); 2]| -> BTreeSet<[u32; 2]> {
+        let made = |blocks: [(u64, u64); 2]| -> BTreeSet<[u32; 2]> {
             let of = |(block, generation)| {
                 let images = source.images(block, generation).unwrap().into_data();
                 let values: Vec<u32> = images.iter::<f32>().map(f32::to_bits).collect();
@@ -259,11 +170,11 @@ mod tests {
             blocks.into_iter().flat_map(of).collect()
         };
         let [first, second, third] =
-            [0, 1, 2].map(|generation| seen([(0, generation), (1, generation)]));
+            [0, 1, 2].map(|generation| made([(0, generation), (1, generation)]));
         let all = [&first, &second].map(BTreeSet::len);
         assert_eq!(all, [2 * BLOCK; 2]);
         assert!(first.is_disjoint(&second));
-        // Then all have been seen, and it begins anew.
+        // Then all have been used, and it begins anew.
         assert_eq!(third.intersection(&first).count(), BLOCK);
     }
 }

@@ -1,47 +1,51 @@
-//! Images found by descent on their pixels: DeepInversion and Adaptive DeepInversion.
+//! The search by descent on pixels: DeepInversion and Adaptive DeepInversion.
 
 use burn::module::{Module, Param};
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use kd_core::{
-    Draws, Error, ImageClassifier, ImageShape, NamedGradients, Normalisation, Optimizer,
-    OptimizerConfig, Result,
+    Draws, Error, ImageClassifier, ImageShape, NamedGradients, Normalisation, OptimizerConfig,
+    Result, StepContext, Trained,
 };
 use kd_losses::{ImageSize, VariationForm, cross_entropy, image_l2, total_variation};
 use serde::{Deserialize, Serialize};
 
+use super::weights::check_weights;
 use crate::bank::pixel_range;
-use crate::descent::{check_weights, statistics};
 use crate::noise::noise;
+use crate::norm_distance::norm_distance;
 use crate::teacher::ImageTeacher;
 
 /// Purposes of draws.
 const FIRST: &str = "data-free inversion noise";
 const SHIFT: &str = "data-free inversion shift";
-/// Keeps norms above 0.
+/// A constant that keeps norms above 0.
 const EPSILON: f64 = 1e-6;
-/// Between which probabilities the competition is computed.
+/// The smallest and the largest probability in the competition.
 const CLAMP: [f64; 2] = [0.01, 0.99];
-/// What logits are divided by in the competition.
+/// The divisor of logits in the competition.
 const COMPETITION_TEMPERATURE: f64 = 3.0;
 
-/// How a batch of images is found.
+/// The search for a batch of images by descent on their pixels.
 ///
 /// ```text
-/// loss = one_hot CE(T(x'), y) + variation R_TV(x') + l2 R_l2(x') + bn_statistics R_BN(x') + competition (1 - J(S(x'), T(x')))
+/// loss = one_hot CE(T(x'), y) + variation R_TV(x') + l2 R_l2(x') + bn_statistics R_BN(x')
+///        + competition (1 - J(S(x'), T(x')))
 /// ```
 ///
-/// `x'` is `x` moved by a random offset around its edges, `y` has each class equally often, `R_TV` and `R_l2` are
-/// [`total_variation`] and [`image_l2`] of the whole batch, and `R_BN` compares with the teacher's batch norms
-/// ([`bn_statistics`](kd_losses::bn_statistics)). `J` is the divergence of student and teacher from their mean, of probabilities at a
-/// temperature of 3 between 0.01 and 0.99, with the arguments as the authors' code has them.
+/// `x'` is `x` moved by a random offset around its edges, `y` has each class equally often, `R_TV` and `R_l2`
+/// are [`total_variation`] and [`image_l2`] of the whole batch, and `R_BN` compares with the teacher's batch
+/// norms ([`bn_statistics`](kd_losses::bn_statistics)). `J` is the divergence of student and teacher from
+/// their mean, of probabilities at a temperature of 3 between 0.01 and 0.99, with the arguments as the
+/// authors' code has them.
 ///
-/// Steps, rate and the weights of targets, statistics and competition are by default those of the CMI benchmark's port for CIFAR-10; offset
-/// and variation are those of the authors' program, where the port has an eighth of the side, a mirroring, and 1e-3. The authors' program has
-/// 2,000 steps, and 100 for the statistics by default and 10 in its notes.
+/// Steps, rate and the weights of targets, statistics and competition are by default those of the CMI
+/// benchmark's port for CIFAR-10; offset and variation are those of the authors' program, where the port has
+/// an eighth of the side, a mirroring, and 1e-3. The authors' program has 2,000 steps, and 100 for the
+/// statistics by default and 10 in its notes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Inversion {
+pub struct PixelSearch {
     /// Steps of descent for a batch.
     pub steps: usize,
     /// The rate of Adam, whose betas are 0.5 and 0.99.
@@ -60,7 +64,7 @@ pub struct Inversion {
     pub shift: usize,
 }
 
-impl Default for Inversion {
+impl Default for PixelSearch {
     fn default() -> Self {
         Self {
             steps: 1000,
@@ -75,12 +79,13 @@ impl Default for Inversion {
     }
 }
 
-impl Inversion {
+impl PixelSearch {
     /// Checks every value, and that the teacher has what the terms read.
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] for the first value out of range, and for statistics of batch norms that the teacher does not have.
+    /// [`Error::Config`] for the first value out of range, and for statistics of batch norms that the teacher
+    /// does not have.
     pub fn check(&self, teacher: &dyn ImageTeacher) -> Result<()> {
         if self.steps == 0 {
             return Err(Error::config("steps", "must be above 0"));
@@ -99,8 +104,8 @@ impl Inversion {
         check_weights(&weights, teacher)
     }
 
-    /// Batch number `index`: `[count, channels, height, width]`, pixels in `[0, 1]`, on the plain device; without a student there is no
-    /// competition.
+    /// Batch number `index`: `[count, channels, height, width]`, pixels in `[0, 1]`, on the plain device;
+    /// without a student there is no competition.
     pub(crate) fn batch<S: ImageClassifier>(
         &self,
         student: Option<&S>,
@@ -116,29 +121,35 @@ impl Inversion {
         } = teacher.image();
         let size = channels * height * width;
         let first = noise((seed, FIRST, index), 0, [count, size], device);
-        let mut image = Image::of(first.reshape([count, channels, height, width]));
-        let targets = targets(count, teacher.classes(), &device.clone().autodiff());
-        let config = OptimizerConfig::Adam {
-            beta1: 0.5,
-            beta2: 0.99,
-            epsilon: 1e-8,
-            weight_decay: 0.0,
-        };
-        let mut optimizer = Optimizer::new(config)?;
-        let [low, high] = pixel_range(teacher.normalisation());
+        let shape = [count, channels, height, width];
+        let images = LearntImages::of(first.reshape(shape));
+        let mut images = Trained::new("images", images, adam())?;
+        let targets = even_targets(count, teacher.classes(), &device.clone().autodiff());
+        let [low, high] = pixel_range(teacher.normalisation()?);
         let rival = student.filter(|_| self.competition > 0.0);
         let rival = rival.map(Module::valid);
         for step in 0..self.steps {
-            let moved = self.moved(image.pixels.val(), seed, index, step as u64);
+            let moved = self.moved(images.network().pixels.val(), seed, index, step as u64);
             let loss = self.loss(moved, &targets, rival.as_ref(), teacher)?;
-            let mut raw = loss.backward();
             let mut gradients = NamedGradients::new();
-            gradients.collect("image", &image, &mut raw);
-            image = optimizer.step("image", image, self.lr, &gradients);
-            let inside = within(image.pixels.val().inner(), &low, &high);
-            image = Image::of(inside);
+            images.collect(&mut gradients, &mut loss.backward());
+            images.step(self.at(step), &gradients);
+            images.change(|_, pixels| {
+                let pixels = pixels.reshape(shape);
+                Some(within(pixels, &low, &high).flatten(0, 3))
+            });
         }
-        pixels(image.pixels.val().inner(), teacher)
+        pixels(images.network().pixels.val().inner(), teacher)
+    }
+
+    fn at(&self, step: usize) -> StepContext {
+        StepContext {
+            step,
+            epoch: 0,
+            step_in_epoch: step,
+            lr: self.lr,
+            momentum: None,
+        }
     }
 
     /// The images, moved around their edges.
@@ -168,10 +179,11 @@ impl Inversion {
         teacher: &dyn ImageTeacher,
     ) -> Result<Tensor<1>> {
         let wrong = |error: kd_losses::Error| Error::method("the loss of the images", error);
-        let seen = teacher.look(images.clone());
+        let inspected = teacher.inspect(images.clone());
         let mut all = Vec::new();
         if self.one_hot > 0.0 {
-            let apart = cross_entropy(seen.logits.clone(), targets.clone(), 0.0).map_err(wrong)?;
+            let apart =
+                cross_entropy(inspected.logits.clone(), targets.clone(), 0.0).map_err(wrong)?;
             all.push(apart.mul_scalar(self.one_hot));
         }
         if self.variation > 0.0 {
@@ -184,11 +196,10 @@ impl Inversion {
             all.push(value.mul_scalar(self.l2));
         }
         if self.bn_statistics > 0.0 {
-            let (value, _) = statistics(&seen, &[], 0.0)?;
-            all.push(value.mul_scalar(self.bn_statistics));
+            all.push(norm_distance(&inspected)?.mul_scalar(self.bn_statistics));
         }
         if let Some(rival) = rival {
-            let divergence = competition(rival.forward(&images), seen.logits);
+            let divergence = competition(rival.forward(&images), inspected.logits);
             let value = divergence.clamp(0.0, 1.0).neg().add_scalar(1.0);
             all.push(value.mul_scalar(self.competition));
         }
@@ -196,8 +207,18 @@ impl Inversion {
     }
 }
 
+/// Adam as the authors' code has it for pixels.
+fn adam() -> OptimizerConfig {
+    OptimizerConfig::Adam {
+        beta1: 0.5,
+        beta2: 0.99,
+        epsilon: 1e-8,
+        weight_decay: 0.0,
+    }
+}
+
 /// The divergence of student and teacher from their mean, as the authors' code has it.
-pub(crate) fn competition(student: Tensor<2>, teacher: Tensor<2>) -> Tensor<1> {
+fn competition(student: Tensor<2>, teacher: Tensor<2>) -> Tensor<1> {
     let softened = |logits: Tensor<2>| {
         softmax(logits.div_scalar(COMPETITION_TEMPERATURE), 1).clamp(CLAMP[0], CLAMP[1])
     };
@@ -216,11 +237,11 @@ pub(crate) fn competition(student: Tensor<2>, teacher: Tensor<2>) -> Tensor<1> {
 
 /// Images that learn.
 #[derive(Module, Debug)]
-struct Image {
+struct LearntImages {
     pixels: Param<Tensor<4>>,
 }
 
-impl Image {
+impl LearntImages {
     /// Plain pixels as the beginning of a graph.
     fn of(pixels: Tensor<4>) -> Self {
         Self {
@@ -230,16 +251,16 @@ impl Image {
 }
 
 /// Each class equally often, in turn.
-pub(crate) fn targets(count: usize, classes: usize, device: &Device) -> Tensor<1, Int> {
+pub(crate) fn even_targets(count: usize, classes: usize, device: &Device) -> Tensor<1, Int> {
     let values: Vec<i64> = (0..count)
         .map(|place| i64::try_from(place % classes.max(1)).unwrap_or_default())
         .collect();
     Tensor::from_data(TensorData::new(values, [count]), device)
 }
 
-/// What the teacher takes, as pixels.
+/// The input of the teacher as pixels.
 fn pixels(images: Tensor<4>, teacher: &dyn ImageTeacher) -> Result<Tensor<4>> {
-    let how = teacher.normalisation();
+    let how = teacher.normalisation()?;
     let back = Normalisation {
         mean: how
             .mean
@@ -286,10 +307,10 @@ mod tests {
         let columns = place.clone().reshape([1, 1, 1, 6]).repeat(&[1, 1, 6, 1]);
         let rows = place.reshape([1, 1, 6, 1]).repeat(&[1, 1, 1, 6]);
         let images = Tensor::cat(vec![rows, columns], 1);
-        let inversion = Inversion::default();
+        let search = PixelSearch::default();
         let mut offsets = std::collections::BTreeSet::new();
         for step in 0..200 {
-            let moved = inversion.moved(images.clone(), 1, 2, step);
+            let moved = search.moved(images.clone(), 1, 2, step);
             let values: Vec<i32> = moved.into_data().iter::<i32>().collect();
             let (down, right) = (values[0], values[36]);
             for y in 0..6 {

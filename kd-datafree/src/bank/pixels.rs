@@ -1,16 +1,19 @@
-//! A bank as it is looked at: pixels, and what they are worth.
+//! The images of a bank as pixels, and their measures.
 
 use kd_core::{Dataset, Error, Normalisation, Result, Split};
 
-use super::{BLOCK, Bank, NAME};
-use crate::diagnosis::Diagnosis;
+use super::images::{Bank, NAME};
+use super::source::BLOCK;
+use crate::measures::BankMeasures;
 
 impl Bank {
-    /// The images as pixels that can be looked at, from 0 to 255, each with the teacher's class as its label: what the teacher takes, with
-    /// `teacher`, its normalisation, undone, rounded, and cut to what a pixel can be.
+    /// The images as pixels that can be shown, from 0 to 255, each with the teacher's class as its label: the
+    /// input of the teacher with `teacher`, its normalisation, undone, rounded, and cut to the range of a
+    /// pixel.
     ///
-    /// A network that has the teacher's normalisation takes these as it takes real images: they are a data set for any method. What was
-    /// beyond a pixel's range is lost, so that the teacher may say something else of them than of the bank.
+    /// A network that has the teacher's normalisation takes these as it takes real images: they are a data
+    /// set for any method. Values beyond a pixel's range are lost, so that the teacher's output for them may
+    /// differ from that in the bank.
     ///
     /// # Errors
     ///
@@ -42,7 +45,8 @@ impl Bank {
         )
     }
 
-    /// The share of the values of all pixels that [`Bank::pixels`] cuts, as they are beyond what a pixel can be.
+    /// The share of the values of all pixels that [`Bank::pixels`] cuts, as they are beyond the range of a
+    /// pixel.
     ///
     /// # Errors
     ///
@@ -64,7 +68,7 @@ impl Bank {
         Ok(cut as f64 / self.dataset.images().len() as f64)
     }
 
-    /// What each byte is as a pixel, in each channel: 0 to 255 and beyond.
+    /// The value of each byte as a pixel, in each channel: 0 to 255 and beyond.
     fn pixel_values(&self, teacher: &Normalisation) -> Result<Vec<[f64; 256]>> {
         teacher.check()?;
         let channels = self.dataset.shape().channels;
@@ -89,10 +93,10 @@ impl Bank {
         Ok(tables.map(table).collect())
     }
 
-    /// What the images are worth, as far as it can be told from them and what the teacher says of them.
-    pub fn diagnosis(&self) -> Diagnosis {
+    /// The worth of the images, as far as it can be told from them and the teacher's logits.
+    pub fn measures(&self) -> BankMeasures {
         let (shape, classes) = (self.dataset.shape(), self.dataset.classes());
-        let mut diagnosis = Diagnosis::new(classes);
+        let mut measures = BankMeasures::new(classes);
         let [low, high] = &self.range;
         let plane = shape.height * shape.width;
         let images = self.dataset.images().chunks(BLOCK * shape.bytes());
@@ -104,22 +108,23 @@ impl Bank {
                 let value = |&byte: &u8| (low + f64::from(byte) / 255.0 * (high - low)) as f32;
                 taken.extend(plane.iter().map(value));
             }
-            diagnosis.add_plain(&taken, logits);
+            measures.add_plain(&taken, logits);
         }
-        diagnosis
+        measures
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::bank;
+    use super::super::images::tests::bank;
     use super::*;
 
     #[test]
     fn pixels_are_what_the_teacher_takes_without_its_normalisation() {
         let teacher = Normalisation::new(vec![0.5, 0.25], vec![0.5, 0.1]).unwrap();
         let pixels = bank().pixels(&teacher).unwrap();
-        // Of the first channel the bytes themselves; of the second 255 * (byte / 255 + 0.25), in part beyond what a pixel can be.
+        // Of the first channel the bytes themselves; of the second 255 * (byte / 255 + 0.25), in part beyond
+        // the range of a pixel.
         assert_eq!(pixels.images(), [0, 128, 255, 67, /**/ 10, 20, 94, 104]);
         assert_eq!(pixels.labels(), [1, 0]);
         // One of eight is beyond.
@@ -132,17 +137,17 @@ mod tests {
         let grey = Normalisation::identity(1);
         assert_eq!(
             bank().pixels(&grey).unwrap_err().to_string(),
-            "the teacher's normalisation: expected 2 channels, as the synthetic images have, got 1; give that of the teacher that the \
-             images were made for"
+            "the teacher's normalisation: expected 2 channels, as the synthetic images have, got 1; \
+             give that of the teacher that the images were made for"
         );
     }
 
     #[test]
     fn a_bank_says_what_it_is_worth() {
-        let diagnosis = bank().diagnosis();
-        assert_eq!(diagnosis.histogram(), [1, 1]);
+        let measures = bank().measures();
+        assert_eq!(measures.histogram(), [1, 1]);
         let sure = |apart: f64| 1.0 / (1.0 + (-apart).exp());
         let expected = f64::midpoint(sure(1.0), sure(7.0));
-        assert!((diagnosis.metrics()["confidence"] - expected).abs() < 1e-9);
+        assert!((measures.metrics()["confidence"] - expected).abs() < 1e-9);
     }
 }

@@ -1,24 +1,20 @@
-//! A generator phase and a student phase: what moves and what does not, seeds, the bank, interruption, mistakes.
-#![expect(clippy::unwrap_used, reason = "tests")]
-
-mod support;
+//! A generator phase and a student phase: what moves and what does not, seeds, the bank, mistakes.
 
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData, Tolerance};
-use kd_core::{Dataset, ImageShape, Snapshot, Method, OptimizerConfig, Split};
+use kd_core::{Dataset, ImageShape, Method, OptimizerConfig, Snapshot, Split, testing};
 use kd_datafree::{
-    Bank, DataFree, DataFreeConfig, Diversity, FrozenClassifier, GENERATOR_PHASE, GeneratorConfig,
-    ImageTeacher, Objective, OutputKind, STUDENT_PHASE, Synthetic, TwoPhases,
+    Bank, DataFree, Diversity, GENERATOR_PHASE, GeneratorConfig, GeneratorObjective,
+    ImageTeacher as _, OutputKind, STUDENT_PHASE, Synthetic, TwoPhases,
 };
-use support::{
-    IMAGE, Net, Shared, config, files, interrupt, method, net, open, run, run_in, teacher,
-};
+
+use crate::support::{IMAGE, Net, config, files, method, net, run, run_in, teacher, tensors};
 
 #[test]
 fn the_teacher_never_changes_and_the_generator_not_after_its_phase() {
     let teacher = teacher();
-    let before = teacher.tensors();
+    let before = tensors(&teacher);
     let method = DataFree::new(
         &net(3, 2, false),
         Box::new(teacher.clone()),
@@ -27,7 +23,7 @@ fn the_teacher_never_changes_and_the_generator_not_after_its_phase() {
     );
     let (place, outcomes) = run(&method);
     assert!(
-        teacher.tensors() == before,
+        tensors(&teacher) == before,
         "weights and running statistics"
     );
     assert_eq!(method.phases(), [GENERATOR_PHASE, STUDENT_PHASE]);
@@ -43,7 +39,10 @@ fn the_teacher_never_changes_and_the_generator_not_after_its_phase() {
 }
 
 fn folder_result(path: &Path) -> kd_core::Tensors {
-    open(path).result(GENERATOR_PHASE, Snapshot::Last).unwrap()
+    testing::run_folder(path)
+        .unwrap()
+        .result(GENERATOR_PHASE, Snapshot::Last)
+        .unwrap()
 }
 
 fn bank(method: &DataFree<Net>) -> Vec<u8> {
@@ -75,7 +74,7 @@ fn the_bank_holds_bytes_and_what_the_teacher_says_of_them() {
         let device = Device::flex();
         let pixels = Tensor::<4>::from_data(TensorData::new(bytes, [3, 1, 8, 8]), &device);
         let input = bank.normalisation().apply(pixels).unwrap();
-        let said = teacher().look(input).logits;
+        let said = teacher().inspect(input).logits;
         let kept = bank.logits(&ids, &device).unwrap();
         kept.clone()
             .into_data()
@@ -104,7 +103,7 @@ fn sigmoid() -> Synthetic {
             output: OutputKind::Sigmoid,
             ..GeneratorConfig::default()
         },
-        objective: Objective::dafl(),
+        objective: GeneratorObjective::dafl(),
     }
 }
 
@@ -122,7 +121,7 @@ fn images_of_something_else_are_a_bank_as_they_are() {
     assert_eq!(method.phases(), [STUDENT_PHASE]);
     let (place, _) = run(&method);
     let bank = Bank::read(&place.path().join("bank.safetensors")).unwrap();
-    let kept = bank.pixels(teacher().normalisation()).unwrap();
+    let kept = bank.pixels(teacher().normalisation().unwrap()).unwrap();
     let known: Vec<&[u8]> = images.images().chunks_exact(64).collect();
     let mut seen: Vec<&[u8]> = kept.images().chunks_exact(64).collect();
     assert!(seen.iter().all(|image| known.contains(image)));
@@ -147,36 +146,13 @@ fn images_of_something_else_must_be_there_and_fit() {
 }
 
 #[test]
-fn a_run_that_was_interrupted_in_both_phases_ends_as_an_undisturbed_one() {
-    for refresh in [0.0, 0.5] {
-        let mut config = config();
-        config.bank.refresh = refresh;
-        config.training.epochs = Some(3);
-        let made = || method(config.clone());
-        let (whole, expected) = run(&made());
-        let parts = tempfile::tempdir().unwrap();
-        // Of 5 steps of the generator and 12 of the student.
-        for steps in [2, 1, 4, 3] {
-            interrupt(&made(), parts.path(), steps);
-        }
-        let got = run_in(&made(), parts.path()).unwrap();
-        assert!(
-            files(whole.path()) == files(parts.path()),
-            "refresh {refresh}"
-        );
-        for (one, other) in expected.iter().zip(&got) {
-            assert_eq!(one.last, other.last);
-        }
-    }
-}
-
-#[test]
 fn what_is_made_anew_changes_what_is_learnt() {
     let with = |refresh: f64| {
         let mut config = config();
         config.bank.refresh = refresh;
         let (place, _) = run(&method(config));
-        open(place.path())
+        testing::run_folder(place.path())
+            .unwrap()
             .result(STUDENT_PHASE, Snapshot::Last)
             .unwrap()
     };
@@ -185,7 +161,7 @@ fn what_is_made_anew_changes_what_is_learnt() {
 
 #[test]
 fn every_term_is_something_that_a_generator_learns_from() {
-    let alone = |objective: Objective| {
+    let alone = |objective: GeneratorObjective| {
         let synthetic = Synthetic::Generator {
             generator: GeneratorConfig {
                 noise: 5,
@@ -197,35 +173,35 @@ fn every_term_is_something_that_a_generator_learns_from() {
         let (place, _) = run(&method(with(synthetic)));
         folder_result(place.path())
     };
-    let none = Objective {
+    let none = GeneratorObjective {
         one_hot: 0.0,
         batch_entropy: 0.0,
         diversity: 0.0,
-        ..Objective::rdskd()
+        ..GeneratorObjective::rdskd()
     };
     let all = [
-        Objective {
+        GeneratorObjective {
             one_hot: 1.0,
             ..none.clone()
         },
-        Objective {
+        GeneratorObjective {
             batch_entropy: 1.0,
             ..none.clone()
         },
-        Objective {
+        GeneratorObjective {
             diversity: 1.0,
             ..none.clone()
         },
-        Objective {
+        GeneratorObjective {
             diversity: 1.0,
             compared_by: Diversity::Noise,
             ..none.clone()
         },
-        Objective {
+        GeneratorObjective {
             activation: 1.0,
             ..none.clone()
         },
-        Objective {
+        GeneratorObjective {
             bn_statistics: 1.0,
             ..none
         },
@@ -241,22 +217,22 @@ fn every_term_is_something_that_a_generator_learns_from() {
 #[test]
 fn mistakes_are_said_in_words() {
     let refused = |config: TwoPhases| method(config).check().unwrap_err().to_string();
-    let with_objective = |objective: Objective| {
+    let with_objective = |objective: GeneratorObjective| {
         let synthetic = Synthetic::Generator {
             generator: GeneratorConfig::default(),
             objective,
         };
         with(synthetic)
     };
-    let nothing = Objective {
+    let nothing = GeneratorObjective {
         one_hot: 0.0,
         batch_entropy: 0.0,
         diversity: 0.0,
-        ..Objective::rdskd()
+        ..GeneratorObjective::rdskd()
     };
-    let negative = Objective {
+    let negative = GeneratorObjective {
         one_hot: -1.0,
-        ..Objective::rdskd()
+        ..GeneratorObjective::rdskd()
     };
     let mut odd = config();
     odd.generator_training.batch_size = 33;
@@ -311,78 +287,8 @@ fn mistakes_are_said_in_words() {
         assert_eq!(said, expected);
     }
     assert!(refused(wrong).contains("lr"));
-    // A norm that nobody sees.
-    let hidden = Shared::new(&net(4, 1, true)).unwrap_err();
-    assert_eq!(
-        hidden.to_string(),
-        "`teacher` has 2 batch norms, of which 1 can be seen; run them by `kd_kernels::batch_norm`"
-    );
     let said = Bank::read(Path::new("nowhere.safetensors"))
         .unwrap_err()
         .to_string();
     assert!(said.contains("nowhere.safetensors"), "{said}");
-}
-
-/// The gradient of the images passes through the teacher as through the same network that learns.
-#[test]
-fn gradients_pass_through_the_frozen_teacher() {
-    let device = Device::flex().autodiff();
-    let images = || {
-        let values: Vec<f32> = (0..128_u8)
-            .map(|place| f32::from(place % 13) / 7.0 - 0.8)
-            .collect();
-        Tensor::<4>::from_data(TensorData::new(values, [2, 1, 8, 8]), &device).require_grad()
-    };
-    let network = net(8, 1, false);
-    let plain = kd_core::Normalisation::identity(1);
-    let frozen = FrozenClassifier::new(&network, plain, IMAGE, &device).unwrap();
-    let input = images();
-    let seen = frozen.look(input.clone());
-    assert_eq!(
-        (seen.norms.len(), frozen.norms(), frozen.classes()),
-        (2, 2, 4)
-    );
-    let gradients = (seen.logits.sum() + seen.norms[1].input.clone().sum()).backward();
-    let through = input.grad(&gradients).unwrap();
-    // Central differences of the same sum.
-    let value = |input: Tensor<4>| -> f32 {
-        let seen = frozen.look(input.inner());
-        (seen.logits.sum() + seen.norms[1].input.clone().sum()).into_scalar()
-    };
-    let step = 1e-2;
-    for place in [0, 17, 90, 127] {
-        let moved = |by: f32| {
-            let mut values: Vec<f32> = images().into_data().iter::<f32>().collect();
-            values[place] += by;
-            Tensor::<4>::from_data(TensorData::new(values, [2, 1, 8, 8]), &device)
-        };
-        let expected = (value(moved(step)) - value(moved(-step))) / (2.0 * step);
-        let found: Vec<f32> = through.clone().into_data().iter::<f32>().collect();
-        assert!(
-            (found[place] - expected).abs() < 2e-2 * expected.abs().max(1.0),
-            "{place}: {} is not {expected}",
-            found[place]
-        );
-    }
-}
-
-#[test]
-fn a_generator_that_hardly_learns_is_warned_of() {
-    let said = |steps: usize| {
-        let mut config = config();
-        config.generator_training.epochs = None;
-        config.generator_training.steps = Some(steps);
-        DataFreeConfig::from(config).warnings()
-    };
-    assert!(said(50).is_empty());
-    let [warning] = &said(49)[..] else {
-        panic!("one is expected");
-    };
-    let text = warning.to_string();
-    assert!(
-        text.contains("49 steps") && text.contains("50 steps or more"),
-        "{text}"
-    );
-    let noise = DataFreeConfig::from(with(Synthetic::Noise));
-    assert!(noise.warnings().is_empty());
 }

@@ -1,31 +1,29 @@
-//! A pool that grows while the student learns: what moves, what is found, interruption, mistakes.
-#![expect(clippy::unwrap_used, reason = "tests")]
-
-mod support;
+//! A pool that grows while the student learns: what moves, what is found, mistakes.
 
 use burn::tensor::{Device, Int, Tensor};
 use kd_core::{
     ImageShape, Method, Metrics, Normalisation, OptimizerConfig, Schedule, read_tensors,
 };
 use kd_datafree::{
-    BANK_FILE, Bank, Compared, ContrastConfig, DataFree, DataFreeConfig, FrozenClassifier,
-    ImageTeacher, Pooled, STUDENT_PHASE, Search, Views,
+    BANK_FILE, Bank, Compared, ContrastConfig, CropFlip, DataFree, DataFreeConfig,
+    FrozenClassifier, ImageTeacher, Pooled, STUDENT_PHASE, Search,
 };
 use kd_losses::{BnStatisticsLossConfig, NormStatistics, cross_entropy};
 use kd_models::{HeResNet, LeNet, LeNetConfig, ResNetConfig};
-use support::{Net, ends, files, interrupt, learn, method, net, run, run_in, teacher};
+
+use crate::support::{Net, ends, files, learn, method, net, run, teacher, tensors};
 
 /// The published settings, but small and short: 3 epochs of 2 steps.
-fn small(mut pooled: Pooled) -> Pooled {
+pub(crate) fn small(mut pooled: Pooled) -> Pooled {
     match &mut pooled.search {
-        Search::Pixels(inversion) => inversion.steps = 4,
-        Search::Generator(descent) => {
-            descent.generator.noise = 5;
-            descent.generator.widths = [6, 4];
-            descent.steps = 3;
-            descent.reset_at = descent.reset_at.map(|_| 3);
-            descent.views.crop_padding = 1;
-            if let Some(contrast) = &mut descent.contrast {
+        Search::Pixels(search) => search.steps = 4,
+        Search::Generator(search) => {
+            search.generator.noise = 5;
+            search.generator.widths = [6, 4];
+            search.steps = 3;
+            search.reset_at = search.reset_at.map(|_| 3);
+            search.views.crop_padding = 1;
+            if let Some(contrast) = &mut search.contrast {
                 contrast.width = 6;
                 contrast.memory = 40;
                 contrast.negatives = 20;
@@ -44,12 +42,12 @@ fn small(mut pooled: Pooled) -> Pooled {
     pooled
 }
 
-fn all() -> Vec<Pooled> {
+pub(crate) fn all() -> Vec<Pooled> {
     let mut stages = small(Pooled::cmi());
-    if let Search::Generator(descent) = &mut stages.search {
-        descent.contrast = Some(ContrastConfig {
+    if let Search::Generator(search) = &mut stages.search {
+        search.contrast = Some(ContrastConfig {
             compared: Compared::Stages,
-            ..descent.contrast.clone().unwrap()
+            ..search.contrast.clone().unwrap()
         });
     }
     let published = [
@@ -67,14 +65,14 @@ fn all() -> Vec<Pooled> {
 fn the_teacher_never_changes_and_the_pool_grows_by_a_batch_an_epoch() {
     for pooled in all() {
         let teacher = teacher();
-        let before = teacher.tensors();
+        let before = tensors(&teacher);
         let student = net(3, 2, false);
         let first = pooled.warm_up.max(1);
         let method = DataFree::new(&student, Box::new(teacher.clone()), pooled, &Device::flex());
         assert_eq!(method.phases(), [STUDENT_PHASE]);
         let (place, outcomes) = run(&method);
         assert_eq!(outcomes.len(), 1);
-        assert!(teacher.tensors() == before);
+        assert!(tensors(&teacher) == before);
         let pool = files(&place.path().join("pool"));
         assert_eq!(pool.len(), first + 2);
         for name in pool.keys() {
@@ -83,7 +81,7 @@ fn the_teacher_never_changes_and_the_pool_grows_by_a_batch_an_epoch() {
         }
         // What is left to be looked at is of the pool.
         let bank = Bank::read(&place.path().join(BANK_FILE)).unwrap();
-        let seen = bank.pixels(teacher.normalisation()).unwrap();
+        let seen = bank.pixels(teacher.normalisation().unwrap()).unwrap();
         let last = read_tensors(&place.path().join("pool").join(pool.keys().last().unwrap()));
         let last: Vec<u8> = last.unwrap()["images"].iter::<u8>().collect();
         assert!(
@@ -93,21 +91,6 @@ fn the_teacher_never_changes_and_the_pool_grows_by_a_batch_an_epoch() {
         );
         let different: std::collections::BTreeSet<_> = pool.values().collect();
         assert_eq!(different.len(), pool.len(), "each batch is another");
-    }
-}
-
-#[test]
-fn an_interrupted_run_ends_as_an_undisturbed_one() {
-    for pooled in all() {
-        let method = method(pooled);
-        let (undisturbed, _) = run(&method);
-        let place = tempfile::tempdir().unwrap();
-        // In the middle of the second epoch, and of the third.
-        interrupt(&method, place.path(), 2);
-        interrupt(&method, place.path(), 1);
-        run_in(&method, place.path()).unwrap();
-        let [all, again] = [undisturbed.path(), place.path()].map(files);
-        assert!(all == again);
     }
 }
 
@@ -124,9 +107,9 @@ fn another_seed_gives_other_images() {
     }
 }
 
-/// What the statistics of a batch are away from those of the teacher's norms.
+/// The distance of the statistics of a batch from those of the teacher's norms.
 fn statistics(teacher: &dyn ImageTeacher, input: Tensor<4>) -> f64 {
-    let seen = teacher.look(input);
+    let seen = teacher.inspect(input);
     let layers = seen.norms.into_iter().map(|norm| {
         NormStatistics::of(norm.input, norm.running_mean, norm.running_variance).unwrap()
     });
@@ -136,14 +119,15 @@ fn statistics(teacher: &dyn ImageTeacher, input: Tensor<4>) -> f64 {
         .into_scalar::<f64>()
 }
 
-/// What 400 steps of descent on pixels find, as the teacher takes it, with these weights of targets and statistics; and what is said of it.
+/// The images that 400 steps of descent on pixels find with these weights of targets and statistics, as the
+/// teacher takes them, and the last evaluation.
 fn found(one_hot: f64, bn_statistics: f64) -> (Tensor<4>, Metrics) {
     let mut pooled = small(Pooled::deep_inversion());
-    if let Search::Pixels(inversion) = &mut pooled.search {
-        inversion.steps = 400;
-        inversion.one_hot = one_hot;
-        inversion.bn_statistics = bn_statistics;
-        inversion.shift = 0;
+    if let Search::Pixels(search) = &mut pooled.search {
+        search.steps = 400;
+        search.one_hot = one_hot;
+        search.bn_statistics = bn_statistics;
+        search.shift = 0;
     }
     pooled.batch = 40;
     pooled.training.epochs = Some(1);
@@ -152,7 +136,7 @@ fn found(one_hot: f64, bn_statistics: f64) -> (Tensor<4>, Metrics) {
     let bytes: Vec<f32> = images["images"].iter::<f32>().collect();
     let pixels = Tensor::<1>::from_floats(&bytes[..], &Device::flex());
     let pixels = pixels.div_scalar(255.0).reshape([40, 1, 8, 8]);
-    let images = teacher().normalisation().apply(pixels).unwrap();
+    let images = teacher().normalisation().unwrap().apply(pixels).unwrap();
     (images, outcomes[0].last.clone())
 }
 
@@ -167,14 +151,14 @@ fn descent_on_pixels_finds_images_of_each_class() {
     let targets: Vec<i64> = (0..40).map(|place| place % 4).collect();
     let apart = |images: Tensor<4>| {
         let targets = Tensor::<1, Int>::from_ints(&targets[..], &Device::flex());
-        let logits = teacher().look(images).logits;
+        let logits = teacher().inspect(images).logits;
         cross_entropy(logits, targets, 0.0)
             .unwrap()
             .into_scalar::<f64>()
     };
     // The teacher has learnt nothing: pixels of black to white do not change its mind altogether.
     let (images, said) = found(1.0, 0.0);
-    let logits = teacher().look(images.clone()).logits;
+    let logits = teacher().inspect(images.clone()).logits;
     let seen: Vec<i64> = logits.argmax(1).into_data().iter::<i64>().collect();
     let right = seen.iter().zip(&targets).filter(|(a, b)| a == b).count();
     assert!((said["synthetic_on_target"] - right as f64 / 40.0).abs() < 1e-6);
@@ -223,13 +207,13 @@ fn a_teacher_without_batch_norms_is_refused_in_words() {
     }
     // The term is left out where the recipe says so.
     let mut without = Pooled::fast();
-    if let Search::Generator(descent) = &mut without.search {
-        descent.bn_statistics = 0.0;
+    if let Search::Generator(search) = &mut without.search {
+        search.bn_statistics = 0.0;
     }
     without.check(&lenet).unwrap();
     let mut cmi = Pooled::cmi();
-    if let Search::Generator(descent) = &mut cmi.search {
-        descent.bn_statistics = 0.0;
+    if let Search::Generator(search) = &mut cmi.search {
+        search.bn_statistics = 0.0;
     }
     let said = cmi.check(&lenet).unwrap_err().to_string();
     assert!(
@@ -251,8 +235,8 @@ fn extra(contrast: Option<ContrastConfig>) -> usize {
     let image = ImageShape::new(3, 8, 8);
     let resnet = FrozenClassifier::new(&network, scale, image, &device).unwrap();
     let mut pooled = small(Pooled::cmi());
-    if let Search::Generator(descent) = &mut pooled.search {
-        descent.contrast = contrast;
+    if let Search::Generator(search) = &mut pooled.search {
+        search.contrast = contrast;
     }
     pooled.check(&resnet).unwrap();
     DataFree::new(&net(3, 2, false), Box::new(resnet), pooled, &device).extra_parameters()
@@ -276,8 +260,8 @@ fn stages_are_compared_without_the_stem_and_a_weight_of_zero_leaves_the_term_out
     // The images are those of a search without it.
     let images = |contrast: Option<ContrastConfig>| {
         let mut pooled = small(Pooled::cmi());
-        if let Search::Generator(descent) = &mut pooled.search {
-            descent.contrast = contrast;
+        if let Search::Generator(search) = &mut pooled.search {
+            search.contrast = contrast;
         }
         let (place, _) = run(&method(pooled));
         files(&place.path().join("pool"))
@@ -301,30 +285,30 @@ fn mistakes_are_said_in_words() {
     refused(&|pooled| pooled.temperature = 0.0, "temperature");
     refused(
         &|pooled| {
-            pooled.views = Views {
+            pooled.views = CropFlip {
                 crop_padding: 0,
                 flip: 2.0,
             };
         },
         "flip",
     );
-    let descent = |change: &dyn Fn(&mut kd_datafree::Descent), part: &str| {
+    let of_search = |change: &dyn Fn(&mut kd_datafree::GeneratorSearch), part: &str| {
         refused(
             &|pooled| {
-                if let Search::Generator(descent) = &mut pooled.search {
-                    change(descent);
+                if let Search::Generator(search) = &mut pooled.search {
+                    change(search);
                 }
             },
             part,
         );
     };
-    descent(&|descent| descent.steps = 0, "search.steps");
-    descent(&|descent| descent.noise_lr = 0.0, "search.noise_lr");
-    descent(&|descent| descent.adversarial = -1.0, "search.adversarial");
-    descent(&|descent| descent.average = 1.0, "search.average");
-    descent(
-        &|descent| descent.generator.output = kd_datafree::OutputKind::Norm,
+    of_search(&|search| search.steps = 0, "search.steps");
+    of_search(&|search| search.noise_lr = 0.0, "search.noise_lr");
+    of_search(&|search| search.adversarial = -1.0, "search.adversarial");
+    of_search(&|search| search.average = 1.0, "search.average");
+    of_search(
+        &|search| search.generator.output = kd_datafree::OutputKind::Norm,
         "sigmoid",
     );
-    descent(&|descent| descent.views.flip = -0.5, "flip");
+    of_search(&|search| search.views.flip = -0.5, "flip");
 }

@@ -1,20 +1,20 @@
-//! Views of images that gradients go back through.
+//! Augmentation that gradients pass through: crops and mirrorings of synthetic images.
 
 use burn::tensor::{Int, Tensor, TensorData};
 use kd_core::{Augment, Draws};
 use serde::{Deserialize, Serialize};
 
-/// How far a view of a synthetic image may be from it.
+/// A random crop of the padded image, mirrored or not: how far a view of a synthetic image may be from it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Views {
+pub struct CropFlip {
     /// Pixels of black on each side before a crop of the original size is taken at a uniformly drawn place.
     pub crop_padding: usize,
     /// The probability of mirroring left and right.
     pub flip: f64,
 }
 
-impl Default for Views {
+impl Default for CropFlip {
     fn default() -> Self {
         Self {
             crop_padding: 4,
@@ -23,13 +23,13 @@ impl Default for Views {
     }
 }
 
-/// Where each pixel of a view is taken from: a place in the plane of its image, and with what weight.
-struct Tap {
+/// The origin of each pixel of a view: a place in the plane of its image, and a weight.
+struct PixelOrigins {
     places: Vec<i64>,
     weights: Vec<f32>,
 }
 
-impl Tap {
+impl PixelOrigins {
     fn new() -> Self {
         Self {
             places: Vec::new(),
@@ -61,8 +61,8 @@ impl Tap {
     }
 }
 
-impl Views {
-    /// The same as a loader has it.
+impl CropFlip {
+    /// The same in a loader's terms.
     pub(crate) fn augment(&self) -> Augment {
         Augment {
             crop_padding: self.crop_padding,
@@ -76,7 +76,7 @@ impl Views {
     /// # Shapes
     ///
     /// `images` and the result: `[batch_size, channels, height, width]`.
-    pub(crate) fn of(
+    pub(crate) fn view(
         &self,
         images: &Tensor<4>,
         (seed, purpose, a, b): (u64, &str, u64, u64),
@@ -86,7 +86,7 @@ impl Views {
         }
         let [count, _, height, width] = images.dims();
         let mut draws = Draws::new(seed, purpose, a, b);
-        let mut tap = Tap::new();
+        let mut origins = PixelOrigins::new();
         let padding = self.crop_padding;
         for _ in 0..count {
             let mut offset =
@@ -99,16 +99,16 @@ impl Views {
                     let x = if mirrored { width - 1 - x } else { x };
                     let at = (x + right).checked_sub(padding).filter(|&x| x < width);
                     let place = from.zip(at).map(|(y, x)| y * width + x);
-                    tap.push(place, 1.0);
+                    origins.push(place, 1.0);
                 }
             }
         }
-        tap.take(images)
+        origins.take(images)
     }
 }
 
-/// A part of each image, a quarter of its area or more and three quarters to four thirds as wide as high, at the size of the image, some of
-/// them mirrored.
+/// A part of each image, a quarter of its area or more and three quarters to four thirds as wide as high, at
+/// the size of the image, some of them mirrored.
 ///
 /// # Shapes
 ///
@@ -119,7 +119,7 @@ pub(crate) fn close_view(
 ) -> Tensor<4> {
     let [count, _, height, width] = images.dims();
     let mut draws = Draws::new(seed, purpose, a, b);
-    let mut taps = [const { None }; 4].map(|_: Option<()>| Tap::new());
+    let mut corners = [(); 4].map(|()| PixelOrigins::new());
     for _ in 0..count {
         let area = draws.between(0.25, 1.0);
         let ratio = draws.between((0.75_f64).ln(), (4.0 / 3.0_f64).ln()).exp();
@@ -133,22 +133,23 @@ pub(crate) fn close_view(
             for x in 0..width {
                 let x = if mirrored { width - 1 - x } else { x };
                 let columns = between(left, wide, x, width);
-                for (tap, (row, column)) in taps.iter_mut().zip(
-                    rows.iter()
-                        .flat_map(|row| columns.map(|column| (*row, column))),
-                ) {
-                    tap.push(Some(row.0 * width + column.0), row.1 * column.1);
+                let pairs = rows
+                    .iter()
+                    .flat_map(|row| columns.map(|column| (*row, column)));
+                for (corner, (row, column)) in corners.iter_mut().zip(pairs) {
+                    corner.push(Some(row.0 * width + column.0), row.1 * column.1);
                 }
             }
         }
     }
-    let [first, second, third, fourth] = taps;
+    let [first, second, third, fourth] = corners;
     [second, third, fourth]
         .into_iter()
-        .fold(first.take(images), |sum, tap| sum + tap.take(images))
+        .fold(first.take(images), |sum, corner| sum + corner.take(images))
 }
 
-/// The two pixels, with their weights, between which pixel `place` of `size` lies in a part that begins at `first` and has `length` pixels.
+/// The two pixels, with their weights, between which pixel `place` of `size` lies in a part that begins at
+/// `first` and has `length` pixels.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -176,17 +177,20 @@ mod tests {
     fn a_view_is_a_crop_of_the_padded_image_or_its_mirror() {
         let device = Device::flex();
         let images = Tensor::<4>::random([40, 2, 5, 4], Distribution::Default, &device);
-        let views = Views {
+        let views = CropFlip {
             crop_padding: 2,
             flip: 0.5,
         };
-        let seen = views.of(&images, (1, "t", 2, 3));
-        assert_eq!(numbers(&views.of(&images, (1, "t", 2, 3))), numbers(&seen));
+        let viewed = views.view(&images, (1, "t", 2, 3));
+        assert_eq!(
+            numbers(&views.view(&images, (1, "t", 2, 3))),
+            numbers(&viewed)
+        );
         let mut offsets = std::collections::BTreeSet::new();
         for image in 0..40 {
             let (from, to) = (
                 images.clone().narrow(0, image, 1),
-                seen.clone().narrow(0, image, 1),
+                viewed.clone().narrow(0, image, 1),
             );
             let padded = from.pad((2, 2, 2, 2), 0.0);
             let mut found = None;
@@ -210,24 +214,27 @@ mod tests {
     #[test]
     fn views_of_nothing_are_the_images() {
         let images = Tensor::<4>::random([3, 1, 4, 4], Distribution::Default, &Device::flex());
-        let none = Views {
+        let none = CropFlip {
             crop_padding: 0,
             flip: 0.0,
         };
-        assert_eq!(numbers(&none.of(&images, (0, "t", 0, 0))), numbers(&images));
+        assert_eq!(
+            numbers(&none.view(&images, (0, "t", 0, 0))),
+            numbers(&images)
+        );
     }
 
     #[test]
     fn close_views_stay_within_the_image_and_keep_straight_lines() {
         let device = Device::flex().autodiff();
-        // Each pixel says its own row: a part of it runs evenly from one row to another.
+        // Each pixel has the number of its row: a part of it runs evenly from one row to another.
         let rows = Tensor::<1>::from_floats([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0], &device);
         let images = rows
             .reshape([1, 1, 8, 1])
             .repeat(&[6, 2, 1, 6])
             .require_grad();
-        let seen = close_view(&images, (5, "t", 0, 0));
-        let values = numbers(&seen.clone().inner());
+        let viewed = close_view(&images, (5, "t", 0, 0));
+        let values = numbers(&viewed.clone().inner());
         assert!(values.iter().all(|value| (0.0..=7.0).contains(value)));
         for image in values.chunks_exact(2 * 8 * 6) {
             let column: Vec<f32> = (0..8).map(|y| image[y * 6]).collect();
@@ -239,8 +246,8 @@ mod tests {
                     .all(|step| (step - inner[0]).abs() < 1e-4 && *step > 0.2)
             );
         }
-        // What is seen adds up to the weights that gradients go back with.
-        let gradients = seen.sum().backward();
+        // The weights with which gradients go back add up to the pixels of the views.
+        let gradients = viewed.sum().backward();
         let back = images.grad(&gradients).unwrap().sum().into_data();
         let all = TensorData::new(vec![(6 * 2 * 8 * 6) as f32], [1]);
         back.assert_approx_eq::<f32>(&all, Tolerance::relative(1e-5));

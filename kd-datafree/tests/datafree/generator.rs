@@ -1,5 +1,4 @@
 //! The generator: its size, its output, the fold against the plain way, training and inference.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use burn::module::Module;
 use burn::tensor::{DType, Device, Tensor, TensorData, Tolerance};
@@ -220,7 +219,8 @@ fn mistakes_are_said_in_words() {
         ),
         (
             refused(good, ImageShape::new(1, 30, 28)),
-            "`generator.output` doubles a map twice, so that the sides of images must be multiples of 4, got 30x28; choose another size of images",
+            "`generator.output` doubles a map twice, so that the sides of images must be multiples of 4, got \
+             30x28; choose another size of images",
         ),
     ];
     for (said, expected) in expected {
