@@ -38,7 +38,7 @@ mod trained_model;
 mod campaign;
 
 pub use method::{CachePlace, MethodRecipe, MethodReport, Verb};
-pub use methods::{KnownMethod, Methods, Recipe};
+pub use methods::{KnownMethod, Methods, Recipe, recipe_of_run};
 pub use read::read_recipe;
 
 pub use context::{Context, OpenTeacher};

@@ -122,6 +122,30 @@ impl Methods {
     }
 }
 
+/// The recipe of the run in a folder, as that of one method: for what the method does with a run that is done.
+///
+/// # Errors
+///
+/// [`Error::NoRun`] if it is no run folder, [`Error::Input`] if the run is of another method, and those of [`Methods::read`].
+pub fn recipe_of_run<R: MethodRecipe>(run: &Path) -> Result<R> {
+    let path = run.join("recipe.toml");
+    if !path.is_file() {
+        return Err(Error::NoRun {
+            path: run.to_owned(),
+        });
+    }
+    let text = std::fs::read_to_string(&path).map_err(Error::io("read", &path))?;
+    let origin = path.display().to_string();
+    let head = read_head(&origin, &text, &[])?;
+    match head.method {
+        Some(method) if method != R::METHOD => Err(Error::Input {
+            path: run.to_owned(),
+            problem: format!("is a run of method `{method}`; give one of `{}`", R::METHOD),
+        }),
+        _ => read_body(&origin, &text, &[]),
+    }
+}
+
 /// A recipe of one of the methods of a table.
 #[derive(Debug)]
 pub struct Recipe {

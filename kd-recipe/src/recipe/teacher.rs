@@ -130,8 +130,9 @@ impl TeacherRecipe {
             Origin::Model(model) => {
                 let (network, config) = load_model_as::<N>(&model_folder(model)?, device)?;
                 let [channels, height, width] = config.network.input;
+                let trained_on = config.provenance.data.clone();
                 let facts = DataFacts {
-                    name: "the teacher's".into(),
+                    name: trained_on.unwrap_or_else(|| "the teacher's data".into()),
                     task: Task::Classification,
                     classes: config.network.classes,
                     class_names: config.class_names.clone(),
