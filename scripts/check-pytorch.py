@@ -4,7 +4,7 @@
     python3 scripts/check-pytorch.py [--onnx] [--networks A,B] KD [MODEL_FOLDER ...]    (pip install torch safetensors numpy)
 
 KD is the command, as built. Every model folder is exported and must be taken by `load_state_dict(strict=True)` of the PyTorch
-network of its name. Then every network of `kd models`, written out in `kd-models/tests/fixtures/networks.py`, is initialised in
+network of its name. Then every network of `kd models`, written out in `kd-models/tests/fixtures/networks`, is initialised in
 PyTorch, saved in the present and in the older format, imported, and exported again. Both ways the logits may differ by 1e-4 of
 the largest. With --onnx the imported networks are exported as ONNX graphs as well, which `check-onnx.py` compares (pip install
 onnx onnxruntime). Ends with 1 where something differs by more.

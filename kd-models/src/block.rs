@@ -6,10 +6,11 @@ use burn::nn::conv::Conv2d;
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor, s};
 use kd_core::{Costs, Result};
+use serde::{Deserialize, Serialize};
 
 use crate::layers::{Counter, conv, fold, norm, normed};
 
-/// How a block's input reaches its output where their shapes differ.
+/// The shortcut of a block whose input and output differ in shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shortcut {
     /// Every second pixel, new channels filled with zeros: option A of He et al.
@@ -23,18 +24,20 @@ pub(crate) enum Shortcut {
 /// A 1x1 convolution and its norm: `.0` and `.1` in files.
 type Projection = (Conv2d, Option<BatchNorm>);
 
-/// Which blocks a ResNet is made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The kind of blocks that a ResNet is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum BlockKind {
     /// Two 3x3 convolutions.
     Basic,
-    /// A 1x1 convolution to the block's width, a 3x3 one that has the stride, and a 1x1 one to four times the width.
+    /// A 1x1 convolution to the block's width, a 3x3 one that has the stride, and a 1x1 one to four times the
+    /// width.
     Bottleneck,
 }
 
 impl BlockKind {
-    /// How many times its width a block's output has channels.
+    /// The channels of a block's output, as a multiple of its width.
     pub const fn expansion(self) -> usize {
         match self {
             Self::Basic => 1,
@@ -180,7 +183,8 @@ impl Block {
 }
 
 impl Block {
-    /// The same function with a shortcut that has no parameters written as a 1x1 convolution whose weights are 1 and 0.
+    /// The same function with a shortcut that has no parameters written as a 1x1 convolution whose weights
+    /// are 1 and 0.
     pub(crate) fn with_explicit_shortcut(self) -> Self {
         match self {
             Self::Basic(mut block) if block.downsample.is_none() && block.shortcut.is_none() => {

@@ -1,4 +1,5 @@
-//! Networks whose every stage needs the map before it and nothing else, with average pooling and a linear layer behind.
+//! Networks whose every stage needs the map before it and nothing else, with average pooling and a linear
+//! layer behind.
 
 use burn::module::Module;
 use burn::nn::Linear;
@@ -7,9 +8,9 @@ use kd_core::{Costs, Result, Scheme};
 
 use crate::layers::average;
 
-/// What such a network has of its own; [`staged!`] makes the rest of it.
+/// The parts that such a network has of its own; [`staged!`] makes the rest of it.
 pub(crate) trait Chain: Module {
-    /// How its weights are drawn.
+    /// The law of its initial weights.
     const SCHEME: Scheme;
 
     /// The names of the stages.

@@ -1,4 +1,5 @@
-//! Layers as all networks of this crate have them: convolutions with blank weights, their norms, pooling, shuffling.
+//! Layers as all networks of this crate have them: convolutions with blank weights, their norms, pooling,
+//! shuffling.
 
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
@@ -88,8 +89,8 @@ pub(crate) fn average(map: Tensor<4>) -> Tensor<2> {
         .reshape([batch_size, channels])
 }
 
-/// Global maximum and average pooling: `[batch_size, channels, height, width]` to `[batch_size, 2 * channels]`, the maxima
-/// first.
+/// Global maximum and average pooling: `[batch_size, channels, height, width]` to
+/// `[batch_size, 2 * channels]`, the maxima first.
 pub(crate) fn maximum_and_average(map: Tensor<4>) -> Tensor<2> {
     let [batch_size, channels, height, width] = map.dims();
     // One window as large as the map: ONNX has this operation, and Burn's exporter no other maximum.
@@ -99,7 +100,8 @@ pub(crate) fn maximum_and_average(map: Tensor<4>) -> Tensor<2> {
     Tensor::cat(vec![maximum, average(map)], 1)
 }
 
-/// Every pixel two by two times: `[batch_size, channels, height, width]` to `[batch_size, channels, 2 * height, 2 * width]`.
+/// Every pixel two by two times: `[batch_size, channels, height, width]` to
+/// `[batch_size, channels, 2 * height, 2 * width]`.
 pub(crate) fn doubled(map: Tensor<4>) -> Tensor<4> {
     let [_, _, height, width] = map.dims();
     let size = [2 * height, 2 * width];
@@ -117,7 +119,7 @@ pub(crate) fn shuffle(map: Tensor<4>, groups: usize) -> Tensor<4> {
         .reshape([batch_size, channels, height, width])
 }
 
-/// Where in a network layers are counted.
+/// A counter of the layers at one place of a network.
 pub(crate) struct Counter<'a> {
     costs: &'a mut Costs,
     stage: &'a str,
@@ -171,7 +173,8 @@ impl<'a> Counter<'a> {
     }
 }
 
-/// The shape of a map `[channels, height, width]` after every second row and column was left out, an odd one kept.
+/// The shape of a map `[channels, height, width]` after every second row and column was left out, an odd one
+/// kept.
 pub(crate) fn halved([channels, height, width]: [usize; 3]) -> [usize; 3] {
     [channels, height.div_ceil(2), width.div_ceil(2)]
 }
@@ -185,29 +188,63 @@ pub(crate) fn check_input(network: &str, input: [usize; 3], smallest: usize) -> 
     }
     if height < smallest || width < smallest {
         let problem = format!(
-            "of {network} must have {smallest} pixels or more a side, got [{channels}, {height}, {width}]; give larger images or a network with less downsampling"
+            "of {network} must have {smallest} pixels or more a side, got [{channels}, {height}, \
+             {width}]; give larger images or a network with less downsampling"
         );
         return Err(Error::config("input", problem));
     }
     Ok(())
 }
 
-/// Every width must be above 0.
+/// The largest width of a layer: a structure may come from a damaged file.
+const LARGEST_WIDTH: usize = 4096;
+/// The most blocks, or layers that are no part of a block, in a row.
+pub(crate) const MOST_BLOCKS: usize = 256;
+
+/// The most channels of all layers together. Norms hold two numbers for each.
+const MOST_CHANNELS: u64 = 1 << 20;
+
+/// The channels of all layers together must be within bounds; `layers` has so many times so many of them.
+pub(crate) fn check_size(layers: impl IntoIterator<Item = [usize; 2]>) -> Result<()> {
+    let channels = |[times, width]: [usize; 2]| times as u64 * width as u64;
+    let sum: u64 = layers.into_iter().map(channels).sum();
+    if sum > MOST_CHANNELS {
+        let problem = format!(
+            "must have at most {MOST_CHANNELS} channels in all layers together, got {sum}; give fewer \
+             blocks or smaller widths"
+        );
+        return Err(Error::config("structure", problem));
+    }
+    Ok(())
+}
+
+/// Every width must be above 0 and within bounds.
 pub(crate) fn check_widths(widths: &[usize]) -> Result<()> {
     if widths.contains(&0) {
         let problem = format!("must be above 0, got {widths:?}");
         return Err(Error::config("widths", problem));
     }
-    Ok(())
+    check_most("widths", widths, LARGEST_WIDTH)
 }
 
-/// Every count of blocks must be above 0.
+/// Every count of blocks must be above 0 and within bounds.
 pub(crate) fn check_blocks(blocks: &[usize]) -> Result<()> {
     if blocks.contains(&0) {
         let problem = format!("must be 1 or more, got {blocks:?}");
         return Err(Error::config("blocks", problem));
     }
-    Ok(())
+    check_most("blocks", blocks, MOST_BLOCKS)
+}
+
+/// Every size must be `most` or less.
+pub(crate) fn check_most(field: &str, sizes: &[usize], most: usize) -> Result<()> {
+    match sizes.iter().find(|&&size| size > most) {
+        Some(size) => {
+            let problem = format!("must be at most {most}, got {size}");
+            Err(Error::config(field, problem))
+        }
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -8,11 +8,14 @@ use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use kd_core::{Costs, CountCosts, Error, Result, Scheme, StagedNetwork, initialise};
 use kd_kernels::conv2d;
+use serde::{Deserialize, Serialize};
 
-use crate::known::check_classes;
+use crate::layers::check_widths;
+use crate::spec::check_classes;
 
 /// Widths of a LeNet-5: three convolutions and the hidden linear layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LeNetConfig {
     /// Output channels of the three convolutions and features of the hidden linear layer.
     pub widths: [usize; 4],
@@ -27,30 +30,37 @@ impl LeNetConfig {
     pub const HALF: Self = Self {
         widths: [3, 8, 60, 42],
     };
+
+    pub(crate) fn check(&self, input: [usize; 3], classes: usize) -> Result<()> {
+        check_input(input)?;
+        check_classes(classes)?;
+        check_widths(&self.widths)
+    }
 }
 
 /// LeNet-5 as the data-free distillation papers have it: ReLU and max pooling, no norm.
 ///
 /// ```text
-/// conv 5x5 - relu - max pool 2 - conv 5x5 - relu - max pool 2 - conv 5x5 - relu - flatten - linear - relu - linear
+/// conv 5x5 - relu - max pool 2 - conv 5x5 - relu - max pool 2 - conv 5x5 - relu - flatten
+///          - linear - relu - linear
 /// ```
 ///
-/// The convolutions have no padding, with one exception: along an axis of 28 to 31 pixels, the first one has a padding of
-/// 2, so that MNIST's 28x28 images are taken as they are. (The papers enlarge them to 32x32, which is up to you.) Larger
-/// images than 32x32 make the first linear layer larger.
+/// The convolutions have no padding, with one exception: along an axis of 28 to 31 pixels, the first one has
+/// a padding of 2, so that MNIST's 28x28 images are taken as they are. (The papers enlarge them to 32x32,
+/// which is up to you.) Larger images than 32x32 make the first linear layer larger.
 ///
-/// * **Stages**: `conv1`, `conv2`, `conv3`. Their maps are taken after the ReLU and the pooling; the last one, flattened,
-///   is what DAFL calls the features.
+/// * **Stages**: `conv1`, `conv2`, `conv3`. Their maps are taken after the ReLU and the pooling; the last
+///   one, flattened, is what DAFL calls the features.
 /// * **Dense**: the hidden linear layer after its ReLU, 84 (42) features. That layer belongs to the head.
 /// * **Names** in files: `conv1`, `conv2`, `conv3`, `fc1`, `fc2`.
 /// * **Initial weights**: as PyTorch's layers come, weights and biases uniform in `+-1/sqrt(fan_in)`.
 ///
 /// # References
 ///
-/// LeCun, Bottou, Bengio, Haffner, "Gradient-Based Learning Applied to Document Recognition", Proceedings of the IEEE 86(11),
-/// 1998, for the layers; Chen et al., "Data-Free Learning of Student Networks" (DAFL), ICCV 2019, arXiv:1904.01186, and Han,
-/// Park, Wang, Liu, "Robustness and Diversity Seeking Data-Free Knowledge Distillation", ICASSP 2021, arXiv:2011.03749, for
-/// this form of it.
+/// LeCun, Bottou, Bengio, Haffner, "Gradient-Based Learning Applied to Document Recognition", Proceedings of
+/// the IEEE 86(11), 1998, for the layers; Chen et al., "Data-Free Learning of Student Networks" (DAFL), ICCV
+/// 2019, arXiv:1904.01186, and Han, Park, Wang, Liu, "Robustness and Diversity Seeking Data-Free Knowledge
+/// Distillation", ICASSP 2021, arXiv:2011.03749, for this form of it.
 #[derive(Module, Debug)]
 pub struct LeNet {
     conv1: Conv2d,
@@ -68,7 +78,8 @@ impl LeNet {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] if the images are smaller than 28x28, a width is 0, or there are fewer than 2 classes.
+    /// [`Error::Config`] if the images are smaller than 28x28, a width is 0, or there are fewer than 2
+    /// classes.
     pub fn new(
         config: &LeNetConfig,
         input: [usize; 3],
@@ -89,14 +100,7 @@ impl LeNet {
         classes: usize,
         device: &Device,
     ) -> Result<Self> {
-        check_input(input)?;
-        check_classes(classes)?;
-        if config.widths.contains(&0) {
-            return Err(Error::config(
-                "widths",
-                format!("must be above 0, got {:?}", config.widths),
-            ));
-        }
+        config.check(input, classes)?;
         let [channels, height, width] = input;
         let [first, second, third, hidden] = config.widths;
         let [top, left] = [height, width].map(first_padding);
@@ -113,7 +117,7 @@ impl LeNet {
 }
 
 /// Images must leave at least one pixel after the third convolution.
-pub(crate) fn check_input(input: [usize; 3]) -> Result<()> {
+fn check_input(input: [usize; 3]) -> Result<()> {
     let [channels, height, width] = input;
     if channels == 0 || height < 28 || width < 28 {
         let problem = format!(
@@ -129,7 +133,7 @@ fn first_padding(size: usize) -> usize {
     if size < 32 { 2 } else { 0 }
 }
 
-/// How many of `size` pixels of an axis are left after the third convolution.
+/// The pixels of an axis that are left of `size` after the third convolution.
 fn last_size(size: usize) -> usize {
     let pooled = |size: usize| (size - 4) / 2;
     pooled(pooled(size + 2 * first_padding(size))) - 4

@@ -1,29 +1,37 @@
 #![doc = include_str!("../README.md")]
 
 mod block;
+mod catalogue;
 mod chain;
-mod known;
+mod families;
 mod layers;
 mod lenet;
 mod mobilenet;
-mod model;
-mod model_network;
+mod model_config;
+mod model_folder;
+mod named;
 mod network;
+#[cfg(feature = "onnx")]
+mod onnx;
 mod resnet;
 mod resnet_body;
 mod resnet_large;
 mod shufflenet_v1;
 mod shufflenet_v2;
 mod skd_resnet;
-mod table;
-mod table_skd;
+mod spec;
+mod structure;
+mod trained_model;
 mod unet;
 mod vgg;
 mod weights;
 mod wrn;
 
-pub use known::{KnownNetwork, NetworkSpec, NetworkTask, known_networks};
-pub use model_network::ModelNetwork;
+pub use catalogue::{KnownNetwork, known_networks};
+pub use spec::NetworkSpec;
+pub use structure::Structure;
+
+pub use named::ModelNetwork;
 pub use network::Network;
 
 pub use block::BlockKind;
@@ -38,8 +46,11 @@ pub use unet::{UNet, UNetConfig};
 pub use vgg::{Vgg, VggConfig};
 pub use wrn::WideResNet;
 
-pub use model::{
-    CONFIG_FILE, ModelConfig, Provenance, WEIGHTS_FILE, load_model, load_model_as, save_model,
-    state_dict,
-};
+pub use model_config::{CONFIG_FILE, ModelConfig, Provenance};
+pub use model_folder::{WEIGHTS_FILE, load_model, save_model, state_dict};
 pub use weights::{LoadReport, ShapeDifference, WeightChoice, WeightFit, WeightFormat, Weights};
+
+pub use families::{Families, open_model};
+#[cfg(feature = "onnx")]
+pub use onnx::{OnnxInput, OnnxOptions};
+pub use trained_model::{Evaluation, Model, TrainedModel};

@@ -6,18 +6,20 @@ use burn::nn::{BatchNorm, Linear, Relu};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use kd_core::{Costs, Error, Result, Scheme, initialise};
+use serde::{Deserialize, Serialize};
 
 use crate::chain::{Chain, staged};
-use crate::known::check_classes;
 use crate::layers::{
-    Counter, check_blocks, check_input, check_widths, conv, fold, grouped_conv, linear, norm,
-    normed,
+    Counter, check_blocks, check_input, check_most, check_size, check_widths, conv, fold,
+    grouped_conv, linear, norm, normed,
 };
+use crate::spec::check_classes;
 
 /// One row of the table of a MobileNetV2: blocks of the same width.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct InvertedResiduals {
-    /// How many times its input's channels the middle of a block has, `t`.
+    /// Channels of the middle of a block as a multiple of its input's, `t`; 1 to 32.
     pub expansion: usize,
     /// Output channels, `c`.
     pub width: usize,
@@ -28,7 +30,8 @@ pub struct InvertedResiduals {
 }
 
 /// Widths and depths of a MobileNetV2.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct MobileNetV2Config {
     /// Channels of the stem.
     pub stem: usize,
@@ -39,8 +42,8 @@ pub struct MobileNetV2Config {
 }
 
 impl MobileNetV2Config {
-    /// The network of the CRD benchmark: expansion 6, half the widths except in the last convolution; 812,836 parameters
-    /// for 3 channels and 100 classes.
+    /// The network of the CRD benchmark: expansion 6, half the widths except in the last convolution; 812,836
+    /// parameters for 3 channels and 100 classes.
     pub const HALF: Self = Self {
         stem: 16,
         groups: [
@@ -65,14 +68,26 @@ impl MobileNetV2Config {
             if group.expansion == 0 {
                 return Err(Error::config("expansion", "must be 1 or more, got 0"));
             }
+            check_most("expansion", &[group.expansion], LARGEST_EXPANSION)?;
             if !matches!(group.stride, 1 | 2) {
                 let problem = format!("must be 1 or 2, got {}", group.stride);
                 return Err(Error::config("stride", problem));
             }
         }
-        Ok(())
+        // The middle of a group's first block has the width of the group before it.
+        let before = self.groups.map(|group| group.width).into_iter();
+        let before = std::iter::once(self.stem).chain(before);
+        check_size(before.zip(self.groups).map(|(before, group)| {
+            [
+                2 * group.expansion * group.blocks + 1,
+                before.max(group.width),
+            ]
+        }))
     }
 }
+
+/// The largest expansion of a block.
+const LARGEST_EXPANSION: usize = 32;
 
 const fn row(expansion: usize, width: usize, blocks: usize, stride: usize) -> InvertedResiduals {
     InvertedResiduals {
@@ -85,28 +100,30 @@ const fn row(expansion: usize, width: usize, blocks: usize, stride: usize) -> In
 
 /// The MobileNetV2 of the CRD benchmark: half the widths, for small images.
 ///
-/// A strided 3x3 convolution, seven groups of inverted residual blocks, a 1x1 convolution, global average pooling, a
-/// linear layer. It differs from the paper's: ReLU instead of ReLU6, the second group does not halve the size, the first
-/// block has its 1x1 convolution although it expands nothing, no dropout.
+/// A strided 3x3 convolution, seven groups of inverted residual blocks, a 1x1 convolution, global average
+/// pooling, a linear layer. It differs from the paper's: ReLU instead of ReLU6, the second group does not
+/// halve the size, the first block has its 1x1 convolution although it expands nothing, no dropout.
 ///
 /// ```text
-/// block(x) = conv 1x1 - norm - relu - depthwise conv 3x3 - norm - relu - conv 1x1 - norm  (+ x where shapes agree)
+/// block(x) = conv 1x1 - norm - relu - depthwise conv 3x3 - norm - relu - conv 1x1 - norm
+///            (+ x where shapes agree)
 /// ```
 ///
-/// * **Stages**: `stem`, `blocks0` to `blocks6`, `conv2`; for 32x32 pixels at 16, 16, 16, 8, 4, 4, 2, 2, 2. The maps of the
-///   blocks have no activation behind them and are of either sign; those of the stem and of `conv2` are taken after the
-///   ReLU. The benchmark's five features are `stem`, `blocks1`, `blocks2`, `blocks4`, `blocks6`.
+/// * **Stages**: `stem`, `blocks0` to `blocks6`, `conv2`; for 32x32 pixels at 16, 16, 16, 8, 4, 4, 2, 2, 2.
+///   The maps of the blocks have no activation behind them and are of either sign; those of the stem and of
+///   `conv2` are taken after the ReLU. The benchmark's five features are `stem`, `blocks1`, `blocks2`,
+///   `blocks4`, `blocks6`.
 /// * **Dense**: the pooled vector, 1280 features.
-/// * **Names** in files: `conv1.0`, `conv1.1`, `blocks.G.I.conv.0`, `.1`, `.3`, `.4`, `.6`, `.7`, `conv2.0`, `conv2.1`,
-///   `classifier.0`.
-/// * **Initial weights**: convolutions normal with variance `2 / (kernel area * output channels)`, the linear layer normal
-///   with standard deviation 0.01, biases 0, norms 1 and 0.
+/// * **Names** in files: `conv1.0`, `conv1.1`, `blocks.G.I.conv.0`, `.1`, `.3`, `.4`, `.6`, `.7`, `conv2.0`,
+///   `conv2.1`, `classifier.0`.
+/// * **Initial weights**: convolutions normal with variance `2 / (kernel area * output channels)`, the linear
+///   layer normal with standard deviation 0.01, biases 0, norms 1 and 0.
 ///
 /// # References
 ///
-/// Sandler, Howard, Zhu, Zhmoginov, Chen, "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018,
-/// arXiv:1801.04381, table 2, as in Tian, Krishnan, Isola, "Contrastive Representation Distillation", ICLR 2020,
-/// arXiv:1910.10699.
+/// Sandler, Howard, Zhu, Zhmoginov, Chen, "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR
+/// 2018, arXiv:1801.04381, table 2, as in Tian, Krishnan, Isola, "Contrastive Representation Distillation",
+/// ICLR 2020, arXiv:1910.10699.
 #[derive(Module, Debug)]
 pub struct MobileNetV2 {
     conv1: Normed,

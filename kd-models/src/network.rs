@@ -1,23 +1,24 @@
-//! All networks behind one type, chosen by name.
+//! The classifiers of this crate behind one type.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use kd_core::{Costs, CountCosts, Result, Scheme, StagedNetwork, initialise};
 
 use crate::chain::Chain;
-use crate::known::{NetworkSpec, NetworkTask};
 use crate::lenet::LeNet;
 use crate::mobilenet::MobileNetV2;
+use crate::named::ModelNetwork;
 use crate::resnet::{CrdResNet, HeResNet};
 use crate::resnet_large::{CifarStemResNet, ImageNetResNet};
 use crate::shufflenet_v1::ShuffleNetV1;
 use crate::shufflenet_v2::ShuffleNetV2;
 use crate::skd_resnet::SkdResNet;
-use crate::table::Architecture;
+use crate::spec::NetworkSpec;
+use crate::structure::Structure;
 use crate::vgg::Vgg;
 use crate::wrn::WideResNet;
 
-/// Any of the classifiers of this crate.
+/// A classifier of this crate, of whichever family.
 ///
 /// # Examples
 ///
@@ -61,14 +62,15 @@ pub enum Network {
 }
 
 impl Network {
-    /// The network of `spec` with initial weights that are a function of `seed` and the path of each tensor alone.
+    /// The network of `spec` with initial weights that are a function of `seed` and the path of each tensor
+    /// alone.
     ///
-    /// Give an autodiff device (`device.autodiff()`) for a network that is to be trained, a plain one for one that is to
-    /// be used.
+    /// Give an autodiff device (`device.autodiff()`) for a network that is to be trained, a plain one for one
+    /// that is to be used.
     ///
     /// # Errors
     ///
-    /// As [`NetworkSpec::check_for`] classification.
+    /// As [`ModelNetwork::check_spec`].
     pub fn build(spec: &NetworkSpec, seed: u64, device: &Device) -> Result<Self> {
         let blank = Self::blank(spec, device)?;
         let scheme = match &blank {
@@ -89,47 +91,32 @@ impl Network {
 
     /// The network of `spec` with all weights zero, to be filled or counted.
     ///
-    /// Nothing is drawn and the weights take up no memory before they are looked at.
+    /// Nothing is drawn and the weights take up no memory before they are read.
     ///
     /// # Errors
     ///
-    /// As [`NetworkSpec::check_for`] classification.
+    /// As [`ModelNetwork::check_spec`].
     pub fn blank(spec: &NetworkSpec, device: &Device) -> Result<Self> {
-        spec.check_for(NetworkTask::Classification)?;
+        Self::check_spec(spec)?;
         let (input, classes) = (spec.input, spec.classes);
-        Ok(match spec.architecture()? {
-            Architecture::LeNet(config) => {
-                Self::LeNet(LeNet::blank(&config, input, classes, device)?)
-            }
-            Architecture::He(config) => {
-                Self::HeResNet(HeResNet::blank(&config, input, classes, device)?)
-            }
-            Architecture::Crd(config) => {
-                Self::CrdResNet(CrdResNet::blank(&config, input, classes, device)?)
-            }
-            Architecture::Wide(config) => {
-                Self::WideResNet(WideResNet::blank(&config, input, classes, device)?)
-            }
-            Architecture::Vgg(config) => Self::Vgg(Vgg::blank(&config(), input, classes, device)?),
-            Architecture::MobileNetV2(config) => {
-                Self::MobileNetV2(MobileNetV2::blank(&config, input, classes, device)?)
-            }
-            Architecture::ShuffleNetV1(config) => {
-                Self::ShuffleNetV1(ShuffleNetV1::blank(&config, input, classes, device)?)
-            }
-            Architecture::ShuffleNetV2(config) => {
-                Self::ShuffleNetV2(ShuffleNetV2::blank(&config, input, classes, device)?)
-            }
-            Architecture::ImageNet(config) => {
-                Self::ImageNetResNet(ImageNetResNet::blank(&config, input, classes, device)?)
-            }
-            Architecture::CifarStem(config) => {
-                Self::CifarStemResNet(CifarStemResNet::blank(&config, input, classes, device)?)
-            }
-            Architecture::Skd(config) => {
-                Self::SkdResNet(SkdResNet::blank(&config, input, classes, device)?)
-            }
-            Architecture::UNet(_) => return Err(spec.other_task(NetworkTask::Classification)),
+        macro_rules! blank {
+            ($variant:ident, $config:expr) => {
+                Self::$variant($variant::blank(&$config, input, classes, device)?)
+            };
+        }
+        Ok(match spec.structure()? {
+            Structure::LeNet(config) => blank!(LeNet, config),
+            Structure::HeResNet(config) => blank!(HeResNet, config),
+            Structure::CrdResNet(config) => blank!(CrdResNet, config),
+            Structure::WideResNet(config) => blank!(WideResNet, config),
+            Structure::Vgg(config) => blank!(Vgg, config),
+            Structure::MobileNetV2(config) => blank!(MobileNetV2, config),
+            Structure::ShuffleNetV1(config) => blank!(ShuffleNetV1, config),
+            Structure::ShuffleNetV2(config) => blank!(ShuffleNetV2, config),
+            Structure::ImageNetResNet(config) => blank!(ImageNetResNet, config),
+            Structure::CifarStemResNet(config) => blank!(CifarStemResNet, config),
+            Structure::SkdResNet(config) => blank!(SkdResNet, config),
+            other => return Err(other.wrong_family(&Self::FAMILIES.join(", "))),
         })
     }
 }
@@ -198,5 +185,36 @@ impl StagedNetwork for Network {
 impl CountCosts for Network {
     fn costs(&self, input: [usize; 3]) -> Result<Costs> {
         forward!(self, network => network.costs(input))
+    }
+}
+
+impl ModelNetwork for Network {
+    const FAMILIES: &'static [&'static str] = &[
+        "lenet",
+        "he-resnet",
+        "crd-resnet",
+        "wide-resnet",
+        "vgg",
+        "mobilenet-v2",
+        "shufflenet-v1",
+        "shufflenet-v2",
+        "imagenet-resnet",
+        "cifar-stem-resnet",
+        "skd-resnet",
+    ];
+
+    fn blank(spec: &NetworkSpec, device: &Device) -> Result<Self> {
+        Self::blank(spec, device)
+    }
+
+    fn build(spec: &NetworkSpec, seed: u64, device: &Device) -> Result<Self> {
+        Self::build(spec, seed, device)
+    }
+
+    fn portable(self) -> Self {
+        match self {
+            Self::HeResNet(network) => Self::HeResNet(network.with_explicit_shortcuts()),
+            other => other,
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! What all ResNets do alike: a stem, groups of residual blocks, average pooling and a linear layer.
+//! The body that all ResNets share: a stem, groups of residual blocks, average pooling and a linear layer.
 
 use burn::nn::conv::Conv2d;
 use burn::nn::pool::MaxPool2d;
@@ -20,7 +20,8 @@ pub(crate) struct Body<'a> {
     pub(crate) head: Vec<(&'static str, &'a Linear)>,
 }
 
-/// Where a ResNet for large images has the pooling that halves the size, which tells on which side of it the stem's map lies.
+/// The pooling of a ResNet for large images, which halves the size, and the side of it on which the stem's
+/// map lies.
 #[derive(Clone, Copy)]
 pub(crate) enum Pooling<'a> {
     None,
@@ -59,7 +60,8 @@ impl Body<'_> {
         Ok(())
     }
 
-    /// Counts all but the head, `before` standing before the paths of the layers, and gives the shapes of the stages' maps.
+    /// Counts all but the head, `before` standing before the paths of the layers, and gives the shapes of the
+    /// stages' maps.
     pub(crate) fn count_stages(
         &self,
         costs: &mut Costs,

@@ -1,4 +1,5 @@
-//! ResNets with four groups: for large images as in torchvision, and with a stem for small ones as in the CRD benchmark.
+//! ResNets with four groups: for large images as in torchvision, and with a stem for small ones as in the CRD
+//! benchmark.
 
 use burn::module::Module;
 use burn::nn::conv::Conv2d;
@@ -6,17 +7,21 @@ use burn::nn::pool::MaxPool2d;
 use burn::nn::{BatchNorm, Linear};
 use burn::tensor::Device;
 use kd_core::{Result, Scheme, initialise};
+use serde::{Deserialize, Serialize};
 
 use crate::block::{Block, BlockKind, Shortcut};
 use crate::chain::Chain;
-use crate::known::check_classes;
-use crate::layers::{check_blocks, check_input, check_widths, conv, halving_pool, linear, norm};
+use crate::layers::{
+    check_blocks, check_input, check_size, check_widths, conv, halving_pool, linear, norm,
+};
 use crate::resnet_body::{Body, Pooling, group, resnet};
+use crate::spec::check_classes;
 
 /// Depth, widths and kind of blocks of a ResNet with four groups.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LargeResNetConfig {
-    /// What it is made of.
+    /// The kind of its blocks.
     pub block: BlockKind,
     /// Blocks in each group.
     pub blocks: [usize; 4],
@@ -49,7 +54,11 @@ impl LargeResNetConfig {
         check_classes(classes)?;
         check_blocks(&self.blocks)?;
         check_widths(&[self.stem])?;
-        check_widths(&self.widths)
+        check_widths(&self.widths)?;
+        let convolutions = 2 * self.block.expansion();
+        check_size(
+            [0, 1, 2, 3].map(|group| [convolutions * self.blocks[group], self.widths[group]]),
+        )
     }
 
     pub(crate) fn groups(&self, shortcut: Shortcut, device: &Device) -> [Vec<Block>; 4] {
@@ -73,22 +82,24 @@ impl LargeResNetConfig {
 
 /// The ResNet for large images (`resnet18`, `resnet34`, `resnet50`), as in torchvision.
 ///
-/// A 7x7 convolution with stride 2 and 3x3 max pooling with stride 2, four groups of blocks with 64, 128, 256 and 512
-/// channels, the first block of each group but the first halving the size, global average pooling and a linear layer. The
-/// output of a bottleneck has four times its width, and its 3x3 convolution has the stride (in the paper it is the first
-/// 1x1). Where shapes differ, the shortcut is a 1x1 convolution and a batch norm.
+/// A 7x7 convolution with stride 2 and 3x3 max pooling with stride 2, four groups of blocks with 64, 128, 256
+/// and 512 channels, the first block of each group but the first halving the size, global average pooling and
+/// a linear layer. The output of a bottleneck has four times its width, and its 3x3 convolution has the
+/// stride (in the paper it is the first 1x1). Where shapes differ, the shortcut is a 1x1 convolution and a
+/// batch norm.
 ///
-/// * **Stages**: `stem`, `layer1` to `layer4`. Their maps are taken after the ReLU, that of the stem after the pooling, at
-///   1/4, 1/4, 1/8, 1/16 and 1/32 of the input's size.
+/// * **Stages**: `stem`, `layer1` to `layer4`. Their maps are taken after the ReLU, that of the stem after
+///   the pooling, at 1/4, 1/4, 1/8, 1/16 and 1/32 of the input's size.
 /// * **Dense**: the pooled vector, 512 features, with bottlenecks 2048.
-/// * **Names** in files: `conv1`, `bn1`, `layerS.I.conv1`, `.bn1`, ..., `layerS.0.downsample.0` and `.1`, `fc`.
+/// * **Names** in files: `conv1`, `bn1`, `layerS.I.conv1`, `.bn1`, ..., `layerS.0.downsample.0` and `.1`,
+///   `fc`.
 /// * **Initial weights**: convolutions normal with variance `2 / fan_out`, the linear layer uniform in
 ///   `+-1/sqrt(fan_in)`, norms 1 and 0.
 ///
 /// # References
 ///
-/// He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition", CVPR 2016, arXiv:1512.03385, table 1; names,
-/// initialisation and place of the stride are torchvision's.
+/// He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition", CVPR 2016, arXiv:1512.03385, table 1;
+/// names, initialisation and place of the stride are torchvision's.
 #[derive(Module, Debug)]
 pub struct ImageNetResNet {
     conv1: Conv2d,
@@ -106,13 +117,14 @@ pub struct ImageNetResNet {
 /// As [`ImageNetResNet`], except: the stem is a 3x3 convolution with stride 1 and has no pooling.
 ///
 /// * **Stages** and **dense** as there; the maps are at 1, 1, 1/2, 1/4 and 1/8 of the input's size.
-/// * **Names** in files: `conv1`, `bn1`, `layerS.I.conv1`, `.bn1`, ..., `layerS.0.shortcut.0` and `.1`, `linear`.
+/// * **Names** in files: `conv1`, `bn1`, `layerS.I.conv1`, `.bn1`, ..., `layerS.0.shortcut.0` and `.1`,
+///   `linear`.
 /// * **Initial weights** as there.
 ///
 /// # References
 ///
-/// Tian, Krishnan, Isola, "Contrastive Representation Distillation", ICLR 2020, arXiv:1910.10699: the `ResNet50` of its
-/// CIFAR-100 tables; the names go back to Liu, "Train CIFAR10 with PyTorch", 2017.
+/// Tian, Krishnan, Isola, "Contrastive Representation Distillation", ICLR 2020, arXiv:1910.10699: the
+/// `ResNet50` of its CIFAR-100 tables; the names go back to Liu, "Train CIFAR10 with PyTorch", 2017.
 #[derive(Module, Debug)]
 pub struct CifarStemResNet {
     conv1: Conv2d,

@@ -7,16 +7,18 @@ use burn::nn::{BatchNorm, Linear, PaddingConfig2d};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use kd_core::{Costs, Error, Result, Scheme, initialise};
+use serde::{Deserialize, Serialize};
 
 use crate::chain::{Chain, staged, stem_and_fields};
-use crate::known::check_classes;
 use crate::layers::{
-    Counter, check_blocks, check_input, check_widths, conv, fold, grouped_conv, halved, linear,
-    norm, normed, shuffle,
+    Counter, check_blocks, check_input, check_size, check_widths, conv, fold, grouped_conv, halved,
+    linear, norm, normed, shuffle,
 };
+use crate::spec::check_classes;
 
 /// Widths and depths of a ShuffleNet V1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ShuffleNetV1Config {
     /// Channels of the stem.
     pub stem: usize,
@@ -29,8 +31,8 @@ pub struct ShuffleNetV1Config {
 }
 
 impl ShuffleNetV1Config {
-    /// The network of the CRD benchmark: 240, 480, 960 channels in 4, 8, 4 blocks, 3 groups; 949,258 parameters for 3
-    /// channels and 100 classes.
+    /// The network of the CRD benchmark: 240, 480, 960 channels in 4, 8, 4 blocks, 3 groups; 949,258
+    /// parameters for 3 channels and 100 classes.
     pub const CRD: Self = Self {
         stem: 24,
         widths: [240, 480, 960],
@@ -51,7 +53,8 @@ impl ShuffleNetV1Config {
         for (index, width) in self.widths.into_iter().enumerate() {
             let Some(added) = width.checked_sub(before).filter(|&added| added > 0) else {
                 let problem = format!(
-                    "must grow from the stem's {} on, as a block that halves the size adds its channels to those it was given; got {:?}",
+                    "must grow from the stem's {} on, as a block that halves the size adds its \
+                     channels to those it was given; got {:?}",
                     self.stem, self.widths
                 );
                 return Err(Error::config("widths", problem));
@@ -62,42 +65,45 @@ impl ShuffleNetV1Config {
             let rest = alone || divides(width) && divides(width / 4);
             if !first || !rest || index > 0 && !divides(before) {
                 let problem = format!(
-                    "and their quarters must be divisible by the {} groups, and so must what each adds to the one before; got {:?} after a stem of {}",
+                    "and their quarters must be divisible by the {} groups, and so must what each adds \
+                     to the one before; got {:?} after a stem of {}",
                     self.groups, self.widths, self.stem
                 );
                 return Err(Error::config("widths", problem));
             }
             before = width;
         }
-        Ok(())
+        check_size([0, 1, 2].map(|group| [2 * self.blocks[group], self.widths[group]]))
     }
 }
 
 /// The ShuffleNet V1 of the CRD benchmark: a 1x1 stem for small images.
 ///
-/// A 1x1 convolution to 24 channels, three groups of blocks, each of which begins with a block that halves the size, global
-/// average pooling and a linear layer. The paper's stem is a 3x3 convolution with stride 2 and max
-/// pooling, and it has no ReLU behind its depthwise convolutions.
+/// A 1x1 convolution to 24 channels, three groups of blocks, each of which begins with a block that halves
+/// the size, global average pooling and a linear layer. The paper's stem is a 3x3 convolution with stride 2
+/// and max pooling, and it has no ReLU behind its depthwise convolutions.
 ///
 /// ```text
 /// body(x)  = norm3(conv3(relu(norm2(conv2(shuffle(relu(norm1(conv1(x)))))))))
 /// block(x) = relu(body(x) + x), or where it halves the size relu([body(x), average pool 3x3 of x])
 /// ```
 ///
-/// `conv1` and `conv3` are 1x1 convolutions in groups (the very first `conv1` is not grouped), `conv2` is a depthwise 3x3
-/// one; the middle has a quarter of a block's new channels.
+/// `conv1` and `conv3` are 1x1 convolutions in groups (the very first `conv1` is not grouped), `conv2` is a
+/// depthwise 3x3 one; the middle has a quarter of a block's new channels.
 ///
-/// * **Stages**: `stem`, `layer1`, `layer2`, `layer3`. Their maps are taken after the ReLU, at 1, 1/2, 1/4 and 1/8 of the
-///   input's size.
+/// * **Stages**: `stem`, `layer1`, `layer2`, `layer3`. Their maps are taken after the ReLU, at 1, 1/2, 1/4
+///   and 1/8 of the input's size.
 /// * **Dense**: the pooled vector, 960 features.
 /// * **Names** in files: `conv1`, `bn1`, `layerS.I.conv1`, `.bn1`, ..., `.conv3`, `.bn3`, `linear`.
-/// * **Initial weights**: as PyTorch's layers come, weights and biases uniform in `+-1/sqrt(fan_in)`, norms 1 and 0.
+/// * **Initial weights**: as PyTorch's layers come, weights and biases uniform in `+-1/sqrt(fan_in)`, norms 1
+///   and 0.
 ///
 /// # References
 ///
-/// Zhang, Zhou, Lin, Sun, "ShuffleNet: An Extremely Efficient Convolutional Neural Network for Mobile Devices", CVPR 2018,
-/// arXiv:1707.01083, as in Tian, Krishnan, Isola, "Contrastive Representation Distillation", ICLR 2020, arXiv:1910.10699.
-/// That code pools 4x4 windows, which for 32x32 images is the global pooling done here.
+/// Zhang, Zhou, Lin, Sun, "ShuffleNet: An Extremely Efficient Convolutional Neural Network for Mobile
+/// Devices", CVPR 2018, arXiv:1707.01083, as in Tian, Krishnan, Isola, "Contrastive Representation
+/// Distillation", ICLR 2020, arXiv:1910.10699. That code pools 4x4 windows, which for 32x32 images is the
+/// global pooling done here.
 #[derive(Module, Debug)]
 pub struct ShuffleNetV1 {
     conv1: Conv2d,
@@ -126,7 +132,8 @@ impl ShuffleNetV1 {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] if a size is 0, the widths cannot be divided into groups, or there are fewer than 2 classes.
+    /// [`Error::Config`] if a size is 0, the widths cannot be divided into groups, or there are fewer than 2
+    /// classes.
     pub fn new(
         config: &ShuffleNetV1Config,
         input: [usize; 3],
@@ -174,7 +181,8 @@ impl ShuffleNetV1 {
 }
 
 impl ShuffleBlock {
-    /// A block whose convolutions make `width` channels of `before`; `groups` of the first and of the last of them.
+    /// A block whose convolutions make `width` channels of `before`; `groups` of the first and of the last of
+    /// them.
     fn new(
         [before, width]: [usize; 2],
         stride: usize,

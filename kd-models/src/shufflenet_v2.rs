@@ -6,15 +6,18 @@ use burn::nn::{BatchNorm, Linear};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use kd_core::{Costs, Error, Result, Scheme, initialise};
+use serde::{Deserialize, Serialize};
 
 use crate::chain::{Chain, staged, stem_and_fields};
-use crate::known::check_classes;
 use crate::layers::{
-    Counter, check_input, check_widths, conv, fold, grouped_conv, linear, norm, normed, shuffle,
+    Counter, check_blocks, check_input, check_size, check_widths, conv, fold, grouped_conv, linear,
+    norm, normed, shuffle,
 };
+use crate::spec::check_classes;
 
 /// Widths and depths of a ShuffleNet V2.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ShuffleNetV2Config {
     /// Channels of the stem.
     pub stem: usize,
@@ -27,7 +30,8 @@ pub struct ShuffleNetV2Config {
 }
 
 impl ShuffleNetV2Config {
-    /// The network of the CRD benchmark, the paper's widths at 1x: 1,355,528 parameters for 3 channels and 100 classes.
+    /// The network of the CRD benchmark, the paper's widths at 1x: 1,355,528 parameters for 3 channels and
+    /// 100 classes.
     pub const CRD: Self = Self {
         stem: 24,
         widths: [116, 232, 464],
@@ -40,37 +44,44 @@ impl ShuffleNetV2Config {
         check_classes(classes)?;
         check_widths(&[self.stem, self.last])?;
         check_widths(&self.widths)?;
+        // A group may have no block but the one that halves the size.
+        check_blocks(&self.blocks.map(|blocks| blocks.max(1)))?;
         if self.widths.iter().any(|width| width % 2 != 0) {
             let problem = format!("must be even, as blocks halve them; got {:?}", self.widths);
             return Err(Error::config("widths", problem));
         }
-        Ok(())
+        check_size([0, 1, 2].map(|group| [2 * (self.blocks[group] + 1), self.widths[group]]))
     }
 }
 
 /// The ShuffleNet V2 of the CRD benchmark: a 1x1 stem for small images.
 ///
-/// A 1x1 convolution to 24 channels, three groups of blocks, each behind one that halves the size, a 1x1 convolution to 1024
-/// channels, global average pooling and a linear layer. The paper's stem is a 3x3 convolution with stride 2 and max pooling.
+/// A 1x1 convolution to 24 channels, three groups of blocks, each behind one that halves the size, a 1x1
+/// convolution to 1024 channels, global average pooling and a linear layer. The paper's stem is a 3x3
+/// convolution with stride 2 and max pooling.
 ///
 /// ```text
-/// block(x)   = shuffle([a, relu(norm3(conv3(norm2(conv2(relu(norm1(conv1(b))))))))])      a, b: the halves of x
-/// halving(x) = shuffle([relu(norm2(conv2(norm1(conv1(x))))), relu(norm5(conv5(norm4(conv4(relu(norm3(conv3(x))))))))])
+/// block(x)   = shuffle([a, relu(norm3(conv3(norm2(conv2(relu(norm1(conv1(b))))))))])
+/// halving(x) = shuffle([relu(norm2(conv2(norm1(conv1(x))))),
+///                       relu(norm5(conv5(norm4(conv4(relu(norm3(conv3(x))))))))])
+/// a, b       = the halves of x
 /// ```
 ///
-/// `conv2` of a block and `conv1` and `conv4` of a halving one are depthwise 3x3 convolutions, all others 1x1.
+/// `conv2` of a block and `conv1` and `conv4` of a halving one are depthwise 3x3 convolutions, all others
+/// 1x1.
 ///
-/// * **Stages**: `stem`, `layer1`, `layer2`, `layer3`, `conv2`. Their maps are taken after the ReLU, at 1, 1/2, 1/4, 1/8 and
-///   1/8 of the input's size; `conv2` is the last convolution.
+/// * **Stages**: `stem`, `layer1`, `layer2`, `layer3`, `conv2`. Their maps are taken after the ReLU, at 1,
+///   1/2, 1/4, 1/8 and 1/8 of the input's size; `conv2` is the last convolution.
 /// * **Dense**: the pooled vector, 1024 features.
 /// * **Names** in files: `conv1`, `bn1`, `layerS.I.conv1`, `.bn1`, ..., `conv2`, `bn2`, `linear`.
-/// * **Initial weights**: as PyTorch's layers come, weights and biases uniform in `+-1/sqrt(fan_in)`, norms 1 and 0.
+/// * **Initial weights**: as PyTorch's layers come, weights and biases uniform in `+-1/sqrt(fan_in)`, norms 1
+///   and 0.
 ///
 /// # References
 ///
-/// Ma, Zhang, Zheng, Sun, "ShuffleNet V2: Practical Guidelines for Efficient CNN Architecture Design", ECCV 2018,
-/// arXiv:1807.11164, as in Tian, Krishnan, Isola, "Contrastive Representation Distillation", ICLR 2020, arXiv:1910.10699.
-/// That code pools 4x4 windows, which for 32x32 images is the global pooling done here.
+/// Ma, Zhang, Zheng, Sun, "ShuffleNet V2: Practical Guidelines for Efficient CNN Architecture Design", ECCV
+/// 2018, arXiv:1807.11164, as in Tian, Krishnan, Isola, "Contrastive Representation Distillation", ICLR 2020,
+/// arXiv:1910.10699. That code pools 4x4 windows, which for 32x32 images is the global pooling done here.
 #[derive(Module, Debug)]
 pub struct ShuffleNetV2 {
     conv1: Conv2d,

@@ -7,6 +7,7 @@ use burn::nn::{BatchNorm, Linear};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use kd_core::{Costs, Error, Result, Scheme, initialise};
+use serde::{Deserialize, Serialize};
 
 use crate::block::{Block, BlockKind, Shortcut};
 use crate::chain::{Chain, staged, stem_and_fields};
@@ -14,8 +15,9 @@ use crate::layers::{conv, fold, halving_pool, linear, maximum_and_average, norm}
 use crate::resnet_body::{Body, Pooling};
 use crate::resnet_large::LargeResNetConfig;
 
-/// How a ResNet begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The stem of a ResNet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum StemKind {
     /// A 7x7 convolution with stride 2, and 3x3 maximum pooling with stride 2 behind it.
@@ -25,7 +27,8 @@ pub enum StemKind {
 }
 
 /// Depth, widths and stem of a ResNet of Stagewise KD.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SkdResNetConfig {
     /// Basic blocks in each group.
     pub blocks: [usize; 4],
@@ -113,9 +116,10 @@ impl SkdResNetConfig {
 
 /// A ResNet of Stagewise KD (`skd-resnet10` to `skd-resnet34`, `skd-small-resnet10` to `skd-small-resnet34`).
 ///
-/// The body is torchvision's ResNet of basic blocks: a 7x7 convolution with stride 2, 3x3 maximum pooling with stride 2, four
-/// groups of 64, 128, 256 and 512 channels, the first block of each group but the first halving the size. Students and
-/// teacher differ in the number of blocks alone, so that the maps of equal stages have equal shapes:
+/// The body is torchvision's ResNet of basic blocks: a 7x7 convolution with stride 2, 3x3 maximum pooling
+/// with stride 2, four groups of 64, 128, 256 and 512 channels, the first block of each group but the first
+/// halving the size. Students and teacher differ in the number of blocks alone, so that the maps of equal
+/// stages have equal shapes:
 ///
 /// | network | blocks | stage | map at 224x224 | at 32x32 |
 /// | --- | --- | --- | --- | --- |
@@ -126,26 +130,27 @@ impl SkdResNetConfig {
 /// | `resnet26` | 3, 3, 3, 3 | `layer4` | 512x7x7 | 512x1x1 |
 /// | `resnet34` | 3, 4, 6, 3 | | | |
 ///
-/// * **Stages**: `stem`, `layer1` to `layer4`. Their maps are taken after the ReLU, that of the stem **before the pooling**,
-///   which has no parameters and belongs to the beginning of `layer1`. In [`ImageNetResNet`](crate::ImageNetResNet) it
-///   belongs to the stem.
+/// * **Stages**: `stem`, `layer1` to `layer4`. Their maps are taken after the ReLU, that of the stem **before
+///   the pooling**, which has no parameters and belongs to the beginning of `layer1`. In
+///   [`ImageNetResNet`](crate::ImageNetResNet) it belongs to the stem.
 /// * **Dense**: the maximum of each channel and then its average, 1024 features.
-/// * **Head**: a linear layer to 256 features, ReLU, a linear layer to the classes; in general `2 C -> C / 2 -> classes`
-///   for `C` channels of the last group.
-/// * **Names** in files: `conv1`, `bn1`, `layerS.I.conv1`, `.bn1`, ..., `layerS.0.downsample.0` and `.1`, `fc`, `fc2`.
-/// * **Initial weights**: convolutions normal with variance `2 / fan_out`, linear layers uniform in `+-1/sqrt(fan_in)` as
-///   PyTorch has them, norms 1 and 0.
+/// * **Head**: a linear layer to 256 features, ReLU, a linear layer to the classes; in general
+///   `2 C -> C / 2 -> classes` for `C` channels of the last group.
+/// * **Names** in files: `conv1`, `bn1`, `layerS.I.conv1`, `.bn1`, ..., `layerS.0.downsample.0` and `.1`,
+///   `fc`, `fc2`.
+/// * **Initial weights**: convolutions normal with variance `2 / fan_out`, linear layers uniform in
+///   `+-1/sqrt(fan_in)` as PyTorch has them, norms 1 and 0.
 ///
-/// Where this is not the paper's: the paper's teacher has a head of its own, with batch norms, dropout and 512 features
-/// between; here it has the students' head, as Stagewise KD compares nothing but the maps. The networks called `small`, with
-/// widths 16, 32, 64 and 128 and a head `256 -> 64 -> classes` by the same rule, are ours, and so are the stems of the
-/// networks called `-cifar`, a 3x3 convolution with stride 1 and no pooling: the paper has the large stem for images of
-/// 32x32 pixels, too.
+/// Where this is not the paper's: the paper's teacher has a head of its own, with batch norms, dropout and
+/// 512 features between; here it has the students' head, as Stagewise KD compares nothing but the maps. The
+/// networks called `small`, with widths 16, 32, 64 and 128 and a head `256 -> 64 -> classes` by the same
+/// rule, are ours, and so are the stems of the networks called `-cifar`, a 3x3 convolution with stride 1 and
+/// no pooling: the paper has the large stem for images of 32x32 pixels, too.
 ///
 /// # References
 ///
-/// Kulkarni, Panchi, Raparthy, Chiddarwar, "Data Efficient Stagewise Knowledge Distillation", 2020, arXiv:1911.06786; names,
-/// head, initialisation and the places of the maps are those of its public code,
+/// Kulkarni, Panchi, Raparthy, Chiddarwar, "Data Efficient Stagewise Knowledge Distillation", 2020,
+/// arXiv:1911.06786; names, head, initialisation and the places of the maps are those of its public code,
 /// <https://github.com/IvLabs/stagewise-knowledge-distillation>.
 #[derive(Module, Debug)]
 pub struct SkdResNet {

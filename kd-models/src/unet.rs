@@ -7,20 +7,22 @@ use burn::nn::pool::MaxPool2d;
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use kd_core::{Costs, CountCosts, Error, Result, Scheme, StagedNetwork, initialise_parts};
+use serde::{Deserialize, Serialize};
 
 use crate::block::Block;
 use crate::chain::stem_and_fields;
-use crate::known::{NetworkSpec, NetworkTask, check_classes};
 use crate::layers::{
     Counter, blank_conv, check_input, check_widths, conv, doubled, fold, halving_pool, norm, normed,
 };
-use crate::model_network::ModelNetwork;
+use crate::named::ModelNetwork;
 use crate::resnet_body::{Body, Pooling};
 use crate::skd_resnet::{SkdResNetConfig, StemKind};
-use crate::table::Architecture;
+use crate::spec::{NetworkSpec, check_classes};
+use crate::structure::Structure;
 
 /// Encoder and widths of a U-Net.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct UNetConfig {
     /// The ResNet that the encoder is, without its head; its stem is [`StemKind::Large`].
     pub encoder: SkdResNetConfig,
@@ -37,7 +39,8 @@ impl UNetConfig {
         }
     }
 
-    /// A quarter of the paper's widths everywhere: 16, 32, 64 and 128 in the encoder, 64, 32, 16, 8 and 4 in the decoder.
+    /// A quarter of the paper's widths everywhere: 16, 32, 64 and 128 in the encoder, 64, 32, 16, 8 and 4 in
+    /// the decoder.
     ///
     /// This family is not the paper's: it is for runs on a CPU.
     pub const fn small(encoder: SkdResNetConfig) -> Self {
@@ -52,21 +55,23 @@ impl UNetConfig {
         let [_, height, width] = input;
         if height % SIDE != 0 || width % SIDE != 0 {
             let problem = format!(
-                "of a U-Net must have a height and a width that are multiples of {SIDE}, got {input:?}; resize or crop the \
-                 images"
+                "of a U-Net must have a height and a width that are multiples of {SIDE}, got \
+                 {input:?}; resize or crop the images"
             );
             return Err(Error::config("input", problem));
         }
         check_classes(classes)?;
         if self.encoder.stem != StemKind::Large {
-            let problem = "of a U-Net's encoder must be the large one, as the decoder doubles the size five times";
+            let problem = "of a U-Net's encoder must be the large one, as the decoder doubles the size \
+                five times";
             return Err(Error::config("stem", problem));
         }
         self.encoder.check(input, classes)?;
         check_widths(&self.decoder)
     }
 
-    /// Channels that each decoder block is given from the block before it, from the encoder, and that it makes.
+    /// Channels that each decoder block is given from the block before it, from the encoder, and that it
+    /// makes.
     fn decoder_channels(&self) -> [[usize; 3]; BLOCKS] {
         let [first, second, third, last] = self.encoder.widths;
         let skips = [third, second, first, first, 0];
@@ -81,6 +86,8 @@ impl UNetConfig {
     }
 }
 
+/// The name of the family in files.
+const FAMILY: &str = "skd-unet";
 /// Height and width must be multiples of this, as the encoder halves them five times.
 const SIDE: usize = 32;
 /// Stages of the encoder.
@@ -91,10 +98,10 @@ const BLOCKS: usize = 5;
 /// A U-Net of Stagewise KD (`skd-unet-resnet10` to `skd-unet-resnet34`, `skd-unet-small-resnet10` to
 /// `skd-unet-small-resnet34`).
 ///
-/// The encoder is [`SkdResNet`](crate::SkdResNet) without its head. Each decoder block doubles the size of the map before it
-/// by repeating pixels, joins the encoder's map of that size behind it (the last block has none), and applies two 3x3
-/// convolutions, each with a batch norm and ReLU. The head is a 3x3 convolution with bias. Students and teacher differ in
-/// the encoder's blocks alone; the decoder is the same.
+/// The encoder is [`SkdResNet`](crate::SkdResNet) without its head. Each decoder block doubles the size of
+/// the map before it by repeating pixels, joins the encoder's map of that size behind it (the last block has
+/// none), and applies two 3x3 convolutions, each with a batch norm and ReLU. The head is a 3x3 convolution
+/// with bias. Students and teacher differ in the encoder's blocks alone; the decoder is the same.
 ///
 /// | stage | map at 480x640 | made of |
 /// | --- | --- | --- |
@@ -110,14 +117,15 @@ const BLOCKS: usize = 5;
 /// * **Maps** are taken after the ReLU, that of the stem before the pooling.
 /// * **Dense**: the map of `decoder4`.
 /// * **Output**: logits of every pixel, `[batch_size, num_classes, height, width]`.
-/// * **Names** in files: `encoder.conv1`, `encoder.bn1`, `encoder.layerS.I.conv1`, ..., `decoder.blocks.I.conv1.0` (the
-///   convolution) and `.1` (its norm), `decoder.blocks.I.conv2.0` and `.1`, `segmentation_head.0`: those of the Python
-///   package `segmentation_models_pytorch`.
-/// * **Initial weights**: the encoder's convolutions normal with variance `2 / fan_out`, the decoder's uniform with variance
-///   `2 / fan_in`, the head's uniform with variance `2 / (fan_in + fan_out)` and a bias of 0; norms 1 and 0.
+/// * **Names** in files: `encoder.conv1`, `encoder.bn1`, `encoder.layerS.I.conv1`, ...,
+///   `decoder.blocks.I.conv1.0` (the convolution) and `.1` (its norm), `decoder.blocks.I.conv2.0` and `.1`,
+///   `segmentation_head.0`: those of the Python package `segmentation_models_pytorch`.
+/// * **Initial weights**: the encoder's convolutions normal with variance `2 / fan_out`, the decoder's
+///   uniform with variance `2 / fan_in`, the head's uniform with variance `2 / (fan_in + fan_out)` and a bias
+///   of 0; norms 1 and 0.
 ///
-/// Images have sides that are multiples of 32. The networks called `small`, with a quarter of the widths in encoder and
-/// decoder, are ours and not the paper's.
+/// Images have sides that are multiples of 32. The networks called `small`, with a quarter of the widths in
+/// encoder and decoder, are ours and not the paper's.
 ///
 /// # Examples
 ///
@@ -137,9 +145,10 @@ const BLOCKS: usize = 5;
 ///
 /// # References
 ///
-/// Kulkarni, Panchi, Raparthy, Chiddarwar, "Data Efficient Stagewise Knowledge Distillation", 2020, arXiv:1911.06786, and its
-/// public code, <https://github.com/IvLabs/stagewise-knowledge-distillation>; Ronneberger, Fischer, Brox, "U-Net: Convolutional
-/// Networks for Biomedical Image Segmentation", MICCAI 2015, arXiv:1505.04597, for the form.
+/// Kulkarni, Panchi, Raparthy, Chiddarwar, "Data Efficient Stagewise Knowledge Distillation", 2020,
+/// arXiv:1911.06786, and its public code, <https://github.com/IvLabs/stagewise-knowledge-distillation>;
+/// Ronneberger, Fischer, Brox, "U-Net: Convolutional Networks for Biomedical Image Segmentation", MICCAI
+/// 2015, arXiv:1505.04597, for the form.
 #[derive(Module, Debug)]
 pub struct UNet {
     encoder: Encoder,
@@ -177,8 +186,8 @@ impl UNet {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] if a side is no multiple of 32, a size is 0, the encoder's stem is not the large one, or there are
-    /// fewer than 2 classes.
+    /// [`Error::Config`] if a side is no multiple of 32, a size is 0, the encoder's stem is not the large
+    /// one, or there are fewer than 2 classes.
     pub fn new(
         config: &UNetConfig,
         input: [usize; 3],
@@ -361,7 +370,7 @@ impl CountCosts for UNet {
     }
 }
 
-/// What is joined must have one size, which it has where the image's sides are multiples of 32.
+/// Joined maps must have one size, which they have where the image's sides are multiples of 32.
 fn check_joined(skip: [usize; 2], doubled: [usize; 2]) -> Result<()> {
     if skip == doubled {
         return Ok(());
@@ -375,15 +384,15 @@ fn check_joined(skip: [usize; 2], doubled: [usize; 2]) -> Result<()> {
 }
 
 impl ModelNetwork for UNet {
-    const TASK: NetworkTask = NetworkTask::Segmentation;
+    const FAMILIES: &'static [&'static str] = &[FAMILY];
 
     fn blank(spec: &NetworkSpec, device: &Device) -> Result<Self> {
-        spec.check_for(Self::TASK)?;
-        match spec.architecture()? {
-            Architecture::UNet(config) => {
+        Self::check_spec(spec)?;
+        match spec.structure()? {
+            Structure::UNet(config) => {
                 Self::with_blank_weights(&config, spec.input, spec.classes, device)
             }
-            _ => Err(spec.other_task(Self::TASK)),
+            other => Err(other.wrong_family(FAMILY)),
         }
     }
 

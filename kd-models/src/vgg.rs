@@ -8,13 +8,17 @@ use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use kd_core::{Costs, Error, Result, Scheme, initialise};
 use kd_kernels::{batch_norm, conv2d};
+use serde::{Deserialize, Serialize};
 
 use crate::chain::{Chain, staged};
-use crate::known::check_classes;
-use crate::layers::{Counter, blank_conv, check_input, check_widths, fold, linear, norm};
+use crate::layers::{
+    Counter, MOST_BLOCKS, blank_conv, check_input, check_size, check_widths, fold, linear, norm,
+};
+use crate::spec::check_classes;
 
 /// Widths of a VGG: the output channels of each convolution, in five groups.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct VggConfig {
     /// Output channels of the convolutions of each group.
     pub widths: [Vec<usize>; 5],
@@ -64,7 +68,16 @@ impl VggConfig {
             );
             return Err(Error::config("widths", problem));
         }
-        check_widths(&self.widths.concat())
+        if let Some(group) = self.widths.iter().find(|group| group.len() > MOST_BLOCKS) {
+            let problem = format!(
+                "must have at most {MOST_BLOCKS} convolutions in each group, got {}",
+                group.len()
+            );
+            return Err(Error::config("widths", problem));
+        }
+        let widths = self.widths.concat();
+        check_widths(&widths)?;
+        check_size(widths.into_iter().map(|width| [1, width]))
     }
 }
 
@@ -76,22 +89,24 @@ const LARGE: usize = 64;
 
 /// The VGG of the CRD benchmark: batch norm, and one linear layer after global average pooling.
 ///
-/// Five groups of 3x3 convolutions, each with a bias, a batch norm and a ReLU; max pooling by 2 after the first three
-/// groups, and after the fourth as well for images of 64 or more pixels a side; global average pooling; a linear layer.
-/// The networks of the paper end in three linear layers instead.
+/// Five groups of 3x3 convolutions, each with a bias, a batch norm and a ReLU; max pooling by 2 after the
+/// first three groups, and after the fourth as well for images of 64 or more pixels a side; global average
+/// pooling; a linear layer. The networks of the paper end in three linear layers instead.
 ///
-/// * **Stages**: `block0` to `block4`. Their maps are taken after the ReLU and before the pooling, at 1, 1/2, 1/4, 1/8 and 1/8
-///   of the input's size (1/16 for large images).
+/// * **Stages**: `block0` to `block4`. Their maps are taken after the ReLU and before the pooling, at 1, 1/2,
+///   1/4, 1/8 and 1/8 of the input's size (1/16 for large images).
 /// * **Dense**: the pooled vector, 512 features.
-/// * **Names** in files: `blockS.0` (convolution), `blockS.1` (norm), `blockS.3`, `blockS.4`, ..., `classifier`.
-/// * **Initial weights**: convolutions normal with variance `2 / fan_out`, the linear layer normal with standard deviation
-///   0.01, biases 0, norms 1 and 0.
+/// * **Names** in files: `blockS.0` (convolution), `blockS.1` (norm), `blockS.3`, `blockS.4`, ...,
+///   `classifier`.
+/// * **Initial weights**: convolutions normal with variance `2 / fan_out`, the linear layer normal with
+///   standard deviation 0.01, biases 0, norms 1 and 0.
 ///
 /// # References
 ///
-/// Simonyan, Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", ICLR 2015, arXiv:1409.1556,
-/// table 1, as in Tian, Krishnan, Isola, "Contrastive Representation Distillation", ICLR 2020, arXiv:1910.10699, which has
-/// the batch norms and adds `vgg8`. That code pools a fourth time for images of 64 pixels alone.
+/// Simonyan, Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", ICLR 2015,
+/// arXiv:1409.1556, table 1, as in Tian, Krishnan, Isola, "Contrastive Representation Distillation", ICLR
+/// 2020, arXiv:1910.10699, which has the batch norms and adds `vgg8`. That code pools a fourth time for
+/// images of 64 pixels alone.
 #[derive(Module, Debug)]
 pub struct Vgg {
     block0: Vec<Layer>,
@@ -105,7 +120,7 @@ pub struct Vgg {
     poolings: usize,
 }
 
-/// What stands in a group. Activations have no tensors, but take a number in files.
+/// A layer of a group. Activations have no tensors, but take a number in files.
 #[derive(Module, Debug)]
 enum Layer {
     Conv(Conv2d),
@@ -119,8 +134,8 @@ impl Vgg {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] if the images are smaller than 8x8, a width is 0, a group is empty, or there are fewer than 2
-    /// classes.
+    /// [`Error::Config`] if the images are smaller than 8x8, a width is 0, a group is empty, or there are
+    /// fewer than 2 classes.
     pub fn new(
         config: &VggConfig,
         input: [usize; 3],

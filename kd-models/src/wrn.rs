@@ -15,26 +15,30 @@ use crate::resnet::ResNetConfig;
 
 /// The wide residual network (WRN) of the CRD benchmark: norm and ReLU come before each convolution.
 ///
-/// A 3x3 convolution to 16 channels, three groups of `n` blocks with `16k`, `32k` and `64k` channels, the second and third
-/// group halving the size, a norm, a ReLU, global average pooling and a linear layer: `wrn-D-k` has `D = 6n + 4`.
+/// A 3x3 convolution to 16 channels, three groups of `n` blocks with `16k`, `32k` and `64k` channels, the
+/// second and third group halving the size, a norm, a ReLU, global average pooling and a linear layer:
+/// `wrn-D-k` has `D = 6n + 4`.
 ///
 /// ```text
-/// x' = relu(bn1(x));    block(x) = conv2(relu(bn2(conv1(x')))) + (x, or the 1x1 convolution of x' where shapes differ)
+/// x'       = relu(bn1(x))
+/// block(x) = conv2(relu(bn2(conv1(x')))) + (x, or the 1x1 convolution of x' where shapes differ)
 /// ```
 ///
-/// * **Stages**: `stem`, `block1`, `block2`, `block3`. Their maps are the sums before norm and ReLU, of either sign, at 1, 1,
-///   1/2 and 1/4 of the input's size.
+/// * **Stages**: `stem`, `block1`, `block2`, `block3`. Their maps are the sums before norm and ReLU, of
+///   either sign, at 1, 1, 1/2 and 1/4 of the input's size.
 /// * **Dense**: the pooled vector, `64k` features. The last norm belongs to the head.
-/// * **Names** in files: `conv1`, `blockS.layer.I.bn1`, `.conv1`, `.bn2`, `.conv2`, `.convShortcut`, `bn1`, `fc`.
-/// * **Initial weights**: convolutions normal with variance `2 / fan_out`, the weights of the linear layer uniform in
-///   `+-1/sqrt(fan_in)`, its bias 0, norms 1 and 0.
-/// * [`fold_norms`](kd_core::StagedNetwork::fold_norms) folds `bn2` of each block; the other norms follow a sum.
+/// * **Names** in files: `conv1`, `blockS.layer.I.bn1`, `.conv1`, `.bn2`, `.conv2`, `.convShortcut`, `bn1`,
+///   `fc`.
+/// * **Initial weights**: convolutions normal with variance `2 / fan_out`, the weights of the linear layer
+///   uniform in `+-1/sqrt(fan_in)`, its bias 0, norms 1 and 0.
+/// * [`fold_norms`](kd_core::StagedNetwork::fold_norms) folds `bn2` of each block; the other norms follow a
+///   sum.
 ///
 /// # References
 ///
-/// Zagoruyko, Komodakis, "Wide Residual Networks", BMVC 2016, arXiv:1605.07146, as in Tian, Krishnan, Isola, "Contrastive
-/// Representation Distillation", ICLR 2020, arXiv:1910.10699, without dropout. That code pools 8x8 windows, which for
-/// 32x32 images is the global pooling done here.
+/// Zagoruyko, Komodakis, "Wide Residual Networks", BMVC 2016, arXiv:1605.07146, as in Tian, Krishnan, Isola,
+/// "Contrastive Representation Distillation", ICLR 2020, arXiv:1910.10699, without dropout. That code pools
+/// 8x8 windows, which for 32x32 images is the global pooling done here.
 #[derive(Module, Debug)]
 pub struct WideResNet {
     conv1: Conv2d,
@@ -62,7 +66,8 @@ struct PreactivationBlock {
 }
 
 impl ResNetConfig {
-    /// `wrn-D-k`: depth `D = 6n + 4` and widening factor `k`. A depth between is that of the next smaller network.
+    /// `wrn-D-k`: depth `D = 6n + 4` and widening factor `k`. A depth between is that of the next smaller
+    /// network.
     pub const fn wide(depth: usize, widening: usize) -> Self {
         Self {
             blocks: depth.saturating_sub(4) / 6,

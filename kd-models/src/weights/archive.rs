@@ -49,7 +49,7 @@ pub(super) fn read(path: &Path, length: u64, choice: &WeightChoice) -> Result<(T
 struct Archive<'a> {
     path: &'a Path,
     zip: ZipArchive<BufReader<File>>,
-    /// What comes before the name of each member: `archive/`.
+    /// The beginning of the name of each member: `archive/`.
     root: String,
 }
 

@@ -59,7 +59,7 @@ impl Callable {
         Some(known)
     }
 
-    /// What the call gives, or why the arguments are no good.
+    /// The result of the call, or a sentence on what is wrong with the arguments.
     pub(super) fn call(self, heap: &mut Heap, arguments: Value) -> Result<Value, String> {
         let Some(arguments) = heap.tuple(arguments).map(<[Value]>::to_vec) else {
             return Err("a call has no tuple of arguments".into());

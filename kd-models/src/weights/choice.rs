@@ -1,4 +1,4 @@
-//! Which of the tensors of a file are meant.
+//! The choice of tensors in a file that holds several networks.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,16 +9,17 @@ use serde::{Deserialize, Serialize};
 use super::unpickle::SAVE_STATE_DICT;
 use super::value::{Heap, TensorRef, Value};
 
-/// Which of the tensors of a weight file are meant, where it holds more than one network.
+/// The choice of one network's tensors in a weight file that holds several.
 ///
-/// Nothing needs to be chosen of most files: a state dictionary is found at the top of the file or under a key such as
-/// `model`, `state_dict`, `net` or `student`, and a prefix `module.` (`DataParallel`) or `_orig_mod.` (`torch.compile`)
-/// that all names share is removed.
+/// Nothing needs to be chosen of most files: a state dictionary is found at the top of the file or under a
+/// key such as `model`, `state_dict`, `net` or `student`, and a prefix `module.` (`DataParallel`) or
+/// `_orig_mod.` (`torch.compile`) that all names share is removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct WeightChoice {
-    /// The key of the state dictionary in a PyTorch file, keys within keys joined by a dot; `.` for the top of the file.
+    /// The key of the state dictionary in a PyTorch file, keys within keys joined by a dot; `.` for the top
+    /// of the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
     /// Only tensors whose names begin with this are taken, and it is removed: `student.` or `backbone.`
@@ -68,7 +69,7 @@ impl Chosen {
 /// The name of the top of a file among the keys.
 const TOP: &str = ".";
 
-/// How deep below the top a state dictionary may lie. The tensors of an optimizer lie at three.
+/// The depth below the top at which a state dictionary may lie. The tensors of an optimizer lie at three.
 const DEPTH: usize = 2;
 
 /// Finds the state dictionary in what a pickle holds.
@@ -103,7 +104,7 @@ pub(super) fn choose(
             return Err(Error::Input {
                 path: path.to_owned(),
                 problem: format!(
-                    "holds more than one state dictionary: {}; say which with `--key`, in a recipe with `weights_key`",
+                    "holds more than one state dictionary: {}; choose one by its key",
                     listed.join(", ")
                 ),
             });
@@ -140,7 +141,7 @@ fn candidates(
     if count(heap, value) > 0 {
         found.push((name.to_owned(), value));
     }
-    // A file of ten thousand keys is none that a person can choose from.
+    // Nobody can choose from a file of ten thousand keys.
     if depth == 0 || found.len() > 20 {
         return;
     }
@@ -174,7 +175,7 @@ fn count(heap: &Heap, value: Value) -> usize {
     items.iter().filter(counts).count()
 }
 
-/// What wrappers put before all names.
+/// Prefixes that wrappers put before all names.
 const WRAPPERS: [&str; 2] = ["module.", "_orig_mod."];
 
 /// Takes the tensors that begin with the chosen prefix, and removes what wrappers put before the names.

@@ -1,20 +1,17 @@
-//! Weights into a network, and which network weights are for.
-
-use std::collections::BTreeMap;
+//! Loading weights into a network, and finding the network that weights are of.
 
 use burn::module::Module;
 use burn::tensor::{Device, TensorData};
-use kd_core::{Error, Names, Result, Tensors, export, import, tensor_shapes};
+use kd_core::{Error, Names, Result, export, import, tensor_shapes};
 use serde::{Deserialize, Serialize};
 
 use super::Weights;
-use super::report::LoadReport;
-use crate::known::{NetworkSpec, NetworkTask, known_networks};
-use crate::model_network::ModelNetwork;
-use crate::network::Network;
-use crate::unet::UNet;
+use super::report::{LoadReport, Shapes};
+use crate::catalogue::known_networks;
+use crate::named::ModelNetwork;
+use crate::spec::NetworkSpec;
 
-/// How exactly a file must fit a network.
+/// The exactness with which a file must fit a network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -24,7 +21,7 @@ pub enum WeightFit {
     Exact,
     /// Every tensor of the network is in the file with its shape; the file may have more, which are not used.
     Superset,
-    /// What fits is taken; the rest of the network stays as it is.
+    /// Tensors that fit are taken; the rest of the network stays as it is.
     Partial,
 }
 
@@ -40,55 +37,39 @@ impl WeightFit {
 }
 
 impl Weights {
-    /// What of the file fits `network`, without loading anything.
+    /// A report of how the file matches `network`, without loading anything.
     pub fn compare<M: Module>(&self, network: &M) -> LoadReport {
-        self.compare_tensors(&export(network, Names::PyTorch))
-    }
-
-    fn compare_tensors(&self, network: &Tensors) -> LoadReport {
         let origin = self.path.display().to_string();
-        let mut report = LoadReport::compare(origin, &self.tensors, network);
+        let shapes = tensor_shapes(network, Names::PyTorch);
+        let mut report = LoadReport::compare(origin, &self.tensors, &shapes);
         report.remarks.clone_from(&self.remarks);
         report
     }
 
-    /// A copy of `network` with the weights of the file, and what fitted.
+    /// A copy of `network` with the weights of the file, and how they fitted.
     ///
     /// Numbers take on the network's precision.
     ///
     /// # Errors
     ///
-    /// [`Error::Mismatch`] if file and network do not fit each other as `fit` asks; with [`WeightFit::Partial`] at least one
-    /// tensor must.
+    /// [`Error::Mismatch`] if file and network do not fit each other as `fit` asks; with
+    /// [`WeightFit::Partial`] at least one tensor must.
     pub fn load_into<M: Module>(&self, network: &M, fit: WeightFit) -> Result<(M, LoadReport)> {
-        let mut own = export(network, Names::PyTorch);
-        let report = self.compare_tensors(&own);
-        let network = self.import_as(network, &mut own, fit, &report)?;
+        let report = self.compare(network);
+        let network = self.import_as(network, fit, &report)?;
         Ok((network, report))
     }
 
-    /// The classifier of `spec` with the weights of the file, on `device`, and what fitted.
+    /// The network of `spec` with the weights of the file, on `device`, and how they fitted.
     ///
-    /// What the file lacks of a network that it fits in part is 0; [`Weights::load_known`] keeps what a network has.
-    ///
-    /// # Errors
-    ///
-    /// As [`Weights::load_known`] and [`NetworkSpec::check_for`].
-    pub fn load_network(
-        &self,
-        spec: &NetworkSpec,
-        fit: WeightFit,
-        device: &Device,
-    ) -> Result<(Network, LoadReport)> {
-        self.load_network_as(spec, fit, device)
-    }
-
-    /// As [`Weights::load_network`], of a [`Network`] or a [`UNet`].
+    /// Tensors that the file lacks of a network that it fits in part are 0; [`Weights::load_known`] keeps
+    /// what a network has. Where they must fit exactly, the weights take no more memory than those of the
+    /// file, whatever the spec is.
     ///
     /// # Errors
     ///
-    /// As [`Weights::load_known`] and [`NetworkSpec::check_for`].
-    pub fn load_network_as<N: ModelNetwork>(
+    /// As [`Weights::load_known`] and [`ModelNetwork::check_spec`].
+    pub fn load_network<N: ModelNetwork>(
         &self,
         spec: &NetworkSpec,
         fit: WeightFit,
@@ -101,94 +82,97 @@ impl Weights {
     ///
     /// # Errors
     ///
-    /// As [`Weights::load_into`]. The text says for how many classes the file is, or which network it is for, where that is
-    /// the difference.
+    /// As [`Weights::load_into`]. The text says for how many classes the file is, or which network it is for,
+    /// where that is the difference.
     pub fn load_known<N: ModelNetwork>(
         &self,
         spec: &NetworkSpec,
         network: &N,
         fit: WeightFit,
     ) -> Result<(N, LoadReport)> {
-        let mut own = export(network, Names::PyTorch);
-        let mut report = self.compare_tensors(&own);
+        let mut report = self.compare(network);
         if !report.is_exact() {
             let device = network.devices().into_iter().next().unwrap_or_default();
-            let reasons = self.explain(spec, &device.inner());
+            let reasons = self.explain::<N>(spec, &device.inner());
             report.remarks.splice(0..0, reasons);
         }
-        let network = self.import_as(network, &mut own, fit, &report)?;
+        let network = self.import_as(network, fit, &report)?;
         Ok((network, report))
     }
 
-    fn import_as<M: Module>(
-        &self,
-        network: &M,
-        own: &mut Tensors,
-        fit: WeightFit,
-        report: &LoadReport,
-    ) -> Result<M> {
+    fn import_as<M: Module>(&self, network: &M, fit: WeightFit, report: &LoadReport) -> Result<M> {
         if !fit.accepts(report) {
             report.check()?;
         }
         if report.is_exact() {
             return import(network, &self.tensors, Names::PyTorch, &report.origin);
         }
+        let mut own = export(network, Names::PyTorch);
         for name in &report.matched {
             if let (Some(place), Some(data)) = (own.get_mut(name), self.tensors.get(name)) {
                 place.clone_from(data);
             }
         }
-        import(network, own, Names::PyTorch, &report.origin)
+        import(network, &own, Names::PyTorch, &report.origin)
     }
 
-    /// What may be the reason that the file does not fit the network of `spec`.
-    fn explain(&self, spec: &NetworkSpec, device: &Device) -> Vec<String> {
+    /// Possible reasons that the file does not fit the network of `spec`.
+    fn explain<N: ModelNetwork>(&self, spec: &NetworkSpec, device: &Device) -> Vec<String> {
         let mut reasons = Vec::new();
-        if let Ok(found) = self.spec(&spec.name, [spec.input[1], spec.input[2]], device) {
-            if found.classes != spec.classes {
+        let shapes = |classes, channels| {
+            let network = N::blank(&spec.resized(classes, channels), device)?;
+            Ok(tensor_shapes(&network, Names::PyTorch))
+        };
+        if let Ok([classes, channels]) = self.classes_and_channels(shapes) {
+            if classes != spec.classes {
+                let wanted = spec.classes;
                 reasons.push(format!(
-                    "the last layer of the file has {} classes, the network {}",
-                    found.classes, spec.classes
+                    "the last layer of the file has {classes} classes, the network {wanted}"
                 ));
             }
-            if found.input[0] != spec.input[0] {
+            if channels != spec.input[0] {
+                let wanted = spec.input[0];
                 reasons.push(format!(
-                    "the first layer of the file has {} channels, the network {}",
-                    found.input[0], spec.input[0]
+                    "the first layer of the file has {channels} channels, the network {wanted}"
                 ));
             }
         }
         let fitting = self.networks(device);
         if !fitting.is_empty() && fitting.iter().all(|fits| fits.name != spec.name) {
-            let names: Vec<String> = fitting
-                .iter()
-                .map(|fits| format!("`{}`", fits.name))
-                .collect();
+            let names = fitting.iter().map(|fits| format!("`{}`", fits.name));
+            let names: Vec<String> = names.collect();
             reasons.push(format!("the file fits {}", names.join(" and ")));
         }
         reasons
     }
 
-    /// The network `name` for as many classes and channels as the file has, and for images of the height and width of
-    /// `size`, which weights do not tell.
+    /// The network `name` for as many classes and channels as the file has, and for images of the height and
+    /// width of `size`, which weights do not tell.
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownName`] for a name that is not known, [`Error::Input`] if the file lacks the first or the last layer of
-    /// the network.
+    /// [`Error::UnknownName`] for a name that is not known, [`Error::Input`] if the file lacks the first or
+    /// the last layer of the network.
     pub fn spec(&self, name: &str, size: [usize; 2], device: &Device) -> Result<NetworkSpec> {
         let shapes = |classes, channels| {
-            let spec = NetworkSpec::new(name, classes, [channels, PROBE_SIDE, PROBE_SIDE]);
-            shapes(&spec, device)
+            NetworkSpec::new(name, classes, [channels, PROBE_SIDE, PROBE_SIDE])
+                .blank(device)
+                .map(|network| network.shapes())
         };
+        let [classes, channels] = self.classes_and_channels(shapes)?;
+        let input = [channels, size[0], size[1]];
+        Ok(NetworkSpec::new(name, classes, input))
+    }
+
+    /// The classes and channels of the file, by what changes of `shapes` with them.
+    fn classes_and_channels(
+        &self,
+        shapes: impl Fn(usize, usize) -> Result<Shapes>,
+    ) -> Result<[usize; 2]> {
         let base = shapes(2, 1)?;
         let classes = self.size_that_changes(&base, &shapes(3, 1)?, "last")?;
         let channels = self.size_that_changes(&base, &shapes(2, 2)?, "first")?;
-        Ok(NetworkSpec::new(
-            name,
-            classes,
-            [channels, size[0], size[1]],
-        ))
+        Ok([classes, channels])
     }
 
     /// The size in the file of the axis along which two variants of a network differ.
@@ -223,7 +207,7 @@ impl Weights {
         known_networks()
             .filter_map(|known| {
                 let spec = self.spec(known.name, [PROBE_SIDE; 2], device).ok()?;
-                let wanted = shapes(&spec, device).ok()?;
+                let wanted = spec.blank(device).ok()?.shapes();
                 let fits = wanted.len() == self.tensors.len()
                     && wanted.iter().all(|(name, shape)| {
                         let found = self.tensors.get(name).map(TensorData::shape);
@@ -237,15 +221,3 @@ impl Weights {
 
 /// A side that every known network takes.
 const PROBE_SIDE: usize = 32;
-
-type Shapes = BTreeMap<String, Vec<usize>>;
-
-/// The shapes of the tensors of a network, in PyTorch's names and layouts.
-fn shapes(spec: &NetworkSpec, device: &Device) -> Result<Shapes> {
-    Ok(match spec.task()? {
-        NetworkTask::Classification => {
-            tensor_shapes(&Network::blank(spec, device)?, Names::PyTorch)
-        }
-        NetworkTask::Segmentation => tensor_shapes(&UNet::blank(spec, device)?, Names::PyTorch),
-    })
-}

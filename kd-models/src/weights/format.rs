@@ -1,4 +1,4 @@
-//! Which kind of weight file it is.
+//! The kinds of weight files, told by their first bytes.
 
 use std::fs::File;
 use std::io::Read;
@@ -7,8 +7,8 @@ use std::path::Path;
 use kd_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::CONFIG_FILE;
-use crate::model::WEIGHTS_FILE;
+use crate::model_config::CONFIG_FILE;
+use crate::model_folder::WEIGHTS_FILE;
 
 /// The kinds of weight files that can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,7 +115,8 @@ fn detect_folder(path: &Path) -> Result<WeightFormat> {
         Some(missing) => Err(Error::Input {
             path: path.to_owned(),
             problem: format!(
-                "is a folder without `{missing}`, and so no model folder; give a model folder, or a weight file itself"
+                "is a folder without `{missing}`, and so no model folder; give a model folder, or a \
+                 weight file itself"
             ),
         }),
     }

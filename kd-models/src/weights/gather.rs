@@ -9,7 +9,7 @@ use kd_core::{Error, Result, Tensors};
 use super::source::DAMAGED;
 use super::value::{Heap, StorageRef, TensorRef};
 
-/// Which tensors are wanted of which storage of a file.
+/// The tensors that are wanted, by the storage of the file that they lie in.
 #[derive(Debug)]
 pub(super) struct Wanted<'a> {
     /// By key of the storage: its length in bytes, and the tensors that lie in it.
@@ -29,8 +29,8 @@ impl<'a> Wanted<'a> {
     ///
     /// # Errors
     ///
-    /// [`Error::BadFile`] if the tensors together would take far more than the file's `length`, as only tensors that
-    /// repeat their elements can.
+    /// [`Error::BadFile`] if the tensors together would take far more than the file's `length`, as only
+    /// tensors that repeat their elements can.
     pub(super) fn new(
         named: impl IntoIterator<Item = (&'a str, &'a TensorRef)>,
         heap: &'a Heap,
@@ -85,7 +85,7 @@ impl<'a> Wanted<'a> {
     ///
     /// # Errors
     ///
-    /// What is wrong if the bytes are fewer than the tensors need.
+    /// A sentence if the bytes are fewer than the tensors need.
     pub(super) fn fill(
         &self,
         key: &str,

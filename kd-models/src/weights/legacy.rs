@@ -1,7 +1,8 @@
 //! The format of `torch.save` before PyTorch 1.6: pickles one after the other, then the storages.
 //!
-//! The pickles are a magic number, the version, facts about the machine, the object, and the keys of the storages in the
-//! order in which they follow, each as a count of 8 bytes and its elements. There is no checksum.
+//! The pickles are a magic number, the version, facts about the machine, the object, and the keys of the
+//! storages in the order in which they follow, each as a count of 8 bytes and its elements. There is no
+//! checksum.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -16,7 +17,7 @@ use super::source::Source;
 use super::unpickle::unpickle;
 use super::value::{Heap, StorageRef, Value};
 
-/// What the first pickle holds.
+/// The number that the first pickle holds.
 pub(super) const MAGIC: i128 = 0x1950_a86a_20f9_469c_fc6c;
 const VERSION: i128 = 1001;
 
@@ -28,7 +29,8 @@ pub(super) fn read(path: &Path, length: u64, choice: &WeightChoice) -> Result<(T
     if unpickle(&mut source, &mut heap)? != Value::Int(MAGIC) {
         return Err(source.bad(
             "it is a pickle, but not one of `torch.save`",
-            "save the weights with `torch.save(model.state_dict(), path)` in PyTorch, or as a .safetensors file",
+            "save the weights with `torch.save(model.state_dict(), path)` in PyTorch, or as a \
+             .safetensors file",
         ));
     }
     if unpickle(&mut source, &mut heap)? != Value::Int(VERSION) {

@@ -1,4 +1,4 @@
-//! Weights from files of any kind, and into a network.
+//! Weights: read from files of any kind, and loaded into a network.
 //!
 //! | file | holds |
 //! |---|---|
@@ -29,11 +29,11 @@ use kd_core::{Result, Tensors, hash_tensors, read_tensors};
 pub use choice::WeightChoice;
 pub use fit::WeightFit;
 pub use format::WeightFormat;
-pub(crate) use report::BATCH_COUNTER;
+pub(crate) use report::{BATCH_COUNTER, is_counter};
 pub use report::{LoadReport, ShapeDifference};
 
-use crate::model::{WEIGHTS_FILE, read_config};
-use crate::{CONFIG_FILE, ModelConfig};
+use crate::model_config::{CONFIG_FILE, ModelConfig, read_config};
+use crate::model_folder::WEIGHTS_FILE;
 
 /// The tensors of a weight file, in PyTorch's names and layouts, on the host.
 ///
@@ -58,14 +58,14 @@ use crate::{CONFIG_FILE, ModelConfig};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Weights {
-    /// Where they were read.
+    /// The file or folder that they were read from.
     pub path: PathBuf,
     /// The kind of file.
     pub format: WeightFormat,
-    /// The tensors by name, as the file has them, without wrappers such as `module.` before the names and without the
-    /// `num_batches_tracked` of PyTorch's batch norms.
+    /// The tensors by name, as the file has them, without wrappers such as `module.` before the names and
+    /// without the `num_batches_tracked` of PyTorch's batch norms.
     pub tensors: Tensors,
-    /// What was chosen, removed and ignored in reading, a sentence each.
+    /// Remarks on what was chosen, removed and ignored in reading, a sentence each.
     pub remarks: Vec<String>,
     /// The description beside the weights, if they are those of a model folder.
     pub config: Option<ModelConfig>,
@@ -76,18 +76,20 @@ impl Weights {
     ///
     /// * a model folder, as [`crate::save_model`] writes it;
     /// * a safetensors file, any floating point or integer type;
-    /// * a PyTorch file (`.pt`, `.pth`, `.tar`), as `torch.save` writes it now or wrote it before version 1.6, with a
-    ///   state dictionary at its top or under a key; parameters, views, shared and non-contiguous tensors of any type.
+    /// * a PyTorch file (`.pt`, `.pth`, `.tar`), as `torch.save` writes it now or wrote it before version
+    ///   1.6, with a state dictionary at its top or under a key; parameters, views, shared and non-contiguous
+    ///   tensors of any type.
     ///
-    /// Nothing that is in a file is ever run: a pickle that names a callable other than the few of PyTorch that make
-    /// tensors is refused. No more is allocated than the file's own size accounts for. The members of a PyTorch archive are
-    /// compared with their checksums; safetensors and older PyTorch files have none, so that a changed number in them goes
-    /// unseen.
+    /// Nothing that is in a file is ever run: a pickle that names a callable other than the few of PyTorch
+    /// that make tensors is refused. No more is allocated than the file's own size accounts for. The members
+    /// of a PyTorch archive are compared with their checksums; safetensors and older PyTorch files have none,
+    /// so that a changed number in them goes unseen.
     ///
     /// # Errors
     ///
-    /// [`kd_core::Error::Io`] if the file cannot be read, [`kd_core::Error::BadFile`] if it is damaged or would run code,
-    /// [`kd_core::Error::Input`] if it is of a kind that is not read here or holds several state dictionaries.
+    /// [`kd_core::Error::Io`] if the file cannot be read, [`kd_core::Error::BadFile`] if it is damaged or
+    /// would run code, [`kd_core::Error::Input`] if it is of a kind that is not read here or holds several
+    /// state dictionaries.
     pub fn read(path: &Path) -> Result<Self> {
         Self::read_chosen(path, &WeightChoice::default())
     }
@@ -125,7 +127,7 @@ impl Weights {
             }
         };
         let mut tensors = choice::rename(tensors, choice, path, &mut remarks)?;
-        tensors.retain(|name, _| !report::is_counter(name));
+        tensors.retain(|name, _| !is_counter(name));
         Ok(Self {
             path: path.to_owned(),
             format,

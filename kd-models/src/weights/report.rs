@@ -1,8 +1,9 @@
-//! What of a weight file fits a network.
+//! The report of how a weight file matched a network.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use burn::tensor::TensorData;
 use kd_core::{Error, Result, Tensors, nearest};
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +11,9 @@ use super::choice::shortened;
 
 /// The counter that PyTorch's batch norms keep and nothing of ours needs.
 pub(crate) const BATCH_COUNTER: &str = "num_batches_tracked";
+
+/// Names of tensors with their shapes.
+pub(super) type Shapes = BTreeMap<String, Vec<usize>>;
 
 /// A tensor that network and file both have, with different shapes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,13 +37,14 @@ impl fmt::Display for ShapeDifference {
     }
 }
 
-/// The tensors of a weight file against those of a network, each name in one of four lists, in the order of the alphabet.
+/// The tensors of a weight file against those of a network, each name in one of four lists, in the order of
+/// the alphabet.
 ///
 /// `num_batches_tracked`, which PyTorch's batch norms keep, is left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct LoadReport {
-    /// Where the weights come from.
+    /// The file or folder of the weights.
     pub origin: String,
     /// Tensors that both have with the same shape.
     pub matched: Vec<String>,
@@ -49,26 +54,34 @@ pub struct LoadReport {
     pub unused: Vec<String>,
     /// Tensors that both have with different shapes.
     pub unequal: Vec<ShapeDifference>,
-    /// What was chosen, removed and ignored in reading, and what the differences may mean; a sentence each.
+    /// Remarks on what was chosen, removed and ignored in reading, and on what the differences may mean; a
+    /// sentence each.
     pub remarks: Vec<String>,
 }
 
 impl LoadReport {
-    /// Compares the tensors of a file with those of a network, both in PyTorch's names and layouts.
-    pub fn compare(origin: impl Into<String>, file: &Tensors, network: &Tensors) -> Self {
+    /// Compares the tensors of a file with the shapes of a network's ([`kd_core::tensor_shapes`]), both in
+    /// PyTorch's names and layouts.
+    pub fn compare(origin: impl Into<String>, file: &Tensors, network: &Shapes) -> Self {
+        let shape = |data: &TensorData| data.shape().as_slice().to_vec();
+        let file = file.iter().map(|(name, data)| (name.clone(), shape(data)));
+        Self::of_shapes(origin, &file.collect(), network)
+    }
+
+    /// As [`LoadReport::compare`], of shapes alone.
+    pub(crate) fn of_shapes(origin: impl Into<String>, file: &Shapes, network: &Shapes) -> Self {
         let mut report = Self {
             origin: origin.into(),
             ..Self::default()
         };
         for (name, wanted) in network.iter().filter(|(name, _)| !is_counter(name)) {
-            let wanted = wanted.shape().as_slice().to_vec();
-            match file.get(name).map(|data| data.shape().as_slice().to_vec()) {
+            match file.get(name) {
                 None => report.missing.push(name.clone()),
                 Some(found) if found == wanted => report.matched.push(name.clone()),
                 Some(found) => report.unequal.push(ShapeDifference {
                     name: name.clone(),
-                    network: wanted,
-                    file: found,
+                    network: wanted.clone(),
+                    file: found.clone(),
                 }),
             }
         }
@@ -89,8 +102,8 @@ impl LoadReport {
     ///
     /// # Errors
     ///
-    /// [`Error::Mismatch`] that names the missing, unexpected and differently shaped tensors, a missing one with the unused
-    /// one whose name is nearest, and says what the differences may mean.
+    /// [`Error::Mismatch`] that names the missing, unexpected and differently shaped tensors, a missing one
+    /// with the unused one whose name is nearest, and says what the differences may mean.
     pub fn check(&self) -> Result<()> {
         if self.is_exact() {
             return Ok(());
@@ -110,7 +123,8 @@ impl LoadReport {
 
     /// The unused name that most likely stands for the missing `name`.
     ///
-    /// That is one that ends with it or that it ends with, or else the nearest of those with the same last part.
+    /// That is one that ends with it or that it ends with, or else the nearest of those with the same last
+    /// part.
     pub fn suggestion(&self, name: &str) -> Option<&str> {
         let field = |name: &str| name.rsplit('.').next().map(str::to_owned);
         let alike = || {
@@ -137,7 +151,7 @@ impl LoadReport {
             })
     }
 
-    /// What the differences may mean, as a sentence, or nothing.
+    /// A sentence on what the differences may mean, or nothing.
     fn hint(&self) -> String {
         let mut hints = Vec::new();
         if let Some(prefix) = self.common_prefix() {
@@ -149,7 +163,7 @@ impl LoadReport {
         hints.join("; ")
     }
 
-    /// What all unused names that end with a missing one have before it.
+    /// The prefix of all unused names that end with a missing one.
     fn common_prefix(&self) -> Option<&str> {
         let unused: BTreeSet<&str> = self.unused.iter().map(String::as_str).collect();
         let first = self.missing.first()?;
@@ -165,7 +179,7 @@ impl LoadReport {
     }
 }
 
-/// What the last layer of a classifier is called.
+/// Names of the last layer of a classifier.
 const LAST_LAYERS: [&str; 6] = ["fc", "linear", "classifier", "head", "out", "output"];
 
 impl fmt::Display for LoadReport {

@@ -13,7 +13,7 @@ pub(super) const DAMAGED: &str = "the file is damaged or incomplete; copy or dow
 pub(super) struct Source<'a, R> {
     reader: R,
     path: &'a Path,
-    /// What `path` alone does not say: the member of an archive, as the beginning of a sentence, or empty.
+    /// The member of an archive, as the beginning of a sentence, or empty.
     part: &'static str,
     position: u64,
     length: u64,

@@ -1,4 +1,5 @@
-//! A reader of pickles that runs nothing: it knows the opcodes that `torch.save` writes and a short list of callables.
+//! A reader of pickles that runs nothing: it knows the opcodes that `torch.save` writes and a short list of
+//! callables.
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -12,9 +13,9 @@ use super::value::{Heap, Value};
 /// Steps of one pickle. A state dictionary takes about 30 for each tensor.
 const MAX_STEPS: usize = 4_000_000;
 
-/// What to do about a pickle that holds more than tensors.
-pub(super) const SAVE_STATE_DICT: &str = "save the state dictionary only, with `torch.save(model.state_dict(), path)` \
-     in PyTorch, or write a .safetensors file";
+/// Advice for a pickle that holds more than tensors.
+pub(super) const SAVE_STATE_DICT: &str = "save the state dictionary only, with \
+    `torch.save(model.state_dict(), path)` in PyTorch, or write a .safetensors file";
 
 /// Reads one pickle from `source`, up to and with its end mark.
 pub(super) fn unpickle<R: Read>(source: &mut Source<'_, R>, heap: &mut Heap) -> Result<Value> {
@@ -323,8 +324,8 @@ impl<R: Read> Machine<'_, '_, R> {
     fn would_run_code(&self, what: &str) -> Error {
         self.source.bad(
             format!(
-                "the pickle would run code, which is refused: it {what}, as a whole pickled module or an object \
-                 beside the weights does"
+                "the pickle would run code, which is refused: it {what}, as a whole pickled module or \
+                 an object beside the weights does"
             ),
             SAVE_STATE_DICT,
         )

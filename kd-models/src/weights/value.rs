@@ -1,9 +1,10 @@
-//! What a pickle holds once it is read: plain data, and tensors that say where their numbers lie.
+//! The contents of a pickle once it is read: plain data, and tensors as places in storages.
 
 use super::callable::Callable;
 use super::element::Element;
 
-/// A value; what has parts is an index into [`Heap`], so that values may be shared and may even hold themselves.
+/// A value; what has parts is an index into [`Heap`], so that values may be shared and may even hold
+/// themselves.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Value {
     None,
@@ -21,7 +22,7 @@ pub(super) enum Value {
     Tensor(usize),
 }
 
-/// Where the numbers of tensors lie.
+/// A storage: the numbers of tensors, by a key of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct StorageRef {
     /// The name of the storage in the file.

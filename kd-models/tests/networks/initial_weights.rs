@@ -1,5 +1,4 @@
 //! Initial weights: a function of seed and path alone, with the moments that their law has.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use burn::tensor::Device;
 use kd_core::{Error, Names, Tensors, export, hash_tensors};
@@ -242,7 +241,8 @@ fn what_cannot_be_built_is_said_in_words() {
     let vgg = text("vgg13", 10, [3, 7, 32]);
     assert_eq!(
         vgg,
-        "`input` of a VGG must have 8 pixels or more a side, got [3, 7, 32]; give larger images or a network with less downsampling"
+        "`input` of a VGG must have 8 pixels or more a side, got [3, 7, 32]; give larger images or a \
+         network with less downsampling"
     );
     assert!(text("wrn_40-3", 10, [3, 32, 32]).contains("did you mean `wrn-40-"));
     let odd = kd_models::ShuffleNetV1Config {

@@ -1,5 +1,4 @@
-//! A network whose norms are folded into its convolutions says what it said before, with fewer operations.
-#![expect(clippy::unwrap_used, reason = "tests")]
+//! Folded norms: a network outputs the same with its norms folded into its convolutions, in fewer operations.
 
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
@@ -13,8 +12,8 @@ use kd_models::{
     UNetConfig, Vgg, VggConfig,
 };
 
-/// A network of each family that has norms, by name or narrow, for images of a size, and how many of its norms follow no
-/// convolution.
+/// A network of each family that has norms, by name or narrow, for images of a size, and how many of its
+/// norms follow no convolution.
 fn families(device: &Device) -> Vec<(&'static str, Network, [usize; 3], usize)> {
     let named = |name: &'static str, input, left| {
         let spec = NetworkSpec::new(name, 7, input);
@@ -68,7 +67,8 @@ fn families(device: &Device) -> Vec<(&'static str, Network, [usize; 3], usize)> 
     ]
 }
 
-/// A network whose norms have learnt something: scales of either sign, shifts, means and variances of all sizes.
+/// A network whose norms have learnt something: scales of either sign, shifts, means and variances of all
+/// sizes.
 fn learnt<M: Module>(fresh: M) -> M {
     let tensors: Tensors = export(&fresh, Names::PyTorch)
         .into_iter()

@@ -1,5 +1,4 @@
-//! The ResNets of Stagewise KD have the shapes and the costs of the paper, stage by stage.
-#![expect(clippy::unwrap_used, reason = "tests")]
+//! The ResNets of Stagewise KD: the shapes and the costs of the paper, stage by stage.
 
 use burn::tensor::{Device, Tensor};
 use kd_core::{Costs, LayerKind, Names, StagedNetwork, export};
@@ -12,7 +11,8 @@ fn costs(name: &str, input: [usize; 3]) -> Costs {
     spec.costs(&Device::flex()).unwrap()
 }
 
-/// The shapes of the maps and of the dense vector of a narrow network of the same form, its widths multiplied.
+/// The shapes of the maps and of the dense vector of a narrow network of the same form, its widths
+/// multiplied.
 fn shapes(blocks: [usize; 4], input: [usize; 3]) -> Vec<[usize; 3]> {
     let device = Device::flex();
     let config = SkdResNetConfig {
@@ -121,8 +121,8 @@ fn parameters_are_the_paper_s_stage_by_stage() {
 
 #[test]
 fn multiply_accumulates_are_those_of_the_repository_s_readme() {
-    // Its counts take in more than ours. Four for each element of a norm and two for each pixel behind the maximum
-    // pooling give all six of its figures to the last digit, in billions.
+    // Its counts take in more than ours. Four for each element of a norm and two for each pixel behind the
+    // maximum pooling give all six of its figures to the last digit, in billions.
     let table = ["0.896", "1.359", "1.824", "2.056", "2.752", "3.679"];
     for (depth, billions) in DEPTHS.into_iter().zip(table) {
         let costs = costs(&format!("skd-resnet{depth}"), [3, 224, 224]);
@@ -212,6 +212,7 @@ fn a_head_without_a_hidden_layer_is_refused() {
     let error = SkdResNet::new(&config, [1, 8, 8], 2, 0, &Device::flex()).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "`widths` must end with 2 or more, as the head's hidden layer has half as many features, got [1, 1, 1, 1]"
+        "`widths` must end with 2 or more, as the head's hidden layer has half as many features, got \
+         [1, 1, 1, 1]"
     );
 }

@@ -1,12 +1,11 @@
-//! Every known network keeps the contracts of kd-core: stages, taps, parameters, costs.
-#![expect(clippy::unwrap_used, reason = "tests")]
+//! The contracts of kd-core, kept by every network of the catalogue: stages, taps, parameters, costs.
 
 use std::collections::BTreeSet;
 
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor};
-use kd_core::{Names, StagedNetwork, count_parameters, tensor_shapes};
-use kd_models::{ModelNetwork, Network, NetworkSpec, NetworkTask, UNet, known_networks};
+use kd_core::{Names, StagedNetwork, Task, count_parameters, tensor_shapes};
+use kd_models::{ModelNetwork, Network, NetworkSpec, UNet, known_networks};
 
 fn build(name: &str, classes: usize, input: [usize; 3]) -> Network {
     Network::build(&NetworkSpec::new(name, classes, input), 1, &Device::flex()).unwrap()
@@ -22,8 +21,8 @@ macro_rules! for_every_network {
     ($check:ident) => {
         for known in known_networks() {
             match known.task {
-                NetworkTask::Classification => $check::<Network>(known.name),
-                NetworkTask::Segmentation => $check::<UNet>(known.name),
+                Task::Segmentation => $check::<UNet>(known.name),
+                _ => $check::<Network>(known.name),
             }
         }
     };
@@ -238,8 +237,8 @@ fn counted_costs_have_the_parameters_of_the_module() {
 
 fn counts_its_parameters<N: ModelNetwork>(name: &str) {
     let sizes = match N::TASK {
-        NetworkTask::Classification => [[3, 32, 32], [1, 29, 40]],
-        NetworkTask::Segmentation => [[3, 32, 32], [1, 64, 32]],
+        Task::Segmentation => [[3, 32, 32], [1, 64, 32]],
+        _ => [[3, 32, 32], [1, 29, 40]],
     };
     for input in sizes {
         let network: N = blank(name, 5, input);

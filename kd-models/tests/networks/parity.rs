@@ -1,7 +1,6 @@
-//! The networks against PyTorch's: same weights, same answers, same gradients, same running statistics.
+//! The networks against PyTorch's: same weights, same outputs, same gradients, same running statistics.
 //!
 //! `fixtures/generate.py` makes the files and says what is in them.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::path::Path;
 

@@ -1,16 +1,9 @@
-//! The U-Nets of Stagewise KD: shapes, costs, stages, initial weights, model folders, and what is refused.
-#![expect(clippy::unwrap_used, reason = "tests")]
+//! The U-Nets of Stagewise KD: shapes, costs, stages, initial weights, and what is refused.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Distribution, Gradients, Tensor};
-use kd_core::{
-    CountCosts, Error, ErrorKind, Names, Normalisation, StagedNetwork, export, hash_tensors,
-};
-use kd_models::{
-    ModelConfig, ModelNetwork, Network, NetworkSpec, NetworkTask, SkdResNetConfig, StemKind, UNet,
-    UNetConfig, WEIGHTS_FILE, WeightFit, Weights, load_model, load_model_as, save_model,
-};
-use tempfile::TempDir;
+use kd_core::{CountCosts, Error, Names, StagedNetwork, export};
+use kd_models::{ModelNetwork, Network, NetworkSpec, SkdResNetConfig, StemKind, UNet, UNetConfig};
 
 const SMALL: &str = "skd-unet-small-resnet10";
 
@@ -238,113 +231,14 @@ fn initial_weights_follow_the_three_laws() {
     assert_eq!(export(&built(SMALL), Names::PyTorch), tensors);
 }
 
-fn saved(name: &str) -> (TempDir, ModelConfig) {
-    let folder = TempDir::new().unwrap();
-    let config = ModelConfig::new(spec(name), Normalisation::identity(3));
-    match config.network.task().unwrap() {
-        NetworkTask::Segmentation => save_model(folder.path(), &built(name), &config).unwrap(),
-        NetworkTask::Classification => {
-            let network = Network::build(&config.network, 4, &Device::flex()).unwrap();
-            save_model(folder.path(), &network, &config).unwrap();
-        }
-    }
-    (folder, config)
-}
-
-#[test]
-fn a_model_folder_gives_back_what_was_saved() {
-    let device = Device::flex();
-    let (folder, config) = saved(SMALL);
-    let (loaded, read) = load_model_as::<UNet>(folder.path(), &device).unwrap();
-    assert_eq!(read, config);
-    let network = built(SMALL);
-    let hash = |network: &UNet| hash_tensors(&export(network, Names::Burn));
-    assert_eq!(hash(&loaded), hash(&network));
-    let input = images(&device);
-    assert_eq!(
-        loaded.forward(&input).into_data(),
-        network.forward(&input).into_data()
-    );
-    let file = kd_core::read_tensors(&folder.path().join(WEIGHTS_FILE)).unwrap();
-    assert!(file.contains_key("decoder.blocks.4.conv2.1.num_batches_tracked"));
-    assert_eq!(
-        file["segmentation_head.0.weight"].shape().as_slice(),
-        [12, 4, 3, 3]
-    );
-}
-
-#[test]
-fn a_folder_of_the_other_kind_is_refused_in_words() {
-    let device = Device::flex();
-    let (unet, _) = saved(SMALL);
-    let error = load_model(unet.path(), &device).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Input);
-    assert!(
-        error.to_string().ends_with(
-            "config.json` describes `skd-unet-small-resnet10`, a segmentation network, where a classification network is \
-             to be read; give another folder"
-        ),
-        "{error}"
-    );
-    let (classifier, _) = saved("resnet8");
-    let error = load_model_as::<UNet>(classifier.path(), &device).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Input);
-    assert!(
-        error.to_string().ends_with(
-            "config.json` describes `resnet8`, a classification network, where a segmentation network is to be read; give \
-             another folder"
-        ),
-        "{error}"
-    );
-}
-
-#[test]
-fn a_unet_is_not_saved_as_another() {
-    let folder = TempDir::new().unwrap();
-    let config = |name: &str| ModelConfig::new(spec(name), Normalisation::identity(3));
-    let network = built(SMALL);
-    let other = save_model(folder.path(), &network, &config("skd-unet-small-resnet14"));
-    assert!(matches!(other, Err(Error::Mismatch { .. })));
-    let other = save_model(folder.path(), &network, &config("resnet8"));
-    assert!(matches!(other, Err(Error::Config { .. })));
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
-}
-
-#[test]
-fn a_weight_file_is_recognised_and_told_from_others() {
-    let device = Device::flex();
-    let (folder, _) = saved(SMALL);
-    let weights = Weights::read(&folder.path().join(WEIGHTS_FILE)).unwrap();
-    let fitting = weights.networks(&device);
-    assert_eq!(fitting, [NetworkSpec::new(SMALL, 12, [3, 32, 32])]);
-    let more = NetworkSpec::new(SMALL, 11, [3, 64, 32]);
-    let error = weights
-        .load_network_as::<UNet>(&more, WeightFit::Exact, &device)
-        .unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .contains("the last layer of the file has 12 classes, the network 11"),
-        "{error}"
-    );
-    let error = weights
-        .load_network(&spec("resnet8"), WeightFit::Exact, &device)
-        .unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .contains("the file fits `skd-unet-small-resnet10`"),
-        "{error}"
-    );
-}
-
 #[test]
 fn names_of_either_kind_are_known_and_not_mixed_up() {
     let device = Device::flex();
     let text = |error: Error| error.to_string();
     assert_eq!(
         text(Network::build(&spec(SMALL), 0, &device).unwrap_err()),
-        "`name` is `skd-unet-small-resnet10`, a segmentation network, where a classification network is wanted; name another"
+        "`name` is `skd-unet-small-resnet10`, a segmentation network, where a classification network \
+         is wanted; name another"
     );
     assert_eq!(
         text(UNet::build(&spec("resnet8"), 0, &device).unwrap_err()),
@@ -367,8 +261,8 @@ fn images_of_other_sizes_are_refused_in_words() {
     };
     assert_eq!(
         refused([3, 360, 480]),
-        "`input` of a U-Net must have a height and a width that are multiples of 32, got [3, 360, 480]; resize or crop the \
-         images"
+        "`input` of a U-Net must have a height and a width that are multiples of 32, got [3, 360, \
+         480]; resize or crop the images"
     );
     assert!(refused([3, 0, 32]).contains("above 0"));
     let costs = built(SMALL).costs([3, 64, 48]);

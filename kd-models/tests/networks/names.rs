@@ -1,13 +1,12 @@
-//! Every network has the tensors of its PyTorch counterpart, by name and by shape, and its costs.
+//! Tensors and costs of every network against those of its PyTorch counterpart, by name and by shape.
 //!
 //! `fixtures/generate.py` makes the list from the networks of `fixtures/networks.py`.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeMap;
 
 use burn::tensor::Device;
-use kd_core::{Names, tensor_shapes};
-use kd_models::{ModelNetwork, Network, NetworkSpec, NetworkTask, UNet, known_networks};
+use kd_core::{Names, Task, tensor_shapes};
+use kd_models::{ModelNetwork, Network, NetworkSpec, UNet, known_networks};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -46,7 +45,7 @@ fn tensors(layers: &[String]) -> BTreeMap<String, Vec<usize>> {
 }
 
 fn pytorch() -> BTreeMap<String, Entry> {
-    serde_json::from_str(include_str!("fixtures/tensors.json")).unwrap()
+    serde_json::from_str(include_str!("../fixtures/tensors.json")).unwrap()
 }
 
 fn shapes<N: ModelNetwork>(spec: &NetworkSpec, device: &Device) -> BTreeMap<String, Vec<usize>> {
@@ -59,8 +58,8 @@ fn every_network_has_the_names_and_shapes_of_pytorch() {
     for (name, entry) in pytorch() {
         let spec = NetworkSpec::new(&name, entry.classes, entry.input);
         let found = match spec.task().unwrap() {
-            NetworkTask::Classification => shapes::<Network>(&spec, &device),
-            NetworkTask::Segmentation => shapes::<UNet>(&spec, &device),
+            Task::Segmentation => shapes::<UNet>(&spec, &device),
+            _ => shapes::<Network>(&spec, &device),
         };
         let expected = tensors(&entry.layers);
         let lacking: Vec<_> = expected

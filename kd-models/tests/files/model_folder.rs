@@ -1,5 +1,4 @@
 //! Model folders: what is saved comes back, and what does not fit is said in words.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::path::Path;
 
@@ -36,14 +35,14 @@ fn rewrite(folder: &Path, from: &str, to: &str) {
 }
 
 fn load_error(folder: &Path) -> Error {
-    load_model(folder, &Device::flex()).unwrap_err()
+    load_model::<Network>(folder, &Device::flex()).unwrap_err()
 }
 
 #[test]
 fn what_is_saved_comes_back() {
     for name in ["lenet5-half", "resnet8", "resnet8x4"] {
         let (folder, network, config) = saved(name);
-        let (loaded, read) = load_model(folder.path(), &Device::flex()).unwrap();
+        let (loaded, read) = load_model::<Network>(folder.path(), &Device::flex()).unwrap();
         assert_eq!(read, config);
         let hash = |network: &Network| hash_tensors(&export(network, Names::Burn));
         assert_eq!(hash(&loaded), hash(&network), "{name}");
@@ -92,7 +91,7 @@ fn running_statistics_of_the_last_step_are_saved() {
         .map(f32::abs)
         .sum();
     assert!(mean > 0.0);
-    let (loaded, _) = load_model(folder.path(), &device).unwrap();
+    let (loaded, _) = load_model::<Network>(folder.path(), &device).unwrap();
     assert_eq!(export(&loaded, Names::Burn), export(&network, Names::Burn));
 }
 
@@ -100,7 +99,7 @@ fn running_statistics_of_the_last_step_are_saved() {
 fn a_network_loaded_onto_an_autodiff_device_can_be_trained() {
     let (folder, _, _) = saved("resnet8");
     let device = Device::flex().autodiff();
-    let (network, _) = load_model(folder.path(), &device).unwrap();
+    let (network, _) = load_model::<Network>(folder.path(), &device).unwrap();
     let gradients = network
         .forward(&Tensor::ones([2, 3, 32, 32], &device))
         .sum()
@@ -246,6 +245,11 @@ fn descriptions_that_make_no_sense_are_refused() {
             "\"mean\": [",
             "as many means as standard deviations, got 2 and 3",
         ),
+        (
+            "\"normalisation\"",
+            "\"preprocessing\": \"tokens\", \"notes\"",
+            "unknown field `notes`",
+        ),
     ];
     for (from, to, expected) in cases {
         let (folder, _, _) = saved("lenet5-half");
@@ -286,6 +290,46 @@ fn weights_of_another_network_are_refused() {
     let (folder, _, _) = saved("resnet8");
     rewrite(folder.path(), "resnet8", "resnet14");
     assert!(matches!(load_error(folder.path()), Error::Mismatch { .. }));
+}
+
+#[test]
+fn preprocessing_for_text_is_refused_where_images_are_taken() {
+    let (folder, _, config) = saved("lenet5-half");
+    let path = folder.path().join(CONFIG_FILE);
+    let mut text = serde_json::to_value(&config).unwrap();
+    text.as_object_mut().unwrap().remove("normalisation");
+    std::fs::write(&path, text.to_string()).unwrap();
+    let error = load_error(folder.path());
+    assert!(
+        error.to_string().contains("missing field `normalisation`"),
+        "{error}"
+    );
+    text["preprocessing"] = "tokens".into();
+    std::fs::write(&path, text.to_string()).unwrap();
+    let error = load_error(folder.path());
+    assert!(
+        error
+            .to_string()
+            .contains("`preprocessing` is not one for images"),
+        "{error}"
+    );
+    assert_eq!(error.kind(), ErrorKind::Input);
+}
+
+#[test]
+fn images_of_another_size_are_told_from_the_weights_without_memory_for_larger_ones() {
+    let (folder, _, _) = saved("lenet5-half");
+    // The first linear layer would have 60 * 1017 * 1017 * 42 weights, more than ten gigabytes.
+    rewrite(folder.path(), "32,\n      32", "4096,\n      4096");
+    let error = load_error(folder.path());
+    let Error::Mismatch { unequal, .. } = &error else {
+        unreachable!("{error}")
+    };
+    assert_eq!(unequal.len(), 1, "{error}");
+    assert!(
+        unequal[0].starts_with("fc1.weight: network [42, "),
+        "{error}"
+    );
 }
 
 #[test]

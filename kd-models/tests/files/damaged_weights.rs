@@ -1,6 +1,5 @@
-//! Damaged weight files: an error or the very same tensors, never a panic, and never a changed number where there is a
-//! checksum.
-#![expect(clippy::unwrap_used, reason = "tests")]
+//! Damaged weight files: an error or the very same tensors, never a panic, and never a changed number where
+//! there is a checksum.
 
 use std::path::{Path, PathBuf};
 
@@ -139,10 +138,12 @@ fn no_bit_of_an_archive_s_tensors_can_change_unseen() {
     }
 }
 
-/// What every opcode does when it comes at the wrong time.
+/// Every opcode at the wrong time.
 #[test]
 fn pickles_of_random_opcodes_are_refused() {
-    let opcodes = b".(012NJKMGXTUBC)]}tldaseucRbQqhrji\x80\x81\x82\x85\x86\x87\x88\x89\x8a\x8b\x8c\x8d\x8e\x8f\x90\x91\x92\x93\x94\x95\x96";
+    let opcodes =
+        b".(012NJKMGXTUBC)]}tldaseucRbQqhrji\x80\x81\x82\x85\x86\x87\x88\x89\x8a\x8b\x8c\x8d\
+        \x8e\x8f\x90\x91\x92\x93\x94\x95\x96";
     let head = std::fs::read(fixture("legacy.pth")).unwrap();
     // The magic number, the version and the facts about the machine stay.
     let start = head

@@ -1,0 +1,142 @@
+//! A network as an ONNX graph, by means of Burn's exporter.
+
+mod names;
+
+use std::any::Any;
+
+use burn::tensor::{Device, Tensor};
+use burn_onnx::export::{AxisSpec, ExportError, InputSpec, OnnxExporter};
+use kd_core::{Error, NetworkOutput, Output, Result, detached_copy};
+
+use crate::model_config::ModelConfig;
+use crate::named::ModelNetwork;
+
+/// The form of an ONNX graph.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OnnxOptions {
+    /// The images that the graph takes.
+    pub input: OnnxInput,
+    /// The only size of batch that the graph takes; any where there is none.
+    pub batch: Option<usize>,
+}
+
+/// The images that an ONNX graph takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OnnxInput {
+    /// Pixels in `[0, 1]`: the normalisation is part of the graph.
+    #[default]
+    Pixels,
+    /// Images that are normalised already.
+    Normalised,
+}
+
+/// The graph of `network` from `images` `[batch, channels, height, width]` to `logits` `[batch, classes]`, or
+/// `[batch, classes, height, width]`.
+///
+/// # Errors
+///
+/// [`Error::Config`] if the network does something that the exporter cannot write, with what can be done.
+pub(crate) fn export<N: ModelNetwork>(
+    network: &N,
+    config: &ModelConfig,
+    options: &OnnxOptions,
+) -> Result<Vec<u8>> {
+    let [channels, height, width] = config.network.input;
+    let device = Device::default();
+    let images = |count| Tensor::<4>::zeros([count, channels, height, width], &device);
+    let normalisation = config.normalisation()?;
+    normalisation.apply(images(1))?;
+    as_input::<N>(images(1))?;
+    let forward = |network: &N, images: Tensor<4>| {
+        let images = match options.input {
+            // The shapes are those of the model itself, so that only a defect could make this fail.
+            OnnxInput::Pixels => normalisation.apply(images.clone()).unwrap_or(images),
+            OnnxInput::Normalised => images,
+        };
+        outputs(network, images)
+    };
+    // A plain clone shares the running statistics of its norms, which the exporter would leave on its own
+    // device. Operations that no format has can only be written for one size of batch, if at all.
+    let network = &detached_copy(network).portable();
+    let exporter = OnnxExporter::new();
+    let graph = if let Some(batch) = options.batch {
+        exporter.export(network, images(batch), forward)
+    } else {
+        let axes = [
+            AxisSpec::dynamic("batch"),
+            AxisSpec::Static,
+            AxisSpec::Static,
+            AxisSpec::Static,
+        ];
+        // Two traces tell the size of the batch from the numbers that stay the same.
+        let axes = [InputSpec::new(axes)];
+        exporter.export_dynamic(network, images(2), images(3), &axes, forward)
+    };
+    let graph = graph.map_err(|error| in_words(&config.network.name, options.batch, &error))?;
+    names::rename(graph.as_bytes(), "images", "logits").ok_or_else(|| {
+        cannot(
+            &config.network.name,
+            "Burn's exporter wrote a graph of an unknown form",
+        )
+    })
+}
+
+/// Images as the input of a network, if it takes images.
+fn as_input<N: ModelNetwork>(images: Tensor<4>) -> Result<N::Input> {
+    let images: Box<dyn Any> = Box::new(images);
+    let taken = images.downcast::<N::Input>();
+    taken.map(|input| *input).map_err(|_| {
+        Error::config(
+            "onnx",
+            "is for networks that take images; keep the model folder",
+        )
+    })
+}
+
+/// The output, in the one of two lists that is for outputs of its number of axes.
+fn outputs<N: ModelNetwork>(network: &N, images: Tensor<4>) -> (Vec<Tensor<2>>, Vec<Tensor<4>>) {
+    let output = as_input::<N>(images).map(|input| network.forward(&input).into_output());
+    match output {
+        Ok(Output::Classes(logits)) => (vec![logits], Vec::new()),
+        Ok(Output::Pixels(logits)) => (Vec::new(), vec![logits]),
+        _ => (Vec::new(), Vec::new()),
+    }
+}
+
+fn cannot(network: &str, reason: &str) -> Error {
+    Error::config(
+        "onnx",
+        format!("is a format that `{network}` cannot be written in: {reason}"),
+    )
+}
+
+fn in_words(network: &str, batch: Option<usize>, error: &ExportError) -> Error {
+    match error {
+        ExportError::UnsupportedOperation { kind, .. } => {
+            // The exporter prints the whole operation with its shapes; its name comes first.
+            let operation: String = kind
+                .trim_start_matches("NumericFloat(F32, ")
+                .trim_start_matches("BaseFloat(")
+                .trim_start_matches("Module(")
+                .chars()
+                .take_while(char::is_ascii_alphanumeric)
+                .collect();
+            cannot(
+                network,
+                &format!("Burn's exporter does not know its operation {operation}"),
+            )
+        }
+        ExportError::DynamicShapeLost { .. } | ExportError::DynamicGraphMismatch { .. }
+            if batch.is_none() =>
+        {
+            let problem = format!(
+                "is needed for `{network}`, whose graph Burn's exporter writes for one size of batch \
+                 only; give 1"
+            );
+            Error::config("batch", problem)
+        }
+        other => cannot(network, &other.to_string()),
+    }
+}

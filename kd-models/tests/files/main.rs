@@ -1,0 +1,12 @@
+//! Files: model folders, their structures and families, and weight files of any kind.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod damaged_weights;
+mod families;
+mod model_folder;
+#[cfg(feature = "onnx")]
+mod onnx;
+mod structures;
+mod trained_model;
+mod unet;
+mod weights;

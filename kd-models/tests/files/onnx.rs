@@ -1,0 +1,102 @@
+//! ONNX graphs of models of any type: their form, and what is refused in words.
+
+use burn::tensor::Device;
+use kd_core::{Normalisation, Preprocessing, Result};
+use kd_models::{
+    Families, ModelConfig, ModelNetwork, Network, NetworkSpec, OnnxInput, OnnxOptions, Structure,
+};
+
+use crate::families::{branched_spec, families, text_spec};
+
+fn graph(spec: NetworkSpec, options: &OnnxOptions) -> Result<Vec<u8>> {
+    let config = ModelConfig::new(spec, Normalisation::new(vec![0.5; 3], vec![0.25; 3])?);
+    families().blank(config, &Device::flex())?.onnx(options)
+}
+
+fn contains(graph: &[u8], text: &str) -> bool {
+    graph
+        .windows(text.len())
+        .any(|window| window == text.as_bytes())
+}
+
+#[test]
+fn a_graph_has_images_and_logits_for_its_ends_and_takes_any_batch() {
+    let spec = NetworkSpec::new("resnet8", 10, [3, 32, 32]);
+    let pixels = graph(spec.clone(), &OnnxOptions::default()).unwrap();
+    for name in ["images", "logits", "batch", "Conv"] {
+        assert!(contains(&pixels, name), "{name}");
+    }
+    let mut options = OnnxOptions::default();
+    options.input = OnnxInput::Normalised;
+    let normalised = graph(spec.clone(), &options).unwrap();
+    assert!(
+        normalised.len() < pixels.len(),
+        "the normalisation is part of the graph of pixels"
+    );
+    options.batch = Some(2);
+    let fixed = graph(spec, &options).unwrap();
+    assert!(contains(&fixed, "images") && !contains(&fixed, "batch"));
+}
+
+#[test]
+fn a_family_of_another_crate_and_a_structure_of_its_own_are_written() {
+    assert!(contains(
+        &graph(branched_spec(3), &OnnxOptions::default()).unwrap(),
+        "logits"
+    ));
+    let resnet = Structure::CrdResNet(kd_models::ResNetConfig {
+        blocks: 1,
+        widths: [4, 4, 6, 8],
+    });
+    let spec = NetworkSpec::with_structure("cut", resnet, 4, [3, 16, 16]);
+    assert!(contains(
+        &graph(spec, &OnnxOptions::default()).unwrap(),
+        "logits"
+    ));
+}
+
+#[test]
+fn a_network_with_an_output_for_each_pixel_is_written() {
+    let spec = NetworkSpec::new("skd-unet-small-resnet10", 4, [3, 32, 32]);
+    let written = graph(spec, &OnnxOptions::default()).unwrap();
+    for name in ["images", "logits", "batch", "Resize"] {
+        assert!(contains(&written, name), "{name}");
+    }
+}
+
+#[test]
+fn networks_that_cannot_be_written_are_refused_in_words() {
+    let spec = NetworkSpec::new("shufflenetv2", 4, [3, 32, 32]);
+    let text = graph(spec, &OnnxOptions::default())
+        .unwrap_err()
+        .to_string();
+    assert!(
+        text.starts_with("`batch` is needed for `shufflenetv2`"),
+        "{text}"
+    );
+    let config = ModelConfig::new(text_spec(), Preprocessing::Tokens);
+    let model = families().blank(config, &Device::flex()).unwrap();
+    let text = model.onnx(&OnnxOptions::default()).unwrap_err().to_string();
+    assert!(text.contains("is not one for images"), "{text}");
+}
+
+#[test]
+fn the_network_is_left_as_it_is() {
+    let spec = NetworkSpec::new("resnet8", 10, [3, 32, 32]);
+    let network = Network::build(&spec, 0, &Device::flex()).unwrap();
+    let config = ModelConfig::new(spec, Normalisation::identity(3));
+    let blank = Families::new().blank(config, &Device::flex()).unwrap();
+    let tensors = kd_core::export(&network, kd_core::Names::PyTorch);
+    let model = blank.with_tensors(&tensors, "the test").unwrap();
+    let before = model.hash();
+    model.onnx(&OnnxOptions::default()).unwrap();
+    assert_eq!(model.hash(), before);
+    // The explicit shortcuts are the graph's alone.
+    assert!(Network::check_spec(&model.config().network).is_ok());
+    assert!(
+        !model
+            .shapes()
+            .keys()
+            .any(|name| name.contains("downsample"))
+    );
+}
