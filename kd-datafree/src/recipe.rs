@@ -6,10 +6,10 @@ mod synthesize;
 use std::path::Path;
 
 use kd_core::{Error, Result, Split, Subset};
-use kd_models::{ModelConfig, Network};
+use kd_models::Network;
 use kd_recipe::{
     Check, Context, DataFacts, DataRecipe, MethodRecipe, MethodReport, NetworkRecipe, NewNetwork,
-    Prepared, TeacherRecipe,
+    OpenTeacher, Prepared, TeacherRecipe,
 };
 use kd_report::Section;
 use serde::{Deserialize, Serialize};
@@ -56,7 +56,7 @@ const KIND: &str = "kind";
 struct PreparedDataFree {
     method: DataFree<Network>,
     student: NewNetwork,
-    teacher: ModelConfig,
+    teacher: OpenTeacher,
     facts: DataFacts,
 }
 
@@ -77,7 +77,7 @@ impl MethodRecipe for DataFreeRecipe {
         let made = self.method(at)?;
         let mut check = Check::of_student(&made.student, &made.facts)?;
         check.title = format!("{}, images by `{}`", check.title, self.kind()?);
-        check.frozen("the teacher", &made.teacher, &made.facts, at)?;
+        check.frozen("the teacher", made.teacher.model.as_ref(), &made.facts)?;
         check.findings.extend(made.method.findings()?);
         Ok(check)
     }
@@ -109,15 +109,12 @@ impl DataFreeRecipe {
     /// Reads everything, checks that it fits, and writes every default into the recipe.
     fn method(&mut self, at: &Context) -> Result<PreparedDataFree> {
         let config = self.settle()?;
-        let (teacher, facts) = at.teacher_without_data::<Network>(&self.teacher)?;
+        let (teacher, facts) = at.teacher_without_data(&self.teacher)?;
         self.teacher.make_absolute()?;
-        let normalisation = teacher.config.normalisation.clone();
-        let frozen = FrozenClassifier::new(
-            &teacher.network,
-            normalisation.clone(),
-            facts.shape,
-            at.device(),
-        )?;
+        let normalisation = teacher.model.config().normalisation()?.clone();
+        let network: &Network = teacher.network()?;
+        let frozen =
+            FrozenClassifier::new(network, normalisation.clone(), facts.shape, at.device())?;
         let own = self.student.normalisation.as_ref();
         if own.is_some_and(|own| *own != normalisation) {
             let problem =
@@ -125,7 +122,7 @@ impl DataFreeRecipe {
             return Err(Error::config("student.normalisation", problem));
         }
         let student: NewNetwork = at.network_without_data(&mut self.student, &facts, at.seed())?;
-        if student.config.normalisation != normalisation {
+        if *student.config.normalisation()? != normalisation {
             let problem = "have another normalisation than the teacher, in whose space synthetic images \
                            are made";
             return Err(Error::config("student.weights", problem));
@@ -142,7 +139,7 @@ impl DataFreeRecipe {
         Ok(PreparedDataFree {
             method,
             student,
-            teacher: teacher.config,
+            teacher,
             facts,
         })
     }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use kd_core::{Costs, Error, ErrorKind, Finding, Grade, MissingTeacher, Result, Teacher, Topic};
-use kd_models::{LoadReport, ModelConfig, ModelNetwork, Network, NetworkTask, UNet, Weights};
+use kd_models::{LoadReport, ModelConfig, ModelNetwork, TrainedModel, WeightFit, Weights};
 use kd_report::{Section, percent};
 use serde::Serialize;
 use serde_json::Value;
@@ -107,7 +107,7 @@ impl Check {
         let costs = student.network.costs(data.input())?;
         let mut check = Self {
             title,
-            networks: vec![network("student", &costs, &spec.name, data, true)],
+            networks: vec![network("student", &costs, &spec.title(), data, true)],
             weights: Vec::new(),
             findings: Vec::new(),
             sections: Vec::new(),
@@ -162,8 +162,8 @@ impl Check {
             let fits = self.matched(&name, recipe.path(), report);
             self.findings.push(fits);
         }
+        self.frozen(&name, opened.model.as_ref(), data)?;
         let config = opened.model.config();
-        self.frozen(&name, config, data, at)?;
         let accuracy = config.provenance.accuracy;
         Ok(CheckedTeacher {
             accuracy: accuracy.filter(|_| trained_on(config, data)),
@@ -177,13 +177,10 @@ impl Check {
     /// read, which loading it says in words.
     fn compare(&mut self, name: &str, from: &Path, at: &Context) -> Option<Finding> {
         let weights = Weights::read(&model_folder(from).ok()?).ok()?;
-        let spec = &weights.config.as_ref()?.network;
-        let report = match spec.task().ok()? {
-            NetworkTask::Classification => {
-                weights.compare(&Network::blank(spec, at.device()).ok()?)
-            }
-            NetworkTask::Segmentation => weights.compare(&UNet::blank(spec, at.device()).ok()?),
-        };
+        let config = weights.config.clone()?;
+        let blank = at.families().blank(config, at.device()).ok()?;
+        // Whatever fits: loading it says what is wrong.
+        let (_, report) = blank.with_weights(&weights, WeightFit::Partial).ok()?;
         Some(self.matched(name, from, report))
     }
 
@@ -215,15 +212,9 @@ impl Check {
     /// # Errors
     ///
     /// If the network cannot take the images.
-    pub fn frozen(
-        &mut self,
-        name: &str,
-        config: &ModelConfig,
-        data: &DataFacts,
-        at: &Context,
-    ) -> Result<()> {
-        let costs = config.network.costs(at.device())?;
-        let frozen = network(name, &costs, &config.network.name, data, false);
+    pub fn frozen(&mut self, name: &str, model: &dyn TrainedModel, data: &DataFacts) -> Result<()> {
+        let config = model.config();
+        let frozen = network(name, &model.costs()?, &config.network.title(), data, false);
         if let Some(student) = self.networks.first() {
             let finding = compression(student, &frozen);
             self.findings.push(finding);

@@ -5,11 +5,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use kd_core::{
-    DataRoots, DataSource, Error, Normalisation, Preprocessing, Result, Split, Subset, Task,
-    Teacher, network_hash,
-};
-use kd_models::{LoadReport, Network, UNet};
+use kd_core::{DataRoots, DataSource, Error, Normalisation, Result, Split, Subset, Teacher};
+use kd_models::{Families, LoadReport, ModelNetwork, TrainedModel};
 
 use crate::inputs::{RecipeInputs, TeacherInput};
 use crate::notices::Notices;
@@ -17,8 +14,6 @@ use crate::recipe::data::DataRecipe;
 use crate::recipe::loaded::{DataFacts, LoadedData};
 use crate::recipe::network::{NetworkRecipe, NewNetwork};
 use crate::recipe::teacher::TeacherRecipe;
-use crate::recipe::weights::LoadedNetwork;
-use crate::trained_model::{KnownNetwork, TrainedModel, model_of};
 
 /// What a recipe is prepared and checked with.
 ///
@@ -29,6 +24,7 @@ pub struct Context {
     seed: u64,
     device: Device,
     roots: DataRoots,
+    families: Families,
     notices: Arc<dyn Notices>,
     inputs: RefCell<RecipeInputs>,
     sources: RefCell<Vec<(DataRecipe, DataSource)>>,
@@ -39,12 +35,14 @@ impl Context {
         seed: u64,
         device: Device,
         roots: DataRoots,
+        families: Families,
         notices: Arc<dyn Notices>,
     ) -> Self {
         Self {
             seed,
             device,
             roots,
+            families,
             notices,
             inputs: RefCell::default(),
             sources: RefCell::default(),
@@ -64,6 +62,11 @@ impl Context {
     /// The folders with data sets.
     pub fn roots(&self) -> &DataRoots {
         &self.roots
+    }
+
+    /// The families of networks that model folders may hold.
+    pub fn families(&self) -> &Families {
+        &self.families
     }
 
     /// The receiver of notices.
@@ -149,7 +152,7 @@ impl Context {
     /// # Errors
     ///
     /// As [`NetworkRecipe::build`].
-    pub fn network<N: KnownNetwork>(
+    pub fn network<N: ModelNetwork>(
         &self,
         recipe: &mut NetworkRecipe,
         data: &LoadedData,
@@ -166,7 +169,7 @@ impl Context {
     /// # Errors
     ///
     /// As [`NetworkRecipe::build`], and [`Error::Config`] if no normalisation is known.
-    pub fn network_without_data<N: KnownNetwork>(
+    pub fn network_without_data<N: ModelNetwork>(
         &self,
         recipe: &mut NetworkRecipe,
         facts: &DataFacts,
@@ -181,7 +184,7 @@ impl Context {
         Ok(made)
     }
 
-    fn built<N: KnownNetwork>(
+    fn built<N: ModelNetwork>(
         &self,
         recipe: &mut NetworkRecipe,
         facts: &DataFacts,
@@ -199,7 +202,7 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// As [`TeacherRecipe::load`].
+    /// As [`TeacherRecipe::open`].
     pub fn teachers(
         &self,
         recipes: &[TeacherRecipe],
@@ -216,88 +219,57 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// As [`TeacherRecipe::load`].
+    /// As [`TeacherRecipe::open`].
     pub fn teacher(&self, recipe: &TeacherRecipe, data: &DataFacts) -> Result<Box<dyn Teacher>> {
         let opened = self.open_teacher(recipe, data, "the teacher")?;
         Ok(opened.model.teacher(&self.device))
     }
 
-    /// Reads a teacher, for the task of the data; noted as `what`.
+    /// Reads a teacher, for the task of the data, for a method that needs more of it than its answers; noted as `what`.
     ///
     /// # Errors
     ///
-    /// As [`TeacherRecipe::load`].
+    /// As [`TeacherRecipe::open`].
     pub fn open_teacher(
         &self,
         recipe: &TeacherRecipe,
         data: &DataFacts,
         what: &str,
     ) -> Result<OpenTeacher> {
-        match data.task {
-            Task::Segmentation => self.opened::<UNet>(recipe, data, what),
-            _ => self.opened::<Network>(recipe, data, what),
-        }
+        let (model, report) = recipe.open(&self.families, data, &self.device, self.notices())?;
+        Ok(self.note_teacher(recipe, model, report, what))
     }
 
-    fn opened<N: KnownNetwork>(
-        &self,
-        recipe: &TeacherRecipe,
-        data: &DataFacts,
-        what: &str,
-    ) -> Result<OpenTeacher> {
-        let loaded = recipe.load::<N>(data, &self.device, self.notices())?;
-        let report = loaded.report.clone();
-        let model = self.note_teacher(recipe, &loaded, what);
-        Ok(OpenTeacher { model, report })
-    }
-
-    /// Reads a teacher as the network that it is, for a method that needs more of it than its answers; noted
-    /// as `what`.
+    /// Reads the one teacher of a recipe where there are no data: its model folder says what its images and classes are.
     ///
     /// # Errors
     ///
-    /// As [`TeacherRecipe::load`].
-    pub fn loaded_teacher<N: KnownNetwork>(
-        &self,
-        recipe: &TeacherRecipe,
-        data: &DataFacts,
-        what: &str,
-    ) -> Result<LoadedNetwork<N>> {
-        let loaded = recipe.load(data, &self.device, self.notices())?;
-        self.note_teacher(recipe, &loaded, what);
-        Ok(loaded)
+    /// As [`TeacherRecipe::open_alone`].
+    pub fn teacher_without_data(&self, recipe: &TeacherRecipe) -> Result<(OpenTeacher, DataFacts)> {
+        let (model, facts) = recipe.open_alone(&self.families, &self.device)?;
+        Ok((self.note_teacher(recipe, model, None, "the teacher"), facts))
     }
 
-    /// Reads the one teacher of a recipe where there are no data: its model folder says what its images and
-    /// classes are.
-    ///
-    /// # Errors
-    ///
-    /// As [`TeacherRecipe::load_alone`].
-    pub fn teacher_without_data<N: KnownNetwork>(
+    fn note_teacher(
         &self,
         recipe: &TeacherRecipe,
-    ) -> Result<(LoadedNetwork<N>, DataFacts)> {
-        let (loaded, facts) = recipe.load_alone(&self.device)?;
-        self.note_teacher(recipe, &loaded, "the teacher");
-        Ok((loaded, facts))
-    }
-
-    fn note_teacher<N: KnownNetwork>(
-        &self,
-        recipe: &TeacherRecipe,
-        loaded: &LoadedNetwork<N>,
+        model: Box<dyn TrainedModel>,
+        report: Option<LoadReport>,
         what: &str,
-    ) -> Rc<dyn TrainedModel> {
-        let preprocessing = Preprocessing::from(loaded.config.normalisation.clone());
-        self.note_input(what, network_hash(&loaded.network, &preprocessing));
-        let model = model_of(loaded.network.clone(), loaded.config.clone());
-        let input = TeacherInput {
-            from: recipe.path().display().to_string(),
+    ) -> OpenTeacher {
+        self.note_input(what, model.hash());
+        let model: Rc<dyn TrainedModel> = Rc::from(model);
+        let from = recipe.path().display().to_string();
+        let opened = OpenTeacher {
+            from: from.clone(),
             model: Rc::clone(&model),
+            report,
         };
-        self.inputs.borrow_mut().teachers.push(input);
-        model
+        self.inputs
+            .borrow_mut()
+            .teachers
+            .push(TeacherInput { from, model });
+        opened
     }
 }
 
@@ -305,8 +277,33 @@ impl Context {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct OpenTeacher {
+    /// Where it comes from, as the recipe has it.
+    pub from: String,
     /// The trained network.
     pub model: Rc<dyn TrainedModel>,
     /// How its weights fitted, if they came from a plain weight file.
     pub report: Option<LoadReport>,
+}
+
+impl OpenTeacher {
+    /// The network as the type that it is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Input`] if it is of another type.
+    pub fn network<N: ModelNetwork>(&self) -> Result<&N> {
+        let other = || {
+            let config = self.model.config();
+            let problem = format!(
+                "is of `{}`, and the method needs one of the families {}",
+                config.network.title(),
+                N::FAMILIES.join(", ")
+            );
+            Error::Input {
+                path: self.from.clone().into(),
+                problem,
+            }
+        };
+        self.model.network().ok_or_else(other)
+    }
 }

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use kd_core::Subset;
-
-use crate::trained_model::TrainedModel;
+use kd_models::TrainedModel;
 
 /// What a recipe has read through its [`Context`](crate::Context): hashes for the run folder, data and
 /// teachers for reports.

@@ -33,7 +33,6 @@ mod prepared_run;
 mod read;
 mod recipe;
 mod report;
-mod trained_model;
 
 mod campaign;
 
@@ -52,8 +51,8 @@ pub use recipe::network::{NetworkRecipe, NewNetwork};
 pub use recipe::paths::{check_utf8, model_folder};
 pub use recipe::size::ImageSize;
 pub use recipe::source::{FolderSettings, find_source, is_folder};
-pub use recipe::teacher::{TeacherRecipe, check_fits};
-pub use recipe::weights::{LoadedNetwork, WeightFile};
+pub use recipe::teacher::{TeacherRecipe, check_fits, open_for};
+pub use recipe::weights::WeightFile;
 
 pub use machine::Machine;
 pub use memory::peak_memory_bytes;
@@ -77,5 +76,3 @@ pub use campaign::results::{Results, Row, RunResult, Swept};
 pub use campaign::run_plan::RunPlan;
 pub use campaign::serve::{RunMessage, serve_run};
 pub use campaign::session::{ListedRun, compare, list};
-
-pub use trained_model::{KnownNetwork, TrainedModel};

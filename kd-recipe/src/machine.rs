@@ -75,8 +75,15 @@ impl Machine {
         let name = name.resolve()?;
         recipe.set_device(name.to_string());
         let roots = DataRoots::from_env().with_explicit(self.data_dir.clone());
+        let families = recipe.families().clone();
         let notices = Arc::clone(&self.notices);
-        Ok(Context::new(recipe.seed(), name.open()?, roots, notices))
+        Ok(Context::new(
+            recipe.seed(),
+            name.open()?,
+            roots,
+            families,
+            notices,
+        ))
     }
 }
 

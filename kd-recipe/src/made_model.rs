@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use burn::tensor::Device;
-use kd_core::{Metrics, Names, Result, RunFolder, Snapshot, Tensors, import};
-use kd_models::{ModelConfig, ModelNetwork, Network, NetworkTask, UNet, save_model};
+use kd_core::{Metrics, Result, RunFolder, Snapshot, Tensors};
+use kd_models::{Families, ModelConfig};
 
 /// A model that a run has made: a phase's result, or a part of one, written as a model folder.
 #[derive(Clone)]
@@ -46,7 +46,7 @@ impl fmt::Debug for MadeModel {
 }
 
 impl MadeModel {
-    /// The network of `config`, of kd-models' catalogue, in the result of `phase`. It is written to `folder`
+    /// The network of `config`, of one of the known families, in the result of `phase`. It is written to `folder`
     /// in the run folder, and that of the best evaluation to `folder-best`. The student's folder is `model`.
     pub fn new(folder: impl Into<String>, phase: impl Into<String>, config: ModelConfig) -> Self {
         Self {
@@ -94,6 +94,7 @@ impl MadeModel {
         run: &RunFolder,
         snapshot: Snapshot,
         metrics: Option<&Metrics>,
+        families: &Families,
         device: &Device,
     ) -> Result<()> {
         let name = match snapshot {
@@ -112,22 +113,18 @@ impl MadeModel {
         };
         match &self.writer {
             Writer::Own(write) => write(&made),
-            Writer::Known(config) => match config.network.task()? {
-                NetworkTask::Classification => save::<Network>(&made, config, device),
-                NetworkTask::Segmentation => save::<UNet>(&made, config, device),
-            },
+            Writer::Known(config) => save(&made, config, families, device),
         }
     }
 }
 
-/// Writes a network of the catalogue, with what was measured of it.
-fn save<N: ModelNetwork>(
+/// Writes a network of a known family, with what was measured of it.
+fn save(
     made: &MadeTensors<'_>,
     config: &ModelConfig,
+    families: &Families,
     device: &Device,
 ) -> Result<()> {
-    let blank = N::blank(&config.network, device)?;
-    let network = import(&blank, &made.tensors, Names::PyTorch, "the run's result")?;
     let mut config = config.clone();
     let measured = |metric: &str| {
         made.metrics
@@ -138,5 +135,7 @@ fn save<N: ModelNetwork>(
         let notes = &mut config.provenance.notes;
         notes.insert("mean_iou".into(), mean_iou.into());
     }
-    save_model(&made.folder, &network, &config)
+    let blank = families.blank(config, device)?;
+    let network = blank.with_tensors(&made.tensors, "the run's result")?;
+    network.save(&made.folder)
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use kd_core::{Error, Observer, Result};
+use kd_models::{Families, ModelNetwork};
 
 use crate::check::Check;
 use crate::context::Context;
@@ -12,7 +13,7 @@ use crate::head::{read_body, read_head, write};
 use crate::method::{CachePlace, MethodRecipe, MethodReport, Verb};
 use crate::prepared::Prepared;
 
-/// Methods that a recipe can name.
+/// Methods that a recipe can name, and types of networks that model folders may hold.
 ///
 /// ```
 /// # fn table<Mine: kd_recipe::MethodRecipe>() {
@@ -24,6 +25,7 @@ use crate::prepared::Prepared;
 pub struct Methods {
     known: Vec<KnownMethod>,
     usual: Option<String>,
+    families: Families,
 }
 
 /// A method as the table has it.
@@ -78,6 +80,18 @@ impl Methods {
         self
     }
 
+    /// With a further type of networks that model folders may hold.
+    #[must_use]
+    pub fn with_networks<N: ModelNetwork>(mut self) -> Self {
+        self.families = self.families.with::<N>();
+        self
+    }
+
+    /// The families of networks that model folders may hold.
+    pub fn families(&self) -> &Families {
+        &self.families
+    }
+
     /// All of them in order.
     pub fn all(&self) -> &[KnownMethod] {
         &self.known
@@ -107,6 +121,7 @@ impl Methods {
             verb: method.verb,
             seed: head.seed,
             device: head.device,
+            families: self.families.clone(),
             body: (method.read)(origin, text, overrides)?,
         })
     }
@@ -153,6 +168,7 @@ pub struct Recipe {
     verb: Verb,
     seed: u64,
     device: String,
+    families: Families,
     body: Box<dyn Body>,
 }
 
@@ -175,6 +191,11 @@ impl Recipe {
     /// The device: `auto`, `cpu`, `cuda`, ...
     pub fn device(&self) -> &str {
         &self.device
+    }
+
+    /// The families of networks that model folders may hold.
+    pub(crate) fn families(&self) -> &Families {
+        &self.families
     }
 
     /// Puts another device in its place: a program's own choice, or what `auto` turned out to be.

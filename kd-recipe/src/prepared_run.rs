@@ -17,7 +17,8 @@ use crate::notices::Notice;
 use crate::outcome::Outcome;
 use crate::prepared::Prepared;
 use crate::recipe::paths::check_utf8;
-use crate::report::page::{self, Subject};
+use crate::report::page;
+use crate::report::subject::Subject;
 
 /// A recipe with everything that it names, read and checked.
 #[derive(Debug)]
@@ -181,9 +182,13 @@ impl PreparedRun {
     ) -> Result<()> {
         let phase = phases.iter().find(|phase| phase.phase == model.phase());
         let last = phase.map(|phase| &phase.last);
-        model.write(folder, Snapshot::Last, last, &self.device)?;
+        let families = self.recipe.families();
+        model.write(folder, Snapshot::Last, last, families, &self.device)?;
         match phase.and_then(|phase| phase.best.as_ref()) {
-            Some(best) => model.write(folder, Snapshot::Best, Some(&best.metrics), &self.device),
+            Some(best) => {
+                let metrics = Some(&best.metrics);
+                model.write(folder, Snapshot::Best, metrics, families, &self.device)
+            }
             None => Ok(()),
         }
     }
@@ -197,6 +202,7 @@ impl PreparedRun {
         let subject = Subject {
             inputs: &self.inputs,
             spec: self.spec(),
+            families: self.recipe.families(),
             device: &self.device,
         };
         page::write(folder, Some(&self.recipe), Ok(subject))

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use burn::tensor::Device;
 use kd_core::{Error, Normalisation, Result, Task};
 use kd_models::{
-    LoadReport, ModelConfig, ModelNetwork, Network, NetworkSpec, NetworkTask, WeightFit, Weights,
+    LoadReport, ModelConfig, ModelNetwork, Network, NetworkSpec, UNet, WeightFit, Weights,
 };
 use serde::{Deserialize, Serialize};
 
@@ -56,12 +56,11 @@ impl NetworkRecipe {
     /// For a name that is not known or not that of a network for the task of the data, or images that the
     /// network cannot take.
     pub fn spec(&self, data: &DataFacts) -> Result<NetworkSpec> {
-        let task = match data.task {
-            Task::Segmentation => NetworkTask::Segmentation,
-            _ => NetworkTask::Classification,
-        };
         let spec = NetworkSpec::new(&self.name, data.classes, data.input());
-        spec.check_for(task)?;
+        match data.task {
+            Task::Segmentation => UNet::check_spec(&spec)?,
+            _ => Network::check_spec(&spec)?,
+        }
         Ok(spec)
     }
 
@@ -89,7 +88,7 @@ impl NetworkRecipe {
         let described = weights.as_ref().and_then(|weights| weights.config.as_ref());
         let normalisation = match (self.normalisation.take(), described) {
             (Some(own), _) => own,
-            (None, Some(config)) => config.normalisation.clone(),
+            (None, Some(config)) => config.normalisation()?.clone(),
             (None, None) => usual()?,
         };
         normalisation.check()?;

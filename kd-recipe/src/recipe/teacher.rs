@@ -4,13 +4,15 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use kd_core::{Error, ImageShape, Normalisation, Result, Task, class_folders};
-use kd_models::{ModelConfig, ModelNetwork, WeightChoice, WeightFit, Weights, load_model_as};
+use kd_models::{
+    CONFIG_FILE, Families, LoadReport, ModelConfig, TrainedModel, WeightChoice, WeightFit, Weights,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::notices::Notices;
 use crate::recipe::loaded::DataFacts;
 use crate::recipe::paths::{absolute, model_folder};
-use crate::recipe::weights::{LoadedNetwork, WeightFile};
+use crate::recipe::weights::WeightFile;
 
 /// An entry of `[[teachers]]`: a model folder, or a plain weight file with what it does not say itself.
 ///
@@ -72,32 +74,33 @@ impl TeacherRecipe {
 
     /// Reads the network and checks that it knows the classes and takes the images of the data.
     ///
-    /// [`Context::teacher`](crate::Context::teacher) and
-    /// [`Context::loaded_teacher`](crate::Context::loaded_teacher) do this and note the hash.
+    /// [`Context::teacher`](crate::Context::teacher) and [`Context::open_teacher`](crate::Context::open_teacher) do this and
+    /// note the hash.
     ///
     /// # Errors
     ///
-    /// If it cannot be read, is of another type, or does not fit; [`Error::Config`] if the recipe does not
-    /// say where it comes from.
-    pub fn load<N: ModelNetwork>(
+    /// If it cannot be read, is for another task, or does not fit; [`Error::Config`] if the recipe does not say where it
+    /// comes from.
+    pub fn open(
         &self,
+        families: &Families,
         data: &DataFacts,
         device: &Device,
         notices: &dyn Notices,
-    ) -> Result<LoadedNetwork<N>> {
+    ) -> Result<(Box<dyn TrainedModel>, Option<LoadReport>)> {
         match self.origin().map_err(|error| error.within("teachers"))? {
             Origin::Model(model) => {
-                let (network, config) = load_model_as(&model_folder(model)?, device)?;
-                check_fits(&format!("teacher `{}`", model.display()), &config, data)?;
-                Ok(LoadedNetwork {
-                    network,
-                    config,
-                    report: None,
-                })
+                let opened = open_for(families, &model_folder(model)?, data.task, device)?;
+                check_fits(
+                    &format!("teacher `{}`", model.display()),
+                    opened.config(),
+                    data,
+                )?;
+                Ok((opened, None))
             }
             Origin::Weights { file, network } => {
                 let choice = choice(self.weights_key.as_ref(), self.weights_prefix.as_ref());
-                let loaded = WeightFile {
+                let file = WeightFile {
                     who: format!("teacher `{}`", file.display()),
                     weights: &Weights::read_chosen(file, &choice)?,
                     network,
@@ -105,50 +108,46 @@ impl TeacherRecipe {
                     normalisation: self.normalisation.as_ref(),
                     remedy: "give `normalisation` in `[[teachers]]`",
                 };
-                let loaded = loaded.load(data, device, notices);
-                loaded.map_err(|error| match error {
+                let opened = file.open(families, data, device, notices);
+                let (opened, report) = opened.map_err(|error| match error {
                     Error::Config { ref field, .. } if field.starts_with("normalisation") => {
                         error.within("teachers")
                     }
                     other => other,
-                })
+                })?;
+                Ok((opened, Some(report)))
             }
         }
     }
 
-    /// Reads the network where there is no data to compare it with: its model folder says what its images and
-    /// classes are.
+    /// Reads the network where there is no data to compare it with: its model folder says what its images and classes are.
     ///
     /// # Errors
     ///
-    /// If it cannot be read; [`Error::Config`] for a plain weight file.
-    pub fn load_alone<N: ModelNetwork>(
+    /// If it cannot be read; [`Error::Config`] for a plain weight file, and for a network that takes no images.
+    pub fn open_alone(
         &self,
+        families: &Families,
         device: &Device,
-    ) -> Result<(LoadedNetwork<N>, DataFacts)> {
+    ) -> Result<(Box<dyn TrainedModel>, DataFacts)> {
         match self.origin().map_err(|error| error.within("teacher"))? {
             Origin::Model(model) => {
-                let (network, config) = load_model_as::<N>(&model_folder(model)?, device)?;
+                let opened = families.open(&model_folder(model)?, device)?;
+                let config = opened.config();
                 let [channels, height, width] = config.network.input;
                 let trained_on = config.provenance.data.clone();
                 let facts = DataFacts {
                     name: trained_on.unwrap_or_else(|| "the teacher's data".into()),
-                    task: Task::Classification,
+                    task: opened.task(),
                     classes: config.network.classes,
                     class_names: config.class_names.clone(),
                     shape: ImageShape::new(channels, height, width),
-                    normalisation: Some(config.normalisation.clone()),
+                    normalisation: Some(config.normalisation()?.clone()),
                 };
-                let loaded = LoadedNetwork {
-                    network,
-                    config,
-                    report: None,
-                };
-                Ok((loaded, facts))
+                Ok((opened, facts))
             }
             Origin::Weights { .. } => {
-                let problem = "do not say what images they are for; make a model folder of them and give it \
-                               as `model`";
+                let problem = "do not say what images they are for; make a model folder of them and give it as `model`";
                 Err(Error::config("teacher.weights", problem))
             }
         }
@@ -219,6 +218,32 @@ pub(crate) fn choice(key: Option<&String>, prefix: Option<&String>) -> WeightCho
     choice.key = key.cloned();
     choice.prefix = prefix.cloned();
     choice
+}
+
+/// Reads a model folder that must be of a network for `task`.
+///
+/// # Errors
+///
+/// As [`Families::open`], and [`Error::Input`] for a network for another task.
+pub fn open_for(
+    families: &Families,
+    folder: &Path,
+    task: Task,
+    device: &Device,
+) -> Result<Box<dyn TrainedModel>> {
+    let opened = families.open(folder, device)?;
+    let found = opened.task();
+    if found == task {
+        return Ok(opened);
+    }
+    let name = &opened.config().network.name;
+    let problem = format!(
+        "describes `{name}`, a {found} network, where a {task} network is to be read; give another folder"
+    );
+    Err(Error::Input {
+        path: folder.join(CONFIG_FILE),
+        problem,
+    })
 }
 
 /// Checks that a trained network takes the images of a data set and knows its classes; `who` is what an error

@@ -2,21 +2,10 @@
 
 use burn::tensor::Device;
 use kd_core::{Error, Normalisation, Result};
-use kd_models::{LoadReport, ModelConfig, ModelNetwork, Network, NetworkSpec, WeightFit, Weights};
+use kd_models::{Families, LoadReport, ModelConfig, NetworkSpec, TrainedModel, WeightFit, Weights};
 
 use crate::notices::{Notice, Notices};
 use crate::recipe::loaded::DataFacts;
-
-/// A trained network in memory.
-#[derive(Clone, Debug)]
-pub struct LoadedNetwork<N = Network> {
-    /// The network: a [`Network`], or a [`UNet`](kd_models::UNet).
-    pub network: N,
-    /// What is known of it.
-    pub config: ModelConfig,
-    /// How its weights fitted, if they came from a plain weight file.
-    pub report: Option<LoadReport>,
-}
 
 /// A plain weight file, with what it does not say itself.
 #[derive(Clone, Debug)]
@@ -36,32 +25,36 @@ pub struct WeightFile<'a> {
 }
 
 impl WeightFile<'_> {
-    /// The network for the classes and images of `data`. A normalisation that is taken from the data is said
-    /// in a notice.
+    /// The network for the classes and images of `data`, and how its weights fitted. A normalisation that is taken from the
+    /// data is said in a notice.
     ///
     /// # Errors
     ///
-    /// If the tensors do not fit the network, and [`Error::Config`] for a normalisation that is not known or
-    /// does not fit.
-    pub fn load<N: ModelNetwork>(
+    /// If the tensors do not fit the network, and [`Error::Config`] for a normalisation that is not known or does not fit.
+    pub fn open(
         &self,
+        families: &Families,
         data: &DataFacts,
         device: &Device,
         notices: &dyn Notices,
-    ) -> Result<LoadedNetwork<N>> {
+    ) -> Result<(Box<dyn TrainedModel>, LoadReport)> {
         let spec = NetworkSpec::new(self.network, data.classes, data.input());
-        let (network, report) = self.weights.load_network_as(&spec, self.fit, device)?;
-        let normalisation = self.normalisation(data, notices)?;
-        Ok(LoadedNetwork {
-            network,
-            config: ModelConfig::new(spec, normalisation),
-            report: Some(report),
-        })
+        let (normalisation, is_assumed) = self.normalisation(data)?;
+        let config = ModelConfig::new(spec, normalisation.clone());
+        let blank = families.blank(config, device)?;
+        let opened = blank.with_weights(self.weights, self.fit)?;
+        if is_assumed {
+            notices.take(&Notice::Note(format!(
+                "{} does not say how its input was normalised; assumed is data set `{}`: mean {:?}, std {:?}; {} if it was \
+                 trained with another",
+                self.who, data.name, normalisation.mean, normalisation.std, self.remedy
+            )));
+        }
+        Ok(opened)
     }
 
-    /// What was given, or else the normalisation of the data.
-    fn normalisation(&self, data: &DataFacts, notices: &dyn Notices) -> Result<Normalisation> {
-        let (who, remedy) = (&self.who, self.remedy);
+    /// What was given, or else the normalisation of the data, and whether it is the latter.
+    fn normalisation(&self, data: &DataFacts) -> Result<(Normalisation, bool)> {
         if let Some(given) = self.normalisation {
             given.check()?;
             let (means, channels) = (given.mean.len(), data.shape.channels);
@@ -69,18 +62,13 @@ impl WeightFile<'_> {
                 let problem = format!("must have one mean a channel: {means} for {channels}");
                 return Err(Error::config("normalisation", problem));
             }
-            return Ok(given.clone());
+            return Ok((given.clone(), false));
         }
-        let Some(assumed) = data.normalisation.clone() else {
+        let missing = || {
+            let (who, remedy) = (&self.who, self.remedy);
             let problem = format!("{who} does not say how its input was normalised; {remedy}");
-            return Err(Error::config("normalisation", problem));
+            Error::config("normalisation", problem)
         };
-        notices.take(&Notice::Note(format!(
-            "{who} does not say how its input was normalised; assumed is data set `{}`: mean {:?}, std {:?}; \
-             {remedy} \
-             if it was trained with another",
-            data.name, assumed.mean, assumed.std
-        )));
-        Ok(assumed)
+        Ok((data.normalisation.clone().ok_or_else(missing)?, true))
     }
 }

@@ -4,3 +4,4 @@
 pub(crate) mod page;
 mod predictions;
 mod segmentation;
+pub(crate) mod subject;

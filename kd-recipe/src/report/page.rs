@@ -2,26 +2,14 @@
 
 use std::path::Path;
 
-use burn::tensor::Device;
-use kd_core::{EpochLog, Error, Finding, Result, Subset};
-use kd_models::NetworkSpec;
+use kd_core::{Costs, EpochLog, Error, Finding, Result, Subset};
 use kd_report::{RunReport, count};
 
 use crate::inputs::RecipeInputs;
 use crate::methods::Recipe;
 use crate::outcome::Outcome;
+use crate::report::subject::Subject;
 use crate::report::{predictions, segmentation};
-
-/// What a report needs of a run that could be prepared again.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Subject<'a> {
-    /// Data and teachers.
-    pub(crate) inputs: &'a RecipeInputs,
-    /// The name and size of the student, if the method makes one.
-    pub(crate) spec: Option<&'a NetworkSpec>,
-    /// The device that the run computes on.
-    pub(crate) device: &'a Device,
-}
 
 /// Writes `report.md` and its pictures into the folder of a run, which may be under way still, and gives what
 /// is suspicious about the run.
@@ -114,22 +102,25 @@ fn inputs(mut report: RunReport, subject: Subject<'_>) -> Result<RunReport> {
         report = report.with_fact("data", sizes);
     }
     if let Some(spec) = subject.spec {
-        let cost = cost(spec, subject.device)?;
-        report = report.with_fact("student", format!("{}, {cost}", spec.name));
+        let fact = match spec.costs(subject.device) {
+            Ok(costs) => format!("{}, {}", spec.title(), in_words(&costs)),
+            // A network of another crate's family says its costs when it is there.
+            Err(_) => spec.title(),
+        };
+        report = report.with_fact("student", fact);
     }
     for teacher in teachers {
-        let spec = &teacher.model.config().network;
-        let cost = cost(spec, subject.device)?;
-        let fact = format!("{}, {cost}, from `{}`", spec.name, teacher.from);
+        let title = teacher.model.config().network.title();
+        let costs = in_words(&teacher.model.costs()?);
+        let fact = format!("{title}, {costs}, from `{}`", teacher.from);
         report = report.with_fact("teacher", fact);
     }
     Ok(report)
 }
 
-fn cost(spec: &NetworkSpec, device: &Device) -> Result<String> {
-    let costs = spec.costs(device)?;
+fn in_words(costs: &Costs) -> String {
     let (params, macs) = (count(costs.params()), count(costs.macs()));
-    Ok(format!("{params} parameters, {macs} MACs"))
+    format!("{params} parameters, {macs} MACs")
 }
 
 /// What the run took.
@@ -148,14 +139,14 @@ fn costs(mut report: RunReport, outcome: &Outcome) -> RunReport {
 
 /// What student and teachers make of the held-out data.
 fn networks(mut report: RunReport, folder: &Path, subject: Subject<'_>) -> Result<RunReport> {
-    match predictions::predict(folder, subject.inputs, subject.device)? {
+    match predictions::predict(folder, subject)? {
         Ok(Some((predictions, names))) => {
             report = report.with_predictions(predictions, names.as_deref())?;
         }
         Ok(None) => {}
         Err(error) => report = report.with_remark(not_looked_into(&error)),
     }
-    match segmentation::segment(folder, subject.inputs, subject.device)? {
+    match segmentation::segment(folder, subject)? {
         Ok(Some(made)) => {
             report = report.with_segmentation(&made.board, made.measured, &made.classes)?;
         }

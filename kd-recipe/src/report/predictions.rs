@@ -2,14 +2,12 @@
 
 use std::path::Path;
 
-use burn::tensor::Device;
 use kd_core::{Batch, Dataset, Error, Loader, LoaderConfig, Result, Subset, Task};
-use kd_models::ModelConfig;
+use kd_models::{ModelConfig, TrainedModel};
 use kd_report::Predictions;
 
-use crate::inputs::RecipeInputs;
 use crate::recipe::paths::MODEL;
-use crate::trained_model::{TrainedModel, open_model};
+use crate::report::subject::Subject;
 
 /// Samples in a batch.
 const BATCH_SIZE: usize = 256;
@@ -19,14 +17,15 @@ const BATCH_SIZE: usize = 256;
 type Predicted = Result<Option<(Predictions, Option<Vec<String>>)>>;
 
 /// Runs student and teachers on the held-out data.
-pub(super) fn predict(folder: &Path, inputs: &RecipeInputs, device: &Device) -> Result<Predicted> {
+pub(super) fn predict(folder: &Path, subject: Subject<'_>) -> Result<Predicted> {
+    let (inputs, device) = (subject.inputs, subject.device);
     let model = folder.join(MODEL);
     let labelled = |held_out: &&Subset| held_out.dataset().task() == Task::Classification;
     let held_out = inputs.held_out.as_ref().filter(labelled);
     let Some(held_out) = held_out.filter(|_| model.is_dir()) else {
         return Ok(Ok(None));
     };
-    let student = match open_model(&model, device) {
+    let student = match subject.families.open(&model, device) {
         Ok(student) => student,
         Err(error) => return Ok(Err(error)),
     };
@@ -68,7 +67,7 @@ fn fits(config: &ModelConfig, dataset: &Dataset) -> bool {
 }
 
 fn on_host(model: &dyn TrainedModel, batch: &Batch) -> Result<Vec<f32>> {
-    let logits = model.predict(batch)?.logits()?;
+    let logits = model.output(batch)?.logits()?;
     Ok(logits.into_data().iter::<f32>().collect())
 }
 

@@ -2,17 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 use kd_core::{
     Dataset, Loader, LoaderConfig, NetworkOutput, Result, SegmentationSummary, Task,
     evaluate_segmentation,
 };
-use kd_models::ModelConfig;
+use kd_models::{ModelConfig, TrainedModel};
 use kd_report::{CAMVID_CLASSES, SegmentationBoard};
 
-use crate::inputs::RecipeInputs;
 use crate::recipe::paths::MODEL;
-use crate::trained_model::{TrainedModel, open_model};
+use crate::report::subject::Subject;
 
 /// Samples in a batch, of images that are larger than those of classifiers.
 const BATCH_SIZE: usize = 8;
@@ -31,17 +30,14 @@ pub(super) struct Segmented {
 
 /// Runs student and teacher on the held-out data; none if these have no masks, or there is no network for
 /// them; an error in place of it if the network cannot be read.
-pub(super) fn segment(
-    folder: &Path,
-    inputs: &RecipeInputs,
-    device: &Device,
-) -> Result<Result<Option<Segmented>>> {
+pub(super) fn segment(folder: &Path, subject: Subject<'_>) -> Result<Result<Option<Segmented>>> {
+    let (inputs, device) = (subject.inputs, subject.device);
     let with_masks = inputs.held_out.as_ref();
     let with_masks = with_masks.filter(|held_out| held_out.dataset().task() == Task::Segmentation);
     let (Some(held_out), Some(place)) = (with_masks, selected(folder)) else {
         return Ok(Ok(None));
     };
-    let student = match open_model(&place, device) {
+    let student = match subject.families.open(&place, device) {
         Ok(student) => student,
         Err(error) => return Ok(Err(error)),
     };
@@ -107,7 +103,7 @@ fn measure(
     let mut given = vec![Vec::new(); shown.len()];
     let metrics = evaluate_segmentation(loader, |batch| {
         // [batch_size, num_classes, height, width]
-        let logits = Tensor::<4>::from_output(network.predict(batch)?)?;
+        let logits = Tensor::<4>::from_output(network.output(batch)?)?;
         for (row, id) in batch.ids.iter().enumerate() {
             if let Some(place) = shown.iter().position(|wanted| wanted == id) {
                 let classes = logits.clone().narrow(0, row, 1).argmax(1).into_data();

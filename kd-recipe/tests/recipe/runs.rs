@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use kd_core::{
     ErrorKind, Metrics, Names, Observer, RunFolder, Snapshot, StepContext, export, read_tensors,
 };
-use kd_models::load_model;
+use kd_models::{Network, load_model};
 use kd_recipe::{Machine, Methods, Outcome, PreparedRun, write_report};
 
 use crate::twins::{Heard, RECIPE, Twins};
@@ -58,7 +58,7 @@ fn a_recipe_is_run_reported_and_its_models_are_made_of_parts() {
 
     // Both models come from one result: the first as a model folder, the second as its own writer has it.
     let both = folder.result("both", Snapshot::Last).unwrap();
-    let (network, config) = load_model(&path.join("model"), run.device()).unwrap();
+    let (network, config) = load_model::<Network>(&path.join("model"), run.device()).unwrap();
     assert_eq!(config.provenance.accuracy, outcome.accuracy);
     let second = read_tensors(&path.join("second/second.safetensors")).unwrap();
     assert_eq!(second.len() * 2, both.len());

@@ -117,7 +117,7 @@ impl Twins {
         let held_out = LoaderConfig::ordered(self.train.eval_batch_size);
         let twins = TwoNetworks {
             networks: [first.network, second.network],
-            preprocessing: first.config.normalisation.clone().into(),
+            preprocessing: first.config.preprocessing.clone(),
             config: first.config.clone(),
             training: self.train.clone(),
             warm_up: self.warm_up,
