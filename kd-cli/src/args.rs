@@ -412,7 +412,7 @@ pub(crate) struct SynthesizeOptions {
     pub(crate) images: Option<usize>,
     /// As what
     #[arg(long, value_enum)]
-    pub(crate) format: SyntheticFormat,
+    pub(crate) format: TypedFormat,
     /// The folder to write, new or empty
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
@@ -423,7 +423,7 @@ pub(crate) struct SynthesizeOptions {
 
 /// What synthetic images can be written as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum SyntheticFormat {
+pub(crate) enum TypedFormat {
     /// PNG files, one folder for each of the teacher's classes, as `data.name = "folder"` takes them
     Folder,
     /// The two files of MNIST's training split, for grey images
@@ -432,7 +432,7 @@ pub(crate) enum SyntheticFormat {
     Bank,
 }
 
-impl SyntheticFormat {
+impl TypedFormat {
     /// As it is typed.
     pub(crate) fn name(self) -> &'static str {
         match self {

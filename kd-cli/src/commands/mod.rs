@@ -17,6 +17,7 @@ mod report;
 mod resume;
 mod session;
 mod synthesize;
+mod weights;
 
 use clap::CommandFactory;
 use kd_core::Result;

@@ -1,4 +1,4 @@
-//! What commands that compute have in common: threads, the machine, Ctrl-C.
+//! The beginning of every command that computes: threads, the machine, Ctrl-C.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
