@@ -1,26 +1,29 @@
-//! What a recipe says of the losses and the teachers.
+//! The losses of a recipe: the entries of `[[losses]]`.
 
 use kd_core::{Error, Result};
 use kd_losses::Schedule;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use crate::kinds::{self, Kind, Reads};
+use crate::kinds::{self, LossKind, Reads};
 
 /// One term of the weighted sum that the student minimises: an entry of `[[losses]]` in a recipe.
 ///
-/// Its `kind` is a name of the catalogue ([`kd_losses::losses`]), and beside the keys that are listed here it takes every constant of that
-/// loss by name. What a recipe leaves out has the default value of the loss's config, which is the paper's.
+/// Its `kind` is a name of the catalogue ([`kd_losses::losses`]), and beside the keys that are listed here it
+/// takes every constant of that loss by name. A key that a recipe leaves out has the default value of the
+/// loss's config, which is the paper's.
 ///
-/// | key | of which losses | without it |
+/// | key | losses that have it | default |
 /// |---|---|---|
 /// | `kind` | all | must be there |
-/// | `weight` | all: a number, or a table, see [`kd_losses::Schedule`] | the usual one of the catalogue; 1 where it has none, and for `kd` and `hint` |
+/// | `weight` | all: a number, or a table, see [`kd_losses::Schedule`] | the catalogue's usual one, else 1 |
 /// | `name` | all: the name in logs | the kind |
-/// | `standardise` | losses of two logits: true puts both through [`kd_losses::standardised`] first | false |
-/// | `student_tap`, `student_taps` | losses of features: names of stages, or `dense` for what goes into the head | must be there |
+/// | `standardise` | of two logits: true standardises both, see [`kd_losses::standardised`] | false |
+/// | `student_tap`, `student_taps` | of features: stages, or `dense`, the input of the head | must be there |
 /// | `teacher_tap`, `teacher_taps` | the same, one for each of the student's | the same names |
-/// | `teacher` | losses of features: which teacher, from 0 | 0 |
+/// | `teacher` | of features: the index of the teacher, from 0 | 0 |
+///
+/// The default weight of `kd` and `hint` is 1.
 ///
 /// ```
 /// let toml = "kind = \"dkd\"\nbeta = 2.0\nweight = { kind = \"warm-up\", to = 1.0, epochs = 20 }";
@@ -29,7 +32,7 @@ use crate::kinds::{self, Kind, Reads};
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct LossConfig {
-    kind: &'static Kind,
+    kind: &'static LossKind,
     name: Option<String>,
     weight: Schedule,
     standardise: bool,
@@ -40,29 +43,18 @@ pub struct LossConfig {
     settings: Map<String, Value>,
 }
 
-/// Whether a learned 1x1 convolution maps the student's channels to the teacher's.
+/// The use of a learned 1x1 convolution from the student's channels to the teacher's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Widths {
     /// Never: maps of different width are an error.
     None,
-    /// Where the widths differ.
+    /// If the widths differ.
     #[default]
     WhenWidthsDiffer,
     /// Always.
     Always,
-}
-
-/// In which space several teachers are averaged.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Ensemble {
-    /// The mean of their logits.
-    #[default]
-    Logits,
-    /// The mean of their softened probabilities, at the temperature of the loss.
-    Probabilities,
 }
 
 const TAPS: [&str; 5] = [
@@ -74,13 +66,13 @@ const TAPS: [&str; 5] = [
 ];
 
 impl LossConfig {
-    /// A loss by its name in the catalogue, as a recipe that says nothing else has it. Losses of features need
-    /// [`LossConfig::at`], too.
+    /// A loss by its name in the catalogue, all else by default. Losses of features need [`LossConfig::at`],
+    /// too.
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownName`] with the nearest name, or [`Error::Config`] for a loss of the catalogue that has no place in offline
-    /// distillation.
+    /// [`Error::Config`] with the nearest name for a name that the catalogue does not have, and for a loss of
+    /// the catalogue that has no place in offline distillation.
     pub fn of(kind: &str) -> Result<Self> {
         let kind = kinds::find(kind)?;
         Ok(Self {
@@ -160,12 +152,12 @@ impl LossConfig {
         self
     }
 
-    /// Every kind there is, in the order of the catalogue.
+    /// The names of all kinds, in the order of the catalogue.
     pub fn kinds() -> impl Iterator<Item = &'static str> {
         kinds::all().map(|kind| kind.name)
     }
 
-    /// What a recipe may say of it, as TOML with the default values and with taps to be replaced.
+    /// Its entry in a recipe, as TOML with the default values and with taps to be replaced.
     pub fn example(&self) -> String {
         let mut loss = self.clone();
         if let Reads::Taps { at_least, .. } = loss.reads()
@@ -240,7 +232,7 @@ impl LossConfig {
         ours.zip(theirs.iter().map(String::as_str))
     }
 
-    pub(crate) fn bind(&self, binder: &mut kinds::Binder<'_>) -> Result<Box<dyn kinds::Bound>> {
+    pub(crate) fn bind(&self, binder: &mut kinds::Binder<'_>) -> Result<Box<dyn kinds::BoundLoss>> {
         (self.kind.bind)(self, binder)
     }
 
@@ -283,7 +275,8 @@ impl LossConfig {
         let kind = self.kind.name;
         if ours == 0 {
             let problem = format!(
-                "is missing; loss `{kind}` compares feature maps: name stages of the student, or `dense` for what goes into its head"
+                "is missing; loss `{kind}` compares feature maps: name stages of the student, or `dense` for \
+                 what goes into its head"
             );
             return Err(Error::config(field("student_taps"), problem));
         }
@@ -352,7 +345,8 @@ impl<'de> Deserialize<'de> for LossConfig {
 }
 
 impl LossConfig {
-    /// Takes one key of a recipe; the errors begin as those of serde do, so that a recipe's reader knows them.
+    /// Takes one key of a recipe; the errors begin as those of serde do, so that a recipe's reader knows
+    /// them.
     fn read(&mut self, key: &str, value: Value) -> std::result::Result<(), String> {
         fn typed<T: serde::de::DeserializeOwned>(
             key: &str,

@@ -4,31 +4,36 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `config` | [`LossConfig`], [`Ensemble`]: what a recipe says |
-//! | `teacher` | [`Teacher`], [`FrozenTeacher`], [`Answer`]: who is asked, and what they say |
-//! | `cached` | [`CacheConfig`]: answers that are read from a file |
-//! | `kinds` | the losses of the catalogue, each with what it reads and how it is bound to taps and modules |
-//! | `terms` | the losses of a recipe, bound |
+//! | `config` | [`LossConfig`]: the losses of a recipe |
+//! | `data` | [`OfflineData`]: the samples and their views |
+//! | `ensemble` | [`Ensemble`]: several teachers averaged |
+//! | `kinds` | the losses of the catalogue, each with its inputs and its binding to taps and modules |
+//! | `taps` | the taps of student and teachers with the shapes of their maps |
+//! | `objective` | the losses of a recipe, bound: their weighted sum |
 //! | `phase` | one step, one evaluation, the whole state |
 //! | `method` | [`Offline`]: the method as kd-core's runner takes it |
-//! | `diagnose` | [`Offline::diagnose`]: what would go wrong, before anything is trained |
+//! | `prepared` | the part of a run that is made once |
+//! | `caches` | [`Offline::open_caches`]: the teachers of a run with their kept answers |
+//! | `diagnose` | [`Offline::diagnose`]: findings about a run, before anything is trained |
 
-mod cached;
+mod caches;
 mod config;
+mod data;
 mod diagnose;
+mod ensemble;
 mod kinds;
 mod method;
+mod objective;
 mod phase;
-mod teacher;
-mod terms;
+mod prepared;
+mod taps;
 
-pub use cached::CacheConfig;
-pub use config::{Ensemble, LossConfig, Widths};
+pub use config::{LossConfig, Widths};
+pub use data::OfflineData;
 pub use diagnose::{
-    Cosine, CostFacts, DataFacts, Diagnosis, DiagnosisOptions, Finding, Grade, KnownTeacher,
-    LossFacts, MemoryEstimate, ScheduleFacts, TapPair, TeacherFacts, TermFacts, TimeEstimate,
-    Topic, Trial,
+    Cosine, CostFacts, Diagnosis, DiagnosisOptions, KnownTeacher, LossFacts, MemoryEstimate,
+    SampleFacts, ScheduleFacts, TapPair, TeacherFacts, TermFacts, TimeEstimate, Trial,
 };
-pub use method::{Offline, OfflineData};
+pub use ensemble::Ensemble;
+pub use method::Offline;
 pub use phase::RESULT_PHASE;
-pub use teacher::{Answer, FrozenTeacher, MissingTeacher, Taps, Teacher};

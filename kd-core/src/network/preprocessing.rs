@@ -72,6 +72,10 @@ fn wrong_kind(wanted: &str) -> Error {
 
 /// A type of network input that batches can be made into: images `Tensor<4>` or token ids `Tensor<2, Int>`.
 pub trait NetworkInput: Clone + Debug + Send + 'static {
+    /// Whether the stages of its networks are products of matrices, in which the number of samples decides the order of
+    /// sums. Convolutions go sample by sample.
+    const MIXES_SAMPLES: bool;
+
     /// The input for some samples.
     ///
     /// # Errors
@@ -92,6 +96,8 @@ pub trait NetworkInput: Clone + Debug + Send + 'static {
 }
 
 impl NetworkInput for Tensor<4> {
+    const MIXES_SAMPLES: bool = false;
+
     fn from_samples(samples: &Samples, preprocessing: &Preprocessing) -> Result<Self> {
         preprocessing
             .normalisation()?
@@ -112,6 +118,8 @@ impl NetworkInput for Tensor<4> {
 }
 
 impl NetworkInput for Tensor<2, Int> {
+    const MIXES_SAMPLES: bool = true;
+
     fn from_samples(samples: &Samples, preprocessing: &Preprocessing) -> Result<Self> {
         match preprocessing {
             Preprocessing::Tokens => samples.tokens().cloned(),

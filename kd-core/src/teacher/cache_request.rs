@@ -9,10 +9,11 @@ use crate::cache::build::build_cache;
 use crate::cache::description::{CacheDescription, CacheDtype, CacheField};
 use crate::cache::read::Cache;
 use crate::cache::store::Store;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::loader::batch::Batch;
 use crate::loader::batches::Loader;
 use crate::network::output::Output;
+use crate::network::rows::Rows;
 use crate::teacher::answer::{Answer, Requested};
 use crate::teacher::cache_config::CacheConfig;
 use crate::teacher::cached::{KeptAnswers, OUTPUT_FIELD};
@@ -30,12 +31,13 @@ pub struct CacheRequest<'a> {
 }
 
 impl<'a> CacheRequest<'a> {
-    /// The answers of `teacher` to `requested` for the views of `loader`. `answer` is one of its answers,
-    /// from which the shapes are read; `batch_size` samples are asked for together where the cache is built.
+    /// The answers of `teacher` to `requested` for the views of `loader`. `answer` is one of them, from which
+    /// the shapes are read; `batch_size` samples are asked for together where the cache is built.
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] if the views are unlimited, or nothing is requested.
+    /// [`Error::Config`] if the views are unlimited, nothing is requested, or `answer` is not one to
+    /// `requested`.
     pub fn new(
         teacher: &'a dyn Teacher,
         requested: &'a Requested,
@@ -44,18 +46,7 @@ impl<'a> CacheRequest<'a> {
         batch_size: usize,
         dtype: CacheDtype,
     ) -> Result<Self> {
-        let mut fields = Vec::new();
-        match &answer.output {
-            Some(Output::Classes(logits)) => {
-                fields.push(CacheField::new(OUTPUT_FIELD, &logits.dims()[1..]));
-            }
-            Some(Output::Pixels(logits)) => {
-                fields.push(CacheField::new(OUTPUT_FIELD, &logits.dims()[1..]));
-            }
-            None => {}
-        }
-        let maps = requested.taps().iter().zip(&answer.maps);
-        fields.extend(maps.map(|(tap, map)| CacheField::new(tap, &map.dims()[1..])));
+        let fields = fields_of(requested, answer)?;
         let description = CacheDescription::new(teacher.hash(), loader, fields, dtype)
             .map_err(|error| error.within("data"))?;
         Ok(Self {
@@ -131,4 +122,29 @@ impl<'a> CacheRequest<'a> {
     fn read(&self, cache: Cache) -> Result<KeptAnswers> {
         Store::of_cache(cache, self.loader).map(KeptAnswers::new)
     }
+}
+
+/// The fields of a cache of such answers, the output first.
+fn fields_of(requested: &Requested, answer: &Answer) -> Result<Vec<CacheField>> {
+    let lacks = |what: &str| {
+        let problem =
+            format!("has given an answer with {what}; a teacher answers all of a request");
+        Error::config("teacher", problem)
+    };
+    let mut fields = Vec::new();
+    if requested.has_output() {
+        let output = answer.output.as_ref().ok_or_else(|| lacks("no output"))?;
+        let shape = match output {
+            Output::Classes(logits) => logits.sample_shape(),
+            Output::Pixels(logits) => logits.sample_shape(),
+        };
+        fields.push(CacheField::new(OUTPUT_FIELD, shape));
+    }
+    if answer.maps.len() != requested.taps().len() {
+        let (found, wanted) = (answer.maps.len(), requested.taps().len());
+        return Err(lacks(&format!("{found} maps, {wanted} were requested")));
+    }
+    let maps = requested.taps().iter().zip(&answer.maps);
+    fields.extend(maps.map(|(tap, map)| CacheField::new(tap, map.sample_shape())));
+    Ok(fields)
 }

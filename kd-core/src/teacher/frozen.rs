@@ -9,7 +9,6 @@ use crate::network::frozen::{Frozen, network_hash};
 use crate::network::output::NetworkOutput;
 use crate::network::preprocessing::{NetworkInput, Preprocessing};
 use crate::network::rows::{Rows, block_of_maps};
-use crate::network::staged::Trace;
 use crate::network::task_network::TaskNetwork;
 use crate::network::tensors::{Names, Tensors, export};
 use crate::teacher::answer::{Answer, DENSE_TAP, Requested};
@@ -98,21 +97,20 @@ impl<N: TaskNetwork> Teacher for FrozenTeacher<N> {
             });
         }
         let reads_head = requested.has_output() || taps.contains(&None);
-        if !reads_head {
-            let count = taps.iter().flatten().max().map_or(0, |last| last + 1);
-            let maps = self.network().forward_maps(&input, count);
-            let at = |tap: &Option<usize>| tap.and_then(|stage| maps.get(stage).cloned());
-            return Ok(Answer::new(None, taps.iter().filter_map(at).collect()));
-        }
-        let trace = forward_in_blocks(self.network(), &input);
-        let at = |tap: Option<usize>| match tap {
-            Some(stage) => trace.maps[stage].clone(),
-            None => trace.dense.clone().into_map(),
+        let stages = if reads_head {
+            self.network().stage_names().len()
+        } else {
+            taps.iter().flatten().max().map_or(0, |last| last + 1)
         };
-        let maps = taps.into_iter().map(at).collect();
-        let output = requested
-            .has_output()
-            .then(|| trace.output.clone().into_output());
+        let pass = Pass::run(self.network(), &input, stages, reads_head);
+        let dense = pass.head.as_ref().map(|(dense, _)| dense);
+        let at = |tap: Option<usize>| match tap {
+            Some(stage) => pass.maps.get(stage).cloned(),
+            None => dense.cloned().map(Rows::into_map),
+        };
+        let maps = taps.into_iter().filter_map(at).collect();
+        let output = pass.head.as_ref().filter(|_| requested.has_output());
+        let output = output.map(|(_, output)| output.clone().into_output());
         Ok(Answer::new(output, maps))
     }
 
@@ -159,38 +157,99 @@ fn is_below(name: &str, path: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-/// The forward pass with a dense vector and its head computed in blocks of one size, the last one filled up
-/// with copies of its last sample.
-///
-/// A product of matrices sums in another order for another number of rows: on the CPU that begins at more
-/// than 512 features. Always the same number of rows gives a sample the same bits in every batch.
-/// Convolutions go sample by sample anyway.
-fn forward_in_blocks<N: TaskNetwork>(
+/// The maps of the first stages and, where the head was run, the dense representation and the output.
+struct Pass<N: TaskNetwork> {
+    maps: Vec<Tensor<4>>,
+    head: Option<(N::Dense, N::Output)>,
+}
+
+impl<N: TaskNetwork> Pass<N> {
+    /// Runs the first stages of `network`, and its head if so wanted, with everything that multiplies
+    /// matrices in blocks of one size, the last one filled up with copies of its last sample.
+    ///
+    /// A product of matrices sums in another order for another number of rows: on the CPU that begins at more
+    /// than 512 features. Always the same number of rows gives a sample the same bits in every batch.
+    /// Convolutions go sample by sample anyway.
+    fn run(network: &N, input: &N::Input, stages: usize, head: bool) -> Self {
+        if N::Input::MIXES_SAMPLES {
+            let blocks = blocks(input.samples()).map(|(first, here)| {
+                let block = input.block(first, here, HEAD_BLOCK);
+                let maps = network.forward_maps(&block, stages);
+                let head = head.then(|| run_head(network, &block, &maps));
+                Self { maps, head }.first(here)
+            });
+            return Self::joined(blocks.collect());
+        }
+        let maps = network.forward_maps(input, stages);
+        let head = head.then(|| head_in_blocks(network, input, &maps));
+        Self { maps, head }
+    }
+
+    /// The first `count` samples.
+    fn first(self, count: usize) -> Self {
+        let maps = self.maps.into_iter();
+        Self {
+            maps: maps.map(|map| map.first(count)).collect(),
+            head: self
+                .head
+                .map(|(dense, output)| (dense.first(count), output.first(count))),
+        }
+    }
+
+    /// The passes of several blocks as one.
+    fn joined(blocks: Vec<Self>) -> Self {
+        let (mut maps, mut heads) = (Vec::new(), Vec::new());
+        for block in blocks {
+            maps.push(block.maps);
+            heads.extend(block.head);
+        }
+        let stages = maps.first().map_or(0, Vec::len);
+        let stage = |stage: usize| {
+            let parts = maps.iter().map(|maps| maps[stage].clone());
+            Tensor::joined(parts.collect())
+        };
+        let maps = (0..stages).map(stage).collect();
+        let head = (!heads.is_empty()).then(|| joined_heads(heads));
+        Self { maps, head }
+    }
+}
+
+/// Blocks of at most [`HEAD_BLOCK`] samples: the first sample, and how many there are.
+fn blocks(samples: usize) -> impl Iterator<Item = (usize, usize)> {
+    let firsts = (0..samples).step_by(HEAD_BLOCK);
+    firsts.map(move |first| (first, HEAD_BLOCK.min(samples - first)))
+}
+
+/// Dense representation and output for the maps of all stages.
+fn run_head<N: TaskNetwork>(
     network: &N,
     input: &N::Input,
-) -> Trace<Tensor<4>, N::Dense, N::Output> {
-    let maps = network.forward_maps(input, network.stage_names().len());
-    if !N::Dense::IS_VECTOR {
-        let dense = network.forward_dense(input, &maps);
-        let output = network.forward_head(dense.clone());
-        return Trace {
-            maps,
-            dense,
-            output,
-        };
+    maps: &[Tensor<4>],
+) -> (N::Dense, N::Output) {
+    let dense = network.forward_dense(input, maps);
+    let output = network.forward_head(dense.clone());
+    (dense, output)
+}
+
+/// The same in blocks, unless both are maps.
+fn head_in_blocks<N: TaskNetwork>(
+    network: &N,
+    input: &N::Input,
+    maps: &[Tensor<4>],
+) -> (N::Dense, N::Output) {
+    if !N::Dense::IS_VECTOR && !N::Output::IS_VECTOR {
+        return run_head(network, input, maps);
     }
-    let samples = input.samples();
-    let (mut dense, mut output) = (Vec::new(), Vec::new());
-    for first in (0..samples).step_by(HEAD_BLOCK) {
-        let here = HEAD_BLOCK.min(samples - first);
-        let maps = block_of_maps(&maps, first, here, HEAD_BLOCK);
-        let wide = network.forward_dense(&input.block(first, here, HEAD_BLOCK), &maps);
-        output.push(network.forward_head(wide.clone()).first(here));
-        dense.push(wide.first(here));
-    }
-    Trace {
-        maps,
-        dense: N::Dense::joined(dense),
-        output: N::Output::joined(output),
-    }
+    let heads = blocks(input.samples()).map(|(first, here)| {
+        let maps = block_of_maps(maps, first, here, HEAD_BLOCK);
+        let block = input.block(first, here, HEAD_BLOCK);
+        let (dense, output) = run_head(network, &block, &maps);
+        (dense.first(here), output.first(here))
+    });
+    joined_heads(heads.collect())
+}
+
+fn joined_heads<D: Rows, O: Rows>(heads: Vec<(D, O)>) -> (D, O) {
+    let (dense, outputs) = heads.into_iter().unzip();
+    (D::joined(dense), O::joined(outputs))
 }

@@ -24,6 +24,19 @@ pub struct StepContext {
     pub momentum: Option<f64>,
 }
 
+impl StepContext {
+    /// The context of an update outside the steps of a plan, as those of a search, with this learning rate.
+    pub fn at_rate(step: usize, lr: f64) -> Self {
+        Self {
+            step,
+            epoch: 0,
+            step_in_epoch: step,
+            lr,
+            momentum: None,
+        }
+    }
+}
+
 /// The named losses of one step, each a tensor of one element.
 ///
 /// They are kept on the device; the runner reads them every few steps.

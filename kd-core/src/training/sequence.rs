@@ -102,22 +102,19 @@ impl<'a> Sequence<'a> {
     }
 }
 
-impl<'a> Part<'a> {
+impl Part<'_> {
     fn method(&self, run: &RunFolder) -> Result<&dyn Method> {
-        let method: &Box<dyn Method + 'a> = match (self.made.get(), &self.make) {
-            (Some(made), _) => made,
-            (None, Some(make)) => {
-                let made = make(run)?;
-                let (stated, found) = (&self.phases, made.phases());
-                if *stated != found {
-                    let problem = format!("has phases {found:?}, and {stated:?} were stated");
-                    return Err(Error::config(&self.name, problem));
-                }
-                self.made.get_or_init(|| made)
-            }
-            (None, None) => return Err(Error::config(&self.name, "has no method")),
-        };
-        Ok(method.as_ref())
+        if let Some(made) = self.made.get() {
+            return Ok(made.as_ref());
+        }
+        let make = self.make.as_ref();
+        let made = make.ok_or_else(|| Error::config(&self.name, "has no method"))?(run)?;
+        let (stated, found) = (&self.phases, made.phases());
+        if *stated != found {
+            let problem = format!("has phases {found:?}, and {stated:?} were stated");
+            return Err(Error::config(&self.name, problem));
+        }
+        Ok(self.made.get_or_init(|| made).as_ref())
     }
 }
 

@@ -182,9 +182,7 @@ fn a_set_of_labels_has_no_masks() {
     data.check_labelled().unwrap();
     let loader = Loader::new(&data, LoaderConfig::ordered(1), &Device::flex()).unwrap();
     assert!(loader.batch(0, 0).unwrap().masks.is_none());
-    let error = evaluate_segmentation(&loader, |batch| batch.pixels())
-        .err()
-        .unwrap();
+    let error = evaluate_segmentation(&loader, Batch::pixels).err().unwrap();
     assert_eq!(
         error.to_string(),
         "`data` must have a mask for each image, `a` has a class for each; use `evaluate`"

@@ -1,14 +1,15 @@
 //! A small method with everything that the contracts allow: two networks in one phase with an optimizer each,
 //! a phase that is skipped, a phase without steps, methods in a sequence.
+#![expect(clippy::unwrap_used, reason = "the helpers of a test may fail it")]
 
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor};
 use kd_core::testing::{run, same_run, stopped_at_every_step, tensor_files};
 use kd_core::{
-    LossTerms, Method, Metrics, NamedGradients, Names, OptimizerConfig, Phase, PhaseState, Plan,
-    Result, RunFolder, Selection, Sequence, Snapshot, StepContext, Tensors, Trained, Training,
-    change_parameters, export, import,
+    Error, LossTerms, Method, Metrics, NamedGradients, Names, OptimizerConfig, Phase, PhaseState,
+    Plan, Result, RunFolder, Selection, Sequence, Snapshot, StepContext, Tensors, Trained,
+    Training, change_parameters, export, import,
 };
 
 use crate::support::{Small, TwoPhases, accuracy, loss};
@@ -112,7 +113,7 @@ impl Phase for Kept {
     }
 
     fn step(&mut self, _at: StepContext) -> Result<LossTerms> {
-        panic!("a phase without steps")
+        Err(Error::config("steps", "are none in this phase"))
     }
 
     fn evaluate(&mut self) -> Result<Metrics> {
@@ -145,9 +146,8 @@ impl Everything {
     fn new(again: bool) -> Self {
         let mut training = Training::default();
         training.steps = Some(7);
-        let plan = training
-            .plan(3, Some(Selection::highest("accuracy")))
-            .unwrap();
+        let plan = training.plan(3, Some(Selection::highest("accuracy")));
+        let plan = plan.unwrap();
         Self { plan, again }
     }
 }

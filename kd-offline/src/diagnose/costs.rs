@@ -1,21 +1,22 @@
-//! What the run will cost: estimates of time and memory.
+//! The costs of a run: estimates of time and memory.
 
 use std::time::Instant;
 
 use burn::tensor::{Device, Tensor};
 use kd_core::{
-    ImageClassifier, Names, OptimizerConfig, Phase, Result, StagedNetwork, StepContext,
+    Classifier, Names, OptimizerConfig, Phase, Result, StagedNetwork, StepContext,
     count_parameters, export,
 };
 use serde::Serialize;
 
 use super::{ScheduleFacts, TeacherFacts};
-use crate::kinds::Seen;
 use crate::phase::Distill;
+use crate::prepared::Prepared;
 
 /// Bytes of a number.
 const FLOAT: u64 = 4;
-/// Maps that one convolution leaves for the backward pass: its own output, that of the norm and that of the activation.
+/// Maps that one convolution leaves for the backward pass: its own output, that of the norm and that of the
+/// activation.
 const KEPT: u64 = 3;
 
 /// Estimates, made from one step and one evaluation batch after a step to warm up.
@@ -38,11 +39,11 @@ pub struct CostFacts {
 pub struct TimeEstimate {
     /// One step, with everything in it.
     pub step: f64,
-    /// The part of a step in which the teachers are asked.
+    /// The part of a step in which the teachers are queried.
     pub teachers: f64,
     /// One evaluation of the student on the held-out data.
     pub evaluation: f64,
-    /// Asking the teachers about the held-out data, which is done once.
+    /// The teachers' answers for the held-out data, which are computed once.
     pub teachers_on_held_out: f64,
     /// All steps and evaluations.
     pub total: f64,
@@ -54,13 +55,13 @@ pub struct TimeEstimate {
 /// weights      4 * (numbers in the student and in what is trained beside it)
 /// gradients    4 * (trained numbers)
 /// moments      4 * (trained numbers) * (0 SGD, 1 SGD with momentum, 2 Adam)
-/// activations  4 * batch_size * sum over the student's stages of 3 * convolutions * (numbers in the stage's map)
+/// activations  4 * batch_size * sum over the student's stages of 3 * convolutions * (numbers in its map)
 /// teachers     4 * (numbers in the teachers) + 4 * batch_size * (numbers in their maps)
 /// data         bytes of the samples that lie on the device
 /// ```
 ///
-/// A convolution leaves three maps for the backward pass: its output, the norm's and the activation's. A stage whose layers work
-/// at a larger size than its map, as before a pooling, needs more than that.
+/// A convolution leaves three maps for the backward pass: its output, the norm's and the activation's. A
+/// stage whose layers work at a larger size than its map, as before a pooling, needs more than that.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct MemoryEstimate {
@@ -68,11 +69,11 @@ pub struct MemoryEstimate {
     pub weights: u64,
     /// Their gradients.
     pub gradients: u64,
-    /// What the optimizer remembers.
+    /// The moments of the optimizer.
     pub moments: u64,
-    /// What the forward pass keeps for the backward pass.
+    /// The maps that the forward pass keeps for the backward pass.
     pub activations: u64,
-    /// Weights and maps of the teachers; those that do not say how large they are count with their maps alone.
+    /// Weights and maps of the teachers; those whose size is not known count with their maps alone.
     pub teachers: u64,
     /// Samples on the device.
     pub data: u64,
@@ -86,16 +87,19 @@ impl MemoryEstimate {
 }
 
 /// Does two steps and a batch of an evaluation on `phase`, which is thrown away afterwards.
-pub(super) fn time<S: ImageClassifier>(
+pub(super) fn time<S: Classifier>(
     phase: &mut Distill<'_, S>,
     schedule: &ScheduleFacts,
     device: &Device,
 ) -> Result<TimeEstimate> {
+    let momentum = |step: usize| phase.plan.lr.momentum(step);
+    let momentum = [momentum(0), momentum(1)];
     let at = |step: usize| StepContext {
         step,
         epoch: step / schedule.steps_per_epoch.max(1),
         step_in_epoch: step % schedule.steps_per_epoch.max(1),
         lr: schedule.lr[0],
+        momentum: momentum[step],
     };
     phase.step(at(0))?;
     sync(device)?;
@@ -106,7 +110,7 @@ pub(super) fn time<S: ImageClassifier>(
 
     let batch = phase.train.batch(0, 0)?;
     let began = Instant::now();
-    let answers = phase.ask(&batch)?;
+    let answers = phase.query(&batch)?;
     sync(device)?;
     let teachers = if answers.is_empty() {
         0.0
@@ -115,10 +119,10 @@ pub(super) fn time<S: ImageClassifier>(
     };
 
     let student = phase.student.valid();
-    let pixels = phase.held_out.batch(0, 0)?.pixels;
-    let first = pixels.dims()[0] as f64;
+    let held_out = phase.held_out.batch(0, 0)?;
+    let first = held_out.len() as f64;
     let began = Instant::now();
-    let logits: Tensor<2> = student.forward(&phase.normalisation.apply(pixels)?);
+    let logits: Tensor<2> = student.forward(&phase.preprocessing.input(&held_out)?);
     drop(logits.into_data());
     let samples = phase.held_out.subset().len() as f64;
     let evaluation = began.elapsed().as_secs_f64() * samples / first;
@@ -142,16 +146,15 @@ fn sync(device: &Device) -> Result<()> {
         .map_err(|error| kd_core::Error::method("the device", error))
 }
 
-/// Counts bytes. `seen` and `looks` are what student and teachers show of one sample.
-pub(super) fn memory<S: ImageClassifier>(
+/// Counts bytes.
+pub(super) fn memory<S: Classifier>(
     phase: &Distill<'_, S>,
-    seen: &Seen,
-    looks: &[Seen],
+    prepared: &Prepared,
     teachers: &[TeacherFacts],
 ) -> MemoryEstimate {
-    let student = &phase.student;
+    let student = phase.student.network();
     let numbers = |elements: usize| FLOAT * elements as u64;
-    let extra = phase.terms.parameters();
+    let extra = phase.losses.parameters();
     let trained = count_parameters(student) + extra;
     let all: usize = export(student, Names::Burn)
         .values()
@@ -163,19 +166,15 @@ pub(super) fn memory<S: ImageClassifier>(
         _ => 2,
     };
     let batch = phase.training.batch_size.min(phase.train.subset().len()) as u64;
-    let kept: u64 = seen
-        .maps
-        .iter()
-        .zip(convolutions(student))
-        .map(|(map, convolutions)| KEPT * convolutions * numbers(map.dims().iter().product()))
+    let stages = prepared.student.stage_sizes().zip(convolutions(student));
+    let kept: u64 = stages
+        .map(|(size, convolutions)| KEPT * convolutions * numbers(size))
         .sum();
-    let shown: u64 = looks
-        .iter()
-        .flat_map(|look| &look.maps)
-        .map(|map| numbers(map.dims().iter().product()))
-        .sum();
+    let theirs = prepared.teachers.iter();
+    let theirs = theirs.flat_map(|answer| answer.shapes.stage_sizes());
+    let shown: u64 = theirs.map(numbers).sum();
     let weights: u64 = teachers.iter().filter_map(|facts| facts.parameters).sum();
-    let data = [&phase.train, &phase.held_out].map(|loader| {
+    let data = [phase.train, phase.held_out].map(|loader| {
         let image = loader.subset().dataset().shape();
         let border = if loader.config().views.augments() {
             2 * loader.config().augment.crop_padding
@@ -199,7 +198,7 @@ pub(super) fn memory<S: ImageClassifier>(
     }
 }
 
-/// How many convolutions each stage has, at least 1: its tensors of four dimensions.
+/// The number of convolutions of each stage, at least 1: its tensors of four dimensions.
 fn convolutions<S: StagedNetwork>(network: &S) -> Vec<u64> {
     let tensors = export(network, Names::Burn);
     let of_stage = |stage: usize| {
@@ -219,5 +218,5 @@ fn convolutions<S: StagedNetwork>(network: &S) -> Vec<u64> {
     (0..network.stage_names().len()).map(of_stage).collect()
 }
 
-/// The steps that [`time`] does.
+/// The number of steps that [`time`] does.
 pub(super) const STEPS: usize = 2;

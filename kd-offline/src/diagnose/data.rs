@@ -1,20 +1,19 @@
-//! What is looked at in the data.
+//! The samples of a run, inspected: their classes, and none in both parts.
 
-use kd_core::{Normalisation, Result, Subset};
+use kd_core::{Finding, Normalisation, Result, Subset, Topic};
 use serde::Serialize;
 
-use super::finding::{Finding, Topic};
 use crate::OfflineData;
 
-/// So many images are looked at to measure mean and spread of the pixels.
+/// The number of images on which mean and spread of the pixels are measured.
 const MEASURED_IMAGES: usize = 2000;
-/// Classes that are named one by one.
+/// The number of classes that are named one by one.
 const NAMED: usize = 8;
 
 /// The samples that the student is trained and measured on.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
-pub struct DataFacts {
+pub struct SampleFacts {
     /// The data set.
     pub name: String,
     /// Channels, height and width of an image.
@@ -25,28 +24,29 @@ pub struct DataFacts {
     pub train_per_class: Vec<usize>,
     /// Held-out samples of each class, in label order.
     pub held_out_per_class: Vec<usize>,
-    /// Mean and standard deviation of each channel of the training images (at most 2000 of them), pixels in `[0, 1]`.
+    /// Mean and standard deviation of each channel of the training images (at most 2000 of them), pixels in
+    /// `[0, 1]`.
     pub measured: Normalisation,
 }
 
-impl DataFacts {
-    /// Training samples.
+impl SampleFacts {
+    /// The number of training samples.
     pub fn train(&self) -> usize {
         self.train_per_class.iter().sum()
     }
 
-    /// Held-out samples.
+    /// The number of held-out samples.
     pub fn held_out(&self) -> usize {
         self.held_out_per_class.iter().sum()
     }
 }
 
-/// Looks at the samples.
-pub(super) fn look(data: &OfflineData, findings: &mut Vec<Finding>) -> Result<DataFacts> {
+/// Inspects the samples.
+pub(super) fn inspect(data: &OfflineData, findings: &mut Vec<Finding>) -> Result<SampleFacts> {
     let set = data.train.dataset();
     set.check_labelled()?;
     let shape = set.shape();
-    let facts = DataFacts {
+    let facts = SampleFacts {
         name: set.name().to_owned(),
         shape: [shape.channels, shape.height, shape.width],
         classes: set.classes(),
@@ -58,8 +58,8 @@ pub(super) fn look(data: &OfflineData, findings: &mut Vec<Finding>) -> Result<Da
     let other = data.held_out.dataset();
     if other.classes() != facts.classes || other.shape() != shape {
         let text = format!(
-            "the held-out samples are images of {} in {} classes, those to train on of {shape} in {}; take both from \
-             data of one form",
+            "the held-out samples are images of {} in {} classes, those to train on of {shape} in {}; take \
+             both from data of one form",
             other.shape(),
             other.classes(),
             facts.classes
@@ -89,7 +89,8 @@ pub(super) fn look(data: &OfflineData, findings: &mut Vec<Finding>) -> Result<Da
         && most > 10 * fewest
     {
         let text = format!(
-            "the classes are uneven: {fewest} to {most} training samples a class; accuracy says little of the small ones"
+            "the classes are uneven: {fewest} to {most} training samples a class; accuracy says little of \
+             the small ones"
         );
         findings.push(Finding::note(Topic::Data, text));
     }
@@ -97,8 +98,9 @@ pub(super) fn look(data: &OfflineData, findings: &mut Vec<Finding>) -> Result<Da
         let shared = shared(data.train.ids(), data.held_out.ids());
         if shared > 0 {
             let text = format!(
-                "{shared} of the {} held-out samples are trained on as well, so that accuracy would be measured on \
-                 what was learnt by heart; hold samples out with `data.held_out`, or measure on the test split",
+                "{shared} of the {} held-out samples are trained on as well, so that accuracy would be \
+                 measured on what was learnt by heart; hold samples out with `data.held_out`, or measure on \
+                 the test split",
                 data.held_out.len()
             );
             findings.push(Finding::error(Topic::Data, text));
@@ -116,7 +118,7 @@ pub(super) fn look(data: &OfflineData, findings: &mut Vec<Finding>) -> Result<Da
     Ok(facts)
 }
 
-/// Says which classes have no sample, if any.
+/// A text that names the classes without a sample, if there are any.
 fn without_samples(part: &str, counts: &[usize], result: &str) -> Option<String> {
     let empty: Vec<String> = counts
         .iter()
@@ -145,7 +147,7 @@ fn without_samples(part: &str, counts: &[usize], result: &str) -> Option<String>
     }
 }
 
-/// How many ids two ascending lists share.
+/// The number of ids that two ascending lists share.
 fn shared(left: &[u32], right: &[u32]) -> usize {
     right
         .iter()
@@ -192,16 +194,15 @@ fn measure(subset: &Subset) -> Result<Normalisation> {
 
 #[cfg(test)]
 mod tests {
-    use kd_core::{Augment, Dataset, ImageShape, Split, ViewPolicy};
+    use kd_core::{Augment, Dataset, Grade, ImageShape, Split, ViewPolicy};
 
     use super::*;
-    use crate::diagnose::Grade;
 
     fn data(split: Split, images: Vec<u8>, labels: Vec<u16>) -> Dataset {
         Dataset::new("tiny", split, ImageShape::new(2, 1, 1), 3, images, labels).unwrap()
     }
 
-    fn look_at(train: Subset, held_out: Subset) -> (DataFacts, Vec<(Grade, String)>) {
+    fn inspected(train: Subset, held_out: Subset) -> (SampleFacts, Vec<(Grade, String)>) {
         let data = OfflineData {
             train,
             held_out,
@@ -209,7 +210,7 @@ mod tests {
             augment: Augment::none(),
         };
         let mut findings = Vec::new();
-        let facts = look(&data, &mut findings).unwrap();
+        let facts = inspect(&data, &mut findings).unwrap();
         let findings = findings.into_iter().map(|found| (found.grade, found.text));
         (facts, findings.collect())
     }
@@ -222,7 +223,7 @@ mod tests {
             vec![0, 1, 2, 0],
         );
         let test = data(Split::Test, vec![0; 6], vec![0, 1, 2]);
-        let (facts, findings) = look_at(Subset::all(&train), Subset::all(&test));
+        let (facts, findings) = inspected(Subset::all(&train), Subset::all(&test));
         assert_eq!(facts.measured.mean, [0.5, 1.0]);
         assert_eq!(facts.measured.std, [0.5, 1.0]);
         let text = "4 training and 3 held-out samples, none in both, each of the 3 classes in both";
@@ -233,14 +234,14 @@ mod tests {
     fn samples_in_both_parts_are_an_error() {
         let set = data(Split::Train, vec![0; 12], vec![0, 1, 2, 0, 1, 2]);
         let part = |ids: &[u32]| Subset::from_ids(&set, ids.to_vec()).unwrap();
-        let (_, findings) = look_at(part(&[0, 1, 2, 3]), part(&[2, 3, 4, 0]));
+        let (_, findings) = inspected(part(&[0, 1, 2, 3]), part(&[2, 3, 4, 0]));
         assert_eq!(findings[0].0, Grade::Error);
         assert!(
             findings[0]
                 .1
                 .starts_with("3 of the 4 held-out samples are trained on as well")
         );
-        let (_, findings) = look_at(part(&[0, 1, 2]), part(&[3, 4, 5]));
+        let (_, findings) = inspected(part(&[0, 1, 2]), part(&[3, 4, 5]));
         assert_eq!(findings[0].0, Grade::Ok);
     }
 
@@ -248,7 +249,7 @@ mod tests {
     fn the_same_ids_of_another_split_are_other_samples() {
         let (train, test) = (Split::Train, Split::Test);
         let [train, test] = [train, test].map(|split| data(split, vec![0; 6], vec![0, 1, 2]));
-        let (_, findings) = look_at(Subset::all(&train), Subset::all(&test));
+        let (_, findings) = inspected(Subset::all(&train), Subset::all(&test));
         assert_eq!(findings[0].0, Grade::Ok, "{findings:?}");
     }
 
@@ -256,7 +257,7 @@ mod tests {
     fn classes_without_samples_are_named() {
         let train = data(Split::Train, vec![0; 4], vec![1, 1]);
         let test = data(Split::Test, vec![0; 4], vec![0, 1]);
-        let (_, findings) = look_at(Subset::all(&train), Subset::all(&test));
+        let (_, findings) = inspected(Subset::all(&train), Subset::all(&test));
         let expected = [
             "2 of the 3 classes have no training sample (0, 2); they cannot be learnt",
             "class 2 has no held-out sample; nothing is measured on it",
@@ -272,7 +273,7 @@ mod tests {
         let labels: Vec<u16> = [vec![0; 22], vec![1, 1], vec![2; 5]].concat();
         let train = data(Split::Train, vec![0; 2 * labels.len()], labels);
         let test = data(Split::Test, vec![0; 6], vec![0, 1, 2]);
-        let (_, findings) = look_at(Subset::all(&train), Subset::all(&test));
+        let (_, findings) = inspected(Subset::all(&train), Subset::all(&test));
         assert_eq!(findings.len(), 1);
         assert!(
             findings[0].1.starts_with("the classes are uneven: 2 to 22"),

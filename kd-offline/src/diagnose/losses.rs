@@ -1,14 +1,17 @@
-//! How large each loss is on one batch, and what it does to the student.
+//! The losses on one batch: value and gradient of each, their shares and conflicts.
 
-use burn::tensor::{Int, Tensor};
-use kd_core::{ImageClassifier, NamedGradients, Names, Result, detached_copy, export};
+use burn::tensor::Tensor;
+use kd_core::{
+    Classifier, Finding, NamedGradients, Names, NetworkInput, Result, Teacher, Topic,
+    detached_copy, export,
+};
 use serde::Serialize;
 
-use super::finding::{Finding, Topic};
 use super::words::{percent, short_number};
-use crate::kinds::Scene;
-use crate::terms::Terms;
-use crate::{Answer, LossConfig, Teacher};
+use crate::LossConfig;
+use crate::kinds::TermInputs;
+use crate::objective::BoundLosses;
+use crate::phase::AnsweredBatch;
 
 /// A weighted gradient that is so many times all others together is a warning.
 const DROWNS: f64 = 1000.0;
@@ -57,9 +60,11 @@ pub struct LossFacts {
     pub terms: Vec<TermFacts>,
     /// The weighted sum.
     pub total: f64,
-    /// Euclidean norm of the gradient of the weighted sum, with respect to all that is trained: what `clip_norm` limits.
+    /// Euclidean norm of the gradient of the weighted sum, with respect to all that is trained: `clip_norm`
+    /// limits it.
     pub gradient: f64,
-    /// The cosine between the gradients of each two terms, where both have one: how far they pull the same way.
+    /// The cosine between the gradients of each two terms, where both have one: how far they pull the same
+    /// way.
     pub cosines: Vec<Cosine>,
     /// Parameters of the student that no term reaches.
     pub untouched: Vec<String>,
@@ -75,20 +80,12 @@ pub struct Cosine {
     pub cosine: f64,
 }
 
-/// What the batch shows: the student's input, normalised and on the autodiff device, the labels and the teachers' answers.
-pub(super) struct Shown {
-    pub(super) input: Tensor<4>,
-    pub(super) targets: Tensor<1, Int>,
-    pub(super) answers: Vec<Answer>,
-    pub(super) ids: Vec<u32>,
-}
-
 /// Computes each term by itself, forward and backward. Every pass has its own copy of the student.
-pub(super) fn measure<S: ImageClassifier>(
+pub(super) fn measure<S: Classifier>(
     student: &S,
-    terms: &Terms,
-    teachers: &[Box<dyn Teacher>],
-    shown: &Shown,
+    terms: &BoundLosses,
+    teachers: &[Box<dyn Teacher + '_>],
+    batch: &AnsweredBatch<S::Input>,
 ) -> Result<LossFacts> {
     let count = terms.list.len();
     let mut values = Vec::with_capacity(count);
@@ -96,13 +93,13 @@ pub(super) fn measure<S: ImageClassifier>(
     let mut modules = Vec::with_capacity(count);
     for index in 0..count {
         let copy = detached_copy(student);
-        let seen = copy.forward_traced(&shown.input);
-        let all = terms.values(&Scene {
-            student: &seen,
-            answers: &shown.answers,
+        let trace = copy.forward_traced(&batch.input);
+        let all = terms.values(&TermInputs {
+            student: &trace,
+            answers: &batch.answers,
             teachers,
-            targets: &shown.targets,
-            ids: &shown.ids,
+            targets: &batch.targets,
+            ids: &batch.ids,
             step: 0,
             trial: true,
         })?;
@@ -114,9 +111,7 @@ pub(super) fn measure<S: ImageClassifier>(
         let mut gradients = NamedGradients::new();
         gradients.collect(STUDENT, &copy, &mut raw);
         let mut beside = NamedGradients::new();
-        for (place, term) in terms.list.iter().enumerate() {
-            term.collect(place, &mut beside, &mut raw);
-        }
+        terms.collect(&mut beside, &mut raw);
         modules.push(dot(&beside, &beside));
         ours.push(gradients);
     }
@@ -164,7 +159,7 @@ pub(super) fn measure<S: ImageClassifier>(
         }
     }
     Ok(LossFacts {
-        batch_size: shown.input.dims()[0],
+        batch_size: batch.input.samples(),
         total: weights
             .iter()
             .zip(&values)
@@ -177,7 +172,7 @@ pub(super) fn measure<S: ImageClassifier>(
     })
 }
 
-/// The scalar product of two sets of gradients. What only one of them has counts nothing.
+/// The scalar product of two sets of gradients. A gradient that only one of them has counts nothing.
 fn dot(first: &NamedGradients, second: &NamedGradients) -> f64 {
     let products: Vec<Tensor<1>> = first
         .paths()
@@ -200,7 +195,7 @@ fn number(value: &Tensor<1>) -> f64 {
 }
 
 /// The parameters of `student` that have no gradient in any of `gradients`.
-fn untouched<S: ImageClassifier>(student: &S, gradients: &[NamedGradients]) -> Vec<String> {
+fn untouched<S: Classifier>(student: &S, gradients: &[NamedGradients]) -> Vec<String> {
     let is_state = |name: &str| name.ends_with("running_mean") || name.ends_with("running_var");
     let reached = |name: &str| {
         let path = format!("{STUDENT}.{name}");
@@ -214,7 +209,7 @@ fn untouched<S: ImageClassifier>(student: &S, gradients: &[NamedGradients]) -> V
         .collect()
 }
 
-/// What the numbers mean.
+/// The findings about these numbers.
 pub(super) fn judge(
     facts: &LossFacts,
     losses: &[LossConfig],
@@ -234,8 +229,8 @@ pub(super) fn judge(
             say(Finding::error(
                 Topic::Losses,
                 format!(
-                    "loss `{name}`: its {number} is not finite on the first batch with the initial student; the run would stop \
-                     at its first step"
+                    "loss `{name}`: its {number} is not finite on the first batch with the initial student; \
+                     the run would stop at its first step"
                 ),
             ));
             all_well = false;
@@ -258,7 +253,8 @@ pub(super) fn judge(
     for pair in facts.cosines.iter().filter(|pair| pair.cosine < CONFLICT) {
         let [first, second] = &pair.terms;
         let text = format!(
-            "losses `{first}` and `{second}` pull the initial student in opposite directions (cosine of their gradients {:.2})",
+            "losses `{first}` and `{second}` pull the initial student in opposite directions (cosine of \
+             their gradients {:.2})",
             pair.cosine
         );
         say(Finding::note(Topic::Losses, text));
@@ -276,8 +272,8 @@ pub(super) fn judge(
             ""
         };
         let text = format!(
-            "no loss reaches {} of the student's parameter tensors ({}{more}): they stay as they are at the start; add a \
-             loss that reads the student's logits, such as `cross-entropy` or `kd`",
+            "no loss reaches {} of the student's parameter tensors ({}{more}): they stay as they are at the \
+             start; add a loss that reads the student's logits, such as `cross-entropy` or `kd`",
             facts.untouched.len(),
             names.join(", ")
         );
@@ -325,8 +321,8 @@ fn compare(facts: &LossFacts, losses: &[LossConfig], say: &mut impl FnMut(Findin
                 None => String::new(),
             };
             let text = format!(
-                "loss `{}`: its weighted gradient is {} times that of all other losses together, which will have hardly any \
-                 say; its weight is {}{usual}",
+                "loss `{}`: its weighted gradient is {} times that of all other losses together, which will \
+                 have hardly any say; its weight is {}{usual}",
                 term.name,
                 short_number(gradient),
                 term.weight
@@ -339,8 +335,8 @@ fn compare(facts: &LossFacts, losses: &[LossConfig], say: &mut impl FnMut(Findin
             leader = Some(&term.name);
         } else if value >= DROWNS {
             let text = format!(
-                "loss `{}`: weight times value is {} times that of all others together, so that `total` in the logs shows \
-                 hardly anything else; its gradient is only {} times theirs",
+                "loss `{}`: weight times value is {} times that of all others together, so that `total` in \
+                 the logs shows hardly anything else; its gradient is only {} times theirs",
                 term.name,
                 short_number(value),
                 short_number(gradient)
@@ -372,8 +368,9 @@ fn compare(facts: &LossFacts, losses: &[LossConfig], say: &mut impl FnMut(Findin
 
 #[cfg(test)]
 mod tests {
+    use kd_core::Grade;
+
     use super::*;
-    use crate::diagnose::Grade;
 
     fn facts(terms: &[(&str, f64, f64, f64)]) -> LossFacts {
         let sum: f64 = terms

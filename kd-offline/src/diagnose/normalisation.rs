@@ -1,22 +1,24 @@
-//! What the networks' inputs are normalised with, beside the data.
+//! The normalisation of student and teachers, compared with that of the data.
 
-use kd_core::Normalisation;
+use kd_core::{Finding, Normalisation, Topic};
 
 use super::teachers;
 use super::words::short_number;
-use super::{Diagnosis, Finding, TeacherFacts, Topic};
+use super::{Diagnosis, TeacherFacts};
 
 impl Diagnosis {
-    /// Compares what the networks' inputs are normalised with.
+    /// Compares the normalisations of the networks' inputs; those that take no images have none.
     pub(super) fn compare_normalisations(&mut self) {
         let before = self.findings.len();
-        let student = &self.student_normalisation;
+        let Some(student) = &self.student_normalisation else {
+            return;
+        };
         if let Some(text) = unusual(student, &self.data.measured) {
             self.findings
                 .push(Finding::warning(Topic::Normalisation, text));
         } else if !teachers::alike(student, &self.constants) {
-            let text = "the student's normalisation is not that of the data set; it is trained with it, so that this is no \
-                        mistake as long as it is kept";
+            let text = "the student's normalisation is not that of the data set; it is trained with it, so \
+                        that this is no mistake as long as it is kept";
             self.findings
                 .push(Finding::note(Topic::Normalisation, text));
         }
@@ -32,7 +34,8 @@ impl Diagnosis {
             .collect();
         for name in names {
             let text = format!(
-                "{name} has another normalisation than the data set; right if it was trained so; others are tried on held-out samples"
+                "{name} has another normalisation than the data set; right if it was trained so; others are \
+                 tried on held-out samples"
             );
             self.findings
                 .push(Finding::note(Topic::Normalisation, text));
@@ -49,7 +52,7 @@ impl Diagnosis {
     }
 }
 
-/// Says what is wrong with the student's input, if it is far from mean 0 and deviation 1.
+/// A text about the student's input, if it is far from mean 0 and deviation 1.
 fn unusual(own: &Normalisation, measured: &Normalisation) -> Option<String> {
     let channels = own
         .mean
@@ -60,8 +63,9 @@ fn unusual(own: &Normalisation, measured: &Normalisation) -> Option<String> {
         let (centre, spread) = ((data_mean - mean) / std, data_std / std);
         if centre.abs() > 5.0 || !(0.05..=20.0).contains(&spread) {
             return Some(format!(
-                "the student's normalisation (mean {}, std {}) turns channel {channel} of the images into values of mean {} \
-                 and standard deviation {}, far from 0 and 1; the constants are for pixels from 0 to 1, not to 255",
+                "the student's normalisation (mean {}, std {}) turns channel {channel} of the images into \
+                 values of mean {} and standard deviation {}, far from 0 and 1; the constants are for pixels \
+                 from 0 to 1, not to 255",
                 short_number(*mean),
                 short_number(*std),
                 short_number(centre),

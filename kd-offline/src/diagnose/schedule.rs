@@ -1,9 +1,7 @@
-//! What is looked at in the length of the training and in its learning rates.
+//! The length of the training and its learning rates, inspected.
 
-use kd_core::{Plan, Schedule, Training};
+use kd_core::{Finding, Plan, Schedule, Topic, Training};
 use serde::Serialize;
-
-use super::finding::{Finding, Topic};
 
 /// Steps and learning rates.
 #[derive(Clone, Debug, Serialize)]
@@ -27,8 +25,8 @@ pub struct ScheduleFacts {
     pub clip_norm: Option<f64>,
 }
 
-/// Looks at the plan of a training on `samples` samples.
-pub(super) fn look(
+/// Inspects the plan of a training on `samples` samples.
+pub(super) fn inspect(
     training: &Training,
     plan: &Plan,
     samples: usize,
@@ -49,8 +47,8 @@ pub(super) fn look(
     let before = findings.len();
     if facts.warmup_steps >= facts.total_steps && facts.warmup_steps > 0 {
         let text = format!(
-            "the warm-up of {} steps is as long as the whole run of {} or longer, so that the rate `train.lr` = {} is \
-             hardly reached or never; shorten `train.warmup_epochs` or train longer",
+            "the warm-up of {} steps is as long as the whole run of {} or longer, so that the rate \
+             `train.lr` = {} is hardly reached or never; shorten `train.warmup_epochs` or train longer",
             facts.warmup_steps, facts.total_steps, training.lr
         );
         findings.push(Finding::warning(Topic::Schedule, text));
@@ -63,7 +61,8 @@ pub(super) fn look(
             .collect();
         if !late.is_empty() {
             let text = format!(
-                "the run ends after epoch {epochs}, before the milestones {} (counted from 0): the rate is not lowered there",
+                "the run ends after epoch {epochs}, before the milestones {} (counted from 0): the rate is \
+                 not lowered there",
                 late.join(", ")
             );
             findings.push(if late.len() == milestones.len() {
@@ -79,13 +78,15 @@ pub(super) fn look(
     }
     if samples < training.batch_size {
         let text = format!(
-            "`train.batch_size` = {} is more than the {samples} samples there are: every step sees all of them",
+            "`train.batch_size` = {} is more than the {samples} samples there are: every step sees all of \
+             them",
             training.batch_size
         );
         findings.push(Finding::note(Topic::Schedule, text));
     } else if training.batch_size > 1 && samples % training.batch_size == 1 {
         let text = format!(
-            "the last batch of an epoch has 1 sample ({samples} in batches of {}), on which batch norms learn nothing good",
+            "the last batch of an epoch has 1 sample ({samples} in batches of {}), on which batch norms \
+             learn nothing good",
             training.batch_size
         );
         findings.push(Finding::note(Topic::Schedule, text));
@@ -106,10 +107,11 @@ pub(super) fn look(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::diagnose::Grade;
+    use kd_core::Grade;
 
-    fn look_at(
+    use super::*;
+
+    fn inspected(
         change: impl FnOnce(&mut Training),
         samples: usize,
     ) -> (ScheduleFacts, Vec<Finding>) {
@@ -120,12 +122,12 @@ mod tests {
             .plan(samples.div_ceil(training.batch_size), None)
             .unwrap();
         let mut findings = Vec::new();
-        (look(&training, &plan, samples, &mut findings), findings)
+        (inspect(&training, &plan, samples, &mut findings), findings)
     }
 
     #[test]
     fn rates_are_those_of_the_schedule() {
-        let (facts, findings) = look_at(
+        let (facts, findings) = inspected(
             |training| {
                 training.schedule = Schedule::Cosine { final_lr: 0.0 };
                 training.lr = 0.1;
@@ -148,13 +150,13 @@ mod tests {
 
     #[test]
     fn a_warm_up_as_long_as_the_run_is_a_warning() {
-        let (_, findings) = look_at(|training| training.warmup_epochs = 10.0, 100);
+        let (_, findings) = inspected(|training| training.warmup_epochs = 10.0, 100);
         assert_eq!(findings[0].grade, Grade::Warning);
         assert!(
             findings[0].text.starts_with("the warm-up of 100 steps"),
             "{findings:?}"
         );
-        let (_, findings) = look_at(|training| training.warmup_epochs = 2.0, 100);
+        let (_, findings) = inspected(|training| training.warmup_epochs = 2.0, 100);
         assert_eq!(findings[0].grade, Grade::Ok);
     }
 
@@ -164,27 +166,27 @@ mod tests {
             milestones: milestones.to_vec(),
             gamma: 0.1,
         };
-        let (_, findings) = look_at(|training| training.schedule = at(&[150, 180]), 100);
+        let (_, findings) = inspected(|training| training.schedule = at(&[150, 180]), 100);
         assert_eq!(findings[0].grade, Grade::Warning);
         assert!(
             findings[0].text.contains("milestones 150, 180"),
             "{findings:?}"
         );
-        let (_, findings) = look_at(|training| training.schedule = at(&[5, 10]), 100);
+        let (_, findings) = inspected(|training| training.schedule = at(&[5, 10]), 100);
         assert_eq!(findings[0].grade, Grade::Note);
-        let (_, findings) = look_at(|training| training.schedule = at(&[5, 9]), 100);
+        let (_, findings) = inspected(|training| training.schedule = at(&[5, 9]), 100);
         assert_eq!(findings[0].grade, Grade::Ok);
     }
 
     #[test]
     fn odd_batches_are_noted() {
-        let (_, findings) = look_at(|_| {}, 101);
+        let (_, findings) = inspected(|_| {}, 101);
         assert!(
             findings[0]
                 .text
                 .starts_with("the last batch of an epoch has 1 sample")
         );
-        let (_, findings) = look_at(|_| {}, 9);
+        let (_, findings) = inspected(|_| {}, 9);
         assert!(
             findings[0].text.contains("more than the 9 samples"),
             "{findings:?}"

@@ -1,12 +1,12 @@
-//! What so few samples can tell.
+//! Statistics of few samples: intervals and differences beyond chance.
 //!
-//! A measured accuracy of `k` out of `n` has a binomial error. Everything that is called clear here lies outside of
-//! three standard errors: by chance alone that happens about once in 740 times on one side.
+//! A measured accuracy of `k` out of `n` has a binomial error. Everything that is called clear here lies
+//! outside of three standard errors: by chance alone that happens about once in 740 times on one side.
 
 /// Three standard errors.
 const Z: f64 = 3.0;
 
-/// Where the true share lies when `hits` of `count` were seen: Wilson's interval at three standard errors.
+/// The interval of the true share when `hits` of `count` were seen: Wilson's at three standard errors.
 ///
 /// ```text
 /// (p + z^2 / 2n +- z * sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n)
@@ -25,10 +25,12 @@ pub(super) fn interval(hits: usize, count: usize) -> [f64; 2] {
     ]
 }
 
-/// How many standard errors the first of two shares lies above the second, both measured on the same samples.
+/// The number of standard errors by which the first of two shares lies above the second, both measured on the
+/// same samples.
 ///
-/// Only samples on which the two differ tell anything (McNemar): if neither were better, each of those would fall to either
-/// side like a coin, so that the difference of the two counts has the standard error `sqrt(gained + lost)`.
+/// Only samples on which the two differ tell anything (McNemar): if neither were better, each of those would
+/// fall to either side like a coin, so that the difference of the two counts has the standard error
+/// `sqrt(gained + lost)`.
 pub(super) fn paired(gained: usize, lost: usize) -> f64 {
     let differing = (gained + lost) as f64;
     if differing == 0.0 {
@@ -42,7 +44,7 @@ pub(super) fn is_clear(standard_errors: f64) -> bool {
     standard_errors > Z
 }
 
-/// How many standard errors the mean of `differences` lies above 0; 0 for fewer than two.
+/// The number of standard errors by which the mean of `differences` lies above 0; 0 for fewer than two.
 pub(super) fn above_zero(differences: &[f64]) -> f64 {
     let n = differences.len() as f64;
     if differences.len() < 2 {
@@ -62,7 +64,8 @@ mod tests {
         assert!((found - expected).abs() < 1e-4, "{found}, not {expected}");
     }
 
-    /// By hand for 128 of 256: z^2/n = 0.035156; half = 3 sqrt(0.25/256 + 0.035156/1024) = 0.095379, over 1.035156.
+    /// By hand for 128 of 256: z^2/n = 0.035156; half = 3 sqrt(0.25/256 + 0.035156/1024) = 0.095379, over
+    /// 1.035156.
     #[test]
     fn the_interval_is_wilsons() {
         let [low, high] = interval(128, 256);

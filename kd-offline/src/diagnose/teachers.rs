@@ -1,54 +1,52 @@
-//! What the teachers know, and whether they are shown what they were trained on.
+//! The teachers on held-out samples: their accuracy with their own normalisation and with others.
 
-use burn::tensor::Tensor;
-use kd_core::{Batch, Draws, Normalisation, Result};
+use kd_core::{Batch, Draws, Finding, Normalisation, Requested, Result, Samples, Teacher, Topic};
 use serde::Serialize;
 
 use super::DiagnosisOptions;
-use super::finding::{Finding, Topic};
 use super::statistics::{above_zero, interval, is_clear, paired};
 use super::words::{percent, short_number};
-use crate::Teacher;
 
-/// Samples in one question.
+/// Samples in one query.
 pub(super) const AT_ONCE: usize = 64;
 /// Two normalisations whose results differ by less than this share of a standard deviation are one.
 const ALIKE: f64 = 0.02;
-/// An alternative that is behind by more standard errors does not classify about as well, and is asked about no more samples.
+/// An alternative that is behind by more standard errors does not classify about as well, and is tried on no
+/// more samples.
 const BEHIND: f64 = 1.0;
 
 /// ImageNet's constants, which many networks from elsewhere were trained with.
 const IMAGENET: [[f64; 3]; 2] = [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]];
 
-/// What was learnt of one teacher.
+/// The findings about one teacher in numbers.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct TeacherFacts {
-    /// What it is called in texts.
+    /// Its name in texts.
     pub name: String,
-    /// The number of its logits, if it could be asked.
+    /// The number of its logits, if it gave an answer.
     pub classes: Option<usize>,
-    /// What its input is normalised with, if it says so.
+    /// The normalisation of its input, if it is known.
     pub normalisation: Option<Normalisation>,
     /// The accuracy that is claimed of it, 0 to 1.
     pub claimed_accuracy: Option<f64>,
-    /// How it did on held-out samples with its own normalisation, first, and with others.
+    /// Its trials on held-out samples, with its own normalisation first, then with others.
     pub trials: Vec<Trial>,
-    /// Its learnable parameters, if it says so.
+    /// Its learnable parameters, if they are known.
     pub parameters: Option<u64>,
 }
 
-/// How a teacher did with one normalisation.
+/// A trial of a teacher with one normalisation.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Trial {
-    /// Which normalisation: "its own", "the data set's", ...
+    /// The normalisation in words: "its own", "the data set's", ...
     pub with: String,
     /// Its constants.
     pub normalisation: Option<Normalisation>,
-    /// Held-out samples that were asked about; fewer where it was clear soon that this is not the one.
+    /// The number of held-out samples; fewer where it was clear soon that this is not the one.
     pub samples: usize,
-    /// How many of them were classified correctly.
+    /// The number of them that were classified correctly.
     pub correct: usize,
     /// Mean cross-entropy with the labels in nats; not finite if a logit was not.
     pub cross_entropy: f64,
@@ -63,7 +61,7 @@ impl Trial {
 
 /// One sample: whether the largest logit was that of the label, and the cross-entropy.
 #[derive(Clone, Copy, Debug)]
-struct Answer {
+struct Score {
     correct: bool,
     cross_entropy: f64,
 }
@@ -84,11 +82,11 @@ pub(super) fn measure(
     constants: &Normalisation,
     findings: &mut Vec<Finding>,
 ) -> Result<()> {
-    let own = ask(teacher, samples, Ok)?;
+    let own = score_all(teacher, samples)?;
     facts
         .trials
         .push(trial("its own", facts.normalisation.clone(), &own));
-    if own.iter().any(|answer| !answer.cross_entropy.is_finite()) {
+    if own.iter().any(|score| !score.cross_entropy.is_finite()) {
         let text = format!(
             "{} gives logits that are not finite; its weights are damaged, or those of another network",
             facts.name
@@ -96,7 +94,7 @@ pub(super) fn measure(
         findings.push(Finding::error(Topic::Teachers, text));
         return Ok(());
     }
-    let mut better: Vec<(usize, Vec<Answer>)> = Vec::new();
+    let mut better: Vec<(usize, Vec<Score>)> = Vec::new();
     let mut calmer: Option<usize> = None;
     let guess = (facts.classes.unwrap_or(1) as f64).ln();
     for (with, other) in alternatives(facts.normalisation.as_ref(), constants) {
@@ -104,23 +102,23 @@ pub(super) fn measure(
         else {
             break;
         };
-        let shown = seen_through(through, &other)?;
-        let mut answers = ask(teacher, std::slice::from_ref(first), |pixels| {
-            shown.apply(pixels)
-        })?;
-        if ahead(&answers, &own) > -BEHIND {
-            answers.extend(ask(teacher, rest, |pixels| shown.apply(pixels))?);
+        let first = seen_through(through, &other, std::slice::from_ref(first))?;
+        let mut scores = score_all(teacher, &first)?;
+        if ahead(&scores, &own) > -BEHIND {
+            let rest = seen_through(through, &other, rest)?;
+            scores.extend(score_all(teacher, &rest)?);
         }
         let place = facts.trials.len();
         let of_data = other == *constants;
-        facts.trials.push(trial(with, Some(other), &answers));
-        let by = ahead(&answers, &own);
-        let calmer_here = by > -BEHIND && is_clear(lower(&answers, &own));
-        // Who is wrong by more nats than a guess over all classes is no teacher, whatever its largest logit.
+        facts.trials.push(trial(with, Some(other), &scores));
+        let by = ahead(&scores, &own);
+        let calmer_here = by > -BEHIND && is_clear(lower(&scores, &own));
+        // A network that is wrong by more nats than a guess over all classes is no teacher, whatever its
+        // largest logit.
         let senseless =
             facts.trials[0].cross_entropy > guess && facts.trials[place].cross_entropy < guess;
         if is_clear(by) || (calmer_here && senseless) {
-            better.push((place, answers));
+            better.push((place, scores));
         } else if of_data && calmer_here {
             calmer = Some(place);
         }
@@ -139,8 +137,9 @@ pub(super) fn measure(
     Ok(())
 }
 
-/// By how many standard errors the cross-entropy of the first is lower; 0 if it was not asked about all samples.
-fn lower(first: &[Answer], second: &[Answer]) -> f64 {
+/// The number of standard errors by which the cross-entropy of the first is lower; 0 if it was not tried on
+/// all samples.
+fn lower(first: &[Score], second: &[Score]) -> f64 {
     if first.len() < second.len() {
         return 0.0;
     }
@@ -151,7 +150,7 @@ fn lower(first: &[Answer], second: &[Answer]) -> f64 {
     above_zero(&differences)
 }
 
-/// What the trials say, in words.
+/// The finding about the trials.
 fn judge(
     facts: &TeacherFacts,
     best: Option<usize>,
@@ -165,8 +164,9 @@ fn judge(
     let range = format!("99.7 % interval {} to {}", percent(low), percent(high));
     if let Some(best) = best.map(|place| &facts.trials[place]) {
         let text = format!(
-            "{name} seems to be fed with the wrong normalisation: with {} ({}) it classifies {} of {count} held-out samples \
-             correctly (cross-entropy {:.2} nats), with its own ({}) {accuracy} ({:.2} nats); set its `normalisation` to {}",
+            "{name} seems to be fed with the wrong normalisation: with {} ({}) it classifies {} of {count} \
+             held-out samples correctly (cross-entropy {:.2} nats), with its own ({}) {accuracy} ({:.2} \
+             nats); set its `normalisation` to {}",
             best.with,
             constants(best.normalisation.as_ref()),
             percent(best.accuracy()),
@@ -180,24 +180,26 @@ fn judge(
     let guessing = commonest(samples, facts.classes.unwrap_or(1));
     if low <= guessing {
         let text = format!(
-            "{name} classifies {accuracy} of {count} held-out samples correctly ({range}), which cannot be told from guessing \
-             ({}); its weights are not trained, or it was trained on other data, other labels or another normalisation",
+            "{name} classifies {accuracy} of {count} held-out samples correctly ({range}), which cannot be \
+             told from guessing ({}); its weights are not trained, or it was trained on other data, other \
+             labels or another normalisation",
             percent(guessing)
         );
         return Finding::warning(Topic::Teachers, text);
     }
     if let Some(claimed) = facts.claimed_accuracy.filter(|claimed| *claimed > high) {
         let text = format!(
-            "{name} classifies {accuracy} of {count} held-out samples correctly ({range}), while its `config.json` says {}; \
-             it is fed otherwise than it was trained, or the claim is of other data",
+            "{name} classifies {accuracy} of {count} held-out samples correctly ({range}), while its \
+             `config.json` says {}; it is fed otherwise than it was trained, or the claim is of other data",
             percent(claimed)
         );
         return Finding::warning(Topic::Teachers, text);
     }
     if let Some(calmer) = calmer.map(|place| &facts.trials[place]) {
         let text = format!(
-            "{name} classifies about as well with {} as with its own normalisation, but with a clearly lower cross-entropy \
-             ({:.3} against {:.3} nats); make sure that its `normalisation` is the one that it was trained with",
+            "{name} classifies about as well with {} as with its own normalisation, but with a clearly lower \
+             cross-entropy ({:.3} against {:.3} nats); make sure that its `normalisation` is the one that it \
+             was trained with",
             calmer.with, calmer.cross_entropy, own.cross_entropy
         );
         return Finding::note(Topic::Normalisation, text);
@@ -212,19 +214,19 @@ fn judge(
     Finding::ok(Topic::Teachers, text)
 }
 
-fn trial(with: &str, normalisation: Option<Normalisation>, answers: &[Answer]) -> Trial {
-    let sum: f64 = answers.iter().map(|answer| answer.cross_entropy).sum();
+fn trial(with: &str, normalisation: Option<Normalisation>, scores: &[Score]) -> Trial {
+    let sum: f64 = scores.iter().map(|score| score.cross_entropy).sum();
     Trial {
         with: with.to_owned(),
         normalisation,
-        samples: answers.len(),
-        correct: answers.iter().filter(|answer| answer.correct).count(),
-        cross_entropy: sum / answers.len().max(1) as f64,
+        samples: scores.len(),
+        correct: scores.iter().filter(|score| score.correct).count(),
+        cross_entropy: sum / scores.len().max(1) as f64,
     }
 }
 
-/// By how many standard errors the first answers more of the same samples correctly than the second.
-fn ahead(first: &[Answer], second: &[Answer]) -> f64 {
+/// The number of standard errors by which the first is right about more of the same samples than the second.
+fn ahead(first: &[Score], second: &[Score]) -> f64 {
     let pairs = first.iter().zip(second);
     let gained = pairs
         .clone()
@@ -234,33 +236,27 @@ fn ahead(first: &[Answer], second: &[Answer]) -> f64 {
     paired(gained, lost)
 }
 
-fn ask(
-    teacher: &dyn Teacher,
-    samples: &[Batch],
-    show: impl Fn(Tensor<4>) -> Result<Tensor<4>>,
-) -> Result<Vec<Answer>> {
-    let mut answers = Vec::new();
+fn score_all(teacher: &dyn Teacher, samples: &[Batch]) -> Result<Vec<Score>> {
+    let requested = Requested::output();
+    let mut scores = Vec::new();
     for batch in samples {
-        let logits = super::logits(teacher, show(batch.pixels.clone())?)?;
+        let logits = teacher.answer(batch, &requested)?.logits()?;
         let classes = logits.dims()[1];
         let logits: Vec<f32> = logits.into_data().iter::<f32>().collect();
         let targets = batch.targets.clone().into_data();
         for (logits, target) in logits.chunks_exact(classes).zip(targets.iter::<i64>()) {
-            answers.push(answer(
-                logits,
-                usize::try_from(target).unwrap_or(usize::MAX),
-            ));
+            scores.push(score(logits, usize::try_from(target).unwrap_or(usize::MAX)));
         }
     }
-    Ok(answers)
+    Ok(scores)
 }
 
-fn answer(logits: &[f32], target: usize) -> Answer {
+fn score(logits: &[f32], target: usize) -> Score {
     let Some(&own) = logits
         .get(target)
         .filter(|_| logits.iter().all(|x| x.is_finite()))
     else {
-        return Answer {
+        return Score {
             correct: false,
             cross_entropy: f64::NAN,
         };
@@ -269,13 +265,13 @@ fn answer(logits: &[f32], target: usize) -> Answer {
     let sum: f64 = logits.iter().map(|&x| f64::from(x - largest).exp()).sum();
     // Of equal logits the first class counts, as in kd's metrics.
     let first = logits.iter().position(|&x| x >= largest);
-    Answer {
+    Score {
         correct: first == Some(target),
         cross_entropy: sum.ln() + f64::from(largest) - f64::from(own),
     }
 }
 
-/// The share of the commonest label among the samples, at least one in `classes`: what guessing can reach.
+/// The share of the commonest label among the samples, at least one in `classes`: the accuracy of guessing.
 fn commonest(samples: &[Batch], classes: usize) -> f64 {
     let mut counts = vec![0_usize; classes];
     let mut all = 0;
@@ -294,7 +290,7 @@ fn commonest(samples: &[Batch], classes: usize) -> f64 {
     most.max(1.0 / classes.max(1) as f64)
 }
 
-/// What else the teacher may have been trained with, without what comes to the same.
+/// Other normalisations that the teacher may have been trained with, without those that come to the same.
 fn alternatives(
     own: Option<&Normalisation>,
     constants: &Normalisation,
@@ -347,12 +343,28 @@ pub(super) fn alike(first: &Normalisation, second: &Normalisation) -> bool {
             .all(|(a, b)| (a / b - 1.0).abs() <= ALIKE)
 }
 
-/// What must be done to pixels so that a teacher which applies `own` sees what `other` would have made of them.
+/// Samples whose pixels are changed so that a teacher which applies `own` sees what `other` would have made
+/// of them.
+fn seen_through(
+    own: &Normalisation,
+    other: &Normalisation,
+    samples: &[Batch],
+) -> Result<Vec<Batch>> {
+    let change = change_of(own, other)?;
+    let changed = |batch: &Batch| {
+        let pixels = Samples::Images(change.apply(batch.pixels()?)?);
+        // Of no loader: they are other samples than their ids say.
+        Ok(Batch::new(pixels, batch.targets.clone()))
+    };
+    samples.iter().map(changed).collect()
+}
+
+/// The change of pixels for [`seen_through`].
 ///
 /// ```text
 /// p' = own.mean + own.std * (p - other.mean) / other.std
 /// ```
-fn seen_through(own: &Normalisation, other: &Normalisation) -> Result<Normalisation> {
+fn change_of(own: &Normalisation, other: &Normalisation) -> Result<Normalisation> {
     let std: Vec<f64> = own
         .std
         .iter()
@@ -394,7 +406,7 @@ fn values(normalisation: Option<&Normalisation>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::{Device, TensorData};
+    use burn::tensor::{Device, Tensor, TensorData};
 
     use super::*;
 
@@ -407,7 +419,7 @@ mod tests {
         let (own, other) = (norm(0.3, 0.2), norm(0.5, 0.8));
         let data = TensorData::from([[[[0.0_f32, 0.25, 1.0]]]]);
         let pixels = Tensor::<4>::from_data(data, &Device::flex());
-        let shown = seen_through(&own, &other)
+        let shown = change_of(&own, &other)
             .unwrap()
             .apply(pixels.clone())
             .unwrap();
@@ -449,13 +461,13 @@ mod tests {
 
     #[test]
     fn an_answer_is_the_cross_entropy_of_the_label() {
-        let right = answer(&[0.0, 2.0, 0.0], 1);
+        let right = score(&[0.0, 2.0, 0.0], 1);
         assert!(right.correct);
         let expected = (2.0 + 2.0_f64.exp()).ln() - 2.0;
         assert!((right.cross_entropy - expected).abs() < 1e-6);
-        assert!(!answer(&[0.0, 2.0, 0.0], 2).correct);
-        assert!(answer(&[1.0, 1.0], 0).correct && !answer(&[1.0, 1.0], 1).correct);
-        let infinite = answer(&[f32::INFINITY, 0.0], 0);
+        assert!(!score(&[0.0, 2.0, 0.0], 2).correct);
+        assert!(score(&[1.0, 1.0], 0).correct && !score(&[1.0, 1.0], 1).correct);
+        let infinite = score(&[f32::INFINITY, 0.0], 0);
         assert!(!infinite.correct && infinite.cross_entropy.is_nan());
     }
 }

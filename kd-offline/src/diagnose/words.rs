@@ -1,4 +1,4 @@
-//! Numbers as a person reads them.
+//! Numbers in words of findings: short ones, percentages, counts.
 
 /// A number with at most four digits that count.
 pub(super) fn short_number(number: f64) -> String {

@@ -1,4 +1,4 @@
-//! Losses of taps without anything to train, and those that may put a regressor between two maps.
+//! Losses of taps: those with nothing to train, and those that may put a regressor between two maps.
 
 use burn::tensor::Tensor;
 use kd_core::{Error, Result};
@@ -11,18 +11,20 @@ use kd_losses::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Binder, Bound, Kind, NoConstants, Pair, Reads, WithModules, json, made, plain, sum};
+use super::{
+    Binder, BoundLoss, LossKind, NoConstants, Pair, Reads, WithModules, json, made, plain, sum,
+};
 use crate::{LossConfig, Widths};
 
-pub(super) const KINDS: &[Kind] = &[
-    Kind::new::<Between>(
+pub(super) const KINDS: &[LossKind] = &[
+    LossKind::new::<Between>(
         "hint",
         Reads::PAIRS,
         || json(Between::default()),
         |loss, binder| adapted(loss, binder, kd_losses::hint),
     )
     .with_weight(1.0),
-    Kind::new::<AttentionTransferLossConfig>(
+    LossKind::new::<AttentionTransferLossConfig>(
         "attention-transfer",
         Reads::PAIRS,
         || json(AttentionTransferLossConfig::new()),
@@ -31,7 +33,7 @@ pub(super) const KINDS: &[Kind] = &[
             maps(loss, binder, move |ours, theirs| made.forward(ours, theirs))
         },
     ),
-    Kind::new::<SimilarityPreservingLossConfig>(
+    LossKind::new::<SimilarityPreservingLossConfig>(
         "sp",
         Reads::PAIRS,
         || json(SimilarityPreservingLossConfig::new()),
@@ -40,19 +42,19 @@ pub(super) const KINDS: &[Kind] = &[
             maps(loss, binder, move |ours, theirs| made.forward(ours, theirs))
         },
     ),
-    Kind::new::<NoConstants>(
+    LossKind::new::<NoConstants>(
         "rkd-distance",
         Reads::PAIRS,
         || json(NoConstants {}),
         |loss, binder| vectors(loss, binder, kd_losses::rkd_distance),
     ),
-    Kind::new::<NoConstants>(
+    LossKind::new::<NoConstants>(
         "rkd-angle",
         Reads::PAIRS,
         || json(NoConstants {}),
         |loss, binder| vectors(loss, binder, kd_losses::rkd_angle),
     ),
-    Kind::new::<PktLossConfig>(
+    LossKind::new::<PktLossConfig>(
         "pkt",
         Reads::PAIRS,
         || json(PktLossConfig::new()),
@@ -61,7 +63,7 @@ pub(super) const KINDS: &[Kind] = &[
             vectors(loss, binder, move |ours, theirs| made.forward(ours, theirs))
         },
     ),
-    Kind::new::<CorrelationCongruenceLossConfig>(
+    LossKind::new::<CorrelationCongruenceLossConfig>(
         "cc",
         Reads::PAIRS,
         || json(CorrelationCongruenceLossConfig::new()),
@@ -70,7 +72,7 @@ pub(super) const KINDS: &[Kind] = &[
             vectors(loss, binder, move |ours, theirs| made.forward(ours, theirs))
         },
     ),
-    Kind::new::<With<InfoNceLossConfig>>(
+    LossKind::new::<With<InfoNceLossConfig>>(
         "info-nce",
         Reads::PAIRS,
         || between(json(InfoNceLossConfig::new())),
@@ -81,7 +83,7 @@ pub(super) const KINDS: &[Kind] = &[
             })
         },
     ),
-    Kind::new::<With<PkdLossConfig>>(
+    LossKind::new::<With<PkdLossConfig>>(
         "pkd",
         Reads::PAIRS,
         || between(json(PkdLossConfig::new())),
@@ -90,7 +92,7 @@ pub(super) const KINDS: &[Kind] = &[
             adapted(loss, binder, move |ours, theirs| made.forward(ours, theirs))
         },
     ),
-    Kind::new::<With<CwdLossConfig>>(
+    LossKind::new::<With<CwdLossConfig>>(
         "cwd",
         Reads::PAIRS,
         || between(json(CwdLossConfig::new())),
@@ -99,7 +101,7 @@ pub(super) const KINDS: &[Kind] = &[
             adapted(loss, binder, move |ours, theirs| made.forward(ours, theirs))
         },
     ),
-    Kind::new::<With<PixelWiseLossConfig>>(
+    LossKind::new::<With<PixelWiseLossConfig>>(
         "pixel-wise",
         Reads::PAIRS,
         || between(json(PixelWiseLossConfig::new())),
@@ -108,7 +110,7 @@ pub(super) const KINDS: &[Kind] = &[
             adapted(loss, binder, move |ours, theirs| made.forward(ours, theirs))
         },
     ),
-    Kind::new::<NstLossConfig>(
+    LossKind::new::<NstLossConfig>(
         "nst",
         Reads::PAIRS,
         || json(NstLossConfig::new()),
@@ -117,7 +119,7 @@ pub(super) const KINDS: &[Kind] = &[
             maps(loss, binder, move |ours, theirs| made.forward(ours, theirs))
         },
     ),
-    Kind::new::<With<IckdLossConfig>>(
+    LossKind::new::<With<IckdLossConfig>>(
         "ickd",
         Reads::PAIRS,
         || between(json(IckdLossConfig::new())),
@@ -126,37 +128,37 @@ pub(super) const KINDS: &[Kind] = &[
             adapted(loss, binder, move |ours, theirs| made.forward(ours, theirs))
         },
     ),
-    Kind::new::<KdsvdLossConfig>(
+    LossKind::new::<KdsvdLossConfig>(
         "kdsvd",
         Reads::SEVERAL,
         || json(KdsvdLossConfig::new()),
         |loss, binder| {
             let made = made(loss, KdsvdLossConfig::init)?;
             let pairs = binder.pairs(loss)?;
-            plain(loss, move |scene| {
+            plain(loss, move |inputs| {
                 let (ours, theirs): (Vec<_>, Vec<_>) =
-                    pairs.iter().map(|pair| scene.pair(pair)).unzip();
+                    pairs.iter().map(|pair| inputs.pair(pair)).unzip();
                 Ok(made.forward(&ours, &theirs)?)
             })
         },
     ),
-    Kind::new::<NoConstants>(
+    LossKind::new::<NoConstants>(
         "fsp",
         Reads::SEVERAL,
         || json(NoConstants {}),
         |loss, binder| {
             // Each tap with the one after it.
             let pairs = binder.pairs(loss)?;
-            plain(loss, move |scene| {
+            plain(loss, move |inputs| {
                 sum(pairs.windows(2).map(|flow| {
-                    let (from, from_theirs) = scene.pair(&flow[0]);
-                    let (to, to_theirs) = scene.pair(&flow[1]);
+                    let (from, from_theirs) = inputs.pair(&flow[0]);
+                    let (to, to_theirs) = inputs.pair(&flow[1]);
                     Ok(kd_losses::fsp([from, to], [from_theirs, to_theirs])?)
                 }))
             })
         },
     ),
-    Kind::new::<PairWiseAffinityLossConfig>(
+    LossKind::new::<PairWiseAffinityLossConfig>(
         "pair-wise-affinity",
         Reads::PAIRS,
         || json(PairWiseAffinityLossConfig::new()),
@@ -167,13 +169,13 @@ pub(super) const KINDS: &[Kind] = &[
     ),
 ];
 
-/// The constants of a loss, and what stands between its maps.
+/// The constants of a loss, and the adapter between its maps.
 fn between(mut constants: Map<String, Value>) -> Map<String, Value> {
     constants.extend(json(Between::default()));
     constants
 }
 
-/// The constants of a loss, and what stands between its maps, as both are read.
+/// The constants of a loss, and the adapter between its maps, as both are read.
 #[derive(Deserialize)]
 #[expect(dead_code, reason = "only whether it can be read counts")]
 struct With<C> {
@@ -183,12 +185,12 @@ struct With<C> {
     between: Between,
 }
 
-/// What stands between two maps.
+/// The adapter between two maps.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Between {
     /// Whether a learned 1x1 convolution stands there.
     regressor: Widths,
-    /// What is done with maps of different size.
+    /// The treatment of maps of different size.
     map_sizes: MapSizes,
 }
 
@@ -206,11 +208,11 @@ fn maps(
     loss: &LossConfig,
     binder: &mut Binder<'_>,
     formula: impl Fn(Tensor<4>, Tensor<4>) -> kd_losses::Result<Tensor<1>> + 'static,
-) -> Result<Box<dyn Bound>> {
+) -> Result<Box<dyn BoundLoss>> {
     let pairs = binder.pairs(loss)?;
-    plain(loss, move |scene| {
+    plain(loss, move |inputs| {
         sum(pairs.iter().map(|pair| {
-            let (ours, theirs) = scene.pair(pair);
+            let (ours, theirs) = inputs.pair(pair);
             Ok(formula(ours, theirs)?)
         }))
     })
@@ -221,7 +223,7 @@ fn vectors(
     loss: &LossConfig,
     binder: &mut Binder<'_>,
     formula: impl Fn(Tensor<2>, Tensor<2>) -> kd_losses::Result<Tensor<1>> + 'static,
-) -> Result<Box<dyn Bound>> {
+) -> Result<Box<dyn BoundLoss>> {
     maps(loss, binder, move |ours, theirs| {
         formula(ours.flatten(1, 3), theirs.flatten(1, 3))
     })
@@ -232,10 +234,10 @@ fn adapted(
     loss: &LossConfig,
     binder: &mut Binder<'_>,
     formula: impl Fn(Tensor<4>, Tensor<4>) -> kd_losses::Result<Tensor<1>> + 'static,
-) -> Result<Box<dyn Bound>> {
+) -> Result<Box<dyn BoundLoss>> {
     let between = loss.settings::<Between>()?;
     let pairs = binder.pairs(loss)?;
-    // Where it stands among the modules, if there is one.
+    // The index of each pair's regressor, if it has one.
     let mut places = Vec::new();
     let mut regressors = Vec::new();
     for (number, pair) in pairs.iter().enumerate() {
@@ -243,9 +245,9 @@ fn adapted(
         places.push(made.is_some().then_some(regressors.len()));
         regressors.extend(made);
     }
-    let term = WithModules::new(loss, regressors, move |regressors: &[Regressor], scene| {
+    let term = WithModules::new(loss, regressors, move |regressors: &[Regressor], inputs| {
         sum(pairs.iter().zip(&places).map(|(pair, place)| {
-            let (ours, theirs) = scene.pair(pair);
+            let (ours, theirs) = inputs.pair(pair);
             let (ours, theirs) = match place.and_then(|place| regressors.get(place)) {
                 Some(regressor) => regressor.forward(ours, theirs)?,
                 None => (ours, theirs),

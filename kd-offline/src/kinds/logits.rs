@@ -1,4 +1,4 @@
-//! Losses of logits.
+//! Losses of logits: the student's with labels, and the student's with the teachers'.
 
 use burn::tensor::{Int, Tensor};
 use kd_core::Result;
@@ -9,11 +9,13 @@ use kd_losses::{
     SoftTargetLossConfig, VirtualTeacherLossConfig, WeightedSoftLabelLossConfig,
 };
 
-use super::{Binder, Bound, Kind, NoConstants, Problem, Reads, ensemble_logits, json, made, plain};
+use super::{
+    Binder, BoundLoss, LossKind, NoConstants, Problem, Reads, ensemble_logits, json, made, plain,
+};
 use crate::LossConfig;
 
-pub(super) const KINDS: &[Kind] = &[
-    Kind::new::<CrossEntropyLossConfig>(
+pub(super) const KINDS: &[LossKind] = &[
+    LossKind::new::<CrossEntropyLossConfig>(
         "cross-entropy",
         Reads::Labels,
         || json(CrossEntropyLossConfig::new()),
@@ -22,7 +24,7 @@ pub(super) const KINDS: &[Kind] = &[
             labels(loss, move |logits, targets| made.forward(logits, targets))
         },
     ),
-    Kind::new::<SoftTargetLossConfig>(
+    LossKind::new::<SoftTargetLossConfig>(
         "kd",
         Reads::Logits,
         || json(SoftTargetLossConfig::new()),
@@ -34,7 +36,7 @@ pub(super) const KINDS: &[Kind] = &[
         },
     )
     .with_weight(1.0),
-    Kind::new::<NoConstants>(
+    LossKind::new::<NoConstants>(
         "logit-regression",
         Reads::Logits,
         || json(NoConstants {}),
@@ -44,7 +46,7 @@ pub(super) const KINDS: &[Kind] = &[
             })
         },
     ),
-    Kind::new::<DecoupledKdLossConfig>(
+    LossKind::new::<DecoupledKdLossConfig>(
         "dkd",
         Reads::Logits,
         || json(DecoupledKdLossConfig::new()),
@@ -55,7 +57,7 @@ pub(super) const KINDS: &[Kind] = &[
             })
         },
     ),
-    Kind::new::<NormalisedKdLossConfig>(
+    LossKind::new::<NormalisedKdLossConfig>(
         "nkd",
         Reads::Logits,
         || json(NormalisedKdLossConfig::new()),
@@ -66,7 +68,7 @@ pub(super) const KINDS: &[Kind] = &[
             })
         },
     ),
-    Kind::new::<DistLossConfig>(
+    LossKind::new::<DistLossConfig>(
         "dist",
         Reads::Logits,
         || json(DistLossConfig::new()),
@@ -77,7 +79,7 @@ pub(super) const KINDS: &[Kind] = &[
             })
         },
     ),
-    Kind::new::<WeightedSoftLabelLossConfig>(
+    LossKind::new::<WeightedSoftLabelLossConfig>(
         "wsld",
         Reads::Logits,
         || json(WeightedSoftLabelLossConfig::new()),
@@ -88,7 +90,7 @@ pub(super) const KINDS: &[Kind] = &[
             })
         },
     ),
-    Kind::new::<LogitStandardisationLossConfig>(
+    LossKind::new::<LogitStandardisationLossConfig>(
         "logit-standardisation",
         Reads::Logits,
         || json(LogitStandardisationLossConfig::new()),
@@ -99,7 +101,7 @@ pub(super) const KINDS: &[Kind] = &[
             })
         },
     ),
-    Kind::new::<MultiLevelLossConfig>(
+    LossKind::new::<MultiLevelLossConfig>(
         "mlkd",
         Reads::Logits,
         || json(MultiLevelLossConfig::new()),
@@ -110,7 +112,7 @@ pub(super) const KINDS: &[Kind] = &[
             })
         },
     ),
-    Kind::new::<ReverseKlLossConfig>(
+    LossKind::new::<ReverseKlLossConfig>(
         "reverse-kl",
         Reads::Logits,
         || json(ReverseKlLossConfig::new()),
@@ -121,7 +123,7 @@ pub(super) const KINDS: &[Kind] = &[
             })
         },
     ),
-    Kind::new::<JensenShannonLossConfig>(
+    LossKind::new::<JensenShannonLossConfig>(
         "jensen-shannon",
         Reads::Logits,
         || json(JensenShannonLossConfig::new()),
@@ -132,7 +134,7 @@ pub(super) const KINDS: &[Kind] = &[
             })
         },
     ),
-    Kind::new::<SoftCrossEntropyLossConfig>(
+    LossKind::new::<SoftCrossEntropyLossConfig>(
         "soft-cross-entropy",
         Reads::Logits,
         || json(SoftCrossEntropyLossConfig::new()),
@@ -143,7 +145,7 @@ pub(super) const KINDS: &[Kind] = &[
             })
         },
     ),
-    Kind::new::<AdversarialKlLossConfig>(
+    LossKind::new::<AdversarialKlLossConfig>(
         "adversarial-kl",
         Reads::Logits,
         || json(AdversarialKlLossConfig::new()),
@@ -154,7 +156,7 @@ pub(super) const KINDS: &[Kind] = &[
             })
         },
     ),
-    Kind::new::<BeliefMatchingLossConfig>(
+    LossKind::new::<BeliefMatchingLossConfig>(
         "belief-matching",
         Reads::Logits,
         || json(BeliefMatchingLossConfig::new()),
@@ -165,7 +167,7 @@ pub(super) const KINDS: &[Kind] = &[
             })
         },
     ),
-    Kind::new::<NoConstants>(
+    LossKind::new::<NoConstants>(
         "logit-l1",
         Reads::Logits,
         || json(NoConstants {}),
@@ -175,7 +177,7 @@ pub(super) const KINDS: &[Kind] = &[
             })
         },
     ),
-    Kind::new::<VirtualTeacherLossConfig>(
+    LossKind::new::<VirtualTeacherLossConfig>(
         "virtual-teacher",
         Reads::Labels,
         || json(VirtualTeacherLossConfig::new()),
@@ -184,13 +186,13 @@ pub(super) const KINDS: &[Kind] = &[
             labels(loss, move |logits, targets| made.forward(logits, targets))
         },
     ),
-    Kind::new::<NoConstants>(
+    LossKind::new::<NoConstants>(
         "one-hot-confidence",
         Reads::Labels,
         || json(NoConstants {}),
         |loss, _| labels(loss, |logits, _| kd_losses::one_hot_confidence(logits)),
     ),
-    Kind::new::<NoConstants>(
+    LossKind::new::<NoConstants>(
         "batch-entropy",
         Reads::Labels,
         || json(NoConstants {}),
@@ -202,32 +204,34 @@ pub(super) const KINDS: &[Kind] = &[
 fn labels(
     loss: &LossConfig,
     formula: impl Fn(Tensor<2>, Tensor<1, Int>) -> kd_losses::Result<Tensor<1>> + 'static,
-) -> Result<Box<dyn Bound>> {
-    plain(loss, move |scene| {
-        let logits = scene.student.output.clone();
-        Ok(formula(logits, scene.targets.clone())?)
+) -> Result<Box<dyn BoundLoss>> {
+    plain(loss, move |inputs| {
+        let logits = inputs.student.output.clone();
+        Ok(formula(logits, inputs.targets.clone())?)
     })
 }
 
-/// A loss of the student's logits, the teachers' and the labels, both logits standardised where the recipe says so.
+/// A loss of the student's logits, the teachers' and the labels, both logits standardised where the recipe
+/// says so.
 fn pair(
     loss: &LossConfig,
-    binder: &Binder<'_>,
+    binder: &mut Binder<'_>,
     formula: impl Fn(Tensor<2>, Tensor<2>, Tensor<1, Int>) -> kd_losses::Result<Tensor<1>> + 'static,
-) -> Result<Box<dyn Bound>> {
+) -> Result<Box<dyn BoundLoss>> {
+    binder.request_logits();
     let (ensemble, temperature) = (binder.ensemble, loss.temperature().unwrap_or(1.0));
     let standard = loss
         .standardise()
         .then(|| LogitStandardisationLossConfig::new().init())
         .transpose()
         .map_err(super::constant_error)?;
-    plain(loss, move |scene| -> Result<Tensor<1>, Problem> {
-        let mut ours = scene.student.output.clone();
-        let mut theirs = ensemble_logits(scene, ensemble, temperature)?;
+    plain(loss, move |inputs| -> Result<Tensor<1>, Problem> {
+        let mut ours = inputs.student.output.clone();
+        let mut theirs = ensemble_logits(inputs, ensemble, temperature)?;
         if let Some(standard) = &standard {
             ours = standard.apply(ours)?;
             theirs = standard.apply(theirs)?;
         }
-        Ok(formula(ours, theirs, scene.targets.clone())?)
+        Ok(formula(ours, theirs, inputs.targets.clone())?)
     })
 }

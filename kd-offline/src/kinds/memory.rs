@@ -1,4 +1,4 @@
-//! Losses that remember.
+//! Losses with a memory of earlier batches.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -9,10 +9,12 @@ use kd_core::{
 };
 use kd_losses::{CrdEmbeddings, CrdLossConfig, CrdMemory, CrdSamples};
 
-use super::{Binder, Bound, Kind, Pair, Problem, Reads, Scene, constant_error, json};
+use super::{
+    Binder, BoundLoss, LossKind, Pair, Problem, Reads, TermInputs, below, constant_error, json,
+};
 use crate::LossConfig;
 
-pub(super) const KINDS: &[Kind] = &[Kind::new::<CrdLossConfig>(
+pub(super) const KINDS: &[LossKind] = &[LossKind::new::<CrdLossConfig>(
     "crd",
     Reads::ONE,
     || json(CrdLossConfig::new()),
@@ -25,7 +27,7 @@ struct Contrast {
     embeddings: CrdEmbeddings,
     memory: Mutex<CrdMemory>,
     pair: Pair,
-    /// Where the memory keeps a sample.
+    /// The row of each sample in the memory.
     places: BTreeMap<u32, usize>,
 }
 
@@ -72,20 +74,24 @@ impl Contrast {
     }
 }
 
-impl Bound for Contrast {
-    fn value(&self, scene: &Scene<'_>) -> Result<Tensor<1>, Problem> {
+impl BoundLoss for Contrast {
+    fn value(&self, inputs: &TermInputs<'_>) -> Result<Tensor<1>, Problem> {
         let place = |id: &u32| {
             let place = self.places.get(id).copied();
             place.ok_or_else(|| format!("sample {id} is not in the memory"))
         };
-        let places = scene.ids.iter().map(place).collect::<Result<Vec<_>, _>>()?;
-        let (ours, theirs) = scene.vectors(&self.pair);
+        let places = inputs
+            .ids
+            .iter()
+            .map(place)
+            .collect::<Result<Vec<_>, _>>()?;
+        let (ours, theirs) = inputs.vectors(&self.pair);
         let embeddings = &self.embeddings;
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        let value = if scene.trial {
-            embeddings.forward(ours, theirs, &places, scene.step, &mut memory.clone())?
+        let value = if inputs.trial {
+            embeddings.forward(ours, theirs, &places, inputs.step, &mut memory.clone())?
         } else {
-            embeddings.forward(ours, theirs, &places, scene.step, &mut memory)?
+            embeddings.forward(ours, theirs, &places, inputs.step, &mut memory)?
         };
         Ok(value)
     }
@@ -117,16 +123,11 @@ impl Bound for Contrast {
     }
 
     fn restore(&mut self, state: &Tensors) -> Result<()> {
-        let part = |prefix: &str| -> Tensors {
-            let inside = |(name, data): (&String, &_)| {
-                Some((name.strip_prefix(prefix)?.to_owned(), Clone::clone(data)))
-            };
-            state.iter().filter_map(inside).collect()
-        };
-        self.embeddings = import(&self.embeddings, &part("0/"), Names::Burn, "checkpoint")?;
+        let weights = below(state, "0/");
+        self.embeddings = import(&self.embeddings, &weights, Names::Burn, "checkpoint")?;
         let mut memory = self.memory();
         memory
-            .restore(part("memory/").into_iter().collect())
+            .restore(below(state, "memory/").into_iter().collect())
             .map_err(|error| Error::method("the memory of the checkpoint", error))?;
         self.memory = Mutex::new(memory);
         Ok(())

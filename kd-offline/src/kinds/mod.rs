@@ -1,36 +1,34 @@
-//! The losses of the catalogue as terms of offline distillation: what each reads, and how it is bound to taps and modules.
+//! The losses of the catalogue as terms of offline distillation: inputs of each, and its binding to taps and
+//! modules.
 
 use std::fmt;
 
 use burn::tensor::Tensor;
-use kd_core::{Error, Result, Trace, nearest};
+use kd_core::{Answer, Error, Result, nearest};
 use serde_json::{Map, Value};
 
-use crate::teacher::average;
+use crate::ensemble::average;
 use crate::{Ensemble, LossConfig};
 
-mod bound;
+mod binder;
+mod bound_loss;
 mod features;
+mod inputs;
 mod logits;
 mod memory;
-mod places;
 mod trained;
 
-pub(crate) use bound::Bound;
-use bound::{WithModules, plain, sum};
-use places::Pair;
-pub(crate) use places::{Binder, Scene, as_map};
+pub(crate) use binder::Binder;
+use binder::Pair;
+pub(crate) use bound_loss::BoundLoss;
+use bound_loss::{WithModules, below, plain, sum};
+use inputs::StudentTap;
+pub(crate) use inputs::TermInputs;
 
-/// What a network shows of a batch.
-pub(crate) type Seen = Trace<Tensor<4>, Tensor<2>, Tensor<2>>;
-
-/// What went wrong in a term.
+/// The error of a term.
 pub(crate) type Problem = Box<dyn std::error::Error + Send + Sync>;
 
-/// The tap of the dense representation, which is `[batch_size, features, 1, 1]` there.
-pub(crate) const DENSE: &str = "dense";
-
-/// What a loss reads.
+/// The inputs of a loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reads {
     /// The student's logits, and perhaps labels.
@@ -56,42 +54,42 @@ impl Reads {
     };
 }
 
-/// Whether constants, laid over the defaults, have the right types.
+/// Checks whether constants, laid over the defaults, have the right types.
 type Typed = fn(&Map<String, Value>, &Map<String, Value>) -> std::result::Result<(), String>;
 
 /// A loss of the catalogue as offline distillation takes it.
-pub(crate) struct Kind {
+pub(crate) struct LossKind {
     pub(crate) name: &'static str,
     pub(crate) reads: Reads,
-    /// The weight where a recipe says nothing, if that is not the usual one of the catalogue.
+    /// The weight by default, if that is not the usual one of the catalogue.
     own_weight: Option<f64>,
     /// Whether the teacher may have another number of taps than the student.
     pub(crate) any_teacher_taps: bool,
     /// The constants with their default values.
     pub(crate) defaults: fn() -> Map<String, Value>,
     typed: Typed,
-    pub(crate) bind: fn(&LossConfig, &mut Binder<'_>) -> Result<Box<dyn Bound>>,
+    pub(crate) bind: fn(&LossConfig, &mut Binder<'_>) -> Result<Box<dyn BoundLoss>>,
 }
 
-impl fmt::Debug for Kind {
+impl fmt::Debug for LossKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)
     }
 }
 
-impl PartialEq for Kind {
+impl PartialEq for LossKind {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name
     }
 }
 
-impl Kind {
+impl LossKind {
     /// A kind whose constants are those of the config `C`, which are the values of `defaults`.
     const fn new<C: serde::de::DeserializeOwned>(
         name: &'static str,
         reads: Reads,
         defaults: fn() -> Map<String, Value>,
-        bind: fn(&LossConfig, &mut Binder<'_>) -> Result<Box<dyn Bound>>,
+        bind: fn(&LossConfig, &mut Binder<'_>) -> Result<Box<dyn BoundLoss>>,
     ) -> Self {
         Self {
             name,
@@ -109,7 +107,7 @@ impl Kind {
         self
     }
 
-    /// Whether the constants have the right types; if not, which one has not, in words.
+    /// Checks whether the constants have the right types; names one that has not, in words.
     pub(crate) fn check_types(
         &self,
         settings: &Map<String, Value>,
@@ -117,7 +115,7 @@ impl Kind {
         (self.typed)(settings, &(self.defaults)())
     }
 
-    /// The weight where a recipe says nothing: the usual one of the catalogue, else 1.
+    /// The weight by default: the usual one of the catalogue, else 1.
     pub(crate) fn weight(&self) -> f64 {
         let usual = || kd_losses::find_loss(self.name)?.usual_weight;
         self.own_weight
@@ -131,7 +129,7 @@ impl Kind {
     }
 }
 
-/// Tries the constants; where they have wrong types, says which one.
+/// Reads the constants; names one that has a wrong type.
 fn typed<C: serde::de::DeserializeOwned>(
     settings: &Map<String, Value>,
     defaults: &Map<String, Value>,
@@ -172,7 +170,7 @@ fn json<C: serde::Serialize>(config: C) -> Map<String, Value> {
 struct NoConstants {}
 
 /// Every kind, in the order of the catalogue.
-pub(crate) fn all() -> impl Iterator<Item = &'static Kind> {
+pub(crate) fn all() -> impl Iterator<Item = &'static LossKind> {
     let tables = [
         logits::KINDS,
         features::KINDS,
@@ -186,7 +184,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Kind> {
 }
 
 /// The kind of this name.
-pub(crate) fn find(name: &str) -> Result<&'static Kind> {
+pub(crate) fn find(name: &str) -> Result<&'static LossKind> {
     if let Some(kind) = all().find(|kind| kind.name == name) {
         return Ok(kind);
     }
@@ -197,20 +195,21 @@ pub(crate) fn find(name: &str) -> Result<&'static Kind> {
         );
         return Err(Error::config("kind", problem));
     }
-    let hint = nearest(name, all().map(|kind| kind.name))
-        .map(|near| format!("did you mean `{near}`? "))
-        .unwrap_or_default();
-    let problem = format!("there is no loss `{name}`; {hint}`kd losses` lists all");
+    let problem = match nearest(name, all().map(|kind| kind.name)) {
+        Some(near) => format!("there is no loss `{name}`; did you mean `{near}`?"),
+        None => format!("there is no loss `{name}` in the catalogue"),
+    };
     Err(Error::config("kind", problem))
 }
 
 /// The averaged logits of the teachers.
 fn ensemble_logits(
-    scene: &Scene<'_>,
+    inputs: &TermInputs<'_>,
     ensemble: Ensemble,
     temperature: f64,
 ) -> Result<Tensor<2>, Problem> {
-    let logits: Vec<Tensor<2>> = scene.answers.iter().map(|a| a.logits.clone()).collect();
+    let logits = inputs.answers.iter().map(Answer::logits);
+    let logits: Vec<Tensor<2>> = logits.collect::<Result<_>>()?;
     average(&logits, ensemble, temperature).ok_or_else(|| "there is no teacher".into())
 }
 

@@ -1,4 +1,4 @@
-//! Losses with parts that are trained beside the student.
+//! Losses with modules that are trained beside the student.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -11,12 +11,13 @@ use kd_losses::{
 use serde::de::DeserializeOwned;
 
 use super::{
-    Binder, Bound, Kind, Pair, Problem, Reads, Scene, WithModules, constant_error, json, sum,
+    Binder, BoundLoss, LossKind, Pair, Problem, Reads, TermInputs, WithModules, constant_error,
+    json, sum,
 };
 use crate::LossConfig;
 
-pub(super) const KINDS: &[Kind] = &[
-    Kind::new::<VidLossConfig>(
+pub(super) const KINDS: &[LossKind] = &[
+    LossKind::new::<VidLossConfig>(
         "vid",
         Reads::PAIRS,
         || json(VidLossConfig::new()),
@@ -29,12 +30,13 @@ pub(super) const KINDS: &[Kind] = &[
             )
         },
     ),
-    Kind::new::<OfdLossConfig>(
+    LossKind::new::<OfdLossConfig>(
         "ofd",
         Reads::PAIRS,
         || json(OfdLossConfig::new()),
         |loss, binder| {
-            // Taps are behind the nonlinearity, where no response is negative and the margin has nothing to bound.
+            // Taps are behind the nonlinearity, where no response is negative and the margin has nothing to
+            // bound.
             maps(
                 loss,
                 binder,
@@ -45,7 +47,7 @@ pub(super) const KINDS: &[Kind] = &[
             )
         },
     ),
-    Kind::new::<ActivationBoundaryLossConfig>(
+    LossKind::new::<ActivationBoundaryLossConfig>(
         "ab",
         Reads::PAIRS,
         || json(ActivationBoundaryLossConfig::new()),
@@ -58,7 +60,7 @@ pub(super) const KINDS: &[Kind] = &[
             )
         },
     ),
-    Kind::new::<SimKdLossConfig>(
+    LossKind::new::<SimKdLossConfig>(
         "simkd",
         Reads::ONE,
         || json(SimKdLossConfig::new()),
@@ -71,7 +73,7 @@ pub(super) const KINDS: &[Kind] = &[
             )
         },
     ),
-    Kind::new::<MgdLossConfig>(
+    LossKind::new::<MgdLossConfig>(
         "mgd",
         Reads::PAIRS,
         || json(MgdLossConfig::new()),
@@ -81,15 +83,16 @@ pub(super) const KINDS: &[Kind] = &[
                 loss,
                 binder,
                 MgdLossConfig::init,
-                move |made, pair, number, scene| {
-                    let (ours, theirs) = scene.pair(pair);
-                    let place = kd_core::Draws::new(seed, "mask", scene.step, number as u64).bits();
+                move |made, pair, number, inputs| {
+                    let (ours, theirs) = inputs.pair(pair);
+                    let place =
+                        kd_core::Draws::new(seed, "mask", inputs.step, number as u64).bits();
                     Ok(made.forward(ours, theirs, place)?)
                 },
             )
         },
     ),
-    Kind::new::<SrrlLossConfig>(
+    LossKind::new::<SrrlLossConfig>(
         "srrl",
         Reads::ONE,
         || json(SrrlLossConfig::new()),
@@ -98,9 +101,9 @@ pub(super) const KINDS: &[Kind] = &[
                 loss,
                 binder,
                 SrrlLossConfig::init,
-                |made, pair, _, scene| {
-                    let (ours, theirs) = scene.pair(pair);
-                    let teacher = &scene.teachers[pair.teacher];
+                |made, pair, _, inputs| {
+                    let (ours, theirs) = inputs.pair(pair);
+                    let teacher = &inputs.teachers[pair.teacher];
                     made.forward(ours, theirs, |dense| -> Result<Tensor<2>, Problem> {
                         Ok(teacher.classify(dense)?)
                     })
@@ -108,7 +111,7 @@ pub(super) const KINDS: &[Kind] = &[
             )
         },
     ),
-    Kind::new::<ReviewKdLossConfig>(
+    LossKind::new::<ReviewKdLossConfig>(
         "reviewkd",
         Reads::SEVERAL,
         || json(ReviewKdLossConfig::new()),
@@ -119,15 +122,15 @@ pub(super) const KINDS: &[Kind] = &[
                 .settings::<ReviewKdLossConfig>()?
                 .init(&ours, &theirs, binder.module_seed(0), binder.device)
                 .map_err(constant_error)?;
-            let term = WithModules::new(loss, vec![made], move |made, scene| {
-                let (ours, theirs) = sides.maps(scene);
+            let term = WithModules::new(loss, vec![made], move |made, inputs| {
+                let (ours, theirs) = sides.maps(inputs);
                 sum(made.iter().map(|made| Ok(made.forward(&ours, &theirs)?)))
             });
             Ok(Box::new(term))
         },
     )
     .with_any_teacher_taps(),
-    Kind::new::<SemCkdLossConfig>(
+    LossKind::new::<SemCkdLossConfig>(
         "semckd",
         Reads::PAIRS,
         || json(SemCkdLossConfig::new()),
@@ -145,8 +148,8 @@ pub(super) const KINDS: &[Kind] = &[
                     binder.device,
                 )
                 .map_err(constant_error)?;
-            let mut term = WithModules::new(loss, vec![made], move |made, scene| {
-                let (ours, theirs) = sides.maps(scene);
+            let mut term = WithModules::new(loss, vec![made], move |made, inputs| {
+                let (ours, theirs) = sides.maps(inputs);
                 let (ours, theirs) = (filled(ours, batch_size), filled(theirs, batch_size));
                 sum(made.iter().map(|made| Ok(made.forward(&ours, &theirs)?)))
             });
@@ -155,7 +158,7 @@ pub(super) const KINDS: &[Kind] = &[
         },
     )
     .with_any_teacher_taps(),
-    Kind::new::<FactorTransferLossConfig>(
+    LossKind::new::<FactorTransferLossConfig>(
         "ft",
         Reads::ONE,
         || json(FactorTransferLossConfig::new()),
@@ -170,17 +173,17 @@ pub(super) const KINDS: &[Kind] = &[
                 modules.push(made.map_err(constant_error)?);
             }
             let theirs = pairs.clone();
-            let mut term = WithModules::new(loss, modules, move |made, scene| {
+            let mut term = WithModules::new(loss, modules, move |made, inputs| {
                 sum(made.iter().zip(&pairs).map(|(made, pair)| {
-                    let (ours, theirs) = scene.pair(pair);
+                    let (ours, theirs) = inputs.pair(pair);
                     Ok(made.transfer(ours, theirs)?)
                 }))
             });
-            term.beside = Some(Box::new(move |made: &[FactorTransferLoss], scene| {
+            term.auxiliary = Some(Box::new(move |made: &[FactorTransferLoss], inputs| {
                 let value = sum(made
                     .iter()
                     .zip(&theirs)
-                    .map(|(made, pair)| Ok(made.reconstruction(scene.pair(pair).1)?)))?;
+                    .map(|(made, pair)| Ok(made.reconstruction(inputs.pair(pair).1)?)))?;
                 Ok(("reconstruction", value))
             }));
             Ok(Box::new(term))
@@ -207,9 +210,9 @@ fn maps<C: DeserializeOwned, M: Module + 'static>(
     binder: &mut Binder<'_>,
     init: impl Fn(&C, usize, usize, u64, &Device) -> kd_losses::Result<M>,
     forward: impl Fn(&M, Tensor<4>, Tensor<4>) -> kd_losses::Result<Tensor<1>> + 'static,
-) -> Result<Box<dyn Bound>> {
-    pairs(loss, binder, init, move |made, pair, _, scene| {
-        let (ours, theirs) = scene.pair(pair);
+) -> Result<Box<dyn BoundLoss>> {
+    pairs(loss, binder, init, move |made, pair, _, inputs| {
+        let (ours, theirs) = inputs.pair(pair);
         Ok(forward(made, ours, theirs)?)
     })
 }
@@ -219,8 +222,8 @@ fn pairs<C: DeserializeOwned, M: Module + 'static>(
     loss: &LossConfig,
     binder: &mut Binder<'_>,
     init: impl Fn(&C, usize, usize, u64, &Device) -> kd_losses::Result<M>,
-    formula: impl Fn(&M, &Pair, usize, &Scene<'_>) -> Result<Tensor<1>, Problem> + 'static,
-) -> Result<Box<dyn Bound>> {
+    formula: impl Fn(&M, &Pair, usize, &TermInputs<'_>) -> Result<Tensor<1>, Problem> + 'static,
+) -> Result<Box<dyn BoundLoss>> {
     let config = loss.settings::<C>()?;
     let pairs = binder.pairs(loss)?;
     let make = |(number, pair): (usize, &Pair)| {
@@ -229,9 +232,9 @@ fn pairs<C: DeserializeOwned, M: Module + 'static>(
         init(&config, ours, theirs, seed, binder.device).map_err(constant_error)
     };
     let modules = pairs.iter().enumerate().map(make).collect::<Result<_>>()?;
-    let term = WithModules::new(loss, modules, move |modules: &[M], scene| {
+    let term = WithModules::new(loss, modules, move |modules: &[M], inputs| {
         let each = modules.iter().zip(&pairs).enumerate();
-        sum(each.map(|(number, (made, pair))| formula(made, pair, number, scene)))
+        sum(each.map(|(number, (made, pair))| formula(made, pair, number, inputs)))
     });
     Ok(Box::new(term))
 }

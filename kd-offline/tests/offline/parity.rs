@@ -1,15 +1,15 @@
-//! Three steps of distillation against PyTorch in float64: losses, weights, running statistics, the regressor.
+//! Three steps of distillation against PyTorch in float64: losses, weights, running statistics, the
+//! regressor.
 //!
-//! `fixtures/generate.py` makes the file and says what is in it.
-
-mod support;
+//! `fixtures/generate.py` makes the file and lists its contents.
 
 use std::path::Path;
 
 use burn::tensor::{Device, TensorData};
 use kd_core::{Method, Names, StepContext, Tensors, import, read_tensors};
 use kd_offline::Offline;
-use support::{Shared, Small, folder, losses, normalisation, steps, tiny_data};
+
+use crate::support::{Small, boxed, folder, losses, normalisation, shared, steps, term, tiny_data};
 
 const LOSSES: &str = r#"
     [[losses]]
@@ -79,7 +79,7 @@ fn three_steps_are_those_of_pytorch() {
         import(&blank, &part(&fixture, who), Names::PyTorch, who).unwrap()
     };
     let student = network([3, 4], "student.");
-    let teacher = Shared::new(&network([5, 6], "teacher."), normalisation(0.5, 0.5));
+    let teacher = shared(&network([5, 6], "teacher."), normalisation(0.5, 0.5));
 
     // The set is one batch, so the order in which it is shuffled does not matter.
     let labels = fixture["labels"]
@@ -90,7 +90,7 @@ fn three_steps_are_those_of_pytorch() {
     training.lr = 0.1;
     let seen = normalisation(0.45, 0.25);
     let method = Offline::new(&student, seen, data, training, &Device::flex())
-        .with_teachers(vec![teacher.boxed()], kd_offline::Ensemble::Logits)
+        .with_teachers(vec![boxed(&teacher)], kd_offline::Ensemble::Logits)
         .with_losses(losses(LOSSES));
     assert_eq!(method.extra_parameters().unwrap(), 6 * 4 + 6);
 
@@ -110,12 +110,13 @@ fn three_steps_are_those_of_pytorch() {
             epoch: step,
             step_in_epoch: 0,
             lr: phase.plan().lr.at(step),
+            momentum: None,
         };
         let terms = phase.step(at).unwrap();
         let names: Vec<&str> = terms.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, TERMS);
         for (name, expected) in TERMS.iter().zip(expected) {
-            let found = support::term(&terms, name);
+            let found = term(&terms, name);
             assert!(
                 (found - expected).abs() <= 1e-5 * expected.abs(),
                 "step {step}, {name}: {found}, PyTorch has {expected}"

@@ -1,12 +1,14 @@
-//! What is refused, and in which words.
-#![expect(clippy::unwrap_used, reason = "tests")]
+//! Refusals, word by word.
 
-mod support;
+use burn::module::Module;
+use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig};
+use burn::tensor::{Device, Int, Tensor};
+use kd_core::{
+    Error, ErrorKind, Normalisation, Preprocessing, StagedNetwork, Teacher, Training, testing,
+};
+use kd_offline::{Ensemble, LossConfig, Offline};
 
-use burn::tensor::Device;
-use kd_core::{Error, ErrorKind, Normalisation, Training};
-use kd_offline::{Ensemble, LossConfig, Offline, Teacher};
-use support::{Shared, Small, losses, noise, offline, run, steps, teacher};
+use crate::support::{Small, boxed, losses, noise, offline, shared, steps, teacher};
 
 /// A student of three classes with one teacher, and these losses.
 fn with(toml: &str) -> Offline<Small> {
@@ -70,14 +72,14 @@ fn class_counts_that_do_not_fit() {
     let cross_entropy = || vec![LossConfig::cross_entropy(1.0)];
     refused(
         &offline(&five, noise(), steps(1), Vec::new(), cross_entropy()),
-        "student: expected 3 classes, as data set `tiny` has, got 5; use a network and a data set of the same number of \
-         classes",
+        "student: expected 3 classes, as data set `tiny` has, got 5; use a network and a data set of the \
+         same number of classes",
     );
     let teachers = vec![teacher(&three), teacher(&five)];
     refused(
         &offline(&three, noise(), steps(1), teachers, cross_entropy()),
-        "teacher 1: expected 3 classes, as data set `tiny` has, got 5; use a network and a data set of the same number of \
-         classes",
+        "teacher 1: expected 3 classes, as data set `tiny` has, got 5; use a network and a data set of the \
+         same number of classes",
     );
 }
 
@@ -105,16 +107,17 @@ fn widths_that_differ_without_a_regressor() {
 fn maps_of_different_size() {
     refused(
         &with("[[losses]]\nkind = \"hint\"\nstudent_tap = \"body\"\nteacher_tap = \"stem\"\n"),
-        "`losses.0` cannot be computed: `regressor`: `student_features` [1, 4, 4, 4] and `teacher_features` [1, 5, 6, 6] \
-         differ in height or width; tap layers of one map size, or pool the larger map first",
+        "`losses.0` cannot be computed: `regressor`: `student_features` [1, 4, 4, 4] and `teacher_features` \
+         [1, 5, 6, 6] differ in height or width; tap layers of one map size, or pool the larger map first",
     );
     refused(
         &with(
             "[[losses]]\nkind = \"cross-entropy\"\n[[losses]]\nkind = \"attention-transfer\"\nstudent_taps = \
              [\"stem\"]\nteacher_taps = [\"body\"]\n",
         ),
-        "`losses.1` cannot be computed: `attention_transfer`: `student_features` [1, 3, 6, 6] and `teacher_features` [1, 6, \
-         4, 4] differ in height or width; tap layers of one map size, or pool the larger map first",
+        "`losses.1` cannot be computed: `attention_transfer`: `student_features` [1, 3, 6, 6] and \
+         `teacher_features` [1, 6, 4, 4] differ in height or width; tap layers of one map size, or pool the \
+         larger map first",
     );
 }
 
@@ -131,7 +134,8 @@ fn numbers_out_of_range() {
         ),
         (
             "kind = \"cross-entropy\"\nlabel_smoothing = 1.0",
-            "`losses.0.label_smoothing` must be at least 0 and below 1, got 1; the paper uses 0.1; 0 turns smoothing off",
+            "`losses.0.label_smoothing` must be at least 0 and below 1, got 1; the paper uses 0.1; 0 turns \
+             smoothing off",
         ),
         (
             "kind = \"hint\"\nstudent_tap = \"stem\"\nteacher = 1",
@@ -143,8 +147,8 @@ fn numbers_out_of_range() {
         ),
         (
             "kind = \"attention-transfer\"\nstudent_taps = []",
-            "`losses.0.student_taps` is missing; loss `attention-transfer` compares feature maps: name stages of the student, or \
-             `dense` for what goes into its head",
+            "`losses.0.student_taps` is missing; loss `attention-transfer` compares feature maps: name \
+             stages of the student, or `dense` for what goes into its head",
         ),
     ] {
         refused(&with(&format!("[[losses]]\n{toml}\n")), text);
@@ -180,12 +184,12 @@ fn a_learning_rate_that_is_far_too_high_diverges_in_words() {
     let student = Small::new([3, 4], 3, 1);
     let mut training = steps(30);
     training.lr = 1e20;
-    let teacher = Shared::new(&Small::new([5, 6], 3, 2), Normalisation::identity(1));
+    let teacher = shared(&Small::new([5, 6], 3, 2), Normalisation::identity(1));
     let losses = losses("[[losses]]\nkind = \"kd\"\n");
-    let method = offline(&student, noise(), training, vec![teacher.boxed()], losses)
-        .with_teachers(vec![teacher.boxed()], Ensemble::Probabilities);
+    let method = offline(&student, noise(), training, vec![boxed(&teacher)], losses)
+        .with_teachers(vec![boxed(&teacher)], Ensemble::Probabilities);
     let path = tempfile::tempdir().unwrap();
-    let error = run(&method, path.path()).unwrap_err();
+    let error = testing::run(&method, path.path()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Diverged, "{error}");
     let text = error.to_string();
     assert!(
@@ -195,5 +199,57 @@ fn a_learning_rate_that_is_far_too_high_diverges_in_words() {
     assert!(
         matches!(error, Error::NonFinite { step: 0..3, .. }),
         "{text}"
+    );
+}
+
+/// Text is embedded, word by word, and averaged.
+#[derive(Module, Debug)]
+struct Text {
+    embed: Embedding,
+    fc: Linear,
+}
+
+impl StagedNetwork for Text {
+    type Input = Tensor<2, Int>;
+    type Map = Tensor<4>;
+    type Dense = Tensor<2>;
+    type Output = Tensor<2>;
+
+    fn stage_names(&self) -> Vec<String> {
+        vec!["embed".into()]
+    }
+
+    fn forward_stage(&self, _: usize, input: &Tensor<2, Int>, _: &[Tensor<4>]) -> Tensor<4> {
+        let embedded = self.embed.forward(input.clone()); // [batch_size, tokens, features]
+        embedded.swap_dims(1, 2).unsqueeze_dim(2)
+    }
+
+    fn forward_dense(&self, _: &Tensor<2, Int>, maps: &[Tensor<4>]) -> Tensor<2> {
+        maps[0].clone().mean_dim(3).flatten(1, 3)
+    }
+
+    fn forward_head(&self, dense: Tensor<2>) -> Tensor<2> {
+        self.fc.forward(dense)
+    }
+}
+
+#[test]
+fn images_for_a_network_for_text() {
+    let device = Device::flex();
+    let student = Text {
+        embed: EmbeddingConfig::new(10, 4).init(&device),
+        fc: LinearConfig::new(4, 3).init(&device),
+    };
+    let of = |preprocessing: Preprocessing| {
+        let method = Offline::new(&student, preprocessing, noise(), steps(1), &device);
+        method.check().unwrap_err().to_string()
+    };
+    assert_eq!(
+        of(Preprocessing::Tokens),
+        "`data` is images, and this network takes text; use a network for images"
+    );
+    assert_eq!(
+        of(Normalisation::identity(1).into()),
+        "`preprocessing` is not one for text; use the preprocessing that the network was trained with"
     );
 }

@@ -1,16 +1,6 @@
 //! A small network, small data and short runs for the tests of this crate.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    clippy::allow_attributes,
-    clippy::unwrap_used,
-    clippy::cast_possible_truncation,
-    reason = "each test file uses its part, and a test that cannot be set up has failed"
-)]
 
-use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
@@ -18,15 +8,16 @@ use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor, TensorData};
 use kd_core::{
-    Augment, DataRoots, Dataset, DatasetInfo, Draws, ImageShape, LossTerms, Method, Metrics, Names,
-    Normalisation, Observer, OptimizerConfig, PhaseOutcome, Result, RunFolder, Runner, Split,
-    StagedNetwork, StepContext, Subset, Tensors, Trace, Training, ViewPolicy, export, import,
+    Answer, Augment, Batch, DataRoots, Dataset, DatasetInfo, Draws, FrozenTeacher, ImageShape,
+    LossTerms, Method, Metrics, Names, Normalisation, OptimizerConfig, Output, Preprocessing,
+    Requested, Result, Rows, RunFolder, Snapshot, Split, StagedNetwork, StepContext, Subset,
+    Teacher, Tensors, Training, ViewPolicy, export, hash_tensors, import, testing,
 };
-use kd_offline::{Ensemble, FrozenTeacher, LossConfig, Offline, OfflineData, Teacher};
+use kd_offline::{Ensemble, LossConfig, Offline, OfflineData, RESULT_PHASE};
 
 /// Two convolutions, each with a norm if wanted, global pooling and a linear layer.
 #[derive(Module, Debug)]
-pub struct Small {
+pub(crate) struct Small {
     stem: Conv2d,
     stem_norm: Option<BatchNorm>,
     body: Conv2d,
@@ -36,12 +27,12 @@ pub struct Small {
 
 impl Small {
     /// A network without norms whose weights depend on `seed` alone.
-    pub fn new(widths: [usize; 2], classes: usize, seed: u64) -> Self {
+    pub(crate) fn new(widths: [usize; 2], classes: usize, seed: u64) -> Self {
         Self::make(widths, classes, seed, false)
     }
 
     /// The same with batch norms.
-    pub fn with_norms(widths: [usize; 2], classes: usize, seed: u64) -> Self {
+    pub(crate) fn with_norms(widths: [usize; 2], classes: usize, seed: u64) -> Self {
         Self::make(widths, classes, seed, true)
     }
 
@@ -65,6 +56,7 @@ impl Small {
                 Some((_, "weight")) if shape.num_dims() == 1 => (0.1, 1.0),
                 _ => ((fan_in as f64).sqrt().recip().min(0.5), 0.0),
             };
+            #[expect(clippy::cast_possible_truncation, reason = "any numbers will do")]
             let values: Vec<f32> = (0..shape.num_elements())
                 .map(|_| (shift + scale * draws.normal()) as f32)
                 .collect();
@@ -112,57 +104,113 @@ impl StagedNetwork for Small {
 }
 
 /// A teacher that the test keeps a hand on.
-#[derive(Clone, Debug)]
-pub struct Shared(pub Arc<FrozenTeacher<Small>>);
+pub(crate) type Shared = Arc<FrozenTeacher<Small>>;
 
-impl Shared {
-    pub fn new(network: &Small, normalisation: Normalisation) -> Self {
-        Self(Arc::new(FrozenTeacher::new(
-            network,
-            normalisation,
-            &Device::flex(),
-        )))
-    }
-
-    pub fn tensors(&self) -> Tensors {
-        export(self.0.network(), Names::PyTorch)
-    }
-
-    pub fn boxed(&self) -> Box<dyn Teacher> {
-        Box::new(self.clone())
-    }
+/// A frozen copy of `network`.
+pub(crate) fn shared(network: &Small, normalisation: Normalisation) -> Shared {
+    let teacher = FrozenTeacher::new(network, normalisation, &Device::flex());
+    Arc::new(teacher)
 }
 
-impl Teacher for Shared {
-    fn look(&self, pixels: Tensor<4>) -> Result<Trace<Tensor<4>, Tensor<2>, Tensor<2>>> {
-        self.0.look(pixels)
+/// The same teacher as a method takes it.
+pub(crate) fn boxed(teacher: &Shared) -> Box<dyn Teacher> {
+    Box::new(Arc::clone(teacher))
+}
+
+/// Everything that a teacher computes with.
+pub(crate) fn tensors(teacher: &Shared) -> Tensors {
+    export(teacher.network(), Names::PyTorch)
+}
+
+/// A teacher that answers in training form, so that its batch norms learn from every query.
+#[derive(Debug)]
+pub(crate) struct Careless(pub(crate) Small);
+
+impl Teacher for Careless {
+    fn stage_names(&self) -> Vec<String> {
+        self.0.stage_names()
     }
 
-    fn tap(&self, name: &str) -> Result<usize> {
-        self.0.tap(name)
-    }
-
-    fn classify(&self, dense: Tensor<2>) -> Result<Tensor<2>> {
-        self.0.classify(dense)
+    fn answer(&self, batch: &Batch, requested: &Requested) -> Result<Answer> {
+        let trace = self.0.forward_traced(&Tensor::from_inner(batch.pixels()?));
+        let map = |tap: &String| match self.0.tap(tap) {
+            Ok(stage) => trace.maps[stage].clone().inner(),
+            Err(_) => trace.dense.clone().into_map().inner(),
+        };
+        let output = Output::Classes(trace.output.clone().inner());
+        Ok(Answer::new(
+            requested.has_output().then_some(output),
+            requested.taps().iter().map(map).collect(),
+        ))
     }
 
     fn hash(&self) -> String {
-        self.0.hash()
+        hash_tensors(&export(&self.0, Names::PyTorch))
+    }
+}
+
+/// The queries of a teacher, in order: the number of samples, and the request.
+pub(crate) type Queries = Arc<Mutex<Vec<(usize, Requested)>>>;
+
+/// The samples of all queries.
+pub(crate) fn samples(queries: &Queries) -> usize {
+    queries
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|(samples, _)| samples)
+        .sum()
+}
+
+/// A teacher that notes its queries.
+#[derive(Debug)]
+pub(crate) struct Counting {
+    teacher: FrozenTeacher<Small>,
+    queries: Queries,
+}
+
+impl Counting {
+    /// A frozen copy of `network` that notes its queries in `queries`.
+    pub(crate) fn boxed(
+        network: &Small,
+        preprocessing: impl Into<Preprocessing>,
+        queries: &Queries,
+    ) -> Box<dyn Teacher> {
+        Box::new(Self {
+            teacher: FrozenTeacher::new(network, preprocessing, &Device::flex()),
+            queries: Arc::clone(queries),
+        })
+    }
+}
+
+impl Teacher for Counting {
+    fn stage_names(&self) -> Vec<String> {
+        self.teacher.stage_names()
+    }
+
+    fn answer(&self, batch: &Batch, requested: &Requested) -> Result<Answer> {
+        let query = (batch.len(), requested.clone());
+        self.queries.lock().unwrap().push(query);
+        self.teacher.answer(batch, requested)
+    }
+
+    fn hash(&self) -> String {
+        self.teacher.hash()
     }
 }
 
 /// A normalisation of one channel.
-pub fn normalisation(mean: f64, std: f64) -> Normalisation {
+pub(crate) fn normalisation(mean: f64, std: f64) -> Normalisation {
     Normalisation::new(vec![mean], vec![std]).unwrap()
 }
 
 /// A frozen copy of `network` that sees pixels as they are.
-pub fn teacher(network: &Small) -> Box<dyn Teacher> {
-    Shared::new(network, Normalisation::identity(1)).boxed()
+pub(crate) fn teacher(network: &Small) -> Box<dyn Teacher> {
+    boxed(&shared(network, Normalisation::identity(1)))
 }
 
 /// Part of the real data that kd brings along: 80 images to train on, 40 to measure on, 10 classes.
-pub fn real_data() -> OfflineData {
+pub(crate) fn real_data() -> OfflineData {
     let info = DatasetInfo::find("fashion-mnist-mini").unwrap();
     let part = |split, count| {
         let whole = info.load(split, &DataRoots::default()).unwrap();
@@ -177,7 +225,7 @@ pub fn real_data() -> OfflineData {
 }
 
 /// `images` of 8x8 with `labels` of three classes, to train and to measure on.
-pub fn tiny_data(images: Vec<u8>, labels: Vec<u16>) -> OfflineData {
+pub(crate) fn tiny_data(images: Vec<u8>, labels: Vec<u16>) -> OfflineData {
     let shape = ImageShape::new(1, 8, 8);
     let data = Dataset::new("tiny", Split::Train, shape, 3, images, labels).unwrap();
     OfflineData {
@@ -189,14 +237,14 @@ pub fn tiny_data(images: Vec<u8>, labels: Vec<u16>) -> OfflineData {
 }
 
 /// Twelve images of noise, four of each of three classes.
-pub fn noise() -> OfflineData {
+pub(crate) fn noise() -> OfflineData {
     let mut draws = Draws::new(1, "noise", 0, 0);
     let images = (0..12 * 64).map(|_| draws.bits().to_le_bytes()[0]);
     tiny_data(images.collect(), (0..12).map(|index| index % 3).collect())
 }
 
 /// All pixels of a data set, in `[0, 1]`, and the labels.
-pub fn pixels(subset: &Subset) -> (Tensor<4>, Vec<usize>) {
+pub(crate) fn pixels(subset: &Subset) -> (Tensor<4>, Vec<usize>) {
     let data = subset.dataset();
     let shape = data.shape();
     let values: Vec<f32> = data
@@ -213,7 +261,7 @@ pub fn pixels(subset: &Subset) -> (Tensor<4>, Vec<usize>) {
 }
 
 /// So many steps of SGD over the whole set at once.
-pub fn steps(steps: usize) -> Training {
+pub(crate) fn steps(steps: usize) -> Training {
     let mut training = Training::default();
     training.steps = Some(steps);
     training.batch_size = 16;
@@ -226,7 +274,7 @@ pub fn steps(steps: usize) -> Training {
 }
 
 /// The method for these parts, seed 0 and a student that sees pixels as they are.
-pub fn offline(
+pub(crate) fn offline(
     student: &Small,
     data: OfflineData,
     training: Training,
@@ -240,12 +288,12 @@ pub fn offline(
 }
 
 /// Temperature KD with weight 1.
-pub fn kd(temperature: f64) -> LossConfig {
+pub(crate) fn kd(temperature: f64) -> LossConfig {
     LossConfig::kd(1.0, temperature)
 }
 
-/// The losses as a person writes them.
-pub fn losses(toml: &str) -> Vec<LossConfig> {
+/// The losses of a recipe.
+pub(crate) fn losses(toml: &str) -> Vec<LossConfig> {
     #[derive(serde::Deserialize)]
     struct Losses {
         losses: Vec<LossConfig>,
@@ -253,8 +301,8 @@ pub fn losses(toml: &str) -> Vec<LossConfig> {
     toml::from_str::<Losses>(toml).unwrap().losses
 }
 
-/// The first step's losses.
-pub fn first_step(method: &Offline<Small>) -> LossTerms {
+/// The losses of the first step.
+pub(crate) fn first_step(method: &Offline<Small>) -> LossTerms {
     let (_guard, folder) = folder();
     let mut phase = method.start(0, &folder).unwrap();
     let lr = phase.plan().lr.at(0);
@@ -264,56 +312,41 @@ pub fn first_step(method: &Offline<Small>) -> LossTerms {
             epoch: 0,
             step_in_epoch: 0,
             lr,
+            momentum: None,
         })
         .unwrap()
 }
 
 /// The value of the term `name`.
-pub fn term(terms: &LossTerms, name: &str) -> f64 {
+pub(crate) fn term(terms: &LossTerms, name: &str) -> f64 {
     let (_, value) = terms.iter().find(|(known, _)| known == name).unwrap();
     value.clone().into_data().iter::<f64>().next().unwrap()
 }
 
 /// The evaluation before the first step.
-pub fn evaluation(method: &Offline<Small>) -> Metrics {
+pub(crate) fn evaluation(method: &Offline<Small>) -> Metrics {
     let (_guard, folder) = folder();
     method.start(0, &folder).unwrap().evaluate().unwrap()
 }
 
 /// A run folder that goes away with its guard.
-pub fn folder() -> (tempfile::TempDir, RunFolder) {
+pub(crate) fn folder() -> (tempfile::TempDir, RunFolder) {
     let path = tempfile::tempdir().unwrap();
     let folder = RunFolder::create(path.path()).unwrap();
     (path, folder)
 }
 
-/// Opens a run folder, or makes it.
-pub fn open(path: &Path) -> RunFolder {
-    if path.join("recipe.toml").exists() {
-        RunFolder::open(path).unwrap()
-    } else {
-        let folder = RunFolder::create(path).unwrap();
-        folder.write("recipe.toml", b"").unwrap();
-        folder
-    }
+/// The student that a run in a temporary folder leaves, as the bytes of its file.
+pub(crate) fn result_file(method: &Offline<Small>) -> Vec<u8> {
+    let path = tempfile::tempdir().unwrap();
+    testing::run(method, path.path()).unwrap();
+    std::fs::read(path.path().join("phases/distill/last.safetensors")).unwrap()
 }
 
-/// Runs `method` to its end.
-pub fn run(method: &Offline<Small>, path: &Path) -> Result<Vec<PhaseOutcome>> {
-    Runner::new(&open(path), &AtomicBool::new(false)).run(method, &mut ())
-}
-
-/// Turns a flag on after so many steps.
-pub struct StopAfter<'a> {
-    pub steps: usize,
-    pub flag: &'a AtomicBool,
-}
-
-impl Observer for StopAfter<'_> {
-    fn step_done(&mut self, _at: StepContext, _losses: Option<&Metrics>) {
-        self.steps = self.steps.saturating_sub(1);
-        if self.steps == 0 {
-            self.flag.store(true, Ordering::Relaxed);
-        }
-    }
+/// The student that a run in a temporary folder leaves.
+pub(crate) fn result(method: &Offline<Small>) -> Tensors {
+    let path = tempfile::tempdir().unwrap();
+    testing::run(method, path.path()).unwrap();
+    let folder = RunFolder::open(path.path()).unwrap();
+    folder.result(RESULT_PHASE, Snapshot::Last).unwrap()
 }

@@ -1,20 +1,22 @@
-//! Several teachers averaged, against the same in plain float64 arithmetic; teachers and students with a normalisation
-//! of their own, against doing it by hand.
-#![expect(clippy::unwrap_used, reason = "tests")]
-
-mod support;
+//! Several teachers averaged, against the same in plain float64 arithmetic; teachers and students with a
+//! normalisation of their own, against doing it by hand.
 
 use burn::tensor::{Device, Tensor};
-use kd_core::{Names, Normalisation, Result, StagedNetwork, Trace, export, import};
-use kd_offline::{Ensemble, Offline, Teacher};
-use support::{
-    Shared, Small, evaluation, first_step, kd, noise, normalisation, offline, pixels, run, steps,
-    teacher, term,
+use kd_core::{
+    Answer, Batch, Names, Normalisation, Output, Requested, Result, Rows, StagedNetwork, Teacher,
+    export, import,
+};
+use kd_offline::{Ensemble, Offline};
+
+use crate::support::{
+    Small, boxed, evaluation, first_step, kd, noise, normalisation, offline, pixels, result_file,
+    shared, steps, teacher, term,
 };
 
-type Rows = Vec<Vec<f64>>;
+/// One row a sample.
+type Table = Vec<Vec<f64>>;
 
-fn rows(logits: Tensor<2>) -> Rows {
+fn rows(logits: Tensor<2>) -> Table {
     let [_, classes] = logits.dims();
     let values: Vec<f64> = logits.into_data().iter::<f64>().collect();
     values.chunks_exact(classes).map(<[f64]>::to_vec).collect()
@@ -33,15 +35,15 @@ fn mean(parts: &[Vec<f64>]) -> Vec<f64> {
 }
 
 /// The mean over samples of `KL(averaged teachers || student)` at `temperature`.
-fn divergence(student: &Rows, teachers: &[Rows], ensemble: Ensemble, temperature: f64) -> f64 {
+fn divergence(student: &Table, teachers: &[Table], ensemble: Ensemble, temperature: f64) -> f64 {
     let of_sample = |sample: usize| {
         let soft: Vec<f64> = match ensemble {
             Ensemble::Logits => {
-                let logits: Rows = teachers.iter().map(|rows| rows[sample].clone()).collect();
+                let logits: Table = teachers.iter().map(|rows| rows[sample].clone()).collect();
                 softmax(&mean(&logits), temperature)
             }
             Ensemble::Probabilities => {
-                let soft: Rows = teachers
+                let soft: Table = teachers
                     .iter()
                     .map(|rows| softmax(&rows[sample], temperature))
                     .collect();
@@ -85,7 +87,7 @@ fn two_teachers_are_averaged_as_plain_arithmetic_does_it() {
     let student = Small::new([3, 4], 3, 1);
     let networks = [sharp(2), sharp(3)];
     let own = rows(student.forward(&pixels));
-    let said: Vec<Rows> = networks
+    let said: Vec<Table> = networks
         .iter()
         .map(|network| rows(network.forward(&pixels)))
         .collect();
@@ -120,7 +122,7 @@ fn a_third_teacher_counts_as_much_as_the_others() {
     let (pixels, _) = pixels(&data.train);
     let student = Small::new([3, 4], 3, 1);
     let networks = [sharp(2), sharp(3), sharp(4)];
-    let said: Vec<Rows> = networks
+    let said: Vec<Table> = networks
         .iter()
         .map(|network| rows(network.forward(&pixels)))
         .collect();
@@ -141,11 +143,9 @@ fn a_third_teacher_counts_as_much_as_the_others() {
 fn with_one_teacher_the_space_changes_nothing() {
     let student = Small::new([3, 4], 3, 1);
     let result = |ensemble| {
-        let path = tempfile::tempdir().unwrap();
         let method = offline(&student, noise(), steps(5), Vec::new(), vec![kd(3.0)])
             .with_teachers(vec![teacher(&sharp(2))], ensemble);
-        run(&method, path.path()).unwrap();
-        std::fs::read(path.path().join("phases/distill/last.safetensors")).unwrap()
+        result_file(&method)
     };
     assert_eq!(result(Ensemble::Logits), result(Ensemble::Probabilities));
 }
@@ -171,20 +171,20 @@ fn opinions_that_exclude_each_other_are_averaged_without_underflow() {
     #[derive(Debug)]
     struct Certain(usize);
     impl Teacher for Certain {
-        fn look(&self, pixels: Tensor<4>) -> Result<Trace<Tensor<4>, Tensor<2>, Tensor<2>>> {
+        fn stage_names(&self) -> Vec<String> {
+            Vec::new()
+        }
+        fn answer(&self, batch: &Batch, requested: &Requested) -> Result<Answer> {
             let mut row = [-1e4_f32; 3];
             row[self.0] = 1e4;
-            let output = Tensor::<1>::from_floats(row, &pixels.device())
+            let output = Tensor::<1>::from_floats(row, &batch.device())
                 .unsqueeze::<2>()
-                .repeat_dim(0, pixels.dims()[0]);
-            Ok(Trace {
-                maps: Vec::new(),
-                dense: output.clone(),
-                output,
-            })
-        }
-        fn tap(&self, _name: &str) -> Result<usize> {
-            Ok(0)
+                .repeat_dim(0, batch.len());
+            let dense = requested.taps().iter().map(|_| output.clone().into_map());
+            Ok(Answer::new(
+                Some(Output::Classes(output.clone())),
+                dense.collect(),
+            ))
         }
         fn hash(&self) -> String {
             String::new()
@@ -217,7 +217,7 @@ fn each_teacher_and_the_student_normalise_for_themselves() {
     let by_hand = |network: &Small, (mean, std): (f64, f64)| {
         rows(network.forward(&pixels.clone().sub_scalar(mean).div_scalar(std)))
     };
-    let said: Vec<Rows> = networks
+    let said: Vec<Table> = networks
         .iter()
         .zip(moments)
         .map(|(network, moments)| by_hand(network, moments))
@@ -227,7 +227,7 @@ fn each_teacher_and_the_student_normalise_for_themselves() {
     let teachers = networks
         .iter()
         .zip(moments)
-        .map(|(network, (mean, std))| Shared::new(network, normalisation(mean, std)).boxed())
+        .map(|(network, (mean, std))| boxed(&shared(network, normalisation(mean, std))))
         .collect();
     let (mean, std) = moments[2];
     let seen = normalisation(mean, std);
@@ -253,7 +253,7 @@ fn each_teacher_and_the_student_normalise_for_themselves() {
     let same = Normalisation::identity(1);
     let teachers = networks
         .iter()
-        .map(|network| Shared::new(network, same.clone()).boxed())
+        .map(|network| boxed(&shared(network, same.clone())))
         .collect();
     let method = offline(&student, data, steps(1), teachers, vec![kd(2.0)]);
     let other = term(&first_step(&method), "kd");

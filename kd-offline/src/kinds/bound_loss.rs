@@ -1,4 +1,4 @@
-//! A loss that is bound to its places, with what is trained beside the student for it.
+//! A loss bound to its taps, with the modules that are trained for it beside the student.
 
 use std::fmt;
 
@@ -8,16 +8,19 @@ use kd_core::{
     NamedGradients, Names, Optimizer, Result, Tensors, count_parameters, export, import,
 };
 
-use super::{Problem, Scene};
+use super::{Problem, TermInputs};
 use crate::LossConfig;
 
-/// A loss that knows where to look, with what is trained beside the student for it.
-pub(crate) trait Bound: fmt::Debug {
+/// A loss bound to its taps, with the modules that are trained for it beside the student.
+pub(crate) trait BoundLoss: fmt::Debug {
     /// The unweighted value.
-    fn value(&self, scene: &Scene<'_>) -> Result<Tensor<1>, Problem>;
+    fn value(&self, inputs: &TermInputs<'_>) -> Result<Tensor<1>, Problem>;
 
-    /// A further term of weight 1 that trains only what is beside the student, and its name.
-    fn beside(&self, _scene: &Scene<'_>) -> Result<Option<(&'static str, Tensor<1>)>, Problem> {
+    /// A further term of weight 1 that trains only the modules beside the student, and its name.
+    fn auxiliary_loss(
+        &self,
+        _inputs: &TermInputs<'_>,
+    ) -> Result<Option<(&'static str, Tensor<1>)>, Problem> {
         Ok(None)
     }
 
@@ -26,15 +29,15 @@ pub(crate) trait Bound: fmt::Debug {
         1
     }
 
-    /// The trained parameters.
+    /// The number of trained parameters.
     fn parameters(&self) -> u64 {
         0
     }
 
-    /// Takes the gradients of what is trained, under names that begin with `prefix`.
+    /// Takes the gradients of its modules, under names that begin with `prefix`.
     fn collect(&self, _prefix: &str, _into: &mut NamedGradients, _raw: &mut Gradients) {}
 
-    /// Does a step of the optimizer.
+    /// Does a step of the student's optimizer, whose momentum is set.
     fn step(&mut self, _: &str, _: &mut Optimizer, _lr: f64, _: &NamedGradients) {}
 
     /// Weights and memories, for a checkpoint.
@@ -42,16 +45,16 @@ pub(crate) trait Bound: fmt::Debug {
         Tensors::new()
     }
 
-    /// Takes back what [`Bound::state`] gave.
+    /// Takes back what [`BoundLoss::state`] gave.
     fn restore(&mut self, _state: &Tensors) -> Result<()> {
         Ok(())
     }
 }
 
-/// The value of a term that has nothing to train.
-pub(super) type Formula = Box<dyn Fn(&Scene<'_>) -> Result<Tensor<1>, Problem>>;
+/// The value of a term without modules.
+pub(super) type Formula = Box<dyn Fn(&TermInputs<'_>) -> Result<Tensor<1>, Problem>>;
 
-/// A term that has nothing to train.
+/// A term without modules.
 pub(super) struct Plain {
     name: &'static str,
     formula: Formula,
@@ -63,9 +66,9 @@ impl fmt::Debug for Plain {
     }
 }
 
-impl Bound for Plain {
-    fn value(&self, scene: &Scene<'_>) -> Result<Tensor<1>, Problem> {
-        (self.formula)(scene)
+impl BoundLoss for Plain {
+    fn value(&self, inputs: &TermInputs<'_>) -> Result<Tensor<1>, Problem> {
+        (self.formula)(inputs)
     }
 }
 
@@ -76,8 +79,8 @@ impl Bound for Plain {
 )]
 pub(super) fn plain(
     loss: &LossConfig,
-    formula: impl Fn(&Scene<'_>) -> Result<Tensor<1>, Problem> + 'static,
-) -> Result<Box<dyn Bound>> {
+    formula: impl Fn(&TermInputs<'_>) -> Result<Tensor<1>, Problem> + 'static,
+) -> Result<Box<dyn BoundLoss>> {
     Ok(Box::new(Plain {
         name: loss.kind(),
         formula: Box::new(formula),
@@ -85,10 +88,10 @@ pub(super) fn plain(
 }
 
 /// The value of a term with modules.
-pub(super) type ModuleFormula<M> = Box<dyn Fn(&[M], &Scene<'_>) -> Result<Tensor<1>, Problem>>;
-/// What else its modules learn from.
-pub(super) type ModuleBeside<M> =
-    Box<dyn Fn(&[M], &Scene<'_>) -> Result<(&'static str, Tensor<1>), Problem>>;
+pub(super) type ModuleFormula<M> = Box<dyn Fn(&[M], &TermInputs<'_>) -> Result<Tensor<1>, Problem>>;
+/// A further term from which its modules learn, and its name.
+pub(super) type ModuleAuxiliary<M> =
+    Box<dyn Fn(&[M], &TermInputs<'_>) -> Result<(&'static str, Tensor<1>), Problem>>;
 
 /// A term with modules that are trained beside the student.
 pub(super) struct WithModules<M> {
@@ -96,7 +99,7 @@ pub(super) struct WithModules<M> {
     modules: Vec<M>,
     pub(super) trial_batch: usize,
     formula: ModuleFormula<M>,
-    pub(super) beside: Option<ModuleBeside<M>>,
+    pub(super) auxiliary: Option<ModuleAuxiliary<M>>,
 }
 
 impl<M: Module> fmt::Debug for WithModules<M> {
@@ -109,18 +112,18 @@ impl<M: Module> WithModules<M> {
     pub(super) fn new(
         loss: &LossConfig,
         modules: Vec<M>,
-        formula: impl Fn(&[M], &Scene<'_>) -> Result<Tensor<1>, Problem> + 'static,
+        formula: impl Fn(&[M], &TermInputs<'_>) -> Result<Tensor<1>, Problem> + 'static,
     ) -> Self {
         Self {
             name: loss.kind(),
             modules,
             trial_batch: 1,
             formula: Box::new(formula),
-            beside: None,
+            auxiliary: None,
         }
     }
 
-    /// How module `number` is called under `prefix`.
+    /// The name of module `number` under `prefix`.
     fn path(prefix: &str, number: usize) -> String {
         match number {
             0 => prefix.to_owned(),
@@ -129,15 +132,18 @@ impl<M: Module> WithModules<M> {
     }
 }
 
-impl<M: Module> Bound for WithModules<M> {
-    fn value(&self, scene: &Scene<'_>) -> Result<Tensor<1>, Problem> {
-        (self.formula)(&self.modules, scene)
+impl<M: Module> BoundLoss for WithModules<M> {
+    fn value(&self, inputs: &TermInputs<'_>) -> Result<Tensor<1>, Problem> {
+        (self.formula)(&self.modules, inputs)
     }
 
-    fn beside(&self, scene: &Scene<'_>) -> Result<Option<(&'static str, Tensor<1>)>, Problem> {
-        let beside = self.beside.as_ref();
-        beside
-            .map(|beside| beside(&self.modules, scene))
+    fn auxiliary_loss(
+        &self,
+        inputs: &TermInputs<'_>,
+    ) -> Result<Option<(&'static str, Tensor<1>)>, Problem> {
+        let auxiliary = self.auxiliary.as_ref();
+        auxiliary
+            .map(|auxiliary| auxiliary(&self.modules, inputs))
             .transpose()
     }
 
@@ -179,15 +185,20 @@ impl<M: Module> Bound for WithModules<M> {
 
     fn restore(&mut self, state: &Tensors) -> Result<()> {
         for (number, module) in self.modules.iter_mut().enumerate() {
-            let prefix = format!("{number}/");
-            let part = state.iter().filter_map(|(name, data)| {
-                let name = name.strip_prefix(&prefix)?;
-                Some((name.to_owned(), data.clone()))
-            });
-            *module = import(module, &part.collect(), Names::Burn, "checkpoint")?;
+            let part = below(state, &format!("{number}/"));
+            *module = import(module, &part, Names::Burn, "checkpoint")?;
         }
         Ok(())
     }
+}
+
+/// The tensors whose names begin with `prefix`, without it.
+pub(super) fn below(tensors: &Tensors, prefix: &str) -> Tensors {
+    let inside = tensors.iter().filter_map(|(name, data)| {
+        let name = name.strip_prefix(prefix)?;
+        Some((name.to_owned(), data.clone()))
+    });
+    inside.collect()
 }
 
 /// The sum of a formula over pairs of taps.

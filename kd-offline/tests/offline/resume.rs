@@ -1,15 +1,14 @@
 //! Interrupted and resumed is as undisturbed, byte for byte; the seed decides all.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
-mod support;
-
-use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
 
-use kd_core::{Augment, ErrorKind, Normalisation, OptimizerConfig, Runner, Training, ViewPolicy};
+use kd_core::testing::{run, run_steps, stopped_at_every_step, tensor_files};
+use kd_core::{
+    Augment, CacheConfig, Normalisation, OptimizerConfig, Schedule, Training, ViewPolicy,
+};
 use kd_offline::Offline;
-use support::{Shared, Small, StopAfter, losses, open, real_data, run, steps};
+
+use crate::support::{Small, boxed, losses, offline, real_data, shared, steps};
 
 const LOSSES: &str = r#"
     [[losses]]
@@ -45,16 +44,16 @@ fn method(optimizer: OptimizerConfig, seed: u64) -> Offline<Small> {
         training.optimizer = optimizer;
         training
     };
-    let teacher = Shared::new(
+    let teacher = shared(
         &Small::with_norms([5, 6], 10, 2),
         Normalisation::identity(1),
     );
     let student = Small::with_norms([3, 4], 10, 1);
-    support::offline(
+    offline(
         &student,
         data,
         training,
-        vec![teacher.boxed()],
+        vec![boxed(&teacher)],
         losses(LOSSES),
     )
     .with_seed(seed)
@@ -62,32 +61,42 @@ fn method(optimizer: OptimizerConfig, seed: u64) -> Offline<Small> {
 
 /// Runs so many steps and stops, leaving a checkpoint.
 fn interrupt(method: &Offline<Small>, path: &Path, steps: usize) {
-    let flag = AtomicBool::new(false);
-    let error = Runner::new(&open(path), &flag)
-        .run(method, &mut StopAfter { steps, flag: &flag })
-        .unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Interrupted, "{error}");
-}
-
-/// Every tensor file below the folder.
-fn tensors(path: &Path) -> BTreeMap<String, Vec<u8>> {
-    let mut files = BTreeMap::new();
-    for folder in [path.to_owned(), path.join("phases/distill")] {
-        let Ok(entries) = std::fs::read_dir(&folder) else {
-            continue;
-        };
-        for entry in entries {
-            let name = entry.unwrap().file_name().into_string().unwrap();
-            if name.ends_with(".safetensors") {
-                files.insert(name.clone(), std::fs::read(folder.join(name)).unwrap());
-            }
-        }
-    }
-    files
+    assert!(!run_steps(method, path, steps).unwrap());
 }
 
 fn optimizers() -> [OptimizerConfig; 2] {
     [OptimizerConfig::adam(), OptimizerConfig::default()]
+}
+
+#[test]
+fn stopped_at_every_step_is_not_stopped() {
+    for optimizer in optimizers() {
+        stopped_at_every_step(|| method(optimizer.clone(), 0)).unwrap();
+    }
+}
+
+/// With a momentum of the schedule, a memory, and teachers that are read from caches.
+#[test]
+fn stopped_at_every_step_is_not_stopped_with_one_cycle_a_memory_and_caches() {
+    let caches = tempfile::tempdir().unwrap();
+    let make = || {
+        let mut data = real_data();
+        data.views = ViewPolicy::Bank(2);
+        data.augment.flip = 0.5;
+        let mut training = steps(8);
+        training.schedule = Schedule::one_cycle_with_momentum();
+        let teacher = shared(
+            &Small::with_norms([5, 6], 10, 2),
+            Normalisation::identity(1),
+        );
+        let student = Small::with_norms([3, 4], 10, 1);
+        let memory =
+            "[[losses]]\nkind = \"crd\"\nstudent_tap = \"dense\"\nnum_negatives = 8\ndim = 5\n";
+        let losses = losses(&format!("{LOSSES}{memory}"));
+        offline(&student, data, training, vec![boxed(&teacher)], losses)
+            .with_cache(CacheConfig::dir(caches.path()))
+    };
+    stopped_at_every_step(make).unwrap();
 }
 
 #[test]
@@ -100,8 +109,11 @@ fn an_interrupted_run_ends_in_the_same_bytes_as_an_undisturbed_one() {
             interrupt(&method, parts.path(), steps);
         }
         let got = run(&method, parts.path()).unwrap();
-        assert_eq!(tensors(whole.path()), tensors(parts.path()));
-        assert_eq!(tensors(whole.path()).len(), 2);
+        assert_eq!(
+            tensor_files(whole.path()).unwrap(),
+            tensor_files(parts.path()).unwrap()
+        );
+        assert_eq!(tensor_files(whole.path()).unwrap().len(), 2);
         assert_eq!(expected[0].last, got[0].last);
         assert_eq!(expected[0].best, got[0].best);
     }
@@ -117,7 +129,10 @@ fn an_interrupted_run_has_the_regressors_and_moments_of_an_undisturbed_one() {
         for steps in [2, 5, 2] {
             interrupt(&method, parts.path(), steps);
         }
-        let (whole, parts) = (tensors(whole.path()), tensors(parts.path()));
+        let (whole, parts) = (
+            tensor_files(whole.path()).unwrap(),
+            tensor_files(parts.path()).unwrap(),
+        );
         assert_eq!(whole, parts);
         let checkpoint = "checkpoint-0-12.safetensors";
         let path = tempfile::tempdir().unwrap().path().join(checkpoint);
@@ -125,7 +140,7 @@ fn an_interrupted_run_has_the_regressors_and_moments_of_an_undisturbed_one() {
         let names = kd_core::read_tensors(&path).unwrap();
         for name in [
             "loss3/0/conv.weight".to_owned(),
-            format!("optimizer/loss2.conv.weight#{moments}"),
+            format!("student-optimizer/loss2.conv.weight#{moments}"),
             "student/body_norm.running_var".to_owned(),
         ] {
             assert!(
@@ -142,7 +157,7 @@ fn the_same_seed_gives_the_same_bytes_and_another_seed_other_bytes() {
     let result = |seed| {
         let path = tempfile::tempdir().unwrap();
         run(&method(OptimizerConfig::adam(), seed), path.path()).unwrap();
-        tensors(path.path())
+        tensor_files(path.path()).unwrap()
     };
     assert_eq!(result(3), result(3));
     assert_ne!(result(3), result(4));
@@ -171,7 +186,7 @@ fn the_seed_decides_the_initial_regressors_and_each_has_its_own() {
 #[test]
 fn ordinary_training_needs_no_teacher() {
     let student = Small::with_norms([3, 4], 10, 1);
-    let method = support::offline(
+    let method = offline(
         &student,
         real_data(),
         steps(40),
