@@ -50,7 +50,7 @@ pub use views::{Augment, ViewParams, ViewPolicy};
 
 pub use cache::{
     Cache, CacheDescription, CacheDtype, CacheField, CacheReader, CacheWriter, CachedData, Store,
-    StoreBuild, build_cache, partial_path, store_bytes,
+    StoreBuild, StoreRows, build_cache, partial_path, store_bytes,
 };
 pub use teacher::answer::{Answer, DENSE_TAP, Requested};
 pub use teacher::cache_config::CacheConfig;

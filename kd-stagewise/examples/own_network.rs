@@ -4,9 +4,9 @@
 //! cargo run -p kd-stagewise --example own_network
 //! ```
 //!
-//! A teacher learns all 5,000 images of the small Fashion-MNIST that kd brings along. Students of half its depth then learn from 500
-//! of them: one from the labels alone, one stage by stage from the teacher.
-#![expect(clippy::print_stdout, reason = "an example shows what it found")]
+//! A teacher learns all 5,000 images of the small Fashion-MNIST that kd brings along. Students of half its
+//! depth then learn from 500 of them: one from the labels alone, one stage by stage from the teacher.
+#![expect(clippy::print_stdout, reason = "an example prints its results")]
 
 use std::sync::atomic::AtomicBool;
 
@@ -16,12 +16,11 @@ use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use kd_core::{
-    DataRoots, DatasetInfo, Error, Snapshot, Names, Normalisation, OptimizerConfig, Result, RunFolder,
-    Runner, Schedule, Split, StagedNetwork, Subset, Training, import,
+    DataRoots, DatasetInfo, Error, FrozenTeacher, OptimizerConfig, Result, RunFolder, Runner,
+    Schedule, Snapshot, Split, StagedNetwork, Subset, Training,
 };
 use kd_stagewise::{
-    FrozenStages, Procedure, Select, Stagewise, StagewiseConfig, StagewiseData,
-    classification_training,
+    Procedure, Select, Stagewise, StagewiseConfig, StagewiseData, classification_training,
 };
 
 /// Three stages of convolutions with norms. This is all that kd must be told of a network.
@@ -102,34 +101,27 @@ fn main() -> Result<()> {
     training.lr = 0.1;
     training.schedule = Schedule::one_cycle();
     let data = StagewiseData::new(all.clone(), test.clone());
-    let mut teacher = mine(2, &device);
-    let accuracy = run(
-        &mut teacher,
-        &normalisation,
+    let method = Stagewise::new(
+        &mine(2, &device),
+        normalisation.clone(),
         data,
         training,
-        "no-teacher",
-        None,
-    )?;
+        &device,
+    );
+    let (teacher, accuracy) = run(method, "no-teacher")?;
     println!("teacher, 5,000 images: {:.1} %", 100.0 * accuracy);
 
     let mut training = classification_training();
     training.epochs = Some(30);
     training.lr = 1e-2;
     training.optimizer = OptimizerConfig::adam();
+    let data = StagewiseData::new(all.fraction(0.1, 0)?, test);
     for procedure in ["no-teacher", "skd"] {
-        let data = StagewiseData::new(all.fraction(0.1, 0)?, test.clone());
-        let asked = FrozenStages::new(&teacher, normalisation.clone(), &device);
-        let mut student = mine(1, &device);
-        let training = training.clone();
-        let accuracy = run(
-            &mut student,
-            &normalisation,
-            data,
-            training,
-            procedure,
-            Some(asked),
-        )?;
+        let (student, norm) = (mine(1, &device), normalisation.clone());
+        let teacher = FrozenTeacher::new(&teacher, norm.clone(), &device);
+        let method = Stagewise::new(&student, norm, data.clone(), training.clone(), &device)
+            .with_teacher(Box::new(teacher));
+        let (_student, accuracy) = run(method, procedure)?;
         println!(
             "student, 500 images, {procedure}: {:.1} %",
             100.0 * accuracy
@@ -138,36 +130,18 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Trains `network` and gives its accuracy on the test images after the last epoch.
-fn run(
-    network: &mut Mine,
-    normalisation: &Normalisation,
-    data: StagewiseData,
-    training: Training,
-    procedure: &str,
-    teacher: Option<FrozenStages<Mine>>,
-) -> Result<f64> {
+/// Runs a procedure: the student after its last epoch, and its accuracy on the test images.
+fn run(method: Stagewise<Mine>, procedure: &str) -> Result<(Mine, f64)> {
     let mut config = StagewiseConfig::default();
     config.procedure = Procedure::of(procedure)?;
     config.select = Select::Last;
-    let mut method = Stagewise::new(
-        network,
-        normalisation.clone(),
-        data,
-        training,
-        &Device::flex(),
-    )
-    .with_config(config);
-    if let Some(teacher) = teacher {
-        method = method.with_teacher(Box::new(teacher));
-    }
+    let method = method.with_config(config);
     let place = tempfile::tempdir().map_err(Error::io("write", "the run's folder"))?;
     let folder = RunFolder::create(place.path())?;
     let outcomes = Runner::new(&folder, &AtomicBool::new(false)).run(&method, &mut ())?;
-    let tensors = folder.result(&method.result_phase()?, Snapshot::Last)?;
-    *network = import(network, &tensors, Names::PyTorch, "the run's result")?;
     let accuracy = outcomes
         .last()
         .and_then(|last| last.last.get("accuracy").copied());
-    Ok(accuracy.unwrap_or(f64::NAN))
+    let student = method.student(&folder, Snapshot::Last)?;
+    Ok((student, accuracy.unwrap_or(f64::NAN)))
 }

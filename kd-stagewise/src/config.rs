@@ -3,27 +3,27 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use kd_core::{Error, OptimizerConfig, Result, Schedule, Training};
+use kd_core::{OptimizerConfig, Schedule, Training};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::Procedure;
 
-/// How the frozen stages before the trained one are run while it is trained.
+/// The mode in which the frozen stages before the trained one are run while it is trained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum PrefixMode {
-    /// As at inference: their batch norms use the running statistics of the checkpoint that was selected, and keep them. This is
-    /// what the student does when it is used, and what can be computed once and kept.
+    /// As at inference: their batch norms use the running statistics of the checkpoint that was selected, and
+    /// keep them. So the student runs when it is used, and so maps can be computed once and kept.
     #[default]
     Inference,
-    /// With the statistics of each batch, as the paper's public code does: their running statistics go on moving, and nothing of
-    /// them can be kept.
+    /// With the statistics of each batch, as the paper's public code does: their running statistics go on
+    /// moving, and nothing of them can be kept.
     BatchStatistics,
 }
 
-/// What a phase's best result is picked by; the next phase begins with it.
+/// The choice of a phase's best result; the next phase begins with it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -31,13 +31,14 @@ pub enum Select {
     /// The best epoch on samples that were taken from the training samples and are not trained on.
     #[default]
     Validation,
-    /// The best epoch on the data that is reported, as the paper's numbers are made; comparable with them and too good.
+    /// The best epoch on the data that is reported, as the paper's numbers are made; comparable with them and
+    /// too good.
     Test,
     /// No selection: the last epoch.
     Last,
 }
 
-/// What to do where a map of the student and that of the teacher differ in shape.
+/// The treatment of maps of student and teacher that differ in shape.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -45,8 +46,9 @@ pub enum UnequalMaps {
     /// An error: the method has no part that would stand between them.
     #[default]
     Refuse,
-    /// The larger map is pooled by averages, and a 1x1 convolution from the student's width to the teacher's is trained beside the
-    /// stage and thrown away after it. Ours, not the paper's: results are not comparable with it.
+    /// The larger map is pooled by averages, and a 1x1 convolution from the student's width to the teacher's
+    /// is trained beside the stage and thrown away after it. Ours, not the paper's: results are not
+    /// comparable with it.
     Regressor,
 }
 
@@ -55,17 +57,18 @@ pub enum UnequalMaps {
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct StagewiseConfig {
-    /// How the student is trained.
+    /// The procedure by which the student is trained.
     pub procedure: Procedure,
-    /// How frozen stages are run.
+    /// The mode of the frozen stages.
     pub prefix: PrefixMode,
-    /// What a phase's best result is picked by.
+    /// The choice of a phase's best result.
     pub select: Select,
-    /// What to do where maps differ in shape.
+    /// The treatment of maps that differ in shape.
     pub unequal_maps: UnequalMaps,
     /// Stages that are identical in teacher and student begin with the teacher's tensors. Not the paper's.
     pub copy_identical: bool,
-    /// Stage k learns from the teacher's map k-1 in place of the student's, so that no stage waits for another. Not the paper's.
+    /// Stage k learns from the teacher's map k-1 in place of the student's, so that no stage waits for
+    /// another. Not the paper's.
     pub teacher_input: bool,
     /// Epochs in which the whole student learns the labels at the end. Not the paper's.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,12 +76,13 @@ pub struct StagewiseConfig {
     /// The teacher's stage for a stage of the student, where their names differ.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub teacher_stages: BTreeMap<String, String>,
-    /// What is put over `[train]` in a phase, by the name of its stage, or `head`, `fine-tune` or the name of the phase.
+    /// Settings put over `[train]` in a phase, by the name of its stage, or `head`, `fine-tune` or the name
+    /// of the phase.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub phases: BTreeMap<String, Map<String, Value>>,
 }
 
-/// What is computed once and kept: the table `[cache]` of a stagewise recipe.
+/// The keeping of maps that are computed once: the table `[cache]` of a stagewise recipe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
@@ -90,7 +94,7 @@ pub struct StageCache {
     pub dir: Option<PathBuf>,
     /// Whether those files are of the whole training split, so that all fractions of it share one.
     pub whole_split: bool,
-    /// MiB that kept maps may take in memory; what is more is read from files batch by batch.
+    /// MiB that kept maps may take in memory; further ones are read from files batch by batch.
     pub memory_mib: u64,
 }
 
@@ -105,7 +109,8 @@ impl Default for StageCache {
     }
 }
 
-/// The paper's training of a classifier's stages, by its public code: Adam with a constant rate of 1e-4, 100 epochs a stage, batches of 64.
+/// The paper's training of a classifier's stages, by its public code: Adam with a constant rate of 1e-4, 100
+/// epochs a stage, batches of 64.
 pub fn classification_training() -> Training {
     let mut training = Training::for_epochs(100);
     training.batch_size = 64;
@@ -114,8 +119,8 @@ pub fn classification_training() -> Training {
     training
 }
 
-/// The paper's training of the stages for segmentation, by its public code: Adam, one cycle with a peak of 1e-2 in each stage
-/// in which `beta1` goes from 0.95 to 0.85 and back, 50 epochs a stage, batches of 8.
+/// The paper's training of the stages for segmentation, by its public code: Adam, one cycle with a peak of
+/// 1e-2 in each stage in which `beta1` goes from 0.95 to 0.85 and back, 50 epochs a stage, batches of 8.
 pub fn segmentation_training() -> Training {
     let mut training = Training::for_epochs(50);
     training.batch_size = 8;
@@ -124,32 +129,4 @@ pub fn segmentation_training() -> Training {
     training.schedule = Schedule::one_cycle_with_momentum();
     training.optimizer = OptimizerConfig::adam();
     training
-}
-
-/// `training` with the settings of `table` in place of its own; `field` is what the table is called in a recipe.
-///
-/// # Errors
-///
-/// [`Error::Config`] for a setting that there is not, or of another type.
-pub fn training_with(
-    training: &Training,
-    table: &Map<String, Value>,
-    field: &str,
-) -> Result<Training> {
-    let wrong = |error: serde_json::Error| Error::config(field, format!("cannot be used: {error}"));
-    let Value::Object(mut all) = serde_json::to_value(training).map_err(wrong)? else {
-        return Ok(training.clone());
-    };
-    // Either says how long to train.
-    for (one, other) in [("epochs", "steps"), ("steps", "epochs")] {
-        if table.contains_key(one) && !table.contains_key(other) {
-            all.remove(other);
-        }
-    }
-    all.extend(
-        table
-            .iter()
-            .map(|(key, value)| (key.clone(), value.clone())),
-    );
-    serde_json::from_value(Value::Object(all)).map_err(wrong)
 }

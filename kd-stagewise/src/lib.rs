@@ -1,29 +1,34 @@
 #![doc = include_str!("../README.md")]
 
+mod check;
 mod config;
 mod data;
-mod kept;
+mod dependencies;
+mod first_student;
 mod layout;
-mod making;
+mod loaders;
+mod maps;
+mod measure;
 mod method;
-mod network;
 mod objective;
+mod outputs;
 mod phase;
-mod prediction;
+mod phase_spec;
 mod procedure;
-mod reads;
-mod rows;
-mod store;
-mod teacher;
+#[cfg(feature = "recipe")]
+mod recipe;
+mod role_batches;
+mod stage_range;
+mod start;
+mod teacher_query;
+mod terms;
 
 pub use config::{
     PrefixMode, Select, StageCache, StagewiseConfig, UnequalMaps, classification_training,
-    segmentation_training, training_with,
+    segmentation_training,
 };
 pub use data::StagewiseData;
 pub use method::Stagewise;
-pub use network::StageNetwork;
-pub use prediction::{Prediction, Targets};
 pub use procedure::Procedure;
-pub use rows::Rows;
-pub use teacher::{FrozenStages, StageTeacher};
+#[cfg(feature = "recipe")]
+pub use recipe::{SplitRecipe, StagewiseRecipe};

@@ -40,6 +40,33 @@ pub fn build_cache(
     observer: &mut dyn Observer,
     stop: &AtomicBool,
 ) -> Result<Cache> {
+    let ids = loader.subset().ids();
+    let mut answer = |view: u64, ids: &[u32]| answer(&loader.view(view, ids)?);
+    fill_cache(
+        path,
+        description,
+        ids,
+        batch_size,
+        &mut answer,
+        observer,
+        stop,
+    )
+}
+
+/// The rows of each field for some samples of one view.
+pub(super) type FilledRows<'a> = dyn FnMut(u64, &[u32]) -> Result<Vec<TensorData>> + 'a;
+
+/// Builds a cache as [`build_cache`] does, of rows for the samples `ids`; `answer` is given a view and some
+/// of the ids.
+pub(super) fn fill_cache(
+    path: &Path,
+    description: CacheDescription,
+    ids: &[u32],
+    batch_size: usize,
+    answer: &mut FilledRows<'_>,
+    observer: &mut dyn Observer,
+    stop: &AtomicBool,
+) -> Result<Cache> {
     let bytes = description.file_bytes()?;
     let mut writer = loop {
         if path.exists() {
@@ -60,7 +87,6 @@ pub fn build_cache(
         }
     };
     observer.cache_begun(path, bytes, writer.done(), writer.rows());
-    let ids = loader.subset().ids();
     let samples = ids.len() as u64;
     while writer.done() < writer.rows() {
         if stop.load(Ordering::Relaxed) {
@@ -73,8 +99,7 @@ pub fn build_cache(
         let view = writer.done() / samples;
         let first = usize::try_from(writer.done() % samples).unwrap_or(ids.len());
         let last = (first + batch_size.max(1)).min(ids.len());
-        let batch = loader.view(view, &ids[first..last])?;
-        writer.append(&answer(&batch)?)?;
+        writer.append(&answer(view, &ids[first..last])?)?;
         observer.cache_built(writer.done(), writer.rows());
     }
     writer.finish(observer, stop)

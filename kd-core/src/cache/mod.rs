@@ -42,5 +42,5 @@ pub use build::build_cache;
 pub use description::{CacheDescription, CacheDtype, CacheField, CachedData};
 pub use read::Cache;
 pub use reader::CacheReader;
-pub use store::{Store, StoreBuild, store_bytes};
+pub use store::{Store, StoreBuild, StoreRows, store_bytes};
 pub use write::{CacheWriter, partial_path};

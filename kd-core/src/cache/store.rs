@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
-use crate::cache::build::build_cache;
+use crate::cache::build::fill_cache;
 use crate::cache::description::{CacheDescription, CacheDtype, CacheField};
 use crate::cache::read::Cache;
 use crate::cache::reader::CacheReader;
@@ -68,6 +68,9 @@ impl Drop for File {
     }
 }
 
+/// Computes the rows of each field of a store, `[samples, numbers]`, for some samples of one view.
+pub type StoreRows<'a> = dyn FnMut(u64, &[u32]) -> Result<Vec<Tensor<2>>> + 'a;
+
 /// The computing of a store: who is told of it, who stops it, how many samples are computed together.
 pub struct StoreBuild<'a> {
     /// The name of what is computed, for the observer.
@@ -101,7 +104,7 @@ impl Store {
         fields: &[CacheField],
         loader: &Loader,
         build: &mut StoreBuild<'_>,
-        answer: &mut dyn FnMut(u64, &[u32]) -> Result<Vec<Tensor<2>>>,
+        answer: &mut StoreRows<'_>,
     ) -> Result<Option<Self>> {
         let ids = loader.subset().ids();
         let views = u64::from(loader.config().views.count().unwrap_or(0));
@@ -133,34 +136,28 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Those of [`build_cache`].
+    /// Those of [`build_cache`](crate::build_cache).
     pub fn in_file(
         path: &Path,
         hash: &str,
         fields: &[CacheField],
         loader: &Loader,
         build: &mut StoreBuild<'_>,
-        answer: &mut dyn FnMut(u64, &[u32]) -> Result<Vec<Tensor<2>>>,
+        answer: &mut StoreRows<'_>,
     ) -> Result<Self> {
         let wanted = CacheDescription::new(hash, loader, fields.to_vec(), CacheDtype::F32)
             .map_err(|error| error.within("data"))?;
-        let cache = build_cache(
-            path,
-            wanted,
-            loader,
-            build.batch_size,
-            |batch| {
-                let rows = answer(batch.view, &batch.ids)?.into_iter().zip(fields);
-                Ok(rows
-                    .map(|(rows, field)| match field.shape.len() {
-                        3 => Tensor::<4>::from_rows(rows, &field.shape).into_data(),
-                        _ => rows.into_data(),
-                    })
-                    .collect())
-            },
-            build.observer,
-            build.stop,
-        )?;
+        let mut data = |view: u64, ids: &[u32]| {
+            let rows = answer(view, ids)?.into_iter().zip(fields);
+            let shaped = rows.map(|(rows, field)| match field.shape.len() {
+                3 => Tensor::<4>::from_rows(rows, &field.shape).into_data(),
+                _ => rows.into_data(),
+            });
+            Ok(shaped.collect())
+        };
+        let ids = loader.subset().ids();
+        let (size, observer) = (build.batch_size, &mut *build.observer);
+        let cache = fill_cache(path, wanted, ids, size, &mut data, observer, build.stop)?;
         Self::of_cache(cache, loader)
     }
 

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::data::dataset::Dataset;
+use crate::draws::Draws;
 use crate::error::{Error, Result};
 use crate::views::augment::Augment;
 use crate::views::policy::ViewPolicy;
@@ -80,6 +81,20 @@ impl Batch {
         let device = device.clone().inner();
         let [channels, height, width] = shape;
         let pixels = Tensor::zeros([count, channels, height, width], &device);
+        Self::new(Samples::Images(pixels), Tensor::zeros([count], &device))
+    }
+
+    /// `count` images of standard normal noise `[count, channels, height, width]`, always the same, to find
+    /// out what the results of a network depend on.
+    #[expect(clippy::cast_possible_truncation, reason = "noise")]
+    pub fn noise(shape: [usize; 3], count: usize, device: &Device) -> Self {
+        let device = device.clone().inner();
+        let [channels, height, width] = shape;
+        let mut draws = Draws::new(0, "probe", 0, 0);
+        let noise = (0..count * channels * height * width).map(|_| draws.normal() as f32);
+        let shape = [count, channels, height, width];
+        let noise = TensorData::new(noise.collect::<Vec<f32>>(), shape);
+        let pixels = Tensor::from_data(noise, &device);
         Self::new(Samples::Images(pixels), Tensor::zeros([count], &device))
     }
 

@@ -46,19 +46,19 @@ pub struct Loader {
     renderer: Renderer,
     device: Device,
     source: Arc<BatchSource>,
-    /// Rows and masks of the whole subset on the device, from the first batch on, if they fit.
-    resident: OnceLock<Resident>,
+    /// The whole subset on the device, if it fits; shared by the loaders of [`Loader::reconfigured`].
+    resident: Arc<Resident>,
     /// Where [`Loader::batch`] was last.
     current: Mutex<Option<Feed>>,
-    /// The order of the epoch that [`Loader::samples`] was asked about last.
+    /// The order of the epoch that [`Loader::batch_without_samples`] was asked about last.
     order: Mutex<Option<(usize, Vec<usize>)>>,
 }
 
-/// A subset on the device.
-#[derive(Debug)]
+/// A subset on the device: each part is moved there when the first batch reads it.
+#[derive(Debug, Default)]
 struct Resident {
-    rows: Tensor<2, Int>,
-    masks: Option<Tensor<2, Int>>,
+    rows: OnceLock<Tensor<2, Int>>,
+    masks: OnceLock<Tensor<2, Int>>,
 }
 
 impl Loader {
@@ -109,10 +109,25 @@ impl Loader {
             renderer,
             device,
             source,
-            resident: OnceLock::new(),
+            resident: Arc::default(),
             current: Mutex::new(None),
             order: Mutex::new(None),
         })
+    }
+
+    /// A loader of the same samples with other settings. Both share the data on the device, so that it is
+    /// moved there once, as long as the settings store it in the same form: with the same padding of crops,
+    /// and within the budget.
+    ///
+    /// # Errors
+    ///
+    /// As [`Loader::new`].
+    pub fn reconfigured(&self, config: LoaderConfig) -> Result<Self> {
+        let mut made = Self::new(self.subset().clone(), config, &self.device)?;
+        if made.plan.augment.crop_padding == self.plan.augment.crop_padding {
+            made.resident = Arc::clone(&self.resident);
+        }
+        Ok(made)
     }
 
     /// The number of batches in an epoch.
@@ -145,19 +160,26 @@ impl Loader {
         self.plan.rows.is_none()
     }
 
-    /// The data on the device, moved there by the first call; none if it does not fit.
-    fn resident(&self) -> Option<&Resident> {
+    /// The stored rows on the device, moved there by the first call; none if they do not fit.
+    fn resident_rows(&self) -> Option<&Tensor<2, Int>> {
         let move_there = || {
             let (dataset, ids) = (self.plan.subset.dataset(), self.plan.subset.ids());
             let rows = StoredRows::new(dataset.shape(), self.plan.augment.crop_padding);
-            let masks = copy_masks(dataset, ids);
-            Resident {
-                rows: self.renderer.upload(rows.copy(dataset, ids), ids.len()),
-                masks: masks.map(|masks| self.renderer.upload_masks(masks, ids.len())),
-            }
+            self.renderer.upload(rows.copy(dataset, ids), ids.len())
         };
         self.is_resident()
-            .then(|| self.resident.get_or_init(move_there))
+            .then(|| self.resident.rows.get_or_init(move_there))
+    }
+
+    /// The masks on the device, moved there by the first call; none if they do not fit, or there are none.
+    fn resident_masks(&self) -> Option<&Tensor<2, Int>> {
+        let (dataset, ids) = (self.plan.subset.dataset(), self.plan.subset.ids());
+        let move_there = || {
+            let masks = copy_masks(dataset, ids).unwrap_or_default();
+            self.renderer.upload_masks(masks, ids.len())
+        };
+        (self.is_resident() && dataset.masks().is_some())
+            .then(|| self.resident.masks.get_or_init(move_there))
     }
 
     /// All batches of `epoch`.
@@ -205,8 +227,8 @@ impl Loader {
             .ok_or_else(|| self.no_such_step("step", step))
     }
 
-    /// Batch `step` of `epoch` as [`Loader::batch`] makes it, its samples not rendered: enough where all that
-    /// is computed of each view is kept.
+    /// Batch `step` of `epoch` as [`Loader::batch`] makes it, without samples and masks: enough where all
+    /// that is computed of each view is kept. [`Loader::masks`] has the masks.
     ///
     /// # Errors
     ///
@@ -252,6 +274,22 @@ impl Loader {
         ))
     }
 
+    /// The class of each pixel of the samples `ids`, `[ids, height, width]`, on the device, as in a batch;
+    /// none where the data set has no masks.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if one is not among the samples of this loader.
+    pub fn masks(&self, ids: &[u32]) -> Result<Option<Tensor<3, Int>>> {
+        let positions = self.positions(ids)?;
+        let masks = match self.resident_masks() {
+            Some(all) => Some(self.renderer.gather(all, positions)),
+            None => copy_masks(self.plan.subset.dataset(), ids)
+                .map(|masks| self.renderer.upload_masks(masks, ids.len())),
+        };
+        Ok(masks.map(|masks| self.renderer.render_masks(masks)))
+    }
+
     /// View `view` of the samples `ids`, in the order given: what any batch shows of them under that view.
     ///
     /// # Errors
@@ -264,6 +302,11 @@ impl Loader {
                 "must be at least one sample, got none",
             ));
         }
+        Ok(self.finish(self.plan.prepare(view, &self.positions(ids)?)))
+    }
+
+    /// The positions of the samples `ids` in the subset.
+    fn positions(&self, ids: &[u32]) -> Result<Vec<usize>> {
         let position = |id: &u32| {
             self.plan.subset.ids().binary_search(id).map_err(|_| {
                 Error::config(
@@ -272,8 +315,7 @@ impl Loader {
                 )
             })
         };
-        let positions = ids.iter().map(position).collect::<Result<Vec<_>>>()?;
-        Ok(self.finish(self.plan.prepare(view, &positions)))
+        ids.iter().map(position).collect()
     }
 
     /// The device's part of a batch.
@@ -293,13 +335,12 @@ impl Loader {
             .map(i64::from)
             .collect();
         let targets = Tensor::from_data(TensorData::new(targets, [ids.len()]), &self.device);
-        let resident = self.resident();
-        let masks = match (resident.and_then(|all| all.masks.as_ref()), masks) {
+        let masks = match (self.resident_masks(), masks) {
             (Some(all), _) => Some(self.renderer.gather(all, positions.clone())),
             (None, masks) => masks.map(|masks| self.renderer.upload_masks(masks, ids.len())),
         };
-        let rows = match (resident, rows) {
-            (Some(all), _) => self.renderer.gather(&all.rows, positions),
+        let rows = match (self.resident_rows(), rows) {
+            (Some(all), _) => self.renderer.gather(all, positions),
             (None, rows) => self.renderer.upload(rows.unwrap_or_default(), ids.len()),
         };
         Batch {
@@ -343,3 +384,87 @@ impl Iterator for Epoch<'_> {
 }
 
 impl ExactSizeIterator for Epoch<'_> {}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use super::*;
+    use crate::data::dataset::Dataset;
+    use crate::data::masks::Masks;
+    use crate::data::shape::ImageShape;
+    use crate::data::split::Split;
+    use crate::views::augment::Augment;
+    use crate::views::policy::ViewPolicy;
+
+    fn subset() -> Result<Subset> {
+        let (shape, images) = (ImageShape::new(1, 2, 2), (0..24).collect());
+        let masks = Masks::new(2, None, (0..24).map(|pixel| pixel % 2).collect())?;
+        let data = Dataset::segmentation("squares", Split::Train, shape, images, masks)?;
+        Subset::from_ids(&data, vec![0, 2, 3, 5])
+    }
+
+    #[test]
+    fn loaders_of_the_same_samples_share_them_on_the_device() {
+        let first =
+            Loader::new(subset().unwrap(), LoaderConfig::ordered(2), &Device::flex()).unwrap();
+        let second = first.reconfigured(LoaderConfig::new(3)).unwrap();
+        assert!(
+            first.resident.rows.get().is_none(),
+            "nothing is moved before it is read"
+        );
+        second.batch(0, 0).unwrap();
+        assert!(Arc::ptr_eq(&first.resident, &second.resident));
+        assert!(first.resident.rows.get().is_some());
+        // Crops want the rows in another form.
+        let classes = Dataset::new(
+            "rows",
+            Split::Train,
+            ImageShape::new(1, 2, 2),
+            1,
+            vec![0; 8],
+            vec![0; 2],
+        );
+        let plain = Loader::new(
+            Subset::all(&classes.unwrap()),
+            LoaderConfig::new(1),
+            &Device::flex(),
+        )
+        .unwrap();
+        let cropped = LoaderConfig {
+            views: ViewPolicy::Unlimited,
+            augment: Augment {
+                crop_padding: 1,
+                ..Augment::none()
+            },
+            ..LoaderConfig::new(1)
+        };
+        assert!(!Arc::ptr_eq(
+            &plain.resident,
+            &plain.reconfigured(cropped).unwrap().resident
+        ));
+    }
+
+    #[test]
+    fn masks_are_those_of_the_batch_and_need_no_pixels() {
+        let fitting = LoaderConfig::new(3);
+        let streamed = LoaderConfig {
+            resident_budget_bytes: 0,
+            ..fitting.clone()
+        };
+        for config in [fitting, streamed] {
+            let loader = Loader::new(subset().unwrap(), config, &Device::flex()).unwrap();
+            let bare = loader.batch_without_samples(0, 0).unwrap();
+            let masks = loader.masks(&bare.ids).unwrap().unwrap();
+            assert!(loader.resident.rows.get().is_none());
+            let batch = loader.batch(0, 0).unwrap();
+            assert_eq!(bare.ids, batch.ids);
+            assert_eq!(masks.into_data(), batch.masks.unwrap().into_data());
+            assert!(
+                loader
+                    .masks(&[1])
+                    .unwrap_err()
+                    .to_string()
+                    .contains("got 1")
+            );
+        }
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{Gradients, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -93,6 +93,20 @@ pub trait NetworkInput: Clone + Debug + Send + 'static {
     /// The same on the autodiff form of its device, without a graph behind it.
     #[must_use]
     fn lifted(self) -> Self;
+
+    /// The same as a leaf of a graph on the autodiff form of its device, so that [`NetworkInput::is_read`]
+    /// can tell whether a result was computed from it.
+    #[must_use]
+    fn tracked(self) -> Self;
+
+    /// Whether the result that these gradients are of was computed from it. Token ids have no gradients and
+    /// count as read.
+    fn is_read(&self, gradients: &Gradients) -> bool;
+
+    /// Zeros in the shape of these samples, `samples` of them, that take no memory of their own: the stand-in
+    /// for an input that is not read.
+    #[must_use]
+    fn placeholder(&self, samples: usize) -> Self;
 }
 
 impl NetworkInput for Tensor<4> {
@@ -114,6 +128,20 @@ impl NetworkInput for Tensor<4> {
 
     fn lifted(self) -> Self {
         Self::from_inner(self)
+    }
+
+    fn tracked(self) -> Self {
+        Self::from_inner(self).require_grad()
+    }
+
+    fn is_read(&self, gradients: &Gradients) -> bool {
+        self.grad(gradients).is_some()
+    }
+
+    fn placeholder(&self, samples: usize) -> Self {
+        let [_batch_size, channels, height, width] = self.dims();
+        let zero = Self::zeros([1, 1, 1, 1], &self.device());
+        zero.expand([samples, channels, height, width])
     }
 }
 
@@ -142,6 +170,19 @@ impl NetworkInput for Tensor<2, Int> {
 
     fn lifted(self) -> Self {
         Self::from_inner(self)
+    }
+
+    fn tracked(self) -> Self {
+        Self::from_inner(self)
+    }
+
+    fn is_read(&self, _gradients: &Gradients) -> bool {
+        true
+    }
+
+    fn placeholder(&self, samples: usize) -> Self {
+        let [_batch_size, tokens] = self.dims();
+        Self::zeros([1, 1], &self.device()).expand([samples, tokens])
     }
 }
 
@@ -221,5 +262,20 @@ mod tests {
         let ids = Tensor::<1, Int>::arange(0..3, &Device::flex()).reshape([3, 1]);
         let block: Vec<i64> = ids.block(2, 1, 2).into_data().iter().collect();
         assert_eq!(block, [2, 2]);
+    }
+
+    #[test]
+    fn a_result_tells_what_input_it_was_computed_from() {
+        let device = Device::flex();
+        let images = Tensor::<4>::ones([2, 1, 3, 3], &device);
+        let read = images.clone().tracked();
+        let gradients = read.clone().sum().backward();
+        assert!(read.is_read(&gradients));
+        assert!(!images.clone().tracked().is_read(&gradients));
+        assert_eq!(images.placeholder(5).dims(), [5, 1, 3, 3]);
+        let ids = Tensor::<2, Int>::ones([2, 4], &device);
+        assert!(ids.clone().tracked().is_read(&gradients));
+        assert_eq!(ids.placeholder(3).sum().into_scalar::<i64>(), 0);
+        assert_eq!(ids.placeholder(3).dims(), [3, 4]);
     }
 }

@@ -8,7 +8,7 @@ use burn::tensor::Tensor;
 use crate::cache::build::build_cache;
 use crate::cache::description::{CacheDescription, CacheDtype, CacheField};
 use crate::cache::read::Cache;
-use crate::cache::store::Store;
+use crate::cache::store::{Store, StoreBuild};
 use crate::error::{Error, Result};
 use crate::loader::batch::Batch;
 use crate::loader::batches::Loader;
@@ -117,6 +117,39 @@ impl<'a> CacheRequest<'a> {
             observer,
             stop,
         )
+    }
+
+    /// Computes the answers and holds them in memory; `what` names them for the observer. None if `stop`
+    /// turns true.
+    ///
+    /// # Errors
+    ///
+    /// Those of the loader and of the teacher.
+    pub fn in_memory(
+        &self,
+        what: impl Into<String>,
+        observer: &mut dyn Observer,
+        stop: &AtomicBool,
+    ) -> Result<Option<KeptAnswers>> {
+        let mut build = StoreBuild {
+            what: what.into(),
+            observer,
+            stop,
+            batch_size: self.batch_size,
+        };
+        let mut rows = |view: u64, ids: &[u32]| {
+            let batch = self.loader.view(view, ids)?;
+            let answer = self.teacher.answer(&batch, self.requested)?;
+            let output = answer.output.map(|output| match output {
+                Output::Classes(logits) => logits.into_rows(),
+                Output::Pixels(logits) => logits.into_rows(),
+            });
+            let maps = answer.maps.into_iter().map(Rows::into_rows);
+            Ok(output.into_iter().chain(maps).collect())
+        };
+        let fields = &self.description.fields;
+        let store = Store::compute(fields, self.loader, &mut build, &mut rows)?;
+        Ok(store.map(KeptAnswers::new))
     }
 
     fn read(&self, cache: Cache) -> Result<KeptAnswers> {

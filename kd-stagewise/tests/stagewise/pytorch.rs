@@ -1,32 +1,26 @@
-//! Stages and baselines, three steps each, against an independent computation in PyTorch (`fixtures/stages.py`).
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a test that cannot be set up has failed, and labels are small"
-)]
+//! Stages and baselines, three steps each, against an independent computation in PyTorch
+//! (`fixtures/stages_and_baselines.py`).
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use burn::tensor::{Device, TensorData};
 use kd_core::{
-    Dataset, Draws, ImageShape, Snapshot, Loader, LoaderConfig, Method, Names, Normalisation, Observer,
-    OptimizerConfig, Phase, PhaseState, Result, RunFolder, Runner, Split, StagedNetwork,
-    StepContext, Subset, Tensors, Training, export, import, read_tensors,
+    Dataset, Draws, FrozenTeacher, ImageShape, Loader, LoaderConfig, Method, Names, Normalisation,
+    Observer, OptimizerConfig, Phase, PhaseState, Result, RunFolder, Runner, Snapshot, Split,
+    StagedNetwork, StepContext, Subset, Tensors, Training, export, import, read_tensors,
 };
 use kd_models::{SkdResNet, SkdResNetConfig, StemKind};
 use kd_stagewise::{
-    FrozenStages, PrefixMode, Procedure, Select, StageCache, Stagewise, StagewiseConfig,
-    StagewiseData,
+    PrefixMode, Procedure, Select, StageCache, Stagewise, StagewiseConfig, StagewiseData,
 };
 
 const STAGES: [&str; 5] = ["stem", "layer1", "layer2", "layer3", "layer4"];
 const BATCH: usize = 8;
 
 fn fixture() -> Tensors {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/stages.safetensors");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures/stages_and_baselines.safetensors");
     read_tensors(&path).unwrap()
 }
 
@@ -68,7 +62,7 @@ fn data(all: &Tensors, index: u64) -> StagewiseData {
         ..LoaderConfig::new(BATCH)
     };
     let loader = Loader::new(drawn, config, &Device::flex()).unwrap();
-    let order = (0..3).flat_map(|step| loader.samples(0, step).unwrap().0);
+    let order = (0..3).flat_map(|step| loader.batch_without_samples(0, step).unwrap().ids);
     let (mut moved, mut named) = (vec![0; images.len()], vec![0; labels.len()]);
     for (from, to) in order.enumerate() {
         let to = to as usize;
@@ -95,7 +89,7 @@ fn method(
     index: u64,
 ) -> Stagewise<SkdResNet> {
     let device = Device::flex();
-    let teacher = FrozenStages::new(&network(all, "teacher"), normalisation(), &device);
+    let teacher = FrozenTeacher::new(&network(all, "teacher"), normalisation(), &device);
     Stagewise::new(
         student,
         normalisation(),
@@ -139,6 +133,7 @@ fn three_steps(phase: &mut dyn Phase) -> (Vec<Vec<(String, f64)>>, Tensors) {
             epoch: 0,
             step_in_epoch: step,
             lr,
+            momentum: None,
         };
         let terms = phase.step(at).unwrap().into_iter();
         terms
@@ -148,7 +143,8 @@ fn three_steps(phase: &mut dyn Phase) -> (Vec<Vec<(String, f64)>>, Tensors) {
     (steps.collect(), phase.result())
 }
 
-/// The gradient of an attention map of one position is 0 but for rounding, which Adam magnifies where all else is small.
+/// The gradient of an attention map of one position is 0 but for rounding, which Adam magnifies where all
+/// else is small.
 fn room(what: &str) -> f64 {
     if what.starts_with("attention") {
         10.0
@@ -234,7 +230,7 @@ fn maps_and_logits_are_those_of_pytorch() {
         .find(|&id| first.train.dataset().image(id) == Some(&bytes))
         .unwrap();
     let image = Loader::new(first.train, LoaderConfig::ordered(1), &Device::flex()).unwrap();
-    let pixels = image.view(0, &[place]).unwrap().pixels;
+    let pixels = image.view(0, &[place]).unwrap().pixels().unwrap();
     for role in ["student", "teacher"] {
         let trace =
             network(&all, role).forward_traced(&normalisation().apply(pixels.clone()).unwrap());
@@ -257,7 +253,8 @@ fn each_stage_alone_is_pytorchs_in_both_modes() {
     for (mode, prefix) in MODES {
         for caching in [true, false] {
             for (stage, name) in STAGES.iter().enumerate() {
-                // The procedure whose first phase trains this stage alone on the initial student: all before it guided, untrained.
+                // The procedure whose first phase trains this stage alone on the initial student: all before
+                // it guided, untrained.
                 let mut cache = StageCache::default();
                 cache.enabled = caching;
                 let method = method(&all, &student, &config("\"skd\"", prefix), stage as u64)
@@ -345,7 +342,8 @@ fn baselines_of_two_phases_are_pytorchs() {
         let (place, folder) = folder();
         let first = method(&all, &student, &config, 0);
         let mut phase = first.start(0, &folder).unwrap();
-        // The paper's loss sums entries and pairs where the fixture has the mean: Adam does not mind, the value does.
+        // The paper's loss sums entries and pairs where the fixture has the mean: Adam does not mind, the
+        // value does.
         if case == "fsp-max" {
             let (losses, _) = three_steps(phase.as_mut());
             let terms = numbers(&all, "fsp-max/phase1/terms");
@@ -373,8 +371,8 @@ fn baselines_of_two_phases_are_pytorchs() {
     }
 }
 
-/// FitNets with its regressor. Ours has biases, which begin at 0 here and are trained, so that the first step is compared and the
-/// second phase from the fixture's weights.
+/// FitNets with its regressor. Ours has biases, which begin at 0 here and are trained, so that the first step
+/// is compared and the second phase from the fixture's weights.
 #[test]
 fn fitnets_begins_as_pytorchs() {
     let all = fixture();

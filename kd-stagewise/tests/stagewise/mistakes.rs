@@ -1,12 +1,10 @@
-//! Mistakes of a person are said in words, before the first step.
-#![expect(clippy::unwrap_used, reason = "tests")]
-
-mod support;
+//! Mistakes are named in words, before the first step.
 
 use burn::tensor::Device;
-use kd_core::Normalisation;
-use kd_stagewise::{Procedure, Select, Stagewise, StagewiseConfig, training_with};
-use support::{Net, Shared, data, method, net, training};
+use kd_core::{InnerTables, Normalisation, settings_over, testing};
+use kd_stagewise::{Procedure, Select, Stagewise, StagewiseConfig};
+
+use crate::support::{Last, Net, data, method, method_of, net, teacher, training, with_last};
 
 fn config(toml: &str) -> StagewiseConfig {
     toml::from_str(toml).unwrap()
@@ -18,7 +16,7 @@ fn refused(method: &Stagewise<Net>) -> String {
 
 #[test]
 fn a_student_of_other_widths_is_refused_in_words() {
-    let wide = method(data()).with_teacher(Box::new(Shared::new(&net(4, 1, 2))));
+    let wide = method(data()).with_teacher(Box::new(teacher(&net(4, 1, 2))));
     let said = refused(&wide);
     for part in ["stage `stem`", "4x14x14", "3x14x14", "unequal_maps"] {
         assert!(said.contains(part), "{said}");
@@ -88,7 +86,14 @@ fn values_out_of_range_are_refused() {
             "teacher_input",
         ),
         ("[phases.stem]\nlr = -1.0", "stagewise.phases.stem.lr"),
-        ("[phases.stem]\nlearning_rate = 1.0", "learning_rate"),
+        (
+            "[phases.stem]\nlearning_rate = 1.0",
+            "`stagewise.phases.stem.learning_rate` is not known",
+        ),
+        (
+            "[phases.stem]\nepcohs = 1",
+            "`stagewise.phases.stem.epcohs` is not known; did you mean `epochs`?",
+        ),
     ] {
         let said = refused(&method(data()).with_config(config(settings)));
         assert!(said.contains(part), "{settings}: {said}");
@@ -127,7 +132,8 @@ fn settings_of_a_phase_are_laid_over_those_of_all() {
         }
     };
     let all = training();
-    let made = training_with(&all, &table("steps = 7\nlr = 0.5"), "train").unwrap();
+    let table = table("steps = 7\nlr = 0.5");
+    let made = settings_over(&all, &table, "train", InnerTables::Replaced).unwrap();
     assert_eq!((made.steps, made.epochs, made.lr), (Some(7), None, 0.5));
     assert_eq!(made.optimizer, all.optimizer);
     let phases = config("[phases.deep]\nsteps = 7\n[phases.head]\nepochs = 1");
@@ -154,11 +160,8 @@ fn a_procedure_is_written_as_it_is_read() {
 
 #[test]
 fn stages_that_share_a_parameter_are_refused() {
-    let plain = Normalisation::identity(1);
-    let tied = support::with_last(&net(3, 1, 1), support::Last::Tied);
-    let method = Stagewise::new(&tied, plain, data(), training(), &Device::flex())
-        .with_teacher(Box::new(Shared::new(&net(3, 2, 2))));
-    let said = refused(&method);
+    let tied = with_last(&net(3, 1, 1), Last::Tied);
+    let said = refused(&method_of(&tied, data()));
     for part in ["`body.0.conv.weight`", "stage `body`", "stage `join`"] {
         assert!(said.contains(part), "{said}");
     }
@@ -174,15 +177,14 @@ fn samples_that_are_trained_on_do_not_select() {
     assert!(said.contains("for validation"), "{said}");
 }
 
-/// What is wrong is not passed over where nobody has called `check`.
+/// A mistake is not passed over where `check` was not called.
 #[test]
 fn a_run_that_cannot_be_says_so() {
     let wrong = method(data()).with_config(config(
         "procedure = { kind = \"fitnets\", guided = \"dep\" }",
     ));
     let place = tempfile::tempdir().unwrap();
-    let said = support::run_in(&wrong, place.path())
-        .unwrap_err()
-        .to_string();
+    let error = testing::run(&wrong, place.path()).unwrap_err();
+    let said = error.to_string();
     assert!(said.contains("`dep`"), "{said}");
 }

@@ -1,37 +1,15 @@
-//! What is computed once and kept gives the bytes of what is computed in every step.
-#![expect(clippy::panic, reason = "a test that cannot be set up has failed")]
-
-mod support;
-
-use std::path::Path;
-use std::sync::atomic::AtomicBool;
+//! Maps that are computed once and kept give the bytes of maps that are computed in every step.
 
 use burn::tensor::Device;
-use kd_core::{
-    Augment, Dataset, Draws, ImageShape, Masks, Normalisation, PhaseOutcome, Runner, Split,
-    StagedNetwork, Subset, ViewPolicy,
-};
-use kd_models::{Network, NetworkSpec, SkdResNetConfig, StemKind, UNet, UNetConfig};
-use kd_stagewise::{
-    FrozenStages, PrefixMode, Procedure, StageCache, StageNetwork, Stagewise, StagewiseConfig,
-    StagewiseData, segmentation_training,
-};
-use support::{data, files, method, procedures, run};
+use kd_core::{Augment, FrozenTeacher, Normalisation, StagedNetwork, Subset, ViewPolicy, testing};
+use kd_models::{Network, NetworkSpec};
+use kd_stagewise::{PrefixMode, Procedure, StageCache, Stagewise, StagewiseConfig};
 
-fn uncached() -> StageCache {
-    let mut cache = StageCache::default();
-    cache.enabled = false;
-    cache
-}
-
-fn bank(data: StagewiseData) -> StagewiseData {
-    let augment = Augment {
-        crop_padding: 2,
-        flip: 0.5,
-        ..Augment::none()
-    };
-    data.with_views(ViewPolicy::Bank(2), augment)
-}
+use crate::scenes::segmentation;
+use crate::support::{
+    Last, bank, data, method, method_of, net, procedures, run, same_tensors, training, uncached,
+    with_last,
+};
 
 /// M7, for every procedure, with one view and with a bank of two.
 #[test]
@@ -43,7 +21,7 @@ fn a_run_with_kept_maps_is_the_run_without_byte_for_byte() {
             let made = || method(data.clone()).with_config(config.clone());
             let (kept, outcomes) = run(&made());
             let (live, others) = run(&made().with_cache(uncached()));
-            let same = files(kept.path()) == files(live.path());
+            let same = same_tensors(&kept, &live);
             assert!(same, "{:?}", config.procedure);
             for (one, other) in outcomes.iter().zip(&others) {
                 assert_eq!(one.last, other.last, "{:?}", config.procedure);
@@ -60,7 +38,7 @@ fn maps_that_do_not_fit_into_memory_are_read_from_files_that_go_with_the_run() {
     cache.memory_mib = 0;
     let small = method(bank(data())).with_cache(cache);
     let (file, _) = run(&small);
-    assert!(files(memory.path()) == files(file.path()));
+    assert!(same_tensors(&memory, &file));
     let maps = file.path().join("maps");
     assert!(maps.exists(), "the maps were in files");
     drop(small);
@@ -85,7 +63,7 @@ fn one_file_of_the_whole_split_serves_all_fractions_seeds_and_procedures() {
     // The mini set has 5,000 images; a part of it stands for the split here, so that the test is quick.
     let (plain, _) = run(&method(whole.clone()));
     let (shared, _) = run(&method(whole.clone()).with_cache(cache.clone()));
-    assert!(files(plain.path()) == files(shared.path()));
+    assert!(same_tensors(&plain, &shared));
     let first = files_there();
     assert_eq!(
         first.len(),
@@ -97,7 +75,7 @@ fn one_file_of_the_whole_split_serves_all_fractions_seeds_and_procedures() {
     half.train = half.train.fraction(0.5, 0).unwrap();
     let (plain, _) = run(&method(half.clone()).with_seed(9));
     let (shared, _) = run(&method(half).with_seed(9).with_cache(cache.clone()));
-    assert!(files(plain.path()) == files(shared.path()));
+    assert!(same_tensors(&plain, &shared));
     assert_eq!(files_there(), first, "nothing was computed again");
 }
 
@@ -119,7 +97,6 @@ fn options_that_are_not_the_papers_are_cached_alike() {
     fine_tuned.copy_identical = true;
     let plain = StagewiseConfig::default();
     let (reference, _) = run(&method(data()));
-    let reference = files(reference.path());
     for (data, config) in [
         (data(), teacher_input),
         (data(), fine_tuned),
@@ -128,8 +105,8 @@ fn options_that_are_not_the_papers_are_cached_alike() {
         let made = || method(data.clone()).with_config(config.clone());
         let (kept, _) = run(&made());
         let (live, _) = run(&made().with_cache(uncached()));
-        assert!(files(kept.path()) == files(live.path()), "{config:?}");
-        assert!(files(kept.path()) != reference, "{config:?}");
+        assert!(same_tensors(&kept, &live), "{config:?}");
+        assert!(!same_tensors(&kept, &reference), "{config:?}");
     }
 }
 
@@ -141,26 +118,19 @@ fn batch_statistics_are_cached_alike() {
     let made = || method(bank(data())).with_config(config.clone());
     let (kept, _) = run(&made());
     let (live, _) = run(&made().with_cache(uncached()));
-    assert!(files(kept.path()) == files(live.path()));
+    assert!(same_tensors(&kept, &live));
 }
 
 /// A map that a stage uses without a gradient is kept for it as well.
 #[test]
 fn what_is_read_on_other_ways_than_by_gradients_is_kept() {
-    let gated = support::with_last(&support::net(3, 1, 1), support::Last::Gated);
-    let made = || {
-        let plain = Normalisation::identity(1);
-        Stagewise::new(&gated, plain, data(), support::training(), &Device::flex())
-            .with_teacher(Box::new(support::Shared::new(&support::net(3, 2, 2))))
-    };
+    let gated = with_last(&net(3, 1, 1), Last::Gated);
+    let made = || method_of(&gated, data());
     let (kept, _) = run(&made());
     let (live, _) = run(&made().with_cache(uncached()));
-    assert!(files(kept.path()) == files(live.path()));
+    assert!(same_tensors(&kept, &live));
     let (plain, _) = run(&method(data()));
-    assert!(
-        files(kept.path()) != files(plain.path()),
-        "the gate does something"
-    );
+    assert!(!same_tensors(&kept, &plain), "the gate does something");
 }
 
 /// A dense representation with layers of its own is part of the head and is trained with it.
@@ -185,19 +155,15 @@ fn a_dense_representation_that_learns_is_trained_with_the_head() {
                 toml::from_str(&format!("procedure = {procedure}")).unwrap();
             let made = |cache: StageCache| {
                 let plain = Normalisation::identity(1);
-                let teacher = FrozenStages::new(&build(2), plain.clone(), &device);
-                Stagewise::new(&student, plain, data(), support::training(), &device)
+                let teacher = FrozenTeacher::new(&build(2), plain.clone(), &device);
+                Stagewise::new(&student, plain, data(), training(), &device)
                     .with_teacher(Box::new(teacher))
                     .with_config(config.clone())
                     .with_cache(cache)
             };
-            let (kept, live) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-            run_any(&made(StageCache::default()), kept.path());
-            run_any(&made(uncached()), live.path());
-            assert!(
-                files(kept.path()) == files(live.path()),
-                "{name}, {procedure}"
-            );
+            let (kept, _) = run(&made(StageCache::default()));
+            let (live, _) = run(&made(uncached()));
+            assert!(same_tensors(&kept, &live), "{name}, {procedure}");
         }
     }
 }
@@ -205,69 +171,26 @@ fn a_dense_representation_that_learns_is_trained_with_the_head() {
 /// Maps as dense representation, masks as labels, skips over many stages.
 #[test]
 fn a_network_for_segmentation_is_cached_alike() {
-    let device = Device::flex();
-    let unet = |depth: usize, seed: u64| {
-        let encoder = SkdResNetConfig {
-            blocks: [depth, 1, 1, 1],
-            widths: [4, 4, 6, 6],
-            stem: StemKind::Large,
-        };
-        let config = UNetConfig {
-            encoder,
-            decoder: [6, 4, 4, 3, 3],
-        };
-        UNet::new(&config, [3, 32, 32], 3, seed, &device).unwrap()
-    };
-    let scenes = |split, count: usize, seed: u64| {
-        let mut draws = Draws::new(seed, "scenes", 0, 0);
-        let mut byte = |below: u64| draws.below(below).to_le_bytes()[0];
-        let images = (0..count * 3 * 1024).map(|_| byte(255)).collect();
-        // 3 is the value of pixels without a class.
-        let masks = (0..count * 1024).map(|_| byte(4)).collect();
-        let masks = Masks::new(3, Some(3), masks).unwrap();
-        let shape = ImageShape::new(3, 32, 32);
-        Subset::all(&Dataset::segmentation("scenes", split, shape, images, masks).unwrap())
-    };
-    let data = StagewiseData::new(scenes(Split::Train, 9, 1), scenes(Split::Test, 3, 2))
-        .with_validation(scenes(Split::Validation, 3, 3));
-    let student = unet(1, 1);
     let mut small = StageCache::default();
     small.memory_mib = 0;
     for procedure in ["skd", "simultaneous", "fitnets-code", "hinton"] {
-        let made = |cache: StageCache| {
-            let plain = Normalisation::identity(3);
-            let mut config = StagewiseConfig::default();
-            config.procedure = Procedure::of(procedure).unwrap();
-            let mut training = segmentation_training();
-            training.epochs = Some(1);
-            training.batch_size = 4;
-            let teacher = FrozenStages::new(&unet(2, 2), plain.clone(), &device);
-            Stagewise::new(&student, plain, data.clone(), training, &device)
-                .with_teacher(Box::new(teacher))
-                .with_config(config)
-                .with_cache(cache)
-        };
+        let mut config = StagewiseConfig::default();
+        config.procedure = Procedure::of(procedure).unwrap();
         let places = [uncached(), StageCache::default(), small.clone()].map(|cache| {
-            let place = tempfile::tempdir().unwrap();
-            let outcomes = run_any(&made(cache), place.path());
+            let method = segmentation().with_config(config.clone()).with_cache(cache);
+            let (place, outcomes) = run(&method);
             let last = &outcomes.last().unwrap().last;
             assert!((0.0..=1.0).contains(&last["mean_iou"]), "{last:?}");
             assert!(last.contains_key("validation_miou_compat"), "{last:?}");
             place
         });
-        let live = files(places[0].path());
-        assert!(live == files(places[1].path()), "{procedure}, in memory");
-        assert!(live == files(places[2].path()), "{procedure}, in files");
+        let [live, memory, files] = &places;
+        assert!(same_tensors(live, memory), "{procedure}, in memory");
+        assert!(same_tensors(live, files), "{procedure}, in files");
     }
 }
 
-fn run_any<S: StageNetwork>(method: &Stagewise<S>, path: &Path) -> Vec<PhaseOutcome> {
-    let stop = AtomicBool::new(false);
-    let ended = Runner::new(&support::open(path), &stop).run(method, &mut ());
-    ended.unwrap_or_else(|error| panic!("{error}"))
-}
-
-/// What a killed process has left is used, made again, or removed.
+/// Files that a killed process has left are used, made again, or removed.
 #[test]
 fn files_that_a_killed_process_left_do_no_harm() {
     let mut cache = StageCache::default();
@@ -275,8 +198,7 @@ fn files_that_a_killed_process_left_do_no_harm() {
     let (expected, _) = run(&method(data()));
     let place = tempfile::tempdir().unwrap();
     let maps = place.path().join("maps");
-    let folder = support::open(place.path());
-    drop(folder);
+    drop(testing::run_folder(place.path()).unwrap());
     std::fs::create_dir(&maps).unwrap();
     for name in [
         "stage-body-training.kdcache",
@@ -286,8 +208,8 @@ fn files_that_a_killed_process_left_do_no_harm() {
         std::fs::write(maps.join(name), b"half a file").unwrap();
     }
     let made = method(data()).with_cache(cache);
-    support::run_in(&made, place.path()).unwrap();
-    assert!(files(expected.path()) == files(place.path()));
+    testing::run(&made, place.path()).unwrap();
+    assert!(same_tensors(&expected, &place));
     drop(made);
     assert_eq!(std::fs::read_dir(maps).unwrap().count(), 0);
 }
@@ -303,5 +225,5 @@ fn views_without_limit_are_computed_in_every_step() {
     let fresh = data().with_views(ViewPolicy::Unlimited, augment);
     let (kept, _) = run(&method(fresh.clone()));
     let (live, _) = run(&method(fresh).with_cache(uncached()));
-    assert!(files(kept.path()) == files(live.path()));
+    assert!(same_tensors(&kept, &live));
 }

@@ -1,25 +1,24 @@
 //! Interrupted and resumed is as undisturbed, byte for byte.
-#![expect(clippy::unwrap_used, reason = "tests")]
-
-mod support;
 
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
 
-use kd_core::{ErrorKind, Runner};
+use kd_core::testing::{run_steps, same_run, stopped_at_every_step};
 use kd_stagewise::{StageCache, Stagewise, StagewiseConfig, UnequalMaps};
-use support::{Net, StopAfter, data, files, method, open, run, run_in};
+
+use crate::support::{Net, data, method, net, run, same_tensors, teacher};
 
 /// Runs so many steps and stops, leaving a checkpoint.
 fn interrupt(method: &Stagewise<Net>, path: &Path, steps: usize) {
-    let flag = AtomicBool::new(false);
-    let error = Runner::new(&open(path), &flag)
-        .run(method, &mut StopAfter { steps, flag: &flag })
-        .unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Interrupted, "{error}");
+    assert!(!run_steps(method, path, steps).unwrap(), "it was stopped");
 }
 
-/// In the middle of the third stage, and again at other places; each time with a method made afresh, as after a kill.
+#[test]
+fn a_run_that_is_stopped_at_every_step_ends_as_an_undisturbed_one() {
+    stopped_at_every_step(|| method(data())).unwrap();
+}
+
+/// In the middle of the third stage, and again at other places; each time with a method made afresh, as after
+/// a kill.
 #[test]
 fn a_run_that_was_interrupted_in_a_stage_ends_as_an_undisturbed_one() {
     let mut small = StageCache::default();
@@ -28,12 +27,14 @@ fn a_run_that_was_interrupted_in_a_stage_ends_as_an_undisturbed_one() {
         let made = || method(data()).with_cache(cache.clone());
         let (whole, expected) = run(&made());
         let parts = tempfile::tempdir().unwrap();
-        // Six steps a stage, and the step under way is finished: after 14 in the middle of the third, 19, 22, and 26 in the head.
+        // Six steps a stage, and the step under way is finished: after 14 in the middle of the third, 19, 22,
+        // and 26 in the head.
         for steps in [13, 4, 2, 3] {
             interrupt(&made(), parts.path(), steps);
         }
-        let got = run_in(&made(), parts.path()).unwrap();
-        assert!(files(whole.path()) == files(parts.path()));
+        let got = kd_core::testing::run(&made(), parts.path()).unwrap();
+        assert!(same_tensors(&whole, &parts));
+        same_run(whole.path(), parts.path()).unwrap();
         for (one, other) in expected.iter().zip(&got) {
             assert_eq!(one.last, other.last);
             assert_eq!(one.best, other.best);
@@ -41,15 +42,14 @@ fn a_run_that_was_interrupted_in_a_stage_ends_as_an_undisturbed_one() {
     }
 }
 
-/// What stands between maps of different shapes is part of the state.
+/// Regressors between maps of different shapes are part of the state.
 #[test]
 fn regressors_are_resumed() {
     let mut config = StagewiseConfig::default();
     config.unequal_maps = UnequalMaps::Regressor;
     let made = || {
-        let teacher = support::Shared::new(&support::net(5, 1, 2));
         method(data())
-            .with_teacher(Box::new(teacher))
+            .with_teacher(Box::new(teacher(&net(5, 1, 2))))
             .with_config(config.clone())
     };
     let (whole, _) = run(&made());
@@ -57,7 +57,7 @@ fn regressors_are_resumed() {
     for steps in [2, 5, 8] {
         interrupt(&made(), parts.path(), steps);
     }
-    run_in(&made(), parts.path()).unwrap();
-    assert!(files(whole.path()) == files(parts.path()));
+    kd_core::testing::run(&made(), parts.path()).unwrap();
+    assert!(same_tensors(&whole, &parts));
     assert!(made().extra_parameters().unwrap() > 0);
 }

@@ -1,14 +1,15 @@
-//! What a stage changes and what it leaves alone: M1 to M8 of the method, on real images.
-#![expect(clippy::float_cmp, reason = "the same number, taken from two places")]
-
-mod support;
+//! The changes that a stage makes, and those that it does not make: M1 to M8 of the method, on real images.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use burn::tensor::Device;
-use kd_core::{Snapshot, Method, Names, Normalisation, RunFolder, Tensors, export};
+use kd_core::{Method, Names, Normalisation, RunFolder, Snapshot, Tensors, export};
 use kd_stagewise::{PrefixMode, Select, Stagewise, StagewiseConfig};
-use support::{Shared, data, method, net, relabelled, result, run, training};
+
+use crate::support::{
+    data, method, method_of, net, relabelled, result, run, same_tensors, teacher, training,
+};
 
 const STAGES: [&str; 4] = ["stem", "body", "deep", "join"];
 
@@ -36,28 +37,29 @@ fn a_stage_changes_itself_alone() {
     let mut before = export(&net(3, 1, 1), Names::PyTorch);
     for stage in STAGES {
         let phase = format!("stage-{stage}");
-        let after = result(place.path(), &phase, Snapshot::Last);
+        let after = result(&place, &phase, Snapshot::Last);
         assert_eq!(
             changed(&before, &after),
             tensors_of(&before, stage),
             "{phase}"
         );
-        before = result(place.path(), &phase, Snapshot::Best);
+        before = result(&place, &phase, Snapshot::Best);
     }
-    let after = result(place.path(), "head", Snapshot::Last);
+    let after = result(&place, "head", Snapshot::Last);
     assert_eq!(changed(&before, &after), tensors_of(&before, "fc"));
 }
 
-/// M2, the other half: with the statistics of each batch, frozen stages keep their weights and their norms go on counting.
+/// M2, the other half: with the statistics of each batch, frozen stages keep their weights and their norms go
+/// on counting.
 #[test]
 fn batch_statistics_move_the_norms_of_frozen_stages_and_no_weight() {
     let mut config = StagewiseConfig::default();
     config.prefix = PrefixMode::BatchStatistics;
     config.select = Select::Last;
     let (place, _) = run(&method(data()).with_config(config));
-    let mut before = result(place.path(), "stage-stem", Snapshot::Last);
+    let mut before = result(&place, "stage-stem", Snapshot::Last);
     for (index, stage) in STAGES.iter().enumerate().skip(1) {
-        let after = result(place.path(), &format!("stage-{stage}"), Snapshot::Last);
+        let after = result(&place, &format!("stage-{stage}"), Snapshot::Last);
         let mut expected = tensors_of(&before, stage);
         for frozen in &STAGES[..index] {
             let statistics = tensors_of(&before, frozen);
@@ -71,13 +73,11 @@ fn batch_statistics_move_the_norms_of_frozen_stages_and_no_weight() {
 /// M1 for the teacher: nothing of it changes, running statistics included.
 #[test]
 fn the_teacher_never_changes() {
-    let teacher = Shared::new(&net(3, 2, 2));
-    let before = teacher.tensors();
-    let plain = Normalisation::identity(1);
-    let method = Stagewise::new(&net(3, 1, 1), plain, data(), training(), &Device::flex())
-        .with_teacher(Box::new(teacher.clone()));
-    run(&method);
-    assert!(changed(&before, &teacher.tensors()).is_empty());
+    let teacher = teacher(&net(3, 2, 2));
+    let tensors = || export(teacher.network(), Names::PyTorch);
+    let before = tensors();
+    run(&method(data()).with_teacher(Box::new(Arc::clone(&teacher))));
+    assert!(changed(&before, &tensors()).is_empty());
 }
 
 /// M3: a student that is the teacher has nothing to learn in any stage.
@@ -90,7 +90,7 @@ fn a_student_that_is_its_teacher_has_no_loss() {
     let mut training = training();
     training.lr = 1e-30;
     let method = Stagewise::new(&network, plain, data(), training, &Device::flex())
-        .with_teacher(Box::new(Shared::new(&network)))
+        .with_teacher(Box::new(teacher(&network)))
         .with_config(config);
     let place = tempfile::tempdir().unwrap();
     let folder = RunFolder::create(place.path()).unwrap();
@@ -99,20 +99,14 @@ fn a_student_that_is_its_teacher_has_no_loss() {
     assert!(metrics["relative_error"] < 1e-12, "{metrics:?}");
     assert!(metrics["map_loss"] < 1e-12, "{metrics:?}");
     for seed in [1, 5] {
-        let other = Stagewise::new(
-            &net(3, 2, seed),
-            Normalisation::identity(1),
-            data(),
-            support::training(),
-            &Device::flex(),
-        )
-        .with_teacher(Box::new(Shared::new(&network)));
+        let other = method_of(&net(3, 2, seed), data()).with_teacher(Box::new(teacher(&network)));
         let metrics = other.start(0, &folder).unwrap().evaluate().unwrap();
         assert!(metrics["relative_error"] > 0.1, "{metrics:?}");
     }
 }
 
-/// M3 in later stages: with the teacher's stages copied and a rate of nearly 0, every stage is where the teacher is.
+/// M3 in later stages: with the teacher's stages copied and a rate of nearly 0, every stage is where the
+/// teacher is.
 #[test]
 fn copied_stages_have_no_loss() {
     let network = net(3, 2, 2);
@@ -130,7 +124,7 @@ fn copied_stages_have_no_loss() {
         training,
         &Device::flex(),
     )
-    .with_teacher(Box::new(Shared::new(&network)))
+    .with_teacher(Box::new(teacher(&network)))
     .with_config(config);
     let place = tempfile::tempdir().unwrap();
     let mut student = export(&net(3, 2, 1), Names::PyTorch);
@@ -152,16 +146,16 @@ fn copied_stages_have_no_loss() {
 
 /// M4: what the feature stages learn does not depend on the labels, in any bit.
 #[test]
-fn feature_stages_do_not_look_at_labels() {
+fn feature_stages_do_not_read_labels() {
     let (one, _) = run(&method(data()));
     let (other, _) = run(&method(relabelled(&data())));
-    let last = |place: &tempfile::TempDir| result(place.path(), "stage-join", Snapshot::Best);
+    let last = |place: &tempfile::TempDir| result(place, "stage-join", Snapshot::Best);
     assert!(changed(&last(&one), &last(&other)).is_empty());
-    let head = |place: &tempfile::TempDir| result(place.path(), "head", Snapshot::Last);
+    let head = |place: &tempfile::TempDir| result(place, "head", Snapshot::Last);
     assert!(!changed(&head(&one), &head(&other)).is_empty());
 }
 
-/// M6: what is selected is not worse than what the first epoch gave.
+/// M6: the result that is selected is not worse than that of the first epoch.
 #[test]
 fn the_selected_epoch_is_the_best_on_the_validation_samples() {
     let (place, outcomes) = run(&method(data()));
@@ -221,12 +215,12 @@ fn a_stage_begins_with_the_best_epoch_of_the_one_before() {
         training,
         &Device::flex(),
     )
-    .with_teacher(Box::new(Shared::new(&net(3, 2, 2))));
+    .with_teacher(Box::new(teacher(&net(3, 2, 2))));
     let (place, outcomes) = run(&method);
     let mut others = 0;
     for (outcome, next) in outcomes.iter().zip(STAGES.iter().skip(1)) {
-        let best = result(place.path(), &outcome.phase, Snapshot::Best);
-        let last = result(place.path(), &outcome.phase, Snapshot::Last);
+        let best = result(&place, &outcome.phase, Snapshot::Best);
+        let last = result(&place, &outcome.phase, Snapshot::Last);
         let epoch = outcome.best.as_ref().unwrap().epoch;
         assert_eq!(
             epoch == 3,
@@ -235,7 +229,7 @@ fn a_stage_begins_with_the_best_epoch_of_the_one_before() {
             outcome.phase
         );
         others += usize::from(epoch != 3);
-        let after = result(place.path(), &format!("stage-{next}"), Snapshot::Last);
+        let after = result(&place, &format!("stage-{next}"), Snapshot::Last);
         assert_eq!(changed(&best, &after), tensors_of(&best, next), "{next}");
     }
     assert!(others > 0, "the best epoch was the last one in every stage");
@@ -246,6 +240,6 @@ fn seeds_give_other_runs_and_the_same_seed_the_same() {
     let (one, _) = run(&method(data()).with_seed(3));
     let (same, _) = run(&method(data()).with_seed(3));
     let (other, _) = run(&method(data()).with_seed(4));
-    assert!(support::files(one.path()) == support::files(same.path()));
-    assert!(support::files(one.path()) != support::files(other.path()));
+    assert!(same_tensors(&one, &same));
+    assert!(!same_tensors(&one, &other));
 }

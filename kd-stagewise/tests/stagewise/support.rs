@@ -1,17 +1,6 @@
-//! A small network with a long skip, small real data and short runs for the tests of this crate.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    clippy::allow_attributes,
-    clippy::unwrap_used,
-    clippy::cast_possible_truncation,
-    reason = "each test file uses its part, and a test that cannot be set up has failed"
-)]
+//! A small network with a long skip, small real data and short runs.
 
-use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
@@ -19,16 +8,16 @@ use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor, TensorData};
 use kd_core::{
-    DataRoots, Dataset, DatasetInfo, Draws, Snapshot, Metrics, Names, Normalisation, Observer,
-    OptimizerConfig, PhaseOutcome, Result, RunFolder, Runner, Split, StagedNetwork, StepContext,
-    Subset, Tensors, Training, export, import,
+    Augment, DataRoots, Dataset, DatasetInfo, Draws, FrozenTeacher, Method, Names, Normalisation,
+    OptimizerConfig, PhaseOutcome, RunFolder, Snapshot, Split, StagedNetwork, Subset, Tensors,
+    Training, ViewPolicy, export, import, testing,
 };
-use kd_stagewise::{FrozenStages, Procedure, StageTeacher, Stagewise, StagewiseData};
+use kd_stagewise::{Procedure, StageCache, Stagewise, StagewiseData};
 
-/// Four stages, each of some convolutions with norms; the last reads the maps of the stem and of the second stage, as a U-Net's
-/// decoder does.
+/// Four stages, each of some convolutions with norms; the last reads the maps of the stem and of the second
+/// stage, as a U-Net's decoder does.
 #[derive(Module, Debug)]
-pub struct Net {
+pub(crate) struct Net {
     stem: Vec<Block>,
     body: Vec<Block>,
     deep: Vec<Block>,
@@ -38,9 +27,9 @@ pub struct Net {
     last: Last,
 }
 
-/// What the last stage does beside reading the maps of the stem and of the stage before it.
+/// The work of the last stage beside reading the maps of the stem and of the stage before it.
 #[derive(Clone, Copy, Debug)]
-pub enum Last {
+pub(crate) enum Last {
     /// Nothing.
     Plain,
     /// It runs the second stage's blocks again.
@@ -50,7 +39,7 @@ pub enum Last {
 }
 
 /// The same network whose last stage does something else.
-pub fn with_last(network: &Net, last: Last) -> Net {
+pub(crate) fn with_last(network: &Net, last: Last) -> Net {
     Net {
         last,
         ..network.clone()
@@ -58,7 +47,7 @@ pub fn with_last(network: &Net, last: Last) -> Net {
 }
 
 #[derive(Module, Debug)]
-pub struct Block {
+pub(crate) struct Block {
     conv: Conv2d,
     norm: BatchNorm,
 }
@@ -69,8 +58,9 @@ impl Block {
     }
 }
 
-/// A network of `width` channels with so many blocks in each stage but the first, whose weights depend on `seed` alone.
-pub fn net(width: usize, blocks: usize, seed: u64) -> Net {
+/// A network of `width` channels with so many blocks in each stage but the first, whose weights depend on
+/// `seed` alone.
+pub(crate) fn net(width: usize, blocks: usize, seed: u64) -> Net {
     let device = Device::flex();
     let block = |from: usize, to: usize, stride: usize| Block {
         conv: Conv2dConfig::new([from, to], [3, 3])
@@ -132,7 +122,8 @@ impl StagedNetwork for Net {
             2 => run(&self.deep, earlier[1].clone()),
             _ => {
                 let [_, _, height, width] = earlier[2].dims();
-                // Every second pixel of the stem's map, twice the channels, as in a shortcut without parameters.
+                // Every second pixel of the stem's map, twice the channels, as in a shortcut without
+                // parameters.
                 let stem = earlier[0].clone().narrow(2, 0, height).narrow(3, 0, width);
                 let deep = earlier[2].clone() + Tensor::cat(vec![stem.clone(), stem], 1);
                 let joined = run(&self.join, deep);
@@ -157,45 +148,14 @@ impl StagedNetwork for Net {
     }
 }
 
-/// A teacher that the test keeps a hand on.
-#[derive(Clone, Debug)]
-pub struct Shared(pub Arc<FrozenStages<Net>>);
-
-impl Shared {
-    pub fn new(network: &Net) -> Self {
-        let plain = Normalisation::identity(1);
-        Self(Arc::new(FrozenStages::new(network, plain, &Device::flex())))
-    }
-
-    pub fn tensors(&self) -> Tensors {
-        export(self.0.network(), Names::PyTorch)
-    }
-}
-
-impl StageTeacher<Tensor<2>> for Shared {
-    fn stage_names(&self) -> Vec<String> {
-        self.0.stage_names()
-    }
-
-    fn maps(&self, pixels: Tensor<4>, count: usize) -> Result<Vec<Tensor<4>>> {
-        self.0.maps(pixels, count)
-    }
-
-    fn output(&self, pixels: Tensor<4>) -> Result<Tensor<2>> {
-        self.0.output(pixels)
-    }
-
-    fn hash(&self) -> String {
-        self.0.hash()
-    }
-
-    fn stage_tensors(&self, stage: usize) -> Option<Tensors> {
-        self.0.stage_tensors(stage)
-    }
+/// A teacher that the test holds as well.
+pub(crate) fn teacher(network: &Net) -> Arc<FrozenTeacher<Net>> {
+    let plain = Normalisation::identity(1);
+    Arc::new(FrozenTeacher::new(network, plain, &Device::flex()))
 }
 
 /// Real images: 60 to train on, 20 for validation, 20 for the report.
-pub fn data() -> StagewiseData {
+pub(crate) fn data() -> StagewiseData {
     let info = DatasetInfo::find("fashion-mnist-mini").unwrap();
     let part = |split, count| {
         let whole = info.load(split, &DataRoots::default()).unwrap();
@@ -206,8 +166,25 @@ pub fn data() -> StagewiseData {
         .unwrap()
 }
 
+/// `data` with two views of each training sample.
+pub(crate) fn bank(data: StagewiseData) -> StagewiseData {
+    let augment = Augment {
+        crop_padding: 2,
+        flip: 0.5,
+        ..Augment::none()
+    };
+    data.with_views(ViewPolicy::Bank(2), augment)
+}
+
+/// Nothing is kept.
+pub(crate) fn uncached() -> StageCache {
+    let mut cache = StageCache::default();
+    cache.enabled = false;
+    cache
+}
+
 /// `data` with the labels of the training samples turned around.
-pub fn relabelled(data: &StagewiseData) -> StagewiseData {
+pub(crate) fn relabelled(data: &StagewiseData) -> StagewiseData {
     let of = data.train.dataset();
     let labels = of.labels().iter().map(|label| 9 - label).collect();
     let other = Dataset::new(
@@ -224,7 +201,7 @@ pub fn relabelled(data: &StagewiseData) -> StagewiseData {
 }
 
 /// Two epochs of Adam in batches of 16; a step is large so that something moves.
-pub fn training() -> Training {
+pub(crate) fn training() -> Training {
     let mut training = Training::for_epochs(2);
     training.batch_size = 16;
     training.eval_batch_size = 16;
@@ -233,15 +210,20 @@ pub fn training() -> Training {
     training
 }
 
-/// A student of one block a stage and a teacher of two.
-pub fn method(data: StagewiseData) -> Stagewise<Net> {
+/// A student with a teacher of two blocks a stage.
+pub(crate) fn method_of(student: &Net, data: StagewiseData) -> Stagewise<Net> {
     let plain = Normalisation::identity(1);
-    Stagewise::new(&net(3, 1, 1), plain, data, training(), &Device::flex())
-        .with_teacher(Box::new(Shared::new(&net(3, 2, 2))))
+    Stagewise::new(student, plain, data, training(), &Device::flex())
+        .with_teacher(Box::new(teacher(&net(3, 2, 2))))
+}
+
+/// A student of one block a stage and a teacher of two.
+pub(crate) fn method(data: StagewiseData) -> Stagewise<Net> {
+    method_of(&net(3, 1, 1), data)
 }
 
 /// Every procedure, with the guided stages of [`Net`].
-pub fn procedures() -> Vec<Procedure> {
+pub(crate) fn procedures() -> Vec<Procedure> {
     let table = |text: &str| -> Procedure {
         let toml: toml::Table = text.parse().unwrap();
         toml["procedure"].clone().try_into().unwrap()
@@ -258,65 +240,21 @@ pub fn procedures() -> Vec<Procedure> {
         .collect()
 }
 
-/// Opens a run folder, or makes it.
-pub fn open(path: &Path) -> RunFolder {
-    if path.join("recipe.toml").exists() {
-        RunFolder::open(path).unwrap()
-    } else {
-        let folder = RunFolder::create(path).unwrap();
-        folder.write("recipe.toml", b"").unwrap();
-        folder
-    }
-}
-
 /// Runs `method` to its end in a folder that goes away with the guard.
-pub fn run(method: &Stagewise<Net>) -> (tempfile::TempDir, Vec<PhaseOutcome>) {
+pub(crate) fn run(method: &dyn Method) -> (tempfile::TempDir, Vec<PhaseOutcome>) {
     let place = tempfile::tempdir().unwrap();
-    let outcomes = run_in(method, place.path()).unwrap();
+    let outcomes = testing::run(method, place.path()).unwrap_or_else(|error| panic!("{error}"));
     (place, outcomes)
 }
 
-pub fn run_in(method: &Stagewise<Net>, path: &Path) -> Result<Vec<PhaseOutcome>> {
-    Runner::new(&open(path), &AtomicBool::new(false)).run(method, &mut ())
+/// The result of a phase.
+pub(crate) fn result(run: &tempfile::TempDir, phase: &str, snapshot: Snapshot) -> Tensors {
+    let folder = RunFolder::open(run.path()).unwrap();
+    folder.result(phase, snapshot).unwrap()
 }
 
-/// What a phase left.
-pub fn result(path: &Path, phase: &str, snapshot: Snapshot) -> Tensors {
-    RunFolder::open(path).unwrap().result(phase, snapshot).unwrap()
-}
-
-/// Every file of tensors below a folder, by name.
-pub fn files(path: &Path) -> BTreeMap<String, Vec<u8>> {
-    let mut all = BTreeMap::new();
-    let mut folders = vec![path.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).unwrap() {
-            let entry = entry.unwrap().path();
-            if entry.is_dir() {
-                folders.push(entry);
-            } else if entry
-                .extension()
-                .is_some_and(|ending| ending == "safetensors")
-            {
-                let name = entry.strip_prefix(path).unwrap().display().to_string();
-                all.insert(name, std::fs::read(&entry).unwrap());
-            }
-        }
-    }
-    all
-}
-
-/// Turns a flag on after so many steps.
-pub struct StopAfter<'a> {
-    pub steps: usize,
-    pub flag: &'a AtomicBool,
-}
-
-impl Observer for StopAfter<'_> {
-    fn step_done(&mut self, _at: StepContext, _losses: Option<&Metrics>) {
-        self.steps = self.steps.saturating_sub(1);
-        if self.steps == 0 {
-            self.flag.store(true, Ordering::Relaxed);
-        }
-    }
+/// Whether two runs left the same tensors, byte for byte.
+pub(crate) fn same_tensors(one: &tempfile::TempDir, other: &tempfile::TempDir) -> bool {
+    let files = |run: &tempfile::TempDir| testing::tensor_files(run.path()).unwrap();
+    files(one) == files(other)
 }

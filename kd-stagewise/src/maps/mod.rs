@@ -1,0 +1,9 @@
+//! Maps that are computed once: the teacher's for all phases, and those of the frozen stages for one.
+
+mod cache;
+mod compute;
+mod store;
+
+pub(crate) use cache::{MapCache, PhaseMaps};
+pub(crate) use compute::PhaseWork;
+pub(crate) use store::MAPS_BATCH;

@@ -1,0 +1,79 @@
+//! Procedures as recipes have them: a word, or a table with constants.
+
+use kd_core::nearest;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+
+use crate::Procedure;
+
+impl<'de> Deserialize<'de> for Procedure {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut table = match Value::deserialize(deserializer)? {
+            Value::String(kind) => Map::from_iter([("kind".to_owned(), Value::String(kind))]),
+            Value::Object(table) => table,
+            _ => {
+                return Err(D::Error::custom(
+                    "expected a word such as \"skd\", or a table with `kind`",
+                ));
+            }
+        };
+        let kind = table.remove("kind");
+        let kind = kind
+            .as_ref()
+            .and_then(Value::as_str)
+            .ok_or_else(|| D::Error::custom("`kind` is missing, a word such as \"skd\""))?;
+        let mut made = Self::of(kind).map_err(D::Error::custom)?;
+        for (key, value) in table {
+            made.set(&key, value).map_err(D::Error::custom)?;
+        }
+        Ok(made)
+    }
+}
+
+impl Procedure {
+    /// The constants that it has.
+    fn constants(&self) -> &'static [&'static str] {
+        match self {
+            Self::FitnetsCode { .. } => &["guided"],
+            Self::Fitnets { .. } => &["guided", "alpha", "temperature"],
+            Self::AttentionTransfer { .. } => &["beta"],
+            Self::Hinton { .. } => &["alpha", "temperature"],
+            _ => &[],
+        }
+    }
+
+    fn set(&mut self, key: &str, value: Value) -> Result<(), String> {
+        fn typed<T: serde::de::DeserializeOwned>(key: &str, value: Value) -> Result<T, String> {
+            serde_json::from_value(value).map_err(|error| format!("`{key}`: {error}"))
+        }
+        match (&mut *self, key) {
+            (Self::FitnetsCode { guided }, "guided") => *guided = typed(key, value)?,
+            (Self::Fitnets { guided, .. }, "guided") => *guided = typed(key, value)?,
+            (Self::Fitnets { alpha, .. } | Self::Hinton { alpha, .. }, "alpha") => {
+                *alpha = typed(key, value)?;
+            }
+            (
+                Self::Fitnets { temperature, .. } | Self::Hinton { temperature, .. },
+                "temperature",
+            ) => *temperature = typed(key, value)?,
+            (Self::AttentionTransfer { beta }, "beta") => *beta = typed(key, value)?,
+            _ => {
+                let known = self.constants();
+                let hint = match nearest(key, known.iter().copied()) {
+                    Some(near) => format!("; did you mean `{near}`?"),
+                    None => String::new(),
+                };
+                let known = match known {
+                    [] => "it has no constants".to_owned(),
+                    some => format!("its constants: {}", some.join(", ")),
+                };
+                return Err(format!(
+                    "procedure `{}` has no constant `{key}`{hint} ({known})",
+                    self.kind()
+                ));
+            }
+        }
+        Ok(())
+    }
+}
