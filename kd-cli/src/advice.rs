@@ -19,6 +19,9 @@ pub(crate) fn advice(error: &Error) -> String {
         }
         Error::DataMissing { .. } => " or with `--data-dir`".into(),
         Error::Config { field, .. } => of_setting(field).into(),
+        Error::Input { problem, .. } if problem.ends_with("choose one by its key") => {
+            ": `--key`, in a recipe `weights_key`".into()
+        }
         Error::Method { source, .. } => source
             .downcast_ref::<CampaignError>()
             .map(of_campaign)
@@ -85,13 +88,19 @@ mod tests {
                  `--rerun` to throw them away and make them again, or give another folder with `--out`",
             ),
             (
-                Error::config("teachers.network", "is missing; `weights` do not say which network they are \
-                     of"),
+                Error::config(
+                    "teachers.network",
+                    "is missing; `weights` do not say which network they are \
+                     of",
+                ),
                 "`teachers.network` is missing; `weights` do not say which network they are of, `kd models` \
                  lists the \
                  names",
             ),
-            (Error::config("train.lr", "must be above 0"), "`train.lr` must be above 0"),
+            (
+                Error::config("train.lr", "must be above 0"),
+                "`train.lr` must be above 0",
+            ),
         ] {
             assert_eq!(shown(&error), expected);
         }

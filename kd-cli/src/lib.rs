@@ -7,7 +7,7 @@
 //! | `args` | the arguments |
 //! | `commands` | one file a command |
 //! | `output`, `progress` | what is shown: results, progress, notices |
-//! | `advice`, `exit_code` | what a user of the command can do about an error, and the exit code that it ends with |
+//! | `advice`, `exit_code` | what a user of the command can do about an error, and its exit code |
 
 mod advice;
 mod args;

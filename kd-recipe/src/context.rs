@@ -225,7 +225,8 @@ impl Context {
         Ok(opened.model.teacher(&self.device))
     }
 
-    /// Reads a teacher, for the task of the data, for a method that needs more of it than its answers; noted as `what`.
+    /// Reads a teacher, for the task of the data, for a method that needs more of it than its answers; noted
+    /// as `what`.
     ///
     /// # Errors
     ///
@@ -240,7 +241,8 @@ impl Context {
         Ok(self.note_teacher(recipe, model, report, what))
     }
 
-    /// Reads the one teacher of a recipe where there are no data: its model folder says what its images and classes are.
+    /// Reads the one teacher of a recipe where there are no data: its model folder says what its images and
+    /// classes are.
     ///
     /// # Errors
     ///

@@ -46,8 +46,9 @@ impl fmt::Debug for MadeModel {
 }
 
 impl MadeModel {
-    /// The network of `config`, of one of the known families, in the result of `phase`. It is written to `folder`
-    /// in the run folder, and that of the best evaluation to `folder-best`. The student's folder is `model`.
+    /// The network of `config`, of one of the known families, in the result of `phase`. It is written to
+    /// `folder` in the run folder, and that of the best evaluation to `folder-best`. The student's folder is
+    /// `model`.
     pub fn new(folder: impl Into<String>, phase: impl Into<String>, config: ModelConfig) -> Self {
         Self {
             folder: folder.into(),

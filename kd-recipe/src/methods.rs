@@ -137,11 +137,13 @@ impl Methods {
     }
 }
 
-/// The recipe of the run in a folder, as that of one method: for what the method does with a run that is done.
+/// The recipe of the run in a folder, as that of one method: for what the method does with a run that is
+/// done.
 ///
 /// # Errors
 ///
-/// [`Error::NoRun`] if it is no run folder, [`Error::Input`] if the run is of another method, and those of [`Methods::read`].
+/// [`Error::NoRun`] if it is no run folder, [`Error::Input`] if the run is of another method, and those of
+/// [`Methods::read`].
 pub fn recipe_of_run<R: MethodRecipe>(run: &Path) -> Result<R> {
     let path = run.join("recipe.toml");
     if !path.is_file() {

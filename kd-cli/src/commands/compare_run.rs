@@ -15,7 +15,11 @@ pub(super) fn run(methods: &Methods, options: &RecipeOptions) -> Result<()> {
     let mut request = RunRequest::new(&options.recipe, options.seed.unwrap_or_default(), out);
     request.overrides.clone_from(&options.overrides);
     request.device = options.run.machine.device;
-    request.data_dir.clone_from(&options.run.machine.place.data_dir);
+    request
+        .data_dir
+        .clone_from(&options.run.machine.place.data_dir);
     request.plan_only = options.dry_run;
-    serve_run(methods, &request, &machine, &stop, &mut |message| output::json(message))
+    serve_run(methods, &request, &machine, &stop, &mut |message| {
+        output::json(message)
+    })
 }

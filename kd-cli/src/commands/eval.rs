@@ -71,7 +71,9 @@ pub(super) fn run(methods: &Methods, options: &EvalOptions) -> Result<()> {
     let loader = Loader::new(dataset.clone(), loader, &device)?;
     let json = options.machine.json;
     match measured.model.evaluate(&loader)? {
-        Evaluation::Segmentation(metrics) => of_pixels(&measured, &dataset, &metrics.summary()?, json),
+        Evaluation::Segmentation(metrics) => {
+            of_pixels(&measured, &dataset, &metrics.summary()?, json)
+        }
         Evaluation::Classification(metrics) => of_images(&measured, &metrics.summary()?, json),
         _ => {}
     }
@@ -88,13 +90,15 @@ fn from_file(options: &EvalOptions, families: &Families, device: &Device) -> Res
     };
     if is_folder(&options.data) {
         return refused(
-            "cannot be measured on a folder of images, as it does not say what size it takes; make it a model folder \
+            "cannot be measured on a folder of images, as it does not say what size it takes; make it a \
+             model folder \
              first with `kd import --input`",
         );
     }
     if task_of(&options.data) == Task::Segmentation {
         return refused(
-            "is a weight file, which does not say what size of images it is for; a network for masks is measured from \
+            "is a weight file, which does not say what size of images it is for; a network for masks is \
+             measured from \
              its model folder",
         );
     }
@@ -104,12 +108,13 @@ fn from_file(options: &EvalOptions, families: &Families, device: &Device) -> Res
         Some(name) => name.clone(),
         None => only_network(&weights, device)?,
     };
+    let normalisation = options.weights.normalisation();
     let file = WeightFile {
         who: format!("`{}`", options.model.display()),
         weights: &weights,
         network: &name,
         fit: options.weights.fit,
-        normalisation: options.weights.normalisation().as_ref(),
+        normalisation: normalisation.as_ref(),
         remedy: "give `--mean` and `--std`",
     };
     let (model, report) = file.open(families, &DataFacts::from(&source), device, &Printed)?;
@@ -144,7 +149,8 @@ fn task_of(data: &str) -> Task {
     DatasetInfo::find(data).map_or(Task::Classification, |info| info.task)
 }
 
-/// How a folder, or data with masks, are read for a network that takes images of `input`: channels, height, width.
+/// How a folder, or data with masks, are read for a network that takes images of `input`: channels, height,
+/// width.
 fn settings(options: &EvalOptions, input: Option<[usize; 3]>) -> FolderSettings<'_> {
     let (path, data): (Option<&Path>, &str) = (options.path.as_deref(), &options.data);
     let is_sized = is_folder(data) || task_of(data) == Task::Segmentation;
@@ -189,7 +195,11 @@ impl WeightOptions {
 
 fn of_pixels(measured: &Measured, dataset: &Dataset, summary: &SegmentationSummary, json: bool) {
     let class_names = dataset.class_names().map_or_else(
-        || (0..dataset.classes()).map(|class| class.to_string()).collect(),
+        || {
+            (0..dataset.classes())
+                .map(|class| class.to_string())
+                .collect()
+        },
         <[String]>::to_vec,
     );
     if json {
@@ -226,7 +236,11 @@ fn of_images(measured: &Measured, summary: &ClassificationSummary, json: bool) {
     if let Some(weights) = weights {
         output::line(&weights.to_string());
     }
-    output::line(&format!("{} on {}", title(measured), measured.source.name()));
+    output::line(&format!(
+        "{} on {}",
+        title(measured),
+        measured.source.name()
+    ));
     let top_k = percent(summary.top_k_accuracy);
     let rows = [
         ("accuracy", percent(summary.accuracy)),

@@ -16,7 +16,9 @@ pub(super) fn run(methods: &Methods, options: &ExportOptions) -> Result<()> {
     let device = DeviceName::Cpu
         .open()
         .or_else(|_| DeviceName::Auto.open())?;
-    let model = methods.families().open(&model_folder(&options.model)?, &device)?;
+    let model = methods
+        .families()
+        .open(&model_folder(&options.model)?, &device)?;
     let model = model.as_ref();
     let written = match options.format {
         ExportFormat::Safetensors => safetensors(options, model)?,
@@ -27,7 +29,8 @@ pub(super) fn run(methods: &Methods, options: &ExportOptions) -> Result<()> {
     }
     if options.json {
         output::json(&json!({
-            "model": options.model, "out": options.out, "network": model.config().network, "sample": options.sample,
+            "model": options.model, "out": options.out, "network": model.config().network,
+            "sample": options.sample,
         }));
         return Ok(());
     }

@@ -47,7 +47,8 @@ fn all(info: &DatasetInfo, as_json: bool) -> Result<()> {
             known.description.to_owned(),
         ]);
         objects.push(json!({
-            "name": known.name, "params": costs.params(), "macs": costs.macs(), "description": known.description,
+            "name": known.name, "params": costs.params(), "macs": costs.macs(),
+            "description": known.description,
         }));
     }
     if as_json {

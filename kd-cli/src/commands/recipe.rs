@@ -63,7 +63,9 @@ fn show(run: &PreparedRun, as_json: bool) -> Result<()> {
     output::line(resolved.trim_end());
     if extra > 0 {
         let extra = count(extra as u64);
-        output::remark(&format!("{extra} parameters are trained beside the student"));
+        output::remark(&format!(
+            "{extra} parameters are trained beside the student"
+        ));
     }
     Ok(())
 }

@@ -57,14 +57,17 @@ fn warn(format: TypedFormat, written: &WrittenImages) {
     let lost: Vec<String> = lost.map(|(name, _)| format!("`{name}`")).collect();
     if format == TypedFormat::Folder && !lost.is_empty() {
         output::notice(&format!(
-            "warning: there is no image of {}, so that the folder has fewer classes than the teacher, with other numbers",
+            "warning: there is no image of {}, so that the folder has fewer classes than the teacher, with \
+             other numbers",
             lost.join(", ")
         ));
     }
     if format != TypedFormat::Bank && written.cut_share > MUCH {
         output::notice(&format!(
-            "warning: {} of the pixels were beyond what a pixel can be and are cut, so that the teacher may see another \
-             class than the one that is written; a bank keeps them, and a generator with `output = \"sigmoid\"` makes no \
+            "warning: {} of the pixels were beyond what a pixel can be and are cut, so that the teacher may \
+             see another \
+             class than the one that is written; a bank keeps them, and a generator with `output = \
+             \"sigmoid\"` makes no \
              such pixels",
             percent(written.cut_share)
         ));

@@ -9,7 +9,8 @@ pub(super) fn only_network(weights: &Weights, device: &Device) -> Result<String>
     let fitting = weights.networks(device);
     let problem = match &fitting[..] {
         [one] => return Ok(one.name.clone()),
-        [] => "fits no network that is known here; name one with `--network` to see what differs, `kd models` lists them"
+        [] => "fits no network that is known here; name one with `--network` to see what differs, `kd \
+               models` lists them"
             .to_owned(),
         several => {
             let names: Vec<String> = several

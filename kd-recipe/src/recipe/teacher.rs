@@ -74,13 +74,13 @@ impl TeacherRecipe {
 
     /// Reads the network and checks that it knows the classes and takes the images of the data.
     ///
-    /// [`Context::teacher`](crate::Context::teacher) and [`Context::open_teacher`](crate::Context::open_teacher) do this and
-    /// note the hash.
+    /// [`Context::teacher`](crate::Context::teacher) and
+    /// [`Context::open_teacher`](crate::Context::open_teacher) do this and note the hash.
     ///
     /// # Errors
     ///
-    /// If it cannot be read, is for another task, or does not fit; [`Error::Config`] if the recipe does not say where it
-    /// comes from.
+    /// If it cannot be read, is for another task, or does not fit; [`Error::Config`] if the recipe does not
+    /// say where it comes from.
     pub fn open(
         &self,
         families: &Families,
@@ -120,11 +120,13 @@ impl TeacherRecipe {
         }
     }
 
-    /// Reads the network where there is no data to compare it with: its model folder says what its images and classes are.
+    /// Reads the network where there is no data to compare it with: its model folder says what its images and
+    /// classes are.
     ///
     /// # Errors
     ///
-    /// If it cannot be read; [`Error::Config`] for a plain weight file, and for a network that takes no images.
+    /// If it cannot be read; [`Error::Config`] for a plain weight file, and for a network that takes no
+    /// images.
     pub fn open_alone(
         &self,
         families: &Families,
@@ -147,7 +149,8 @@ impl TeacherRecipe {
                 Ok((opened, facts))
             }
             Origin::Weights { .. } => {
-                let problem = "do not say what images they are for; make a model folder of them and give it as `model`";
+                let problem = "do not say what images they are for; make a model folder of them and give it \
+                               as `model`";
                 Err(Error::config("teacher.weights", problem))
             }
         }

@@ -25,12 +25,13 @@ pub struct WeightFile<'a> {
 }
 
 impl WeightFile<'_> {
-    /// The network for the classes and images of `data`, and how its weights fitted. A normalisation that is taken from the
-    /// data is said in a notice.
+    /// The network for the classes and images of `data`, and how its weights fitted. A normalisation that is
+    /// taken from the data is said in a notice.
     ///
     /// # Errors
     ///
-    /// If the tensors do not fit the network, and [`Error::Config`] for a normalisation that is not known or does not fit.
+    /// If the tensors do not fit the network, and [`Error::Config`] for a normalisation that is not known or
+    /// does not fit.
     pub fn open(
         &self,
         families: &Families,
@@ -45,7 +46,8 @@ impl WeightFile<'_> {
         let opened = blank.with_weights(self.weights, self.fit)?;
         if is_assumed {
             notices.take(&Notice::Note(format!(
-                "{} does not say how its input was normalised; assumed is data set `{}`: mean {:?}, std {:?}; {} if it was \
+                "{} does not say how its input was normalised; assumed is data set `{}`: mean {:?}, std \
+                 {:?}; {} if it was \
                  trained with another",
                 self.who, data.name, normalisation.mean, normalisation.std, self.remedy
             )));

@@ -1,13 +1,10 @@
 //! Synthetic images: in the report of a run, and written for other programs and other runs.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
-mod support;
-
+use crate::support::Place;
 use kd_core::{
     DataRoots, Dataset, DatasetInfo, ImageFit, ImageFolder, Normalisation, Split, read_idx,
 };
 use kd_datafree::{BANK_FILE, Bank};
-use support::Place;
 
 /// A student whose images are those of `[synthesis]`.
 fn student(synthesis: &str) -> String {
@@ -283,7 +280,7 @@ fn what_has_no_images_is_said() {
     };
     assert_eq!(
         refused("teacher"),
-        "error: `teacher` is a run of method `train`, which makes no images; give one of `data-free`\n"
+        "error: `teacher` is a run of method `train`; give one of `data-free`\n"
     );
     assert!(refused("nowhere").starts_with("error: `nowhere` is no run folder"));
     distill(&place, "kind = \"noise\"\nbank = { images = 128 }", "run");

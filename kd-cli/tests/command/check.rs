@@ -1,13 +1,11 @@
-//! `kd check` as a program: what a trained network makes of right and wrong normalisations, and that nothing is left behind.
-#![expect(clippy::unwrap_used, reason = "tests")]
-
-mod support;
+//! `kd check` as a program: what a trained network makes of right and wrong normalisations, and that nothing
+//! is left behind.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::support::Place;
 use serde_json::Value;
-use support::Place;
 
 const TEACHER: &str = r#"
 method = "train"
@@ -90,8 +88,10 @@ fn a_trained_network_tells_a_wrong_normalisation_from_a_right_one() {
         let found = warnings(&place);
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(
-            found[0].starts_with("teacher 0 seems to be fed with the wrong normalisation: with the data set's constants")
-                && found[0].ends_with("set its `normalisation` to `mean = [0.286]`, `std = [0.353]`"),
+            found[0].starts_with(
+                "teacher 0 seems to be fed with the wrong normalisation: with the data \
+                                  set's constants"
+            ) && found[0].ends_with("set its `normalisation` to `mean = [0.286]`, `std = [0.353]`"),
             "{found:?}"
         );
         let strict = place.run(&["check", "student.toml", "--strict", "--brief"]);

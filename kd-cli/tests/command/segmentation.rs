@@ -1,15 +1,12 @@
-//! `method = "stagewise"` on a data set with masks: from a recipe to models, a report with a picture, and what is refused. The
-//! images are made here.
-#![expect(clippy::unwrap_used, reason = "tests")]
-
-mod support;
+//! `method = "stagewise"` on a data set with masks: from a recipe to models, a report with a picture, and
+//! what is refused. The images are made here.
 
 use std::fs;
 use std::io::Cursor;
 
+use crate::support::Place;
 use image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgb, RgbImage};
 use serde_json::Value;
-use support::Place;
 
 const TEACHER: &str = r#"
 method = "stagewise"
@@ -55,7 +52,8 @@ fn png(image: impl Into<DynamicImage>) -> Vec<u8> {
     bytes.into_inner()
 }
 
-/// A bright sky above a road that begins at another height in each of four kinds of images, and a strip without class.
+/// A bright sky above a road that begins at another height in each of four kinds of images, and a strip
+/// without class.
 fn pair(kind: u32) -> [Vec<u8>; 2] {
     let road = |y: u32| y > 5 + 3 * kind;
     let image = RgbImage::from_fn(24, 20, |_, y| {
@@ -222,7 +220,8 @@ fn a_student_learns_to_segment_stage_by_stage() {
                   [student]\nname = \"lenet5-half\"\n[teacher]\nmodel = \"teacher\"\n";
     fs::write(place.path("classifier.toml"), recipe).unwrap();
     let said = refusal(&place, &["distill", "classifier.toml"]);
-    let expected = "describes `skd-unet-small-resnet10`, a segmentation network, where a classification network is to be read";
+    let expected = "describes `skd-unet-small-resnet10`, a segmentation network, where a classification \
+                    network is to be read";
     assert!(said.contains(expected), "{said}");
 }
 
@@ -237,13 +236,16 @@ fn networks_and_teachers_of_another_task_are_refused() {
     ];
     assert_eq!(
         refusal(&place, &classifier),
-        "error: `name` is `skd-small-resnet10`, a classification network, where a segmentation network is wanted; name another\n"
+        "error: `name` is `skd-small-resnet10`, a classification network, where a segmentation network is \
+         wanted; name another\n"
     );
-    let recipe = "method = \"stagewise\"\n[data]\nname = \"cifar10\"\n[student]\nname = \"skd-unet-small-resnet10\"\n";
+    let recipe = "method = \"stagewise\"\n[data]\nname = \"cifar10\"\n[student]\nname = \
+                  \"skd-unet-small-resnet10\"\n";
     fs::write(place.path("unet.toml"), recipe).unwrap();
     assert_eq!(
         refusal(&place, &["distill", "unet.toml"]),
-        "error: `name` is `skd-unet-small-resnet10`, a segmentation network, where a classification network is wanted; name another\n"
+        "error: `name` is `skd-unet-small-resnet10`, a segmentation network, where a classification network \
+         is wanted; name another\n"
     );
     // What the teacher is, is known before its weights are read.
     let config = r#"{
@@ -252,7 +254,8 @@ fn networks_and_teachers_of_another_task_are_refused() {
     }"#;
     fs::create_dir_all(place.path("teacher")).unwrap();
     fs::write(place.path("teacher/config.json"), config).unwrap();
-    let expected = "error: `teacher/config.json` describes `lenet5`, a classification network, where a segmentation network is to be \
+    let expected = "error: `teacher/config.json` describes `lenet5`, a classification network, where a \
+                    segmentation network is to be \
                     read; give another folder\n";
     assert_eq!(refusal(&place, &["distill", "student.toml"]), expected);
     let eval = ["eval", "--model", "teacher", "--data", "camvid"];

@@ -1,16 +1,11 @@
-//! A data set with masks: what `kd data` says of it, what a recipe makes of it, and that methods that know classes of images
-//! alone do not take it. The images are made here.
-#![expect(clippy::unwrap_used, reason = "tests")]
-
-mod support;
+//! A data set with masks: `kd data` counts its pixels, and methods that know classes of images alone do not
+//! take it. The images are made here.
 
 use std::fs;
 use std::io::Cursor;
 
+use crate::support::{Place, TEACHER};
 use image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgb, RgbImage};
-use kd_cli::{DataFacts, DataRecipe};
-use kd_core::{DataRoots, Normalisation, Task};
-use support::{Place, TEACHER};
 
 fn png(image: impl Into<DynamicImage>) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
@@ -39,17 +34,6 @@ fn place() -> Place {
         }
     }
     place
-}
-
-fn roots(place: &Place) -> DataRoots {
-    DataRoots {
-        explicit: Some(place.path("")),
-        ..DataRoots::default()
-    }
-}
-
-fn recipe(text: &str) -> DataRecipe {
-    toml::from_str(text).unwrap()
 }
 
 #[test]
@@ -89,56 +73,6 @@ fn data_info_counts_pixels() {
         "yes",
     ];
     assert_eq!(words, expected);
-}
-
-#[test]
-fn a_recipe_reads_it_for_methods_that_know_masks() {
-    let place = place();
-    let data = recipe("name = \"camvid\"\nsize = [6, 8]\nfraction = 0.1\n");
-    let facts = data.facts_of_any_task().unwrap();
-    assert_eq!((facts.task, facts.input()), (Task::Segmentation, [3, 6, 8]));
-    let loaded = data.load_of_any_task(&roots(&place)).unwrap();
-    assert_eq!((loaded.train.len(), loaded.held_out.len()), (37, 233));
-    assert_eq!(loaded.validation.as_ref().unwrap().len(), 101);
-    assert_eq!(loaded.facts, facts);
-    let constants = loaded.normalisation().unwrap();
-    assert_eq!(constants.mean, [0.412_130, 0.425_355, 0.432_837]);
-    assert_eq!(loaded.train.dataset().mask(0).unwrap().len(), 48);
-    let usual = recipe("name = \"camvid\"").facts_of_any_task().unwrap();
-    assert_eq!(usual.input(), [3, 480, 640]);
-    let held_out = recipe("name = \"camvid\"\nsize = 4\nper_class = 36\nheld_out = 0.2\n");
-    let loaded = held_out.load_of_any_task(&roots(&place)).unwrap();
-    assert_eq!((loaded.train.len(), loaded.held_out.len()), (36, 73));
-    assert!(Normalisation::camvid_stagewise().std < constants.std);
-}
-
-#[test]
-fn what_a_recipe_cannot_say_of_it_is_refused_in_words() {
-    let text = |more: &str| {
-        let facts: Result<DataFacts, _> =
-            recipe(&format!("name = \"camvid\"\n{more}")).facts_of_any_task();
-        facts.unwrap_err().to_string()
-    };
-    assert_eq!(
-        text("size = [0, 8]"),
-        "`data.size` must be 1 to 4096 pixels a side, got 0x8"
-    );
-    assert_eq!(
-        text("resize = 9"),
-        "`data.resize` is for a folder of images (`folder`), of `camvid` only the `size` can be chosen; remove it"
-    );
-    assert_eq!(
-        text("views = 2\naugment = { flip = 0.5 }"),
-        "`data.augment` cannot be used with masks, which would have to be moved with the images, and `camvid` has masks; \
-         remove it"
-    );
-    let data = recipe("name = \"camvid\"");
-    let refusal =
-        "`camvid` has a mask for each image, not a class; `method = \"stagewise\"` trains on it";
-    assert_eq!(data.facts().unwrap_err().to_string(), refusal);
-    // Nothing is read for that.
-    let error = data.load(&DataRoots::default()).unwrap_err();
-    assert_eq!(error.to_string(), refusal);
 }
 
 #[test]

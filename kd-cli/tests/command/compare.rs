@@ -1,13 +1,10 @@
 //! Campaigns: stopped, killed, taken up again, with runs that fail, from recipes that have changed.
-#![expect(clippy::unwrap_used, reason = "tests")]
-
-mod support;
 
 use std::path::Path;
 use std::sync::OnceLock;
 
+use crate::support::Place;
 use serde_json::Value;
-use support::Place;
 
 /// A student alone and distilled, both from one recipe, and their teacher; a second of work in all.
 const CAMPAIGN: &str = r#"
@@ -50,8 +47,8 @@ fn place(campaign: &str) -> Place {
     place
 }
 
-fn bench<'a>(more: &[&'a str]) -> Vec<&'a str> {
-    let mut args = vec!["bench", "campaign.toml", "--out", "out"];
+fn compare<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    let mut args = vec!["compare", "campaign.toml", "--out", "out"];
     args.extend(more);
     args
 }
@@ -78,7 +75,7 @@ fn undisturbed() -> &'static Value {
     static RESULTS: OnceLock<Value> = OnceLock::new();
     RESULTS.get_or_init(|| {
         let place = place(CAMPAIGN);
-        let printed = place.json(&bench(&[&LONGER[..], &["--json"]].concat()));
+        let printed = place.json(&compare(&[&LONGER[..], &["--json"]].concat()));
         let results = results(&place);
         assert_eq!(printed["runs"].as_array().unwrap().len(), 4);
         assert_eq!(results["complete"], true);
@@ -93,13 +90,13 @@ fn states(results: &Value) -> Vec<&str> {
         .collect()
 }
 
-/// The arguments of [`bench`] put over every recipe to make it as short as can be.
+/// The arguments of [`compare`] put over every recipe to make it as short as can be.
 const SHORT: [&str; 4] = ["--set", "data.per_class=8", "--set", "train.epochs=1"];
 
 #[test]
 fn one_command_makes_teacher_methods_tables_and_plots() {
     let place = place(CAMPAIGN);
-    let said = place.run(&bench(&LONGER));
+    let said = place.run(&compare(&LONGER));
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     let last = said.stderr.lines().last().unwrap();
     assert!(
@@ -155,7 +152,8 @@ fn one_command_makes_teacher_methods_tables_and_plots() {
     let text = place.text("out/results.md");
     for expected in [
         "# a small campaign\n\ntwo epochs\n",
-        "kd bench campaign.toml --set data.per_class=64 --set train.epochs=3 --set train.checkpoint_every=2\n",
+        "kd compare campaign.toml --set data.per_class=64 --set train.epochs=3 --set \
+         train.checkpoint_every=2\n",
         "| difference to alone [95 %] | agreement (%) | runs |",
         "![Accuracy over epochs](accuracy-over-epochs.svg)",
         "| small   | lenet5-half |",
@@ -186,12 +184,13 @@ fn one_command_makes_teacher_methods_tables_and_plots() {
 #[test]
 fn a_campaign_killed_and_interrupted_ends_in_the_same_results() {
     let place = place(CAMPAIGN);
-    // Killed in the middle of the teacher and of a student: what the process of a run does then is to stop, too.
+    // Killed in the middle of the teacher and of a student: what the process of a run does then is to stop,
+    // too.
     for (run, step) in [
         ("out/teachers/small/seed0", 4),
         ("out/cells/hint/seed0", 30),
     ] {
-        let mut running = place.spawn(&bench(&LONGER));
+        let mut running = place.spawn(&compare(&LONGER));
         running.wait_for_step(&place.path(run), step);
         let killed = running.kill();
         assert_eq!(killed.code, None, "it was done before it could be killed");
@@ -199,7 +198,7 @@ fn a_campaign_killed_and_interrupted_ends_in_the_same_results() {
     let done = place.read("out/cells/alone/seed0/outcome.json");
     #[cfg(unix)]
     {
-        let mut running = place.spawn(&bench(&LONGER));
+        let mut running = place.spawn(&compare(&LONGER));
         running.wait_for_step(&place.path("out/cells/alone/seed1"), 10);
         let said = running.interrupt();
         assert_eq!(said.code, Some(130), "{said:?}");
@@ -232,7 +231,7 @@ fn a_campaign_killed_and_interrupted_ends_in_the_same_results() {
     // What was done was not done again, and is not when there is nothing to do.
     assert_eq!(place.read("out/cells/alone/seed0/outcome.json"), done);
     let last = place.read("out/cells/hint/seed1/outcome.json");
-    let again = place.run(&bench(&LONGER));
+    let again = place.run(&compare(&LONGER));
     assert_eq!((again.code, again.stderr.as_str()), (Some(0), ""));
     assert_eq!(place.read("out/cells/hint/seed1/outcome.json"), last);
     assert!(results(&place) == *undisturbed());
@@ -243,7 +242,7 @@ fn runs_side_by_side_end_in_the_same_results() {
     let place = place(CAMPAIGN);
     #[cfg(unix)]
     {
-        let mut running = place.spawn(&bench(&[&LONGER[..], &["--jobs", "3"]].concat()));
+        let mut running = place.spawn(&compare(&[&LONGER[..], &["--jobs", "3"]].concat()));
         running.wait_for_step(&place.path("out/cells/hint/seed0"), 4);
         running.wait_for_step(&place.path("out/cells/alone/seed1"), 4);
         let said = running.interrupt();
@@ -261,21 +260,24 @@ fn runs_side_by_side_end_in_the_same_results() {
 #[test]
 fn runs_of_another_recipe_are_refused_and_made_again_when_asked_to() {
     let place = place(CAMPAIGN);
-    place.json(&bench(&[&SHORT[..], &["--json"]].concat()));
+    place.json(&compare(&[&SHORT[..], &["--json"]].concat()));
     let hint = place
         .text("student.toml")
         .replace("regressor = \"always\"", "weight = 0.5");
     std::fs::write(place.path("student.toml"), hint).unwrap();
 
-    let said = place.run(&bench(&SHORT));
+    let said = place.run(&compare(&SHORT));
     assert_eq!(
         (said.code, said.stderr.as_str()),
         (
             Some(1),
-            "error: run folder `out`: holds runs that were made from something else (a hint, seed 0: `losses.2.regressor` was \"always\", is \"when-widths-differ\"; `losses.2.weight` was 1.0, is 0.5, and 1 other run); add `--rerun` to throw them away and make them again, or give another folder with `--out`\n"
+            "error: campaign `out`: holds runs that were made from something else (a hint, seed 0: \
+             `losses.2.regressor` was \"always\", is \"when-widths-differ\"; `losses.2.weight` was 1.0, is \
+             0.5, and 1 other run); add `--rerun` to throw them away and make them again, or give another \
+             folder with `--out`\n"
         )
     );
-    let listed = place.run(&bench(&[&SHORT[..], &["--dry-run"]].concat()));
+    let listed = place.run(&compare(&[&SHORT[..], &["--dry-run"]].concat()));
     assert_eq!(listed.code, Some(0));
     let rows: Vec<&str> = listed.stdout.lines().skip(2).map(str::trim).collect();
     assert_eq!(
@@ -289,7 +291,7 @@ fn runs_of_another_recipe_are_refused_and_made_again_when_asked_to() {
 
     let teacher = place.read("out/teachers/small/seed0/outcome.json");
     let alone = place.read("out/cells/alone/seed1/outcome.json");
-    let made = place.json(&bench(&[&SHORT[..], &["--rerun", "--json"]].concat()));
+    let made = place.json(&compare(&[&SHORT[..], &["--rerun", "--json"]].concat()));
     assert_eq!(made["methods"][1]["extra_parameters"], 0);
     assert_eq!(place.read("out/cells/alone/seed1/outcome.json"), alone);
     assert_eq!(place.read("out/teachers/small/seed0/outcome.json"), teacher);
@@ -298,14 +300,14 @@ fn runs_of_another_recipe_are_refused_and_made_again_when_asked_to() {
 #[test]
 fn a_changed_teacher_makes_its_students_stale() {
     let place = place(CAMPAIGN);
-    place.json(&bench(&[&SHORT[..], &["--json"]].concat()));
+    place.json(&compare(&[&SHORT[..], &["--json"]].concat()));
     let weights = place.read("out/cells/alone/seed0/model/model.safetensors");
     std::fs::write(
         place.path("out/teachers/small/seed0/model/model.safetensors"),
         weights,
     )
     .unwrap();
-    let said = place.run(&bench(&SHORT));
+    let said = place.run(&compare(&SHORT));
     assert_eq!(said.code, Some(1));
     assert!(
         said.stderr
@@ -318,7 +320,7 @@ fn a_changed_teacher_makes_its_students_stale() {
 #[test]
 fn a_run_whose_files_are_damaged_is_made_again_when_asked_to() {
     let place = place(CAMPAIGN);
-    place.json(&bench(&[&SHORT[..], &["--json"]].concat()));
+    place.json(&compare(&[&SHORT[..], &["--json"]].concat()));
     let made = results(&place);
     for (run, file) in [
         ("hint/seed1", "outcome.json"),
@@ -327,10 +329,10 @@ fn a_run_whose_files_are_damaged_is_made_again_when_asked_to() {
     ] {
         std::fs::write(place.path(&format!("out/cells/{run}/{file}")), "{").unwrap();
     }
-    let said = place.run(&bench(&SHORT));
+    let said = place.run(&compare(&SHORT));
     assert_eq!(said.code, Some(1));
     assert!(said.stderr.contains("and 2 other runs"), "{}", said.stderr);
-    place.json(&bench(&[&SHORT[..], &["--rerun", "--json"]].concat()));
+    place.json(&compare(&[&SHORT[..], &["--rerun", "--json"]].concat()));
     assert!(results(&place) == made);
 }
 
@@ -338,11 +340,12 @@ fn a_run_whose_files_are_damaged_is_made_again_when_asked_to() {
 fn a_run_that_diverges_is_reported_and_loses_no_other() {
     let text = CAMPAIGN.replace("title = \"a hint\"", "set = { \"train.lr\" = 1e30 }");
     let place = place(&text);
-    let said = place.run(&bench(&SHORT));
+    let said = place.run(&compare(&SHORT));
     assert_eq!(said.code, Some(1), "{}", said.stderr);
     assert!(
         said.stderr.ends_with(
-            "error: run folder `out`: 2 of 4 runs have no result: hint, seed 0 diverged; hint, seed 1 diverged; `results.md` says why, `--rerun` tries them again\n"
+            "error: campaign `out`: 2 of 4 runs have no result: hint, seed 0 diverged; hint, seed 1 \
+             diverged; `results.md` says why, `--rerun` tries them again\n"
         ),
         "{}",
         said.stderr
@@ -357,18 +360,18 @@ fn a_run_that_diverges_is_reported_and_loses_no_other() {
         "{document}"
     );
     // It would diverge again, and is not run again.
-    let again = place.run(&bench(&SHORT));
+    let again = place.run(&compare(&SHORT));
     assert_eq!(again.code, Some(1));
     assert_eq!(again.stderr.lines().count(), 1, "{}", again.stderr);
     // With a rate that is better, what was begun is stale.
     std::fs::write(place.path("campaign.toml"), CAMPAIGN).unwrap();
-    let said = place.run(&bench(&SHORT));
+    let said = place.run(&compare(&SHORT));
     assert!(
         said.stderr.contains("`train.lr` was 1000"),
         "{}",
         said.stderr
     );
-    let made = place.json(&bench(&[&SHORT[..], &["--rerun", "--json"]].concat()));
+    let made = place.json(&compare(&[&SHORT[..], &["--rerun", "--json"]].concat()));
     assert_eq!(states(&made), ["done"; 4]);
 }
 
@@ -376,7 +379,7 @@ fn a_run_that_diverges_is_reported_and_loses_no_other() {
 #[cfg(target_os = "linux")]
 fn a_process_that_is_killed_is_reported_and_its_run_goes_on_later() {
     let place = place(CAMPAIGN);
-    let mut running = place.spawn(&bench(&LONGER));
+    let mut running = place.spawn(&compare(&LONGER));
     running.wait_for_step(&place.path("out/cells/alone/seed0"), 4);
     let kill = format!("kill -KILL $(cat /proc/{0}/task/*/children)", running.id());
     let status = std::process::Command::new("sh")
@@ -385,22 +388,24 @@ fn a_process_that_is_killed_is_reported_and_its_run_goes_on_later() {
     assert!(status.unwrap().success());
     let said = running.end();
     assert_eq!(said.code, Some(1));
-    let expected = "alone, seed 0: failed: its process was ended from outside (signal: 9 (SIGKILL)); where memory runs out, systems do that";
+    let expected = "alone, seed 0: failed: its process was ended from outside (signal: 9 (SIGKILL)); where \
+                    memory runs out, systems do that";
     assert!(said.stderr.contains(expected), "{}", said.stderr);
     assert_eq!(states(&results(&place)), ["failed", "done", "done", "done"]);
-    place.json(&bench(&[&LONGER[..], &["--json"]].concat()));
+    place.json(&compare(&[&LONGER[..], &["--json"]].concat()));
     assert!(results(&place) == *undisturbed());
 }
 
 #[test]
 fn a_swept_setting_has_a_row_a_value_and_a_plot() {
-    let sweep = "[sweep]\nsetting = \"data.fraction\"\nlabel = \"share of the data\"\nvalues = [0.01, 0.02]\n";
+    let sweep = "[sweep]\nsetting = \"data.fraction\"\nlabel = \"share of the data\"\nvalues = [0.01, \
+                 0.02]\n";
     let text = format!("{CAMPAIGN}{sweep}").replace("seeds = [0, 1]", "seeds = [3]");
     let place = place(&text);
     // The teacher keeps its own data.
     let student = place.text("student.toml").replace("per_class = 32\n", "");
     std::fs::write(place.path("student.toml"), student).unwrap();
-    let made = place.json(&bench(&["--set", "train.epochs=1", "--json"]));
+    let made = place.json(&compare(&["--set", "train.epochs=1", "--json"]));
     let rows: Vec<_> = made["methods"]
         .as_array()
         .unwrap()
@@ -466,7 +471,8 @@ fn a_swept_setting_has_a_row_a_value_and_a_plot() {
 
 #[test]
 fn teachers_of_each_seed_and_teachers_of_teachers() {
-    let middle = "[[teachers]]\nname = \"middle\"\nrecipe = \"student.toml\"\nseed = \"each\"\nteachers = [\"small\"]\n\n[[methods]]\nname = \"alone\"";
+    let middle = "[[teachers]]\nname = \"middle\"\nrecipe = \"student.toml\"\nseed = \"each\"\nteachers = \
+                  [\"small\"]\n\n[[methods]]\nname = \"alone\"";
     let text = CAMPAIGN
         .replace("[[methods]]\nname = \"alone\"", middle)
         .replace("title = \"a hint\"", "set = []")
@@ -474,7 +480,7 @@ fn teachers_of_each_seed_and_teachers_of_teachers() {
     let at = text.rfind("[\"small\"]").unwrap();
     let text = format!("{}[\"middle\"]{}", &text[..at], &text[at + 9..]);
     let place = place(&text);
-    let made = place.json(&bench(&[&SHORT[..], &["--json"]].concat()));
+    let made = place.json(&compare(&[&SHORT[..], &["--json"]].concat()));
     let teachers = made["teachers"].as_array().unwrap();
     assert_eq!(teachers.len(), 3);
     let inputs = |run: &Value| run["inputs"]["teacher 0"].as_str().unwrap().to_owned();
@@ -488,12 +494,12 @@ fn teachers_of_each_seed_and_teachers_of_teachers() {
 #[test]
 fn one_method_can_be_run_alone_and_the_others_later() {
     let place = place(CAMPAIGN);
-    let made = place.json(&bench(
+    let made = place.json(&compare(
         &[&SHORT[..], &["--only", "hint", "--json"]].concat(),
     ));
     assert_eq!(states(&made), ["missing", "done", "missing", "done"]);
     assert_eq!(made["complete"], false);
-    let said = place.run(&bench(&[&SHORT[..], &["--only", "hunt"]].concat()));
+    let said = place.run(&compare(&[&SHORT[..], &["--only", "hunt"]].concat()));
     assert_eq!(
         (said.code, said.stderr.as_str()),
         (
@@ -501,7 +507,7 @@ fn one_method_can_be_run_alone_and_the_others_later() {
             "error: unknown method `hunt`; did you mean `hint`?; known: alone, hint\n"
         )
     );
-    let made = place.json(&bench(&[&SHORT[..], &["--json"]].concat()));
+    let made = place.json(&compare(&[&SHORT[..], &["--json"]].concat()));
     assert_eq!(states(&made), ["done"; 4]);
 }
 
@@ -539,7 +545,7 @@ fn what_is_wrong_is_said_before_anything_is_trained() {
         std::fs::write(place.path("student.toml"), recipe.replace(from, to)).unwrap();
         let campaign = CAMPAIGN.replace("title = \"a hint\"\n", "");
         std::fs::write(place.path("campaign.toml"), campaign).unwrap();
-        let said = place.run(&bench(&SHORT));
+        let said = place.run(&compare(&SHORT));
         assert_eq!(said.code, Some(code), "{}", said.stderr);
         assert!(
             said.stderr.lines().last().unwrap().contains(expected),
@@ -548,7 +554,7 @@ fn what_is_wrong_is_said_before_anything_is_trained() {
         );
         assert!(!place.path("out/cells").exists());
     }
-    let said = place.run(&["bench", "none.toml"]);
+    let said = place.run(&["compare", "none.toml"]);
     assert_eq!(said.code, Some(3), "{}", said.stderr);
 }
 
@@ -556,36 +562,38 @@ fn what_is_wrong_is_said_before_anything_is_trained() {
 fn a_metric_that_nobody_measures_is_named() {
     let text = CAMPAIGN.replace("baseline", "metric = \"acuracy\"\nbaseline");
     let place = place(&text);
-    let said = place.run(&bench(&SHORT));
+    let said = place.run(&compare(&SHORT));
     assert_eq!(said.code, Some(2));
     let last = said.stderr.lines().last().unwrap();
     assert!(
-        last.starts_with("error: unknown metric `acuracy`; did you mean `accuracy`?; known: accuracy, agreement, ece, loss"),
+        last.starts_with(
+            "error: unknown metric `acuracy`; did you mean `accuracy`?; known: accuracy, \
+                          agreement, ece, loss"
+        ),
         "{last}"
     );
     // Nothing is lost by it.
     std::fs::write(place.path("campaign.toml"), CAMPAIGN).unwrap();
-    let again = place.run(&bench(&SHORT));
+    let again = place.run(&compare(&SHORT));
     assert_eq!((again.code, again.stderr.as_str()), (Some(0), ""));
 }
 
 #[test]
 fn a_folder_is_one_campaign_s_at_a_time_and_no_other_s() {
     let place = place(CAMPAIGN);
-    let mut running = place.spawn(&bench(&LONGER));
+    let mut running = place.spawn(&compare(&LONGER));
     running.wait_for_step(&place.path("out/teachers/small/seed0"), 4);
-    let said = place.run(&bench(&LONGER));
+    let said = place.run(&compare(&LONGER));
     assert_eq!(said.code, Some(1));
     assert!(
-        said.stderr
-            .starts_with("error: run folder `out`: is in use"),
+        said.stderr.starts_with("error: campaign `out`: is in use"),
         "{}",
         said.stderr
     );
     drop(running);
     std::fs::create_dir(place.path("full")).unwrap();
     std::fs::write(place.path("full/letter.txt"), "mine").unwrap();
-    let said = place.run(&["bench", "campaign.toml", "--out", "full"]);
+    let said = place.run(&["compare", "campaign.toml", "--out", "full"]);
     assert_eq!(said.code, Some(1));
     assert!(
         said.stderr.contains("is not empty and holds no campaign"),
@@ -604,8 +612,9 @@ fn ending(place: &Place, run: &str) -> (Vec<u8>, Value) {
 
 #[test]
 fn one_seed_gives_every_method_the_same_initial_student_and_the_same_batches() {
-    // The same recipe without and with a teacher, a distillation loss, a hint with a regressor, attention: first with weights
-    // of 0, so that all that can differ is the student, the order and the views; then with their weights.
+    // The same recipe without and with a teacher, a distillation loss, a hint with a regressor, attention:
+    // first with weights of 0, so that all that can differ is the student, the order and the views; then with
+    // their weights.
     let text = r#"
 title = "fairness"
 seeds = [0, 1]
@@ -644,11 +653,12 @@ set.losses = [{ kind = "cross-entropy" }, { kind = "kd" }]
     let schedule = "train.schedule={ kind = \"constant\" }";
     let few = "data.per_class=16";
     let same = ["--set", train, "--set", schedule, "--set", few];
-    place.json(&bench(&[&same[..], &["--json"]].concat()));
+    place.json(&compare(&[&same[..], &["--json"]].concat()));
     let ends = |name: &str, seed: u64| ending(&place, &format!("out/cells/{name}/seed{seed}"));
     for seed in [0, 1] {
         let (alone, weightless) = (ends("alone", seed), ends("weightless", seed));
-        // Bit for bit over two epochs: the same student to begin with, the same samples and views in the same order.
+        // Bit for bit over two epochs: the same student to begin with, the same samples and views in the same
+        // order.
         assert!(alone.0 == weightless.0, "seed {seed}");
         assert_eq!(alone.1["cross_entropy"], weightless.1["cross_entropy"]);
         assert!(ends("train", seed).0 == alone.0, "seed {seed}");
@@ -657,14 +667,14 @@ set.losses = [{ kind = "cross-entropy" }, { kind = "kd" }]
     }
     assert!(ends("alone", 0).0 != ends("alone", 1).0);
 
-    // In the first step, before anything is learnt, the distilled student has the lone one's loss: the same weights on the
-    // same batch.
+    // In the first step, before anything is learnt, the distilled student has the lone one's loss: the same
+    // weights on the same batch.
     let step = ["--set", "train.steps=1", "--set", "train.batch_size=16"];
     let unset = place.text("student.toml").replace("epochs = 2\n", "");
     std::fs::write(place.path("student.toml"), unset).unwrap();
     let unset = place.text("teacher.toml").replace("epochs = 2\n", "");
     std::fs::write(place.path("teacher.toml"), unset).unwrap();
-    let mut args = vec!["bench", "campaign.toml", "--out", "step", "--json"];
+    let mut args = vec!["compare", "campaign.toml", "--out", "step", "--json"];
     args.extend(step);
     place.json(&args);
     for seed in [0, 1] {
@@ -683,11 +693,19 @@ fn the_campaigns_of_the_repository_can_be_read() {
     let place = Place::new();
     let short = ["--set", "train.epochs=1", "--set", "data.per_class=4"];
     let campaign = file("bench-fashion.toml");
-    let args = [&["bench", &campaign, "--out", "out", "--json"][..], &short].concat();
+    let args = [
+        &["compare", &campaign, "--out", "out", "--json"][..],
+        &short,
+    ]
+    .concat();
     assert_eq!(place.json(&args)["complete"], true);
     let text = place.text("out/results.md");
-    assert!(text.contains("kd bench bench-fashion.toml --set"), "{text}");
+    assert!(
+        text.contains("kd compare bench-fashion.toml --set"),
+        "{text}"
+    );
     let campaign = file("bench-fashion-temperature.toml");
+    // What the command was called before.
     let listed = place.json(&["bench", &campaign, "--dry-run", "--json"]);
     assert_eq!(states(&listed), ["missing"; 18]);
 }

@@ -1,12 +1,4 @@
 //! The built `kd` in a folder of its own.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    clippy::allow_attributes,
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "each test file uses its part, and a test that cannot be set up has failed"
-)]
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -15,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// A short run on real data: 10 steps an epoch.
-pub const TEACHER: &str = r#"
+pub(crate) const TEACHER: &str = r#"
 method = "train"
 
 [data]
@@ -37,7 +29,7 @@ schedule = { kind = "cosine" }
 "#;
 
 /// Its student, which has a regressor beside it.
-pub const STUDENT: &str = r#"
+pub(crate) const STUDENT: &str = r#"
 method = "offline"
 
 [data]
@@ -70,25 +62,25 @@ optimizer = { kind = "adam" }
 "#;
 
 /// A folder to work in, gone when dropped.
-pub struct Place {
+pub(crate) struct Place {
     folder: tempfile::TempDir,
 }
 
 impl Place {
     /// A folder with `teacher.toml` and `student.toml` in it.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("teacher.toml"), TEACHER).unwrap();
         std::fs::write(folder.path().join("student.toml"), STUDENT).unwrap();
         Self { folder }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// `kd` with these arguments, which finds no data but what it brings along.
-    pub fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kd"));
         command
             .args(args)
@@ -102,12 +94,12 @@ impl Place {
         command
     }
 
-    pub fn run(&self, args: &[&str]) -> Finished {
+    pub(crate) fn run(&self, args: &[&str]) -> Finished {
         Finished::new(self.command(args).output().unwrap())
     }
 
     /// Runs to a good end and gives the object on the last line; there is nothing else on either stream.
-    pub fn json(&self, args: &[&str]) -> Value {
+    pub(crate) fn json(&self, args: &[&str]) -> Value {
         let done = self.run(args);
         assert_eq!(done.code, Some(0), "{args:?}: {}", done.stderr);
         assert_eq!(done.stderr, "", "{args:?}");
@@ -117,26 +109,26 @@ impl Place {
         serde_json::from_str(last).unwrap()
     }
 
-    pub fn spawn(&self, args: &[&str]) -> Running {
+    pub(crate) fn spawn(&self, args: &[&str]) -> Running {
         Running(self.command(args).spawn().unwrap())
     }
 
-    pub fn read(&self, name: &str) -> Vec<u8> {
+    pub(crate) fn read(&self, name: &str) -> Vec<u8> {
         let path = self.path(name);
         std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     }
 
-    pub fn text(&self, name: &str) -> String {
+    pub(crate) fn text(&self, name: &str) -> String {
         String::from_utf8(self.read(name)).unwrap()
     }
 }
 
 /// What a process said.
 #[derive(Debug)]
-pub struct Finished {
-    pub code: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Finished {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Finished {
@@ -150,11 +142,11 @@ impl Finished {
 }
 
 /// A process under way; it is killed if the test ends before it.
-pub struct Running(Child);
+pub(crate) struct Running(Child);
 
 impl Running {
     /// Waits until the run in `folder` has a checkpoint at or after `step`, or the process has ended.
-    pub fn wait_for_step(&mut self, folder: &Path, step: u64) {
+    pub(crate) fn wait_for_step(&mut self, folder: &Path, step: u64) {
         let began = Instant::now();
         while self.0.try_wait().unwrap().is_none() && last_step(folder) < Some(step) {
             assert!(began.elapsed() < Duration::from_mins(2), "no such step");
@@ -163,23 +155,23 @@ impl Running {
     }
 
     /// The number of the process.
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.0.id()
     }
 
     /// Whether it has not ended yet.
-    pub fn is_running(&mut self) -> bool {
+    pub(crate) fn is_running(&mut self) -> bool {
         self.0.try_wait().unwrap().is_none()
     }
 
     /// SIGKILL, or what the system has in its place.
-    pub fn kill(mut self) -> Finished {
+    pub(crate) fn kill(mut self) -> Finished {
         self.0.kill().unwrap();
         self.end()
     }
 
     /// SIGINT, as Ctrl-C sends it.
-    pub fn interrupt(self) -> Finished {
+    pub(crate) fn interrupt(self) -> Finished {
         // The shell's own `kill`, as not every system has the program.
         let kill = format!("kill -INT {}", self.0.id());
         let status = Command::new("sh").args(["-c", &kill]).status().unwrap();
@@ -187,7 +179,7 @@ impl Running {
         self.end()
     }
 
-    pub fn end(mut self) -> Finished {
+    pub(crate) fn end(mut self) -> Finished {
         let mut output = Output {
             status: std::process::ExitStatus::default(),
             stdout: Vec::new(),

@@ -1,11 +1,8 @@
 //! Whole processes: killed, interrupted, resumed, on one thread or two.
-#![expect(clippy::unwrap_used, reason = "tests")]
-
-mod support;
 
 use std::sync::OnceLock;
 
-use support::Place;
+use crate::support::Place;
 
 const MODEL: &str = "model/model.safetensors";
 const BEST: &str = "model-best/model.safetensors";
@@ -201,7 +198,8 @@ fn a_run_does_not_go_on_with_another_teacher() {
         (said.code, said.stderr.as_str()),
         (
             Some(1),
-            "error: run folder `run`: teacher 0 has changed since the run was begun; restore it, or start a new run\n"
+            "error: run folder `run`: teacher 0 has changed since the run was begun; restore it, or start a \
+             new run\n"
         )
     );
     // Restored, it goes on.

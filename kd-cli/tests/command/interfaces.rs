@@ -1,13 +1,10 @@
-//! What scripts and other programs rely on: the JSON objects, the streams, the exit codes.
-#![expect(clippy::unwrap_used, reason = "tests")]
-
-mod support;
+//! The interfaces that scripts and other programs rely on: the JSON objects, the streams, the exit codes.
 
 use std::io::Write;
 use std::path::Path;
 
+use crate::support::Place;
 use serde_json::Value;
-use support::Place;
 
 fn keys(object: &Value) -> Vec<&str> {
     let object = object.as_object().unwrap();
@@ -69,7 +66,7 @@ fn train_distill_and_eval_end_with_the_promised_object() {
 fn eval_measures_what_the_run_measured() {
     let place = Place::new();
     // Without `held_out` a run measures on the test split.
-    let recipe = support::TEACHER.replace("held_out = 0.1\n", "");
+    let recipe = crate::support::TEACHER.replace("held_out = 0.1\n", "");
     std::fs::write(place.path("whole.toml"), recipe).unwrap();
     let run = place.json(&["train", "whole.toml", "--out", "run", "--json"]);
     for (folder, accuracy) in [

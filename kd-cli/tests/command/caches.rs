@@ -1,12 +1,10 @@
-//! Whole processes with teacher caches: the same bytes as with the teachers themselves; killed and interrupted while building.
-#![expect(clippy::unwrap_used, reason = "tests")]
-
-mod support;
+//! Whole processes with teacher caches: the same bytes as with the teachers themselves; killed and
+//! interrupted while building.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use support::Place;
+use crate::support::Place;
 
 /// A residual network with batch norms, hints and attention, on a few real images.
 const STUDENT: &str = r#"

@@ -1,11 +1,8 @@
 //! A folder of images as a data set: training, measuring, resuming, and networks that know other classes.
-#![expect(clippy::unwrap_used, reason = "tests")]
-
-mod support;
 
 use std::path::{Path, PathBuf};
 
-use support::Place;
+use crate::support::Place;
 
 const TRAIN: &str = r#"
 method = "train"
@@ -87,7 +84,8 @@ fn a_run_on_a_folder_is_measured_like_any_other() {
     let info = place.json(&info);
     assert_eq!(info["train"]["count"], 16);
     assert_eq!(info["folder"]["class_names"][1], "square");
-    // What the run has computed is what `kd data info` says, and stands in its recipe, as does the whole path.
+    // What the run has computed is what `kd data info` says, and stands in its recipe, as does the whole
+    // path.
     let recipe: toml::Table = place.text("run/recipe.toml").parse().unwrap();
     let mean = recipe["network"]["normalisation"]["mean"]
         .as_array()
@@ -199,7 +197,8 @@ fn a_network_that_knows_other_classes_is_refused() {
         (done.code, done.stderr.as_str()),
         (
             Some(2),
-            "error: teacher `teacher`: expected 2 classes, as data set `shapes` has, got 10; use a data set of its classes\n"
+            "error: teacher `teacher`: expected 2 classes, as data set `shapes` has, got 10; use a data set \
+             of its classes\n"
         )
     );
     std::fs::remove_dir_all(place.path("teacher")).unwrap();
@@ -215,7 +214,8 @@ fn a_network_that_knows_other_classes_is_refused() {
         (done.code, done.stderr.as_str()),
         (
             Some(2),
-            "error: teacher `teacher`: expected class 0 to be `box`, as data set `shapes` has it, got `circle`; use the \
+            "error: teacher `teacher`: expected class 0 to be `box`, as data set `shapes` has it, got \
+             `circle`; use the \
              classes that it was trained on, by the same names\n"
         )
     );

@@ -1,14 +1,10 @@
-//! Weight files in runs and in the command: what a run was made from is held fast, and networks trained by others do here what
-//! they do elsewhere.
-
-#![expect(clippy::unwrap_used, reason = "tests")]
-
-mod support;
+//! Weight files in runs and in the command: what a run was made from is held fast, and networks trained by
+//! others do here what they do elsewhere.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use support::Place;
+use crate::support::Place;
 
 /// A file of the transcripts.
 fn shipped(name: &str) -> PathBuf {
@@ -182,7 +178,8 @@ fn networks_of_each_kind_export_for_batches_of_any_size() {
     }
 }
 
-/// A folder that holds what was trained elsewhere; without it a test is skipped, or fails where `KD_REQUIRE_DATA` is set.
+/// A folder that holds what was trained elsewhere; without it a test is skipped, or fails where
+/// `KD_REQUIRE_DATA` is set.
 fn trained_elsewhere(test: &str) -> Option<(PathBuf, PathBuf)> {
     let folder = |name: &str| std::env::var_os(name).filter(|folder| !folder.is_empty());
     let found = folder("KD_WEIGHTS").zip(folder("KD_DATA"));
