@@ -1,7 +1,7 @@
 //! One batch of the loader: 128 images, plain and augmented, resident on the device and streamed to it.
 //!
-//! Ids are `loader/SHAPE/VIEWS/WHERE`. Batches are asked for one after the other, as training does, so that a streamed
-//! loader prepares the next ones meanwhile on its two threads.
+//! Ids are `loader/SHAPE/VIEWS/WHERE`. Batches are asked for one after the other, as training does, so that a
+//! streamed loader prepares the next ones meanwhile on its two threads.
 #![expect(clippy::unwrap_used, reason = "a bench that cannot run should stop")]
 
 use std::time::Duration;

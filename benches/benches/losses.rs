@@ -1,9 +1,9 @@
 //! Every loss of the catalogue of kd-losses: its value alone, and its value with the gradient.
 //!
-//! Ids are `LOSS/forward/SIZES` and `LOSS/forward_backward/SIZES`, the losses called as in the catalogue; `b64_c100` is 64
-//! samples of 100 classes, `b64_16x32x32` is 64 samples of 16 channels of 32x32, `b64_16x32x32_to_64` the same with a teacher
-//! of 64 channels, `b64_256` is 64 embeddings of 256 numbers. The gradient is that of the student's inputs and of everything
-//! that is trained beside it.
+//! Ids are `LOSS/forward/SIZES` and `LOSS/forward_backward/SIZES`, the losses called as in the catalogue;
+//! `b64_c100` is 64 samples of 100 classes, `b64_16x32x32` is 64 samples of 16 channels of 32x32,
+//! `b64_16x32x32_to_64` the same with a teacher of 64 channels, `b64_256` is 64 embeddings of 256 numbers.
+//! The gradient is that of the student's inputs and of everything that is trained beside it.
 #![expect(clippy::unwrap_used, reason = "a bench that cannot run should stop")]
 
 use std::cell::OnceCell;

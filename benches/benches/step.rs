@@ -1,4 +1,5 @@
-//! One whole step of offline distillation as the runner does it: batch, teacher, student, losses, backward, optimizer.
+//! One whole step of offline distillation as the runner does it: batch, teacher, student, losses, backward,
+//! optimizer.
 //!
 //! Ids are `offline/step/TEACHER_to_STUDENT/b64`.
 #![expect(clippy::unwrap_used, reason = "a bench that cannot run should stop")]

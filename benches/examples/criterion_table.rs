@@ -1,7 +1,8 @@
-//! Prints what criterion has measured as a Markdown table: the median of each benchmark with its confidence interval.
+//! Prints what criterion has measured as a Markdown table: the median of each benchmark with its confidence
+//! interval.
 //!
 //! ```text
-//! criterion_table [FOLDER]      FOLDER is criterion's, `$CARGO_TARGET_DIR/criterion` or `target/criterion` if not given
+//! criterion_table [FOLDER]   criterion's folder; without it that of `$CARGO_TARGET_DIR` or of `target`
 //! ```
 
 use std::collections::BTreeMap;

@@ -1,10 +1,10 @@
 //! kd's side of the comparison with PyTorch; `pytorch/distill_step.py` runs it.
 //!
 //! ```text
-//! distill_step --pair NAME --write FOLDER [--steps 3]                  initial weights, data, order, and what came of the steps
-//! distill_step --pair NAME [--warm-up 5] [--steps 30]                  the time of each step, peak memory
-//! distill_step --pair NAME --cache FOLDER ...                          the same, what the teacher says read from a cache there
-//! distill_step --pair NAME --breakdown [--warm-up 5] [--steps 30]      the time of each part of each step
+//! distill_step --pair NAME --write FOLDER [--steps 3]               initial weights, data, order, results
+//! distill_step --pair NAME [--warm-up 5] [--steps 30]               the time of each step, peak memory
+//! distill_step --pair NAME --cache FOLDER ...                       the same with a teacher cache there
+//! distill_step --pair NAME --breakdown [--warm-up 5] [--steps 30]   the time of each part of each step
 //! ```
 //!
 //! All but the first print one JSON object. `RAYON_NUM_THREADS` sets the number of threads.
@@ -22,11 +22,11 @@ use kd_benches::{
     step_at,
 };
 use kd_core::{
-    LossTerms, Method, Names, Normalisation, RunFolder, Tensors, export, write_atomically,
-    write_tensors,
+    CacheConfig, LossTerms, Method, Names, Normalisation, RunFolder, Tensors, export,
+    write_atomically, write_tensors,
 };
 use kd_models::Network;
-use kd_offline::{CacheConfig, Offline};
+use kd_offline::Offline;
 use serde_json::{Value, json};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -96,8 +96,8 @@ fn memory(field: &str) -> Option<u64> {
     line.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// Runs `steps` steps of the method through `each`, which is given the number of the step and its losses, and gives the
-/// student.
+/// Runs `steps` steps of the method through `each`, which is given the number of the step and its losses, and
+/// gives the student.
 fn run(
     setup: &Setup,
     method: &Offline<Network>,

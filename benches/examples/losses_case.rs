@@ -1,8 +1,8 @@
 //! kd's side of the comparison of losses with PyTorch; `pytorch/losses.py` runs it.
 //!
 //! ```text
-//! losses_case --list                          what the bench `losses` measures, as JSON, in the order of the catalogue
-//! losses_case --write FOLDER [NAME ...]       inputs, value and gradients of each size of all losses, or of these
+//! losses_case --list                      the cases of the bench `losses`, as JSON, in the catalogue's order
+//! losses_case --write FOLDER [NAME ...]   inputs, values, gradients of each size of all or these losses
 //! ```
 //!
 //! The files are `FOLDER/NAME.SIZES.safetensors`; `Case::record` says what is in them.

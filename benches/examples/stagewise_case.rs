@@ -4,7 +4,8 @@
 //! stagewise_case --images N --epochs E --data DIR --json
 //! ```
 //!
-//! It prints the seconds of each stage with kept maps, with everything computed in every step, and of a run without a teacher.
+//! It prints the seconds of each stage with kept maps, with everything computed in every step, and of a run
+//! without a teacher.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -15,12 +16,12 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 use kd_core::{
-    DataRoots, Dataset, DatasetInfo, ImageShape, Method, Observer, Phase, Plan, Result, RunFolder,
-    Runner, Split, Subset,
+    DataRoots, Dataset, DatasetInfo, FrozenTeacher, ImageShape, Method, Observer, Phase, Plan,
+    Result, RunFolder, Runner, Split, Subset,
 };
 use kd_models::{Network, NetworkSpec};
 use kd_stagewise::{
-    FrozenStages, Procedure, Select, StageCache, Stagewise, StagewiseConfig, StagewiseData,
+    Procedure, Select, StageCache, Stagewise, StagewiseConfig, StagewiseData,
     classification_training,
 };
 use serde_json::{Value, json};
@@ -177,7 +178,7 @@ fn run(train: &Subset, epochs: usize, kept: bool, procedure: &str) -> Result<Val
     // Nothing is measured; a run wants something that it could be measured on.
     let few = Subset::from_ids(train.dataset(), (0..64).collect())?;
     let data = StagewiseData::new(train.clone(), few);
-    let teacher = FrozenStages::new(&teacher, normalisation.clone(), &device);
+    let teacher = FrozenTeacher::new(&teacher, normalisation.clone(), &device);
     let method = Stagewise::new(&student, normalisation, data, training, &device)
         .with_teacher(Box::new(teacher))
         .with_config(config)

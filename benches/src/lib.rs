@@ -1,5 +1,5 @@
-//! What the benches and the comparisons with PyTorch share: losses with inputs, pairs of networks, made-up data, and the step in
-//! its parts.
+//! The parts that benches and comparisons with PyTorch share: losses with inputs, pairs of networks, made-up
+//! data, and the step in its parts.
 //!
 //! | file | holds |
 //! |---|---|

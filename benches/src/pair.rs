@@ -2,11 +2,11 @@
 
 use burn::tensor::Device;
 use kd_core::{
-    Augment, Dataset, Draws, Error, ImageShape, Loader, LoaderConfig, Normalisation,
+    Augment, Dataset, Draws, Error, FrozenTeacher, ImageShape, Loader, LoaderConfig, Normalisation,
     OptimizerConfig, Result, Split, StepContext, Subset, Training, ViewPolicy,
 };
 use kd_models::{Network, NetworkSpec};
-use kd_offline::{Ensemble, FrozenTeacher, LossConfig, Offline, OfflineData};
+use kd_offline::{Ensemble, LossConfig, Offline, OfflineData};
 
 /// Classes of the made-up data.
 pub const CLASSES: usize = 10;
@@ -29,7 +29,8 @@ const SAMPLES: usize = 2048;
 /// A teacher and a student by name, and the images that both take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pair {
-    /// What the pair is called in results: `teacher_to_student`, with the image size where it would be ambiguous.
+    /// What the pair is called in results: `teacher_to_student`, with the image size where it would be
+    /// ambiguous.
     pub name: &'static str,
     /// The teacher's name in kd-models.
     pub teacher: &'static str,
@@ -80,7 +81,8 @@ impl Pair {
             .ok_or_else(|| Error::unknown_name("pair", name, PAIRS.iter().map(|pair| pair.name)))
     }
 
-    /// Networks with initial weights, data and settings for steps of `batch_size` on `device`, its plain form.
+    /// Networks with initial weights, data and settings for steps of `batch_size` on `device`, its plain
+    /// form.
     ///
     /// # Errors
     ///
@@ -187,13 +189,14 @@ impl Setup {
     }
 }
 
-/// Where step `step` is.
+/// The context of step `step`.
 pub fn step_at(step: usize, steps_per_epoch: usize) -> StepContext {
     StepContext {
         step,
         epoch: step / steps_per_epoch,
         step_in_epoch: step % steps_per_epoch,
         lr: LR,
+        momentum: None,
     }
 }
 

@@ -4,11 +4,10 @@ use std::time::{Duration, Instant};
 
 use burn::tensor::{Device, Tensor};
 use kd_core::{
-    Error, Loader, NamedGradients, Names, Normalisation, Optimizer, Result, StagedNetwork,
-    StepContext, Tensors, detached_copy, export,
+    Error, FrozenTeacher, Loader, NamedGradients, Preprocessing, Requested, Result, StagedNetwork,
+    StepContext, Teacher, Tensors, Trained, detached_copy,
 };
 use kd_models::Network;
-use kd_offline::{FrozenTeacher, Teacher};
 
 use crate::{CE_WEIGHT, KD_WEIGHT, Setup, TEMPERATURE};
 
@@ -27,16 +26,15 @@ pub type StepTimes = [Duration; PARTS.len()];
 
 /// One step of distilling after the other, each part timed by itself.
 ///
-/// It does what the phase of kd-offline does, by the same public functions in the same order, and so gives the same
-/// weights; a test sees to that. What the phase does beside these parts (naming the losses, clipping that is
-/// off) is not measured here.
+/// It does what the phase of kd-offline does, by the same public functions in the same order, and so gives
+/// the same weights; a test sees to that. What the phase does beside these parts (naming the losses, clipping
+/// that is off) is not measured here.
 #[derive(Debug)]
 pub struct StepInParts {
-    student: Network,
-    student_normalisation: Normalisation,
+    student: Trained<Network>,
+    preprocessing: Preprocessing,
     teacher: FrozenTeacher<Network>,
     loader: Loader,
-    optimizer: Optimizer,
     device: Device,
 }
 
@@ -48,12 +46,13 @@ impl StepInParts {
     /// If the loader or the optimizer cannot be made.
     pub fn new(setup: &Setup) -> Result<Self> {
         use burn::module::Module;
+        let student = detached_copy(&setup.student).train();
+        let optimizer = setup.training.optimizer.clone();
         Ok(Self {
-            student: detached_copy(&setup.student).train(),
-            student_normalisation: setup.student_normalisation.clone(),
+            student: Trained::new("student", student, optimizer)?,
+            preprocessing: setup.student_normalisation.clone().into(),
             teacher: setup.frozen_teacher(),
             loader: setup.loader()?,
-            optimizer: Optimizer::new(setup.training.optimizer.clone())?,
             device: setup.device.clone(),
         })
     }
@@ -69,17 +68,17 @@ impl StepInParts {
         let batch = self.loader.batch(at.epoch, at.step_in_epoch)?;
         clock.lap()?;
 
-        let teacher = self.teacher.look(batch.pixels.clone())?;
+        let teacher = self.teacher.answer(&batch, &Requested::output())?;
         clock.lap()?;
 
-        let input = Tensor::from_inner(self.student_normalisation.apply(batch.pixels)?);
-        let student = self.student.forward_traced(&input);
+        let input = Tensor::from_inner(self.preprocessing.input::<Tensor<4>>(&batch)?);
+        let student = self.student.network().forward_traced(&input);
         clock.lap()?;
 
         let targets = Tensor::from_inner(batch.targets);
         let failed = |error| Error::method("loss", error);
         let hard = kd_losses::cross_entropy(student.output.clone(), targets, 0.0);
-        let soft = kd_losses::soft_target(student.output, teacher.output, TEMPERATURE);
+        let soft = kd_losses::soft_target(student.output, teacher.logits()?, TEMPERATURE);
         let total = Tensor::zeros([1], &self.device.clone().autodiff())
             + hard.map_err(failed)?.mul_scalar(CE_WEIGHT)
             + soft.map_err(failed)?.mul_scalar(KD_WEIGHT);
@@ -89,10 +88,8 @@ impl StepInParts {
         clock.lap()?;
 
         let mut gradients = NamedGradients::new();
-        gradients.collect("student", &self.student, &mut raw);
-        self.student = self
-            .optimizer
-            .step("student", self.student.clone(), at.lr, &gradients);
+        self.student.collect(&mut gradients, &mut raw);
+        self.student.step(at, &gradients);
         clock.lap()?;
 
         Ok(clock.laps)
@@ -100,7 +97,7 @@ impl StepInParts {
 
     /// The student's tensors, in PyTorch's names.
     pub fn student(&self) -> Tensors {
-        export(&self.student, Names::PyTorch)
+        self.student.result()
     }
 }
 
@@ -136,7 +133,7 @@ impl Clock {
 
 #[cfg(test)]
 mod tests {
-    use kd_core::{Method, RunFolder};
+    use kd_core::{Method, Names, RunFolder, export};
 
     use super::*;
     use crate::{PAIRS, step_at};

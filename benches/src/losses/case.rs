@@ -150,8 +150,9 @@ impl Case {
         })
     }
 
-    /// All that another program needs to compute the same, and what came of it here: `learns.NAME`, `given.NAME`, `value`,
-    /// `gradient.NAME` and, of trained parameters, `given.weight.NAME` and `gradient.weight.NAME`.
+    /// All that another program needs to compute the same, and what came of it here: `learns.NAME`,
+    /// `given.NAME`, `value`, `gradient.NAME` and, of trained parameters, `given.weight.NAME` and
+    /// `gradient.weight.NAME`.
     ///
     /// # Errors
     ///

@@ -77,7 +77,8 @@ impl Data {
         }
     }
 
-    /// A loss of a module: one on the plain device for the value, an equal one on the autodiff device that learns.
+    /// A loss of a module: one on the plain device for the value, an equal one on the autodiff device that
+    /// learns.
     pub(super) fn trained<M: Module + 'static>(
         mut self,
         init: impl Fn(&Device) -> Result<M>,

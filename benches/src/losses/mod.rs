@@ -6,7 +6,8 @@
 //! | `data` | the inputs, drawn from their names, and how a case is made of them |
 //! | `logits`, `features`, `trained`, `priors` | the losses |
 //!
-//! A loss is here once for each size that it is measured at. [`unmeasured`] says which of the catalogue are not.
+//! A loss is here once for each size that it is measured at. [`unmeasured`] says which of the catalogue are
+//! not.
 
 mod case;
 mod data;

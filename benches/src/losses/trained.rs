@@ -14,7 +14,8 @@ use kd_losses::{
 use super::features::{learn_stages, stages_name};
 use super::{BATCH, CLASSES, EMBEDDING, MAPS, Sizes};
 
-/// The teacher's maps are four times as wide where a 1x1 convolution widens the student's: a resnet8 and a resnet8x4.
+/// The teacher's maps are four times as wide where a 1x1 convolution widens the student's: a resnet8 and a
+/// resnet8x4.
 const WIDER: usize = 4;
 const SEED: u64 = 0;
 /// Images of CIFAR's training set, each with a place in the memory of CRD.

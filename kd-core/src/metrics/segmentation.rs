@@ -17,7 +17,7 @@ use crate::metrics::summary::{ConfusionMatrix, SegmentationSummary};
 ///
 /// ```text
 /// pixel accuracy  share of pixels whose prediction is their class
-/// IoU of class c  |predicted c and true c| / |predicted c or true c|   none if neither in masks nor predicted
+/// IoU of class c  |predicted c and true c| / |predicted c or true c|, none without a true or predicted c
 /// mean IoU        mean over the classes that have an IoU
 /// ```
 ///

@@ -72,8 +72,8 @@ fn wrong_kind(wanted: &str) -> Error {
 
 /// A type of network input that batches can be made into: images `Tensor<4>` or token ids `Tensor<2, Int>`.
 pub trait NetworkInput: Clone + Debug + Send + 'static {
-    /// Whether the stages of its networks are products of matrices, in which the number of samples decides the order of
-    /// sums. Convolutions go sample by sample.
+    /// Whether the stages of its networks are products of matrices, in which the number of samples decides
+    /// the order of sums. Convolutions go sample by sample.
     const MIXES_SAMPLES: bool;
 
     /// The input for some samples.

@@ -79,6 +79,7 @@ fn steps(log: &mut TensorBoard, phase: &str, from: usize, to: usize) {
             epoch: step / 4,
             step_in_epoch: step % 4,
             lr: 0.1,
+            momentum: None,
         };
         log.step_done(at, losses.as_ref());
         if step % 4 == 3 {

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use kd_core::{KeptAnswers, Result, Store, StoreBuild, TaskNetwork, ViewPolicy};
 
-use super::compute::PhaseWork;
 use super::store::{MAPS_BATCH, MAPS_FOLDER};
+use super::work::PhaseWork;
 use crate::data::Role;
 
 /// The maps that are kept for a phase, by the role of the samples; what is not kept is computed in every

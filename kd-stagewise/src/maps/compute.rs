@@ -1,7 +1,7 @@
 //! The computing of maps: the teacher's answers, and the maps of the frozen stages.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use burn::tensor::Tensor;
 use kd_core::{
@@ -11,48 +11,13 @@ use kd_core::{
 };
 
 use super::store::MAPS_BATCH;
+use super::work::PhaseWork;
+use crate::PrefixMode;
 use crate::data::Role;
 use crate::dependencies::{StageInputs, placeholder};
-use crate::layout::Layout;
 use crate::phase_spec::PhaseSpec;
-use crate::{PrefixMode, Stagewise};
-
-/// The maps that a phase needs, and the student that computes them.
-pub(crate) struct PhaseWork<'a, S: TaskNetwork> {
-    pub(crate) method: &'a Stagewise<S>,
-    pub(crate) layout: &'a Layout<S::Input>,
-    pub(crate) index: usize,
-    /// The student with which the phase begins, on the plain device.
-    pub(crate) student: S,
-    /// The folder of the run.
-    pub(crate) folder: &'a Path,
-}
 
 impl<S: TaskNetwork> PhaseWork<'_, S> {
-    pub(super) fn phase(&self) -> &PhaseSpec {
-        &self.layout.phases[self.index]
-    }
-
-    /// The roles of the samples that the phase reads.
-    pub(super) fn roles(&self) -> Vec<Role> {
-        let mut roles = self.method.measured_on(self.phase());
-        roles.push(self.method.data.trained_on(self.phase()));
-        roles
-    }
-
-    /// Whether this phase or a later one reads the teacher.
-    pub(super) fn teacher_is_still_read(&self) -> bool {
-        let mut phases = self.layout.phases[self.index..].iter();
-        phases.any(|phase| phase.objective.reads_teacher())
-    }
-
-    /// Whether the phase asks the teacher about the samples of a role: one with labels is measured by its
-    /// outputs alone.
-    pub(super) fn asks_teacher(&self, role: Role) -> bool {
-        let objective = &self.phase().objective;
-        objective.reads_teacher() && (role.is_trained_on() || !objective.reads_output())
-    }
-
     /// The answers that any phase asks of the teacher about the samples of a role.
     fn requested(&self, role: Role) -> Requested {
         let (method, layout) = (self.method, self.layout);

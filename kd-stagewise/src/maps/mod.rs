@@ -3,7 +3,8 @@
 mod cache;
 mod compute;
 mod store;
+mod work;
 
 pub(crate) use cache::{MapCache, PhaseMaps};
-pub(crate) use compute::PhaseWork;
 pub(crate) use store::MAPS_BATCH;
+pub(crate) use work::PhaseWork;

@@ -7,7 +7,7 @@ use kd_core::{
     store_bytes,
 };
 
-use super::compute::PhaseWork;
+use super::work::PhaseWork;
 
 /// The folder of maps in that of the run.
 pub(super) const MAPS_FOLDER: &str = "maps";
@@ -57,13 +57,5 @@ impl<S: TaskNetwork> PhaseWork<'_, S> {
             other => other?,
         };
         Ok(made.for_this_run())
-    }
-
-    pub(super) fn interrupted(&self) -> Error {
-        Error::Interrupted {
-            run: self.folder.to_owned(),
-            phase: self.phase().name.clone(),
-            step: 0,
-        }
     }
 }
