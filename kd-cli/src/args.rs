@@ -1,4 +1,4 @@
-//! What was typed.
+//! The arguments of the command.
 
 use std::path::PathBuf;
 
@@ -6,13 +6,14 @@ use clap::builder::RangedU64ValueParser;
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use kd_core::{DeviceName, Split};
 use kd_models::WeightFit;
+use kd_recipe::ImageSize;
 
-use crate::parts::ImageSize;
-
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 the run failed, 2 bad arguments or recipe, 3 input missing or unreadable, \
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 the run failed, 2 bad arguments or recipe, 3 input missing \
+                          or unreadable, \
                           4 diverged, 130 interrupted and resumable.";
 
-const CHECK_EXIT_CODES: &str = "Exit codes: 0 nothing is wrong, 2 an error was found (with --strict: or a warning), 3 data is missing.";
+const CHECK_EXIT_CODES: &str = "Exit codes: 0 nothing is wrong, 2 an error was found (with --strict: or a \
+                                warning), 3 data is missing.";
 
 /// Knowledge distillation: train a teacher, distil it into a smaller student, measure both.
 #[derive(Debug, Parser)]
@@ -61,35 +62,14 @@ pub(crate) enum Command {
     /// Write the images that a data-free run has made for other programs, or as data for other runs
     Synthesize(SynthesizeOptions),
     /// Compare methods over several seeds; may be stopped and taken up again at any time
-    Bench(BenchOptions),
-    /// One run of a campaign, in the process that `kd bench` starts for it
+    // `bench` is what it was called before; the alias goes with the next version.
+    #[command(alias = "bench")]
+    Compare(CompareOptions),
+    /// One run of a campaign, in the process that `kd compare` starts for it
     #[command(hide = true)]
-    BenchRun(RecipeOptions),
+    CompareRun(RecipeOptions),
     /// Measure a trained network on a data set
-    Eval {
-        /// The model folder, the folder of a run, or a weight file: .safetensors, .pt, .pth
-        #[arg(long)]
-        model: PathBuf,
-        /// The data set; `kd data list` names them, `folder` is one of your own
-        #[arg(long)]
-        data: String,
-        /// The folder of images of `--data folder`; they are brought to the size that the network takes
-        #[arg(long, value_name = "DIR")]
-        path: Option<PathBuf>,
-        /// The length of the shorter side of such an image before the centre is cut out
-        #[arg(long, value_name = "PIXELS")]
-        resize: Option<usize>,
-        /// Which part of the data set
-        #[arg(long, default_value = "test", value_parser = split)]
-        split: Split,
-        /// Samples in a batch; 256 where nothing is said, and 8 where each image has a mask
-        #[arg(long)]
-        batch_size: Option<usize>,
-        #[command(flatten)]
-        machine: MachineOptions,
-        #[command(flatten)]
-        weights: WeightOptions,
-    },
+    Eval(EvalOptions),
     /// Make a model folder of a weight file
     Import(ImportOptions),
     /// Write a model for other programs
@@ -143,7 +123,8 @@ pub(crate) enum CacheCommand {
     Build {
         /// The recipe of a distillation, a TOML file
         recipe: PathBuf,
-        /// The file to build, for a recipe of one teacher; by default the folder that the recipe names, or `caches`
+        /// The file to build, for a recipe of one teacher; by default the folder that the recipe names, or
+        /// `caches`
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
         /// How numbers are kept, in place of what the recipe says
@@ -276,6 +257,45 @@ pub(crate) struct RecipeOptions {
     pub(crate) run: RunOptions,
 }
 
+impl RecipeOptions {
+    /// What is put over the recipe, the seed among it.
+    pub(crate) fn overrides(&self) -> Vec<String> {
+        with_seed(&self.overrides, self.seed)
+    }
+}
+
+fn with_seed(overrides: &[String], seed: Option<u64>) -> Vec<String> {
+    let seed = seed.map(|seed| format!("seed={seed}"));
+    overrides.iter().cloned().chain(seed).collect()
+}
+
+/// What `kd eval` takes.
+#[derive(Clone, Debug, Group)]
+pub(crate) struct EvalOptions {
+    /// The model folder, the folder of a run, or a weight file: .safetensors, .pt, .pth
+    #[arg(long)]
+    pub(crate) model: PathBuf,
+    /// The data set; `kd data list` names them, `folder` is one of your own
+    #[arg(long)]
+    pub(crate) data: String,
+    /// The folder of images of `--data folder`; they are brought to the size that the network takes
+    #[arg(long, value_name = "DIR")]
+    pub(crate) path: Option<PathBuf>,
+    /// The length of the shorter side of such an image before the centre is cut out
+    #[arg(long, value_name = "PIXELS")]
+    pub(crate) resize: Option<usize>,
+    /// Which part of the data set
+    #[arg(long, default_value = "test", value_parser = split)]
+    pub(crate) split: Split,
+    /// Samples in a batch; 256 where nothing is said, and 8 where each image has a mask
+    #[arg(long)]
+    pub(crate) batch_size: Option<usize>,
+    #[command(flatten)]
+    pub(crate) machine: MachineOptions,
+    #[command(flatten)]
+    pub(crate) weights: WeightOptions,
+}
+
 /// What a weight file does not say itself.
 #[derive(Clone, Debug, Default, Group)]
 #[command(next_help_heading = "Weight files")]
@@ -354,7 +374,8 @@ pub(crate) struct ExportOptions {
     /// The one size of batch that an ONNX graph takes; any without it, where the network allows
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) batch: Option<u16>,
-    /// Also write a safetensors file with `images` as the exported model takes them, and our `logits` for them
+    /// Also write a safetensors file with `images` as the exported model takes them, and our `logits` for
+    /// them
     #[arg(long, value_name = "FILE")]
     pub(crate) sample: Option<PathBuf>,
     /// Print one JSON object as the last line
@@ -391,7 +412,7 @@ pub(crate) struct SynthesizeOptions {
     pub(crate) images: Option<usize>,
     /// As what
     #[arg(long, value_enum)]
-    pub(crate) format: SyntheticFormat,
+    pub(crate) format: TypedFormat,
     /// The folder to write, new or empty
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
@@ -402,7 +423,7 @@ pub(crate) struct SynthesizeOptions {
 
 /// What synthetic images can be written as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum SyntheticFormat {
+pub(crate) enum TypedFormat {
     /// PNG files, one folder for each of the teacher's classes, as `data.name = "folder"` takes them
     Folder,
     /// The two files of MNIST's training split, for grey images
@@ -411,7 +432,7 @@ pub(crate) enum SyntheticFormat {
     Bank,
 }
 
-impl SyntheticFormat {
+impl TypedFormat {
     /// As it is typed.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -461,9 +482,16 @@ pub(crate) struct CheckOptions {
     pub(crate) machine: MachineOptions,
 }
 
-/// What `kd bench` takes.
+impl CheckOptions {
+    /// What is put over the recipe, the seed among it.
+    pub(crate) fn overrides(&self) -> Vec<String> {
+        with_seed(&self.overrides, self.seed)
+    }
+}
+
+/// What `kd compare` takes.
 #[derive(Clone, Debug, Group)]
-pub(crate) struct BenchOptions {
+pub(crate) struct CompareOptions {
     /// The campaign, a TOML file
     pub(crate) campaign: PathBuf,
     /// Run only this method, with its teachers; may be given again

@@ -4,60 +4,38 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `args` | what was typed |
-//! | `method` | what a method brings along, and the table of methods |
-//! | `methods` | one file a method |
-//! | `parts` | the tables that recipes share: data, networks, teachers |
-//! | `job` | a recipe made into a run |
-//! | `report` | what a run came to, as a page |
-//! | `synthetic` | the images that a data-free run has made |
-//! | `examination` | a recipe looked at for `kd check` |
-//! | `campaign` | many runs, compared |
+//! | `args` | the arguments |
 //! | `commands` | one file a command |
-//! | `onnx` | a network as an ONNX graph |
-//! | `output`, `progress`, `memory` | what a person sees |
+//! | `output`, `progress` | what is shown: results, progress, notices |
+//! | `advice`, `exit_code` | what a user of the command can do about an error, and its exit code |
 
+mod advice;
 mod args;
-mod campaign;
 mod commands;
-mod examination;
-mod job;
-mod memory;
-mod method;
-mod methods;
-#[cfg(feature = "onnx")]
-mod onnx;
+mod exit_code;
 mod output;
-mod parts;
 mod progress;
-mod report;
-mod synthetic;
 
 use std::process::ExitCode;
 
 use clap::Parser;
+use kd_recipe::{MethodRecipe, Methods};
 
-pub use examination::{Examination, ExaminedNetwork, ExaminedWeights};
-pub use method::{Context, MadeModel, MethodRecipe, Prepared, RunnableMethod, Verb};
-pub use methods::{DataFreeRecipe, DistillRecipe, SplitRecipe, StagewiseRecipe, TrainRecipe};
-pub use parts::{
-    DataFacts, DataRecipe, FolderNormalisation, ImageSize, LoadedData, LoadedTeacher,
-    NetworkRecipe, NewNetwork, TeacherRecipe,
-};
+use crate::exit_code::exit_code;
 
 /// The command, to which methods can be added.
 ///
 /// The `kd` that kd brings along is `Kd::new().main()`. One that knows a further method:
 ///
 /// ```no_run
-/// # use kd_cli::TrainRecipe as MyRecipe;
+/// # use kd_offline::TrainRecipe as MyRecipe;
 /// fn main() -> std::process::ExitCode {
 ///     kd_cli::Kd::new().with_method::<MyRecipe>().main()
 /// }
 /// ```
 #[derive(Debug)]
 pub struct Kd {
-    methods: method::Methods,
+    methods: Methods,
 }
 
 impl Default for Kd {
@@ -69,25 +47,28 @@ impl Default for Kd {
 impl Kd {
     /// The command with the methods that kd brings along.
     pub fn new() -> Self {
-        let mut methods = method::Methods::new();
-        methods.add::<TrainRecipe>();
-        methods.add::<DistillRecipe>();
-        methods.add::<StagewiseRecipe>();
-        methods.add::<DataFreeRecipe>();
-        Self { methods }
+        let methods = Methods::new()
+            .with::<kd_offline::TrainRecipe>()
+            .with::<kd_offline::DistillRecipe>()
+            .with::<kd_stagewise::StagewiseRecipe>()
+            .with::<kd_datafree::DataFreeRecipe>();
+        Self {
+            methods: methods.with_usual("offline"),
+        }
     }
 
     /// With a further method; one of the same name is replaced.
     #[must_use]
     pub fn with_method<R: MethodRecipe>(mut self) -> Self {
-        self.methods.add::<R>();
+        self.methods = self.methods.with::<R>();
         self
     }
 
     /// Runs the command line of this process.
     ///
-    /// The exit code is 0 when all is done, 1 when the run failed, 2 for bad arguments or a bad recipe, 3 when an input is
-    /// missing or cannot be read, 4 when a loss diverged, 130 when the run was interrupted and can be resumed.
+    /// The exit code is 0 when all is done, 1 when the run failed, 2 for bad arguments or a bad recipe, 3
+    /// when an input is missing or cannot be read, 4 when a loss diverged, 130 when the run was interrupted
+    /// and can be resumed.
     pub fn main(self) -> ExitCode {
         let args = args::Args::parse();
         let run = std::panic::AssertUnwindSafe(|| commands::run(args, &self.methods));
@@ -96,11 +77,12 @@ impl Kd {
             Ok(Ok(())) => ExitCode::SUCCESS,
             Ok(Err(error)) => {
                 output::error(&error);
-                ExitCode::from(error.kind().exit_code())
+                ExitCode::from(exit_code(error.kind()))
             }
             Err(_) => {
                 output::notice(
-                    "error: kd stopped where it should not have; the message above says where. If it is about memory, a \
+                    "error: kd stopped where it should not have; the message above says where. If it is \
+                     about memory, a \
                      smaller `train.batch_size` helps. A run that was under way can go on with `kd resume`",
                 );
                 ExitCode::FAILURE

@@ -1,12 +1,16 @@
-//! What a person reads: results on standard output, everything else on standard error.
-use std::error::Error as _;
+//! Output: results on standard output, everything else on standard error.
+
 use std::io::{IsTerminal, Write};
 
+use kd_recipe::with_causes;
+use kd_report::{Align, Table};
 use serde::Serialize;
+
+use crate::advice::advice;
 
 /// A line of the result.
 pub(crate) fn line(text: &str) {
-    // Whoever reads may have heard enough and gone, as `head` does; that is no failure.
+    // The reader may have heard enough and gone, as `head` does; that is no failure.
     drop(writeln!(std::io::stdout(), "{text}"));
 }
 
@@ -17,57 +21,50 @@ pub(crate) fn json(value: &impl Serialize) {
     }
 }
 
-/// A remark beside the result, shown to a person and not to a pipe.
+/// A remark beside the result, shown on a terminal and not to a pipe.
 pub(crate) fn remark(text: &str) {
     if std::io::stderr().is_terminal() {
         notice(text);
     }
 }
 
-/// What a person must see wherever standard error goes.
+/// A notice beside the result, wherever standard error goes.
 pub(crate) fn notice(text: &str) {
     drop(writeln!(std::io::stderr(), "{text}"));
 }
 
-/// An error, with its causes where the text does not hold them yet.
+/// An error, with its causes and with what can be done about it.
 pub(crate) fn error(error: &kd_core::Error) {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let inner_text = inner.to_string();
-        if !text.contains(&inner_text) {
-            text = format!("{text}: {inner_text}");
-        }
-        cause = inner.source();
-    }
-    notice(&format!("error: {text}"));
-}
-
-/// On which side the cells of a column are aligned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
-    /// Words.
-    Left,
-    /// Numbers.
-    Right,
+    let advice = advice(error);
+    notice(&format!("error: {}{advice}", with_causes(error)));
 }
 
 /// A table with aligned columns.
-pub(crate) fn table(head: &[(&str, Side)], rows: &[Vec<String>]) {
+pub(crate) fn table(head: &[(&str, Align)], rows: &[Vec<String>]) {
     let titles: Vec<String> = head.iter().map(|(title, _)| (*title).to_owned()).collect();
+    let sides: Vec<Align> = head.iter().map(|(_, side)| *side).collect();
     let widths = widths(rows.iter().chain([&titles]), head.len());
-    let rules = widths.iter().map(|&width| "-".repeat(width)).collect();
-    let sides: Vec<Side> = head.iter().map(|(_, side)| *side).collect();
-    for cells in [&titles, &rules].into_iter().chain(rows) {
+    // Columns without names have no head.
+    if titles.iter().any(|title| !title.is_empty()) {
+        let rules: Vec<String> = widths.iter().map(|&width| "-".repeat(width)).collect();
+        row(&titles, &sides, &widths);
+        row(&rules, &sides, &widths);
+    }
+    for cells in rows {
         row(cells, &sides, &widths);
     }
 }
 
-/// The same without a head.
-pub(crate) fn rows(sides: &[Side], rows: &[Vec<String>]) {
-    let widths = widths(rows.iter(), sides.len());
-    for cells in rows {
-        row(cells, sides, &widths);
+/// A table of a library.
+pub(crate) fn show(table: &Table) {
+    let columns: Vec<(&str, Align)> = table.columns().collect();
+    self::table(&columns, table.rows());
+}
+
+/// Names with their values, one a line.
+pub(crate) fn list<Name: AsRef<str>>(width: usize, entries: &[(Name, String)]) {
+    for (name, value) in entries {
+        line(&format!("  {:<width$} {value}", name.as_ref()));
     }
 }
 
@@ -82,30 +79,17 @@ fn widths<'a>(rows: impl Iterator<Item = &'a Vec<String>>, columns: usize) -> Ve
     widths
 }
 
-fn row(cells: &[String], sides: &[Side], widths: &[usize]) {
+fn row(cells: &[String], sides: &[Align], widths: &[usize]) {
     let cells: Vec<String> = cells
         .iter()
         .zip(sides)
         .zip(widths)
         .map(|((cell, side), &width)| match side {
-            Side::Left => format!("{cell:<width$}"),
-            Side::Right => format!("{cell:>width$}"),
+            Align::Left => format!("{cell:<width$}"),
+            Align::Right => format!("{cell:>width$}"),
         })
         .collect();
     line(format!("  {}", cells.join("  ")).trim_end());
-}
-
-/// A count with thousands set apart.
-pub(crate) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }
 
 /// A size in bytes in the largest unit that keeps it above 1.
@@ -121,9 +105,4 @@ pub(crate) fn bytes(bytes: u64) -> String {
         unit += 1;
     }
     format!("{size:.1} {}", units[unit])
-}
-
-/// A share as a percentage.
-pub(crate) fn percent(share: f64) -> String {
-    format!("{:.2} %", 100.0 * share)
 }

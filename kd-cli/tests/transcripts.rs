@@ -1,7 +1,7 @@
 //! Runs the transcripts in `tests/cmd`, which are the user's manual as well.
 //!
-//! `TRYCMD=overwrite cargo test --test transcripts` writes down what the command says now; review each change, and put
-//! `[..]` back where digits, times and paths were.
+//! `TRYCMD=overwrite cargo test --test transcripts` writes down what the command says now; review each
+//! change, and put `[..]` back where digits, times and paths were.
 
 #[test]
 fn the_transcripts_are_what_kd_says() {

@@ -100,7 +100,7 @@ fn no_backend() -> Error {
 fn not_built_in(name: &str, feature: &str) -> Error {
     Error::Device {
         name: name.into(),
-        problem: format!("is not in this build; build kd with `--features {feature}`"),
+        problem: format!("is not in this build; build it with the feature `{feature}`"),
     }
 }
 
@@ -157,9 +157,7 @@ fn probe(
 
     let failed = || Error::Device {
         name: name.to_string(),
-        problem: format!(
-            "cannot be opened on this machine; it {needs}; use `--device cpu` to run without"
-        ),
+        problem: format!("cannot be opened on this machine; it {needs}; use `cpu` to run without"),
     };
     // The backends panic, some of them on a thread of their own, with texts that help nobody here.
     let hook = std::panic::take_hook();

@@ -5,35 +5,23 @@ use std::path::PathBuf;
 /// The result of the fallible functions of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Which exit code an error belongs to; see [`Error::kind`].
+/// The kind of an error; see [`Error::kind`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// The run failed: exit code 1.
+    /// The run failed.
     Failed,
-    /// Arguments or a recipe are wrong: exit code 2.
+    /// Arguments or a recipe are wrong.
     Usage,
-    /// An input file is missing or cannot be read: exit code 3.
+    /// An input file is missing or cannot be read.
     Input,
-    /// A loss or a metric stopped being finite: exit code 4.
+    /// A loss or a metric stopped being finite.
     Diverged,
-    /// The person interrupted a run that can be resumed: exit code 130.
+    /// The user interrupted a run that can be resumed.
     Interrupted,
 }
 
-impl ErrorKind {
-    /// The exit code of the process.
-    pub fn exit_code(self) -> u8 {
-        match self {
-            Self::Failed => 1,
-            Self::Usage => 2,
-            Self::Input => 3,
-            Self::Diverged => 4,
-            Self::Interrupted => 130,
-        }
-    }
-}
-
-/// Everything that can go wrong in kd-core; each message says what, where, and what to do.
+/// Everything that can go wrong in kd-core; each message says what, where, and, where that does not depend on
+/// the program that is run, what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -157,8 +145,16 @@ pub enum Error {
         /// The last good checkpoint and what to change.
         remedy: String,
     },
+    /// A value that was put over a recipe could not be understood.
+    #[error("override `{entry}`: {problem}")]
+    Override {
+        /// The override as it was given: `train.epochs=3`.
+        entry: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The run was interrupted and can be resumed.
-    #[error("interrupted at step {step} of phase `{phase}`; go on with `kd resume {}`", run.display())]
+    #[error("interrupted at step {step} of phase `{phase}`")]
     Interrupted {
         /// The run folder.
         run: PathBuf,
@@ -205,11 +201,22 @@ pub enum Error {
         /// Rows in all.
         rows: u64,
     },
-    /// A folder that should be a run's is none.
-    #[error("`{}` is no run folder, `recipe.toml` is not in it; give the folder that was named with `--out`, \
-             or one below `runs`", path.display())]
+    /// Not a run folder.
+    #[error("`{}` is no run folder, `recipe.toml` is not in it", path.display())]
     NoRun {
         /// The folder.
+        path: PathBuf,
+    },
+    /// A folder for a new run that has something in it.
+    #[error("run folder `{}`: is not empty", path.display())]
+    NotEmpty {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A run that is not finished, where the result of one is needed.
+    #[error("`{}` is a run that is not finished", path.display())]
+    Unfinished {
+        /// The folder of the run.
         path: PathBuf,
     },
     /// A run folder cannot be used as asked.
@@ -232,11 +239,12 @@ pub enum Error {
 }
 
 impl Error {
-    /// Which kind of failure this is, and so which exit code it has.
+    /// The kind of failure.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Config { .. }
             | Self::Recipe { .. }
+            | Self::Override { .. }
             | Self::UnknownName { .. }
             | Self::Device { .. }
             | Self::Shape { .. } => ErrorKind::Usage,
@@ -245,11 +253,14 @@ impl Error {
             | Self::Mismatch { .. }
             | Self::Input { .. }
             | Self::StaleCache { .. }
-            | Self::NoRun { .. } => ErrorKind::Input,
+            | Self::NoRun { .. }
+            | Self::Unfinished { .. } => ErrorKind::Input,
             Self::Io { action, .. } if *action == "read" => ErrorKind::Input,
             Self::NonFinite { .. } => ErrorKind::Diverged,
             Self::Interrupted { .. } | Self::CacheInterrupted { .. } => ErrorKind::Interrupted,
-            Self::Io { .. } | Self::Run { .. } | Self::Method { .. } => ErrorKind::Failed,
+            Self::Io { .. } | Self::Run { .. } | Self::NotEmpty { .. } | Self::Method { .. } => {
+                ErrorKind::Failed
+            }
         }
     }
 

@@ -9,7 +9,6 @@ mod finding;
 mod loader;
 mod metrics;
 mod network;
-mod recipe;
 mod settings_over;
 mod suggest;
 mod teacher;
@@ -22,7 +21,6 @@ pub use device::DeviceName;
 pub use draws::Draws;
 pub use error::{Error, ErrorKind, Result};
 pub use finding::{Finding, Grade, Topic};
-pub use recipe::read_recipe;
 pub use settings_over::{InnerTables, settings_of, settings_over};
 pub use suggest::nearest;
 

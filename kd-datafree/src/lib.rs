@@ -12,6 +12,8 @@ mod noise;
 mod norm_distance;
 mod objective;
 mod phases;
+#[cfg(feature = "recipe")]
+mod recipe;
 mod search;
 mod teacher;
 
@@ -30,4 +32,6 @@ pub use augment::CropFlip;
 pub use bank::{BANK_FILE, Bank, BankConfig};
 pub use measures::BankMeasures;
 pub use phases::{GENERATOR_PHASE, STUDENT_PHASE};
+#[cfg(feature = "recipe")]
+pub use recipe::{DataFreeRecipe, RunImages, SyntheticFormat, WrittenImages};
 pub use teacher::{FrozenClassifier, ImageTeacher, TeacherBatch};

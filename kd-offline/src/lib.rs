@@ -15,6 +15,7 @@
 //! | `prepared` | the part of a run that is made once |
 //! | `caches` | [`Offline::open_caches`]: the teachers of a run with their kept answers |
 //! | `diagnose` | [`Offline::diagnose`]: findings about a run, before anything is trained |
+//! | `recipe` | the recipes of training and of distillation (feature `recipe`) |
 
 mod caches;
 mod config;
@@ -26,6 +27,8 @@ mod method;
 mod objective;
 mod phase;
 mod prepared;
+#[cfg(feature = "recipe")]
+mod recipe;
 mod taps;
 
 pub use config::{LossConfig, Widths};
@@ -37,3 +40,5 @@ pub use diagnose::{
 pub use ensemble::Ensemble;
 pub use method::Offline;
 pub use phase::RESULT_PHASE;
+#[cfg(feature = "recipe")]
+pub use recipe::{DistillRecipe, TrainRecipe};

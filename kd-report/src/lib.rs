@@ -8,10 +8,12 @@
 //! | `table` | Markdown tables with footnotes |
 //! | `plot` | SVG pictures: lines, dots with spread, counts, confusion matrices |
 //! | `report` | what a run came to, as a page with pictures |
+//! | `number` | counts and shares as people read them |
 //! | `picture` | images and masks side by side, as a PNG picture |
 //! | `tensorboard` | an observer of a run that writes TensorBoard's event files |
 
 mod error;
+mod number;
 mod picture;
 mod plot;
 mod report;
@@ -20,9 +22,12 @@ mod table;
 mod tensorboard;
 
 pub use error::{Error, Result};
+pub use number::{count, percent};
 pub use picture::{CAMVID_CLASSES, ImageRows, SegmentationBoard};
 pub use plot::{ConfusionPlot, CountPlot, DotPlot, LinePlot, Scale, Series};
-pub use report::{Answer, Predictions, RunReport, Sample, SyntheticImages};
+pub use report::{
+    Answer, Picture, Predictions, RunReport, Sample, Section, SectionPart, SyntheticImages,
+};
 pub use stats::{PairedDifference, Summary, student_t_quantile};
 pub use table::{Align, Table};
 pub use tensorboard::TensorBoard;

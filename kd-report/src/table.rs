@@ -48,7 +48,7 @@ impl Table {
     pub fn new<Name: AsRef<str>>(columns: impl IntoIterator<Item = (Name, Align)>) -> Self {
         let (head, align) = columns
             .into_iter()
-            .map(|(name, align)| (escape(name.as_ref()), align))
+            .map(|(name, align)| (name.as_ref().to_owned(), align))
             .unzip();
         Self {
             head,
@@ -66,7 +66,7 @@ impl Table {
     pub fn row<Cell: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = Cell>) -> Result<()> {
         let cells: Vec<String> = cells
             .into_iter()
-            .map(|cell| escape(cell.as_ref()))
+            .map(|cell| cell.as_ref().to_owned())
             .collect();
         if cells.len() != self.head.len() {
             return Err(Error::Length {
@@ -91,6 +91,17 @@ impl Table {
         superscript(place + 1)
     }
 
+    /// The columns: the name of each, and its side.
+    pub fn columns(&self) -> impl Iterator<Item = (&str, Align)> {
+        let names = self.head.iter().map(String::as_str);
+        names.zip(self.align.iter().copied())
+    }
+
+    /// The rows: a cell for each column, as it was given.
+    pub fn rows(&self) -> &[Vec<String>] {
+        &self.rows
+    }
+
     /// Whether there is no row.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
@@ -109,14 +120,17 @@ impl Table {
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let escaped = |cells: &Vec<String>| cells.iter().map(|cell| escape(cell)).collect();
+        let head: Vec<String> = escaped(&self.head);
+        let rows: Vec<Vec<String>> = self.rows.iter().map(escaped).collect();
         let width = |column: usize| {
-            let cells = self.rows.iter().chain([&self.head]);
+            let cells = rows.iter().chain([&head]);
             cells.map(|row| row[column].chars().count()).max()
         };
         let widths: Vec<usize> = (0..self.head.len())
             .map(|column| width(column).unwrap_or(0).max(1))
             .collect();
-        self.line(f, &self.head, &widths)?;
+        self.line(f, &head, &widths)?;
         for (align, &width) in self.align.iter().zip(&widths) {
             match align {
                 Align::Left => write!(f, "|:{}", "-".repeat(width + 1))?,
@@ -124,7 +138,7 @@ impl fmt::Display for Table {
             }
         }
         writeln!(f, "|")?;
-        for row in &self.rows {
+        for row in &rows {
             self.line(f, row, &widths)?;
         }
         for (index, note) in self.notes.iter().enumerate() {

@@ -15,6 +15,8 @@ mod outputs;
 mod phase;
 mod phase_spec;
 mod procedure;
+#[cfg(feature = "recipe")]
+mod recipe;
 mod role_batches;
 mod stage_range;
 mod start;
@@ -28,3 +30,5 @@ pub use config::{
 pub use data::StagewiseData;
 pub use method::Stagewise;
 pub use procedure::Procedure;
+#[cfg(feature = "recipe")]
+pub use recipe::{SplitRecipe, StagewiseRecipe};

@@ -1,19 +1,17 @@
 //! One step, one evaluation, the whole state. The runner of kd does the rest: epochs, checkpoints, resume, logs.
 
-use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 use kd_core::{
-    Loader, LossTerms, Metrics, NamedGradients, Names, Normalisation, Optimizer, Phase, PhaseState,
-    Plan, Result, StagedNetwork, StepContext, Tensors, Training, evaluate, export, import,
+    Loader, LossTerms, Metrics, NamedGradients, NetworkInput, Phase, PhaseState, Plan,
+    Preprocessing, Requested, Result, StagedNetwork, StepContext, Teacher, Tensors, Trained,
+    Training, evaluate,
 };
 use kd_models::Network;
-use kd_offline::Teacher;
 
 pub struct Regress<'a> {
-    pub student: Network,
-    pub optimizer: Optimizer,
+    pub student: Trained<Network>,
     pub plan: Plan,
-    pub normalisation: &'a Normalisation,
+    pub preprocessing: &'a Preprocessing,
     pub teacher: &'a dyn Teacher,
     pub training: &'a Training,
     pub train: &'a Loader,
@@ -33,27 +31,25 @@ impl Phase for Regress<'_> {
 
     fn step(&mut self, at: StepContext) -> Result<LossTerms> {
         let batch = self.train.batch(at.epoch, at.step_in_epoch)?;
-        let teacher = self.teacher.look(batch.pixels.clone())?.output;
+        let teacher = self.teacher.answer(&batch, &Requested::output())?.logits()?;
         // The teacher is on the plain device; lifting its answer makes it a constant of the student's graph.
         let teacher = Tensor::from_inner(centred(teacher));
-        let input = Tensor::from_inner(self.normalisation.apply(batch.pixels)?);
-        let student = centred(self.student.forward(&input));
-        let loss = (student - teacher).powi_scalar(2).mean().div_scalar(2.0);
+        let input: Tensor<4> = self.preprocessing.input(&batch)?;
+        let student = centred(self.student.network().forward(&input.lifted()));
+        let loss = (student - teacher).square().mean().div_scalar(2.0);
 
         let mut raw = loss.backward();
         let mut gradients = NamedGradients::new();
-        gradients.collect("student", &self.student, &mut raw);
+        self.student.collect(&mut gradients, &mut raw);
         self.training.clip(&mut gradients);
-        self.student = self
-            .optimizer
-            .step("student", self.student.clone(), at.lr, &gradients);
+        self.student.step(at, &gradients);
         Ok(vec![("total".into(), loss.inner())])
     }
 
     fn evaluate(&mut self) -> Result<Metrics> {
         let student = self.student.valid();
-        let summary = evaluate(self.held_out, None, |pixels| {
-            Ok(student.forward(&self.normalisation.apply(pixels)?))
+        let summary = evaluate(self.held_out, None, |batch| {
+            Ok(student.forward(&self.preprocessing.input(batch)?))
         })?
         .summary()?;
         Ok(Metrics::from([
@@ -63,25 +59,16 @@ impl Phase for Regress<'_> {
     }
 
     fn result(&self) -> Tensors {
-        export(&self.student, Names::PyTorch)
+        self.student.result()
     }
 
     fn state(&self) -> PhaseState {
         let mut state = PhaseState::default();
-        state.put_optimizer(&self.optimizer);
-        state.put("student", export(&self.student, Names::Burn));
+        self.student.put(&mut state);
         state
     }
 
     fn restore(&mut self, state: &PhaseState) -> Result<()> {
-        let device: Device = self
-            .student
-            .devices()
-            .into_iter()
-            .next()
-            .unwrap_or_default();
-        let student = state.part("student");
-        self.student = import(&self.student, &student, Names::Burn, "checkpoint")?;
-        state.restore_optimizer(&mut self.optimizer, &device)
+        self.student.restore(state)
     }
 }

@@ -1,20 +1,17 @@
-//! What a recipe of the method says, and how it is made ready.
+//! The recipe of the method, and how it is made ready.
 
-use burn::module::Module;
-use kd_cli::{
-    Context, DataRecipe, MadeModel, MethodRecipe, NetworkRecipe, Prepared, TeacherRecipe,
-};
 use kd_core::{
-    Loader, LoaderConfig, Method, Normalisation, Optimizer, Phase, Result, RunFolder, Selection,
-    Training, detached_copy,
+    Loader, LoaderConfig, Method, Phase, Preprocessing, Result, RunFolder, Selection, Teacher,
+    Trained, Training, detached_copy,
 };
 use kd_models::Network;
-use kd_offline::Teacher;
+use kd_recipe::{Context, DataRecipe, MethodRecipe, NetworkRecipe, NewNetwork, Prepared, TeacherRecipe};
 use serde::{Deserialize, Serialize};
 
 use crate::phase::Regress;
 
-/// `method = "logit-regression"`: the student fits the teacher's centred logits, without labels and without a temperature.
+/// `method = "logit-regression"`: the student fits the teacher's centred logits, without labels and without a
+/// temperature.
 ///
 /// # References
 ///
@@ -22,19 +19,10 @@ use crate::phase::Regress;
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LogitRegression {
-    method: String,
-    #[serde(default)]
-    seed: u64,
-    #[serde(default = "auto")]
-    device: String,
     data: DataRecipe,
     student: NetworkRecipe,
     teachers: [TeacherRecipe; 1],
     train: Training,
-}
-
-fn auto() -> String {
-    "auto".into()
 }
 
 impl MethodRecipe for LogitRegression {
@@ -42,44 +30,31 @@ impl MethodRecipe for LogitRegression {
     const ABOUT: &'static str =
         "the student fits the teacher's centred logits (Ba and Caruana 2014)";
 
-    fn seed(&self) -> u64 {
-        self.seed
-    }
-
-    fn device(&self) -> &str {
-        &self.device
-    }
-
-    fn set_device(&mut self, name: String) {
-        self.device = name;
-    }
-
     fn prepare(&mut self, at: &Context) -> Result<Prepared> {
         self.train.check()?;
+        let facts = at.facts(&self.data)?;
+        facts.check_labelled()?;
+        self.student.spec(&facts)?;
         let data = at.data(&self.data)?;
-        let made = at.network(&mut self.student, &data, self.seed)?;
-        let mut teachers = at.teachers(&self.teachers, &data.facts)?;
+        let student: NewNetwork = at.network(&mut self.student, &data, at.seed())?;
+        let mut teachers = at.teachers(&self.teachers, &facts)?;
         let config = LoaderConfig {
-            seed: self.seed,
+            seed: at.seed(),
             views: self.data.views,
             augment: self.data.augment.clone(),
             ..LoaderConfig::new(self.train.batch_size)
         };
         let held_out = LoaderConfig::ordered(self.train.eval_batch_size);
         let method = OwnMethod {
-            student: made.network,
-            normalisation: made.config.normalisation.clone(),
+            student: student.network,
+            preprocessing: student.config.preprocessing.clone(),
             teacher: teachers.remove(0),
             training: self.train.clone(),
             train: Loader::new(data.train, config, at.device())?,
             held_out: Loader::new(data.held_out, held_out, at.device())?,
         };
-        self.teachers[0].make_absolute()?;
-        Ok(Prepared {
-            method: Box::new(method),
-            models: vec![MadeModel::student(PHASE, made.config)],
-            extra_parameters: 0,
-        })
+        self.teachers[0].settle(&facts)?;
+        Ok(Prepared::new(method).with_student(PHASE, student.config))
     }
 }
 
@@ -89,7 +64,7 @@ const PHASE: &str = "regress";
 #[derive(Debug)]
 struct OwnMethod {
     student: Network,
-    normalisation: Normalisation,
+    preprocessing: Preprocessing,
     teacher: Box<dyn Teacher>,
     training: Training,
     train: Loader,
@@ -102,15 +77,14 @@ impl Method for OwnMethod {
     }
 
     fn start(&self, _index: usize, _earlier: &RunFolder) -> Result<Box<dyn Phase + '_>> {
-        let plan = self.training.plan(
-            self.train.steps_per_epoch(),
-            Some(Selection::highest("accuracy")),
-        )?;
+        let student = detached_copy(&self.student).train();
+        let selection = Some(Selection::highest("accuracy"));
         Ok(Box::new(Regress {
-            student: detached_copy(&self.student).train(),
-            optimizer: Optimizer::new(self.training.optimizer.clone())?,
-            plan,
-            normalisation: &self.normalisation,
+            student: Trained::new("student", student, self.training.optimizer.clone())?,
+            plan: self
+                .training
+                .plan(self.train.steps_per_epoch(), selection)?,
+            preprocessing: &self.preprocessing,
             teacher: self.teacher.as_ref(),
             training: &self.training,
             train: &self.train,

@@ -2,17 +2,15 @@
 
 use std::path::Path;
 
-use kd_core::{Cache, CacheDescription, CacheDtype, Error, Result, read_recipe};
-use kd_offline::CacheConfig;
+use kd_core::{Cache, CacheDescription, CacheDtype, Error, Result};
+use kd_recipe::{CachePlace, Methods};
+use kd_report::count;
 use serde_json::json;
 
-use super::{set_threads, stop_on_interrupt};
+use super::session::{machine, stop_on_interrupt};
 use crate::args::{CacheCommand, MachineOptions, Precision};
-use crate::job::context;
-use crate::method::{MethodRecipe, Methods};
-use crate::methods::DistillRecipe;
-use crate::output::{self, bytes, count};
-use crate::progress::Progress;
+use crate::output::{self, bytes};
+use crate::progress::run::Progress;
 
 pub(super) fn run(methods: &Methods, what: &CacheCommand) -> Result<()> {
     match what {
@@ -22,13 +20,15 @@ pub(super) fn run(methods: &Methods, what: &CacheCommand) -> Result<()> {
             dtype,
             overrides,
             machine,
-        } => build(
-            methods,
-            recipe,
-            (out.as_deref(), *dtype),
-            overrides,
-            machine,
-        ),
+        } => {
+            let mut place = CachePlace::default();
+            place.file.clone_from(out);
+            place.dtype = dtype.map(|dtype| match dtype {
+                Precision::F32 => CacheDtype::F32,
+                Precision::F16 => CacheDtype::F16,
+            });
+            build(methods, recipe, place, overrides, machine)
+        }
         CacheCommand::Verify { file, json } => verify(file, *json),
         CacheCommand::Info { file, json } => info(file, *json),
     }
@@ -37,51 +37,25 @@ pub(super) fn run(methods: &Methods, what: &CacheCommand) -> Result<()> {
 fn build(
     methods: &Methods,
     path: &Path,
-    (out, dtype): (Option<&Path>, Option<Precision>),
+    place: CachePlace,
     overrides: &[String],
-    machine: &MachineOptions,
+    options: &MachineOptions,
 ) -> Result<()> {
-    set_threads(machine)?;
-    let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
-    let origin = path.display().to_string();
-    let method = methods.of(&origin, &text, overrides, None)?;
-    if method.name != DistillRecipe::METHOD {
-        let problem = format!(
-            "its method is `{}`, which asks no teacher that could be cached",
-            method.name
-        );
-        return Err(Error::Recipe { origin, problem });
-    }
-    let mut recipe: DistillRecipe = read_recipe(&origin, &text, overrides)?;
-    let mut config = recipe.cache.take().unwrap_or_default();
-    if let Some(file) = out {
-        config = CacheConfig::file(file).with_dtype(config.dtype);
-    }
-    if let Some(dtype) = dtype {
-        config = config.with_dtype(match dtype {
-            Precision::F32 => CacheDtype::F32,
-            Precision::F16 => CacheDtype::F16,
-        });
-    }
-    let context = context(
-        &mut recipe,
-        machine.device,
-        machine.place.data_dir.as_deref(),
-    )?;
-    let (offline, _) = recipe.offline(&context)?;
-    let offline = offline.with_cache(config);
-    offline.check()?;
+    let machine = machine(options)?;
+    let mut recipe = methods.read_file(path, overrides)?;
     let stop = stop_on_interrupt()?;
-    offline.open_caches(&mut Progress::new("cache"), &stop)?;
-    if machine.json {
-        let all: Vec<_> = offline
-            .caches()
+    let files = recipe.build_caches(&machine, &place, &mut Progress::new("cache"), &stop)?;
+    let caches = files.iter().map(|file| Cache::open(file));
+    let caches = caches.collect::<Result<Vec<Cache>>>()?;
+    if options.json {
+        let all: Vec<_> = caches
+            .iter()
             .map(|cache| facts(cache.path(), cache.description(), cache.bytes(), None))
             .collect();
         output::json(&json!({ "caches": all }));
         return Ok(());
     }
-    for cache in offline.caches() {
+    for cache in caches {
         let what = cache.description();
         output::line(&format!(
             "{}: {} of {} {}, {} rows, {}",
@@ -162,13 +136,11 @@ fn info(path: &Path, as_json: bool) -> Result<()> {
         ));
     }
     output::line(&path.display().to_string());
-    for (name, value) in lines {
-        output::line(&format!("  {name:<14} {value}"));
-    }
+    output::list(14, &lines);
     Ok(())
 }
 
-/// What is kept, in words.
+/// The names of what is kept.
 fn names(description: &CacheDescription) -> String {
     let names: Vec<&str> = description
         .fields

@@ -1,12 +1,13 @@
 //! `kd data list` and `kd data info`.
 
 use kd_core::{DataRoots, DataSource, DatasetInfo, ImageFolder, Result, Split, Subset, Task};
+use kd_recipe::{FolderSettings, find_source};
+use kd_report::Align::{Left, Right};
+use kd_report::count;
 use serde_json::json;
 
 use crate::args::DataCommand;
-use crate::output::Side::{Left, Right};
-use crate::output::{self, count};
-use crate::parts::{FolderSettings, find_source};
+use crate::output;
 
 pub(super) fn run(what: &DataCommand) -> Result<()> {
     match what {
@@ -173,9 +174,7 @@ fn info(source: &DataSource, roots: &DataRoots, as_json: bool) -> Result<()> {
         }
         _ => {}
     }
-    for (name, value) in rows {
-        output::line(&format!("  {name:<13} {value}"));
-    }
+    output::list(13, &rows);
     Ok(())
 }
 

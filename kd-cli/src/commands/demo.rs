@@ -3,19 +3,18 @@
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use kd_core::{CountCosts, Error, Result, RunFolder};
-use kd_models::Network;
+use kd_core::{Error, Result, RunFolder};
+use kd_recipe::{Machine, Methods, Outcome, PreparedRun, Recipe, check_utf8};
+use kd_report::Align::{Left, Right};
+use kd_report::{count, percent};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::recipe::new_folder;
-use super::{set_threads, stop_on_interrupt};
-use crate::args::{MachineOptions, RunOptions};
-use crate::job::{Job, Outcome, check_utf8, outcome};
-use crate::method::{AnyRecipe, Methods};
-use crate::output::Side::{Left, Right};
-use crate::output::{self, count, percent};
-use crate::progress::Progress;
+use super::session::{machine, stop_on_interrupt};
+use crate::args::RunOptions;
+use crate::output;
+use crate::progress::run::Progress;
 
 const TEACHER: &str = include_str!("demo/teacher.toml");
 const STUDENT: &str = include_str!("demo/student.toml");
@@ -47,7 +46,7 @@ pub(super) fn run(
     seed: u64,
     epochs: Option<u16>,
 ) -> Result<()> {
-    set_threads(&options.machine)?;
+    let machine = machine(&options.machine)?;
     let out = options
         .out
         .clone()
@@ -64,14 +63,19 @@ pub(super) fn run(
     };
     let mark = serde_json::to_vec(&demo).map_err(|error| Error::method(MARK, error))?;
     kd_core::write_atomically(&out.join(MARK), &mark)?;
-    all_three(methods, &out, &options.machine, &demo)
+    all_three(methods, &out, &machine, options.machine.json, &demo)
 }
 
 pub(super) fn is_demo(folder: &Path) -> bool {
     folder.join(MARK).is_file()
 }
 
-pub(super) fn resume(methods: &Methods, folder: &Path, machine: &MachineOptions) -> Result<()> {
+pub(super) fn resume(
+    methods: &Methods,
+    folder: &Path,
+    machine: &Machine,
+    json: bool,
+) -> Result<()> {
     let path = folder.join(MARK);
     let text = std::fs::read(&path).map_err(Error::io("read", &path))?;
     let demo: Demo = serde_json::from_slice(&text).map_err(|error| Error::BadFile {
@@ -80,7 +84,7 @@ pub(super) fn resume(methods: &Methods, folder: &Path, machine: &MachineOptions)
         problem: error.to_string(),
         remedy: "start the demo again in a new folder".into(),
     })?;
-    all_three(methods, folder, machine, &demo)
+    all_three(methods, folder, machine, json, &demo)
 }
 
 /// One of the three networks.
@@ -95,7 +99,8 @@ struct Part {
 fn all_three(
     methods: &Methods,
     folder: &Path,
-    machine: &MachineOptions,
+    machine: &Machine,
+    json: bool,
     demo: &Demo,
 ) -> Result<()> {
     let stop = stop_on_interrupt()?;
@@ -120,12 +125,12 @@ fn all_three(
                 let teacher = toml::Value::String(folder.join("teacher").display().to_string());
                 overrides.push(format!("teachers.0.model={teacher}"));
             }
-            let recipe = methods.read(name, text, &overrides, None)?;
+            let recipe = methods.read(name, text, &overrides)?;
             one(methods, title, &folder.join(name), recipe, machine, &stop)
         })
         .collect::<Result<Vec<Part>>>()
         .map_err(|error| whole_demo(error, folder))?;
-    report(folder, &parts, machine.json);
+    report(folder, &parts, json);
     Ok(())
 }
 
@@ -134,37 +139,32 @@ fn one(
     methods: &Methods,
     title: &'static str,
     path: &Path,
-    recipe: Box<dyn AnyRecipe>,
-    machine: &MachineOptions,
+    recipe: Recipe,
+    machine: &Machine,
     stop: &AtomicBool,
 ) -> Result<Part> {
-    let place = machine.place.data_dir.as_deref();
-    let begun = path.join("recipe.toml").is_file();
-    let (job, folder) = if begun {
+    let (run, folder) = if path.join("recipe.toml").is_file() {
         let folder = RunFolder::open(path)?;
-        (
-            Job::reopen(methods, &folder, machine.device, place)?,
-            folder,
-        )
+        (PreparedRun::reopen(methods, &folder, machine)?, folder)
     } else {
-        let job = Job::prepare(recipe, machine.device, place)?;
-        let folder = job.begin(path)?;
-        (job, folder)
+        let run = recipe.prepare(machine)?;
+        let folder = run.begin(path)?;
+        (run, folder)
     };
-    let outcome = match outcome(path)? {
+    let outcome = match Outcome::read(path)? {
         Some(done) => done,
-        None => job.run(&folder, stop, &mut Progress::new(format!("{title:<17}")))?,
+        None => run.run(&folder, stop, &mut Progress::new(format!("{title:<17}")))?,
     };
-    let Some(spec) = job.spec().cloned() else {
+    let Some(spec) = run.spec() else {
         return Err(Error::Run {
             path: path.to_owned(),
             problem: "makes no network".into(),
         });
     };
-    let costs = Network::build(&spec, 0, job.device())?.costs(spec.input)?;
+    let costs = spec.costs(run.device())?;
     Ok(Part {
         title,
-        network: spec.name,
+        network: spec.name.clone(),
         params: costs.params(),
         macs: costs.macs(),
         outcome,

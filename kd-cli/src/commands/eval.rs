@@ -4,226 +4,169 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use kd_core::{
-    ClassificationSummary, DataRoots, DataSource, Dataset, DatasetInfo, DeviceName, Error, Frozen,
-    Loader, LoaderConfig, Normalisation, Result, SegmentationSummary, Split, StagedNetwork, Task,
-    evaluate,
+    ClassificationSummary, DataRoots, DataSource, Dataset, DatasetInfo, DeviceName, Error, Loader,
+    LoaderConfig, Normalisation, Result, SegmentationSummary, Task,
 };
-use kd_models::{
-    LoadReport, ModelConfig, ModelNetwork, Network, UNet, WeightChoice, load_model_as,
+use kd_models::{Evaluation, Families, LoadReport, TrainedModel, WeightChoice, Weights};
+use kd_recipe::{
+    DataFacts, FolderSettings, ImageSize, Methods, WeightFile, check_fits, find_source, is_folder,
+    model_folder, open_for,
 };
+use kd_report::Align::{Left, Right};
+use kd_report::{count, percent};
 use serde::Serialize;
 
-use super::set_threads;
-use crate::args::{MachineOptions, WeightOptions};
-use crate::output::Side::{Left, Right};
-use crate::output::{self, percent};
-use crate::parts::{
-    DataFacts, FolderSettings, FromFile, ImageSize, check_fits, find_source, given_or_assumed,
-    is_folder, model_folder,
-};
-use crate::report::masks::{self, measure};
+use super::session::machine;
+use super::weights::only_network;
+use crate::args::{EvalOptions, WeightOptions};
+use crate::output;
+use crate::progress::notices::Printed;
 
-/// Samples in a batch of images that have one class each.
-const BATCH_SIZE: usize = 256;
-
-/// A network to be measured.
+/// A network to be measured, and the data in the size that it takes.
 struct Measured {
-    name: String,
-    network: Network,
-    normalisation: Normalisation,
+    model: Box<dyn TrainedModel>,
+    source: DataSource,
     /// How its weights fitted, if it came from a weight file.
     report: Option<LoadReport>,
 }
 
 /// What `--json` prints.
 #[derive(Serialize)]
-struct Evaluation<'a> {
+struct OfImages<'a> {
     #[serde(flatten)]
     summary: &'a ClassificationSummary,
     #[serde(skip_serializing_if = "Option::is_none")]
     weights: Option<&'a LoadReport>,
 }
 
-/// The same of a network that says a class of each pixel.
+/// The same of a network with an output for each pixel.
 #[derive(Serialize)]
-struct Segmentation<'a> {
+struct OfPixels<'a> {
     #[serde(flatten)]
     summary: &'a SegmentationSummary,
     /// The classes in the order of `class_iou`.
     class_names: Vec<String>,
 }
 
-/// What a network is measured on.
-pub(super) struct Data<'a> {
-    pub(super) name: &'a str,
-    /// The folder of images.
-    pub(super) path: Option<&'a Path>,
-    /// The length of their shorter side before the crop.
-    pub(super) resize: Option<usize>,
-    pub(super) split: Split,
-}
-
-pub(super) fn run(
-    model: &Path,
-    data: &Data<'_>,
-    weights: &WeightOptions,
-    batch_size: Option<usize>,
-    machine: &MachineOptions,
-) -> Result<()> {
-    set_threads(machine)?;
-    if !is_folder(data.name) {
+pub(super) fn run(methods: &Methods, options: &EvalOptions) -> Result<()> {
+    machine(&options.machine)?;
+    if !is_folder(&options.data) {
         // An unknown name is said before anything is read.
-        let source = find_source(data.name, data.settings(None))?;
-        if source.task() == Task::Segmentation {
-            return run_masks(model, data, weights, batch_size, machine);
-        }
+        find_source(&options.data, settings(options, None))?;
     }
-    let device = machine.device.unwrap_or(DeviceName::Auto).open()?;
-    let (measured, source) = if model.is_file() {
-        from_file(model, weights, data, &device)?
+    let device = options.machine.device.unwrap_or(DeviceName::Auto).open()?;
+    let measured = if options.model.is_file() {
+        from_file(options, methods.families(), &device)?
     } else {
-        from_folder(model, weights, data, &device)?
+        from_folder(options, methods.families(), &device)?
     };
-    let roots = DataRoots::from_env().with_explicit(machine.place.data_dir.clone());
-    let loader = Loader::new(
-        source.load(data.split, &roots)?,
-        LoaderConfig::ordered(batch_size.unwrap_or(BATCH_SIZE)),
-        &device,
-    )?;
-    let network = Frozen::new(&measured.network);
-    let metrics = evaluate(&loader, None, |pixels| {
-        Ok(network
-            .network()
-            .forward(&measured.normalisation.apply(pixels)?))
-    })?;
-    let summary = metrics.summary()?;
-    if machine.json {
-        output::json(&Evaluation {
-            summary: &summary,
-            weights: measured.report.as_ref(),
-        });
-    } else {
-        if let Some(weights) = &measured.report {
-            output::line(&weights.to_string());
-        }
-        report(&measured.name, source.name(), &summary);
-    }
-    Ok(())
-}
-
-/// The same where each image has a mask.
-fn run_masks(
-    model: &Path,
-    data: &Data<'_>,
-    weights: &WeightOptions,
-    batch_size: Option<usize>,
-    machine: &MachineOptions,
-) -> Result<()> {
-    if model.is_file() {
-        let problem = "is a weight file, which does not say what size of images it is for; a network for masks is measured from its \
-                       model folder";
-        return Err(Error::Input {
-            path: model.to_owned(),
-            problem: problem.into(),
-        });
-    }
-    let device = machine.device.unwrap_or(DeviceName::Auto).open()?;
-    let (network, config, source) = in_folder::<UNet>(model, weights, data, &device)?;
-    let roots = DataRoots::from_env().with_explicit(machine.place.data_dir.clone());
-    let dataset = source.load(data.split, &roots)?;
-    let batch_size = batch_size.unwrap_or(masks::BATCH_SIZE);
+    let roots = DataRoots::from_env().with_explicit(options.machine.place.data_dir.clone());
+    let dataset = measured.source.load(options.split, &roots)?;
+    let batch_size = options.batch_size.unwrap_or(match dataset.task() {
+        // Images of segmentation are larger.
+        Task::Segmentation => 8,
+        _ => 256,
+    });
     let loader = LoaderConfig::ordered(batch_size);
     let loader = Loader::new(dataset.clone(), loader, &device)?;
-    let (summary, _) = measure(&network, &config.normalisation, &loader, &[])?;
-    if machine.json {
-        output::json(&Segmentation {
-            summary: &summary,
-            class_names: masks::names(&dataset),
-        });
-    } else {
-        report_masks(&config.network.name, &dataset, &summary);
+    let json = options.machine.json;
+    match measured.model.evaluate(&loader)? {
+        Evaluation::Segmentation(metrics) => {
+            of_pixels(&measured, &dataset, &metrics.summary()?, json)
+        }
+        Evaluation::Classification(metrics) => of_images(&measured, &metrics.summary()?, json),
+        _ => {}
     }
     Ok(())
 }
 
 /// The network in a weight file.
-fn from_file(
-    model: &Path,
-    options: &WeightOptions,
-    data: &Data<'_>,
-    device: &Device,
-) -> Result<(Measured, DataSource)> {
-    if is_folder(data.name) {
-        let problem = "cannot be measured on a folder of images, as it does not say what size it takes; make it a model \
-                       folder first with `kd import --input`";
-        return Err(Error::Input {
-            path: model.to_owned(),
+fn from_file(options: &EvalOptions, families: &Families, device: &Device) -> Result<Measured> {
+    let refused = |problem: &str| {
+        Err(Error::Input {
+            path: options.model.clone(),
             problem: problem.into(),
-        });
-    }
-    let source = find_source(data.name, data.settings(None))?;
-    let facts = DataFacts::from(&source);
-    let loaded = FromFile::load(
-        model,
-        &options.choice(),
-        options.network.as_deref(),
-        &facts,
-        options.fit,
-        device,
-    )?;
-    let who = format!("`{}`", model.display());
-    let given = options.normalisation();
-    let normalisation =
-        given_or_assumed(given.as_ref(), &facts, &who, "give `--mean` and `--std`")?;
-    let measured = Measured {
-        name: loaded.spec.name,
-        network: loaded.network,
-        normalisation,
-        report: Some(loaded.report),
+        })
     };
-    Ok((measured, source))
+    if is_folder(&options.data) {
+        return refused(
+            "cannot be measured on a folder of images, as it does not say what size it takes; make it a \
+             model folder \
+             first with `kd import --input`",
+        );
+    }
+    if task_of(&options.data) == Task::Segmentation {
+        return refused(
+            "is a weight file, which does not say what size of images it is for; a network for masks is \
+             measured from \
+             its model folder",
+        );
+    }
+    let source = find_source(&options.data, settings(options, None))?;
+    let weights = Weights::read_chosen(&options.model, &options.weights.choice())?;
+    let name = match &options.weights.network {
+        Some(name) => name.clone(),
+        None => only_network(&weights, device)?,
+    };
+    let normalisation = options.weights.normalisation();
+    let file = WeightFile {
+        who: format!("`{}`", options.model.display()),
+        weights: &weights,
+        network: &name,
+        fit: options.weights.fit,
+        normalisation: normalisation.as_ref(),
+        remedy: "give `--mean` and `--std`",
+    };
+    let (model, report) = file.open(families, &DataFacts::from(&source), device, &Printed)?;
+    Ok(Measured {
+        model,
+        source,
+        report: Some(report),
+    })
 }
 
 /// The network in a model folder.
-fn from_folder(
-    model: &Path,
-    options: &WeightOptions,
-    data: &Data<'_>,
-    device: &Device,
-) -> Result<(Measured, DataSource)> {
-    let (network, config, source) = in_folder(model, options, data, device)?;
-    let measured = Measured {
-        name: config.network.name,
-        network,
-        normalisation: config.normalisation,
+fn from_folder(options: &EvalOptions, families: &Families, device: &Device) -> Result<Measured> {
+    let folder = model_folder(&options.model)?;
+    if let Some(option) = options.weights.given() {
+        let problem = "is for weight files; a model folder says it itself";
+        return Err(Error::config(option, problem));
+    }
+    let model = open_for(families, &folder, task_of(&options.data), device)?;
+    let config = model.config();
+    let source = find_source(&options.data, settings(options, Some(config.network.input)))?;
+    let who = format!("model `{}`", options.model.display());
+    check_fits(&who, config, &DataFacts::from(&source))?;
+    Ok(Measured {
+        model,
+        source,
         report: None,
-    };
-    Ok((measured, source))
+    })
 }
 
-/// The same for a network of either type, with the data in the size that it takes.
-fn in_folder<N: ModelNetwork>(
-    model: &Path,
-    options: &WeightOptions,
-    data: &Data<'_>,
-    device: &Device,
-) -> Result<(N, ModelConfig, DataSource)> {
-    let folder = model_folder(model)?;
-    if let Some(option) = options.given() {
-        return Err(Error::config(
-            option,
-            "is for weight files; a model folder says it itself",
-        ));
+/// The task of a data set by name; a folder of images has a class for each.
+fn task_of(data: &str) -> Task {
+    DatasetInfo::find(data).map_or(Task::Classification, |info| info.task)
+}
+
+/// How a folder, or data with masks, are read for a network that takes images of `input`: channels, height,
+/// width.
+fn settings(options: &EvalOptions, input: Option<[usize; 3]>) -> FolderSettings<'_> {
+    let (path, data): (Option<&Path>, &str) = (options.path.as_deref(), &options.data);
+    let is_sized = is_folder(data) || task_of(data) == Task::Segmentation;
+    let size = input.filter(|_| is_sized);
+    let input = input.filter(|_| is_folder(data));
+    FolderSettings {
+        path,
+        size: size.map(|[_, height, width]| ImageSize { height, width }),
+        resize: options.resize,
+        grey: input.is_some_and(|[channels, ..]| channels == 1),
+        prefix: "--",
     }
-    let (network, config) = load_model_as::<N>(&folder, device)?;
-    let source = find_source(data.name, data.settings(Some(config.network.input)))?;
-    let facts = DataFacts::from(&source);
-    check_fits(&format!("model `{}`", model.display()), &config, &facts)?;
-    Ok((network, config, source))
 }
 
 impl WeightOptions {
-    /// Which tensors of the file are meant.
+    /// The tensors of the file that are meant.
     pub(super) fn choice(&self) -> WeightChoice {
         let mut choice = WeightChoice::default();
         choice.key.clone_from(&self.key);
@@ -250,37 +193,33 @@ impl WeightOptions {
     }
 }
 
-impl Data<'_> {
-    /// How a folder, or data with masks, are read for a network that takes images of `input`: channels, height, width.
-    fn settings(&self, input: Option<[usize; 3]>) -> FolderSettings<'_> {
-        let known = DatasetInfo::find(self.name);
-        let has_masks = known.is_ok_and(|info| info.task == Task::Segmentation);
-        let size = input.filter(|_| has_masks || is_folder(self.name));
-        let input = input.filter(|_| is_folder(self.name));
-        FolderSettings {
-            path: self.path,
-            size: size.map(|[_, height, width]| ImageSize { height, width }),
-            resize: self.resize,
-            grey: input.is_some_and(|[channels, ..]| channels == 1),
-            prefix: "--",
-        }
+fn of_pixels(measured: &Measured, dataset: &Dataset, summary: &SegmentationSummary, json: bool) {
+    let class_names = dataset.class_names().map_or_else(
+        || {
+            (0..dataset.classes())
+                .map(|class| class.to_string())
+                .collect()
+        },
+        <[String]>::to_vec,
+    );
+    if json {
+        output::json(&OfPixels {
+            summary,
+            class_names,
+        });
+        return;
     }
-}
-
-fn report_masks(network: &str, dataset: &Dataset, summary: &SegmentationSummary) {
+    output::line(&format!("{} on {}", title(measured), dataset.name()));
     let rows = [
         ("mean IoU", percent(summary.mean_iou)),
         ("pixel accuracy", percent(summary.pixel_accuracy)),
         ("mIoU compat", percent(summary.miou_compat)),
-        ("images", output::count(summary.images)),
+        ("images", count(summary.images)),
     ];
-    output::line(&format!("{network} on {}", dataset.name()));
-    for (name, value) in rows {
-        output::line(&format!("  {name:<18} {value}"));
-    }
+    output::list(18, &rows);
     output::line("");
     let shown = |share: &Option<f64>| share.map_or_else(|| "-".to_owned(), percent);
-    let names = masks::names(dataset).into_iter();
+    let names = class_names.into_iter();
     let rows: Vec<Vec<String>> = names
         .zip(&summary.class_iou)
         .map(|(name, share)| vec![name, shown(share)])
@@ -288,23 +227,31 @@ fn report_masks(network: &str, dataset: &Dataset, summary: &SegmentationSummary)
     output::table(&[("class", Left), ("IoU", Right)], &rows);
 }
 
-fn report(network: &str, data: &str, summary: &ClassificationSummary) {
+fn of_images(measured: &Measured, summary: &ClassificationSummary, json: bool) {
+    let weights = measured.report.as_ref();
+    if json {
+        output::json(&OfImages { summary, weights });
+        return;
+    }
+    if let Some(weights) = weights {
+        output::line(&weights.to_string());
+    }
+    output::line(&format!(
+        "{} on {}",
+        title(measured),
+        measured.source.name()
+    ));
+    let top_k = percent(summary.top_k_accuracy);
     let rows = [
         ("accuracy", percent(summary.accuracy)),
-        (
-            "top-k accuracy",
-            format!(
-                "{} (k = {})",
-                percent(summary.top_k_accuracy),
-                summary.top_k
-            ),
-        ),
+        ("top-k accuracy", format!("{top_k} (k = {})", summary.top_k)),
         ("cross-entropy", format!("{:.4} nats", summary.loss)),
         ("calibration error", format!("{:.4}", summary.ece)),
-        ("samples", output::count(summary.count)),
+        ("samples", count(summary.count)),
     ];
-    output::line(&format!("{network} on {data}"));
-    for (name, value) in rows {
-        output::line(&format!("  {name:<18} {value}"));
-    }
+    output::list(18, &rows);
+}
+
+fn title(measured: &Measured) -> String {
+    measured.model.config().network.title()
 }

@@ -4,12 +4,12 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use kd_core::{DatasetInfo, DeviceName, Error, Normalisation, Result};
-use kd_models::{ModelConfig, NetworkSpec, Weights, save_model};
+use kd_models::{Families, ModelConfig, NetworkSpec, Weights};
 use serde_json::json;
 
+use super::weights::only_network;
 use crate::args::ImportOptions;
 use crate::output;
-use crate::parts::only_network;
 
 pub(super) fn run(options: &ImportOptions) -> Result<()> {
     let data = options.data.as_deref().map(DatasetInfo::find).transpose()?;
@@ -28,15 +28,16 @@ pub(super) fn run(options: &ImportOptions) -> Result<()> {
         .or_else(|_| DeviceName::Auto.open())?;
     let weights = Weights::read_chosen(&options.file, &options.weights.choice())?;
     let spec = spec(options, data, &weights, &device)?;
-    let (network, report) = weights.load_network(&spec, options.weights.fit, &device)?;
-
     let mut config = ModelConfig::new(spec, normalisation);
     config.provenance.data = data.map(|data| data.name.to_owned());
     let file = options.file.file_name().unwrap_or_default();
     let notes = &mut config.provenance.notes;
     notes.insert("imported_from".into(), json!(file.to_string_lossy()));
     notes.insert("imported_sha256".into(), json!(weights.hash()));
-    save_model(&options.out, &network, &config)?;
+    let blank = Families::new().blank(config, &device)?;
+    let (model, report) = blank.with_weights(&weights, options.weights.fit)?;
+    model.save(&options.out)?;
+    let config = model.config();
     if options.json {
         output::json(
             &json!({ "model": options.out, "network": config.network, "weights": report }),
@@ -50,7 +51,7 @@ pub(super) fn run(options: &ImportOptions) -> Result<()> {
         input: [channels, height, width],
         ..
     } = &config.network;
-    let Normalisation { mean, std } = &config.normalisation;
+    let Normalisation { mean, std } = config.normalisation()?;
     output::line(&format!(
         "{name}, {classes} classes, images of {channels}x{height}x{width}, mean {mean:?}, std {std:?}"
     ));
@@ -71,7 +72,8 @@ fn spec(
     };
     let of_data = data.map(|data| [data.shape.channels, data.shape.height, data.shape.width]);
     let Some(input) = options.input.or(of_data) else {
-        let problem = "is missing; give channels, height and width as in `--input 3,32,32`, or the data set as `--data`";
+        let problem = "is missing; give channels, height and width as in `--input 3,32,32`, or the data set \
+                       as `--data`";
         return Err(Error::config("--input", problem));
     };
     let classes = match options.classes.or(data.map(|data| data.classes)) {
@@ -81,7 +83,7 @@ fn spec(
     Ok(NetworkSpec::new(name, classes, input))
 }
 
-/// Nothing of a person's is overwritten.
+/// Nothing of the user's is overwritten.
 fn check_empty(folder: &Path) -> Result<()> {
     let taken = match std::fs::read_dir(folder) {
         Ok(mut entries) => entries.next().is_some(),

@@ -3,9 +3,10 @@
 use kd_core::{Error, Result};
 use kd_losses::{Family, LossInfo, find_loss, losses};
 use kd_offline::LossConfig;
+use kd_report::Align::Left;
 use serde_json::{Value, json};
 
-use crate::output::{self, Side::Left};
+use crate::output;
 
 pub(super) fn run(name: Option<&str>, as_json: bool) -> Result<()> {
     if let Some(name) = name {
@@ -47,7 +48,8 @@ fn all(as_json: bool) {
         output::line("");
     }
     output::line(
-        "`kd losses NAME` tells the rest: constants and their sources, what it trains and costs, where implementations disagree.",
+        "`kd losses NAME` tells the rest: constants and their sources, what it trains and costs, where \
+         implementations disagree.",
     );
     output::line(
         "* is of images or of modules: for methods that make them, not for a recipe of `kd distill`.",

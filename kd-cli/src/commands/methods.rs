@@ -1,23 +1,23 @@
 //! `kd methods`.
 
+use kd_recipe::Methods;
+use kd_report::Align::Left;
 use serde_json::json;
 
-use crate::method::Methods;
-use crate::output::{self, Side::Left};
+use crate::output;
 
 pub(super) fn run(methods: &Methods, as_json: bool) {
+    let all = methods.all().iter();
     if as_json {
-        let objects: Vec<_> = methods
-            .all()
-            .iter()
-            .map(|method| json!({ "name": method.name, "command": method.verb, "description": method.about }))
+        let objects: Vec<_> = all
+            .map(|method| {
+                json!({ "name": method.name, "command": method.verb, "description": method.about })
+            })
             .collect();
         output::json(&json!({ "methods": objects }));
         return;
     }
-    let rows: Vec<Vec<String>> = methods
-        .all()
-        .iter()
+    let rows: Vec<Vec<String>> = all
         .map(|method| {
             vec![
                 method.name.to_owned(),

@@ -1,9 +1,9 @@
 //! One file a command.
 
-mod bench;
-mod bench_run;
 mod cache;
 mod check;
+mod compare;
+mod compare_run;
 mod data;
 mod demo;
 mod eval;
@@ -15,16 +15,15 @@ mod models;
 mod recipe;
 mod report;
 mod resume;
+mod session;
 mod synthesize;
-
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+mod weights;
 
 use clap::CommandFactory;
-use kd_core::{Error, Result};
+use kd_core::Result;
+use kd_recipe::{Methods, Verb};
 
-use crate::args::{Args, Command, MachineOptions};
-use crate::method::{Methods, Verb};
+use crate::args::{Args, Command};
 use crate::output;
 
 /// Runs what was typed.
@@ -36,29 +35,12 @@ pub(crate) fn run(args: Args, methods: &Methods) -> Result<()> {
         Command::Report { folder, machine } => report::run(methods, &folder, &machine),
         Command::Check(options) => check::run(methods, &options),
         Command::Resume { folder, machine } => resume::run(methods, &folder, &machine),
-        Command::Bench(options) => bench::run(methods, &options),
-        Command::BenchRun(options) => bench_run::run(methods, &options),
-        Command::Eval {
-            model,
-            data,
-            path,
-            resize,
-            weights,
-            split,
-            batch_size,
-            machine,
-        } => {
-            let data = eval::Data {
-                name: &data,
-                path: path.as_deref(),
-                resize,
-                split,
-            };
-            eval::run(&model, &data, &weights, batch_size, &machine)
-        }
+        Command::Compare(options) => compare::run(methods, &options),
+        Command::CompareRun(options) => compare_run::run(methods, &options),
+        Command::Eval(options) => eval::run(methods, &options),
         Command::Synthesize(options) => synthesize::run(&options),
         Command::Import(options) => import::run(&options),
-        Command::Export(options) => export::run(&options),
+        Command::Export(options) => export::run(methods, &options),
         Command::Cache { what } => cache::run(methods, &what),
         Command::Data { what } => data::run(&what),
         Command::Methods { json } => {
@@ -75,32 +57,4 @@ pub(crate) fn run(args: Args, methods: &Methods) -> Result<()> {
             Ok(())
         }
     }
-}
-
-/// Sizes the thread pool of the CPU backend, which must be done before its first use.
-fn set_threads(machine: &MachineOptions) -> Result<()> {
-    let Some(threads) = machine.threads else {
-        return Ok(());
-    };
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(usize::from(threads))
-        .build_global()
-        .map_err(|error| Error::method("--threads", error))
-}
-
-/// The flag that Ctrl-C sets. The second Ctrl-C ends the process at once; the last checkpoint stays good.
-fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
-    ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            #[expect(clippy::exit, reason = "the person asked twice")]
-            std::process::exit(130);
-        }
-        output::notice(
-            "finishing the step and writing a checkpoint; press Ctrl-C again to stop at once",
-        );
-    })
-    .map_err(|error| Error::method("the handler of Ctrl-C", error))?;
-    Ok(stop)
 }

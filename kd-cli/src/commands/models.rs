@@ -3,10 +3,11 @@
 use burn::tensor::Device;
 use kd_core::{Costs, DatasetInfo, DeviceName, LayerKind, Result};
 use kd_models::{NetworkSpec, known_networks};
+use kd_report::Align::{Left, Right};
+use kd_report::count;
 use serde_json::json;
 
-use crate::output::Side::{Left, Right};
-use crate::output::{self, count};
+use crate::output;
 
 pub(super) fn run(name: Option<&str>, data: &str, as_json: bool) -> Result<()> {
     let info = DatasetInfo::find(data)?;
@@ -46,7 +47,8 @@ fn all(info: &DatasetInfo, as_json: bool) -> Result<()> {
             known.description.to_owned(),
         ]);
         objects.push(json!({
-            "name": known.name, "params": costs.params(), "macs": costs.macs(), "description": known.description,
+            "name": known.name, "params": costs.params(), "macs": costs.macs(),
+            "description": known.description,
         }));
     }
     if as_json {

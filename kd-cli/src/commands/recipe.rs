@@ -3,55 +3,70 @@
 use std::path::{Path, PathBuf};
 
 use kd_core::{Error, Result};
+use kd_recipe::{Methods, Outcome, PreparedRun, Recipe, Verb};
+use kd_report::{count, percent};
+use serde_json::json;
 
-use super::{set_threads, stop_on_interrupt};
+use super::session::{machine, stop_on_interrupt};
 use crate::args::RecipeOptions;
-use crate::job::{Job, Outcome};
-use crate::method::{Methods, Verb};
-use crate::output::{self, percent};
-use crate::progress::Progress;
+use crate::output;
+use crate::progress::run::Progress;
 
 pub(super) fn run(methods: &Methods, options: &RecipeOptions, verb: Verb) -> Result<()> {
-    let machine = &options.run.machine;
-    set_threads(machine)?;
-    let path = &options.recipe;
-    let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
-    let mut overrides = options.overrides.clone();
-    overrides.extend(options.seed.map(|seed| format!("seed={seed}")));
-    let recipe = methods.read(&path.display().to_string(), &text, &overrides, Some(verb))?;
-    let job = Job::prepare(recipe, machine.device, machine.place.data_dir.as_deref())?;
+    let machine = machine(&options.run.machine)?;
+    let run = read(methods, options, verb)?.prepare(&machine)?;
     if options.dry_run {
-        let resolved = job.recipe().resolved()?;
-        if machine.json {
-            output::json(
-                &serde_json::json!({ "recipe": resolved, "extra_parameters": job.extra_parameters() }),
-            );
-            return Ok(());
-        }
-        output::line(resolved.trim_end());
-        let extra = job.extra_parameters();
-        if extra > 0 {
-            output::remark(&format!(
-                "{} parameters are trained beside the student",
-                output::count(extra as u64)
-            ));
-        }
-        return Ok(());
+        return show(&run, options.run.machine.json);
     }
     let out = match &options.run.out {
         Some(out) => out.clone(),
-        None => new_folder(
-            path.file_stem()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .as_ref(),
-            job.recipe().seed(),
-        ),
+        None => {
+            let stem = options.recipe.file_stem().unwrap_or_default();
+            new_folder(&stem.to_string_lossy(), run.recipe().seed())
+        }
     };
     let stop = stop_on_interrupt()?;
-    let folder = job.begin(&out)?;
-    let outcome = job.run(&folder, &stop, &mut Progress::new(job.title()))?;
-    report(&outcome, machine.json);
+    let folder = run.begin(&out)?;
+    let outcome = run.run(&folder, &stop, &mut Progress::new(run.title()))?;
+    report(&outcome, options.run.machine.json);
+    Ok(())
+}
+
+/// The recipe that was typed, for the verb that was typed.
+fn read(methods: &Methods, options: &RecipeOptions, verb: Verb) -> Result<Recipe> {
+    let usual = match verb {
+        Verb::Train => "train",
+        Verb::Distill => "offline",
+    };
+    let methods = methods.clone().with_usual(usual);
+    let recipe = methods.read_file(&options.recipe, &options.overrides())?;
+    if recipe.verb() == verb {
+        return Ok(recipe);
+    }
+    Err(Error::Recipe {
+        origin: options.recipe.display().to_string(),
+        problem: format!(
+            "its method is `{}`; run it with `kd {}`",
+            recipe.method(),
+            recipe.verb().name()
+        ),
+    })
+}
+
+/// The recipe with every default written out.
+fn show(run: &PreparedRun, as_json: bool) -> Result<()> {
+    let (resolved, extra) = (run.recipe().resolved()?, run.extra_parameters());
+    if as_json {
+        output::json(&json!({ "recipe": resolved, "extra_parameters": extra }));
+        return Ok(());
+    }
+    output::line(resolved.trim_end());
+    if extra > 0 {
+        let extra = count(extra as u64);
+        output::remark(&format!(
+            "{extra} parameters are trained beside the student"
+        ));
+    }
     Ok(())
 }
 

@@ -2,17 +2,17 @@
 
 use std::path::Path;
 
-use kd_core::{Error, Result, RunFolder};
+use kd_core::Result;
+use kd_recipe::{Methods, write_report};
 use serde_json::json;
 
-use super::{demo, set_threads};
+use super::demo;
+use super::session::machine;
 use crate::args::MachineOptions;
-use crate::job::Job;
-use crate::method::Methods;
-use crate::{output, report};
+use crate::output;
 
-pub(super) fn run(methods: &Methods, path: &Path, machine: &MachineOptions) -> Result<()> {
-    set_threads(machine)?;
+pub(super) fn run(methods: &Methods, path: &Path, options: &MachineOptions) -> Result<()> {
+    let machine = machine(options)?;
     let runs = if demo::is_demo(path) {
         let parts = demo::PARTS.map(|part| path.join(part)).into_iter();
         parts
@@ -23,30 +23,15 @@ pub(super) fn run(methods: &Methods, path: &Path, machine: &MachineOptions) -> R
     };
     let mut written = Vec::new();
     for run in runs {
-        one(methods, &run, machine)?;
+        write_report(methods, &run, &machine)?;
         written.push(run.join("report.md"));
     }
-    if machine.json {
+    if options.json {
         output::json(&json!({ "run": path, "reports": written }));
-    } else {
-        for report in written {
-            output::line(&format!("report in {}", report.display()));
-        }
+        return Ok(());
     }
-    Ok(())
-}
-
-fn one(methods: &Methods, path: &Path, machine: &MachineOptions) -> Result<()> {
-    let folder = match RunFolder::open(path) {
-        // A run that is under way is not disturbed, and its networks are not there yet.
-        Err(error @ Error::Run { .. }) => {
-            report::write(path, Err(&error))?;
-            return Ok(());
-        }
-        other => other?,
-    };
-    let place = machine.place.data_dir.as_deref();
-    let job = Job::reopen(methods, &folder, machine.device, place);
-    report::write(path, job.as_ref())?;
+    for report in written {
+        output::line(&format!("report in {}", report.display()));
+    }
     Ok(())
 }

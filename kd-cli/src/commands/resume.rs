@@ -3,37 +3,31 @@
 use std::path::Path;
 
 use kd_core::{Result, RunFolder};
+use kd_recipe::{Methods, Outcome, PreparedRun, is_campaign};
 
-use super::{bench, demo, recipe, set_threads, stop_on_interrupt};
+use super::session::{machine, stop_on_interrupt};
+use super::{compare, demo, recipe};
 use crate::args::MachineOptions;
-use crate::campaign;
-use crate::job::{Job, outcome};
-use crate::method::Methods;
 use crate::output;
-use crate::progress::Progress;
+use crate::progress::run::Progress;
 
-pub(super) fn run(methods: &Methods, path: &Path, machine: &MachineOptions) -> Result<()> {
-    set_threads(machine)?;
-    if campaign::is_campaign(path) {
-        return bench::resume(methods, path, machine);
+pub(super) fn run(methods: &Methods, path: &Path, options: &MachineOptions) -> Result<()> {
+    let machine = machine(options)?;
+    if is_campaign(path) {
+        return compare::resume(methods, path, options);
     }
     if demo::is_demo(path) {
-        return demo::resume(methods, path, machine);
+        return demo::resume(methods, path, &machine, options.json);
     }
     let folder = RunFolder::open(path)?;
-    if let Some(done) = outcome(path)? {
+    if let Some(done) = Outcome::read(path)? {
         output::remark("this run is done already");
-        recipe::report(&done, machine.json);
+        recipe::report(&done, options.json);
         return Ok(());
     }
-    let job = Job::reopen(
-        methods,
-        &folder,
-        machine.device,
-        machine.place.data_dir.as_deref(),
-    )?;
+    let run = PreparedRun::reopen(methods, &folder, &machine)?;
     let stop = stop_on_interrupt()?;
-    let outcome = job.run(&folder, &stop, &mut Progress::new(job.title()))?;
-    recipe::report(&outcome, machine.json);
+    let outcome = run.run(&folder, &stop, &mut Progress::new(run.title()))?;
+    recipe::report(&outcome, options.json);
     Ok(())
 }

@@ -73,7 +73,7 @@ pub(super) fn read(file: &File, path: &Path) -> Result<(CacheDescription, Seal)>
             path: path.to_owned(),
             offset: 0,
             problem: "is no teacher cache".into(),
-            remedy: "give a file that `kd cache build` made".into(),
+            remedy: "give a file that was built as one".into(),
         });
     }
     let version = number(&fixed[8..12]);

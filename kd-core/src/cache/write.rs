@@ -253,7 +253,7 @@ impl CacheWriter {
         let what = if number.is_finite() {
             "beyond 65504 and so too large for f16; keep it as f32"
         } else {
-            "not a number that can be kept; look at the teacher with `kd eval`"
+            "not a number that can be kept; evaluate the teacher by itself"
         };
         Error::Input {
             path: self.path.clone(),

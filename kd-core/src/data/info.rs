@@ -247,7 +247,7 @@ impl DatasetInfo {
                 looked_in.join(", ")
             },
             remedy: format!(
-                "get them from {}, unpack them below one folder, and name it with `--data-dir` or `KD_DATA`",
+                "get them from {}, unpack them below one folder, and name it in `KD_DATA`",
                 self.source
             ),
         })

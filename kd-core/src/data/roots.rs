@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DataRoots {
-    /// What the person named for this run (`--data-dir`).
+    /// The folder that was named for this run.
     pub explicit: Option<PathBuf>,
     /// What the environment variable `KD_DATA` names.
     pub env: Option<PathBuf>,

@@ -52,8 +52,9 @@ impl EpochLog {
                 path: path.clone(),
                 offset,
                 problem: error.to_string(),
-                remedy: "the file was changed; `kd resume` cuts what its checkpoint does not know"
-                    .into(),
+                remedy:
+                    "the file was changed; resuming the run cuts what its checkpoint does not know"
+                        .into(),
             })?;
             epochs.push(epoch);
             offset += line.len() as u64;

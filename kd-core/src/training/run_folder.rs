@@ -36,7 +36,7 @@ impl RunFolder {
     ///
     /// # Errors
     ///
-    /// [`Error::Run`] if there is something in the folder already, [`Error::Io`] if it cannot be made.
+    /// [`Error::NotEmpty`] if there is something in the folder already, [`Error::Io`] if it cannot be made.
     pub fn create(path: &Path) -> Result<Self> {
         std::fs::create_dir_all(path).map_err(Error::io("create", path))?;
         let mut entries = std::fs::read_dir(path).map_err(Error::io("read", path))?;
@@ -47,11 +47,8 @@ impl RunFolder {
             entry.is_ok_and(|entry| !entry.file_name().to_str().is_some_and(is_left_over))
         };
         if entries.any(is_in_use) {
-            return Err(Error::Run {
+            return Err(Error::NotEmpty {
                 path: path.to_owned(),
-                problem:
-                    "is not empty; give another folder with `--out`, or go on with `kd resume`"
-                        .into(),
             });
         }
         Self::locked(path)

@@ -232,8 +232,7 @@ fn what_is_missing_is_said_with_files_folders_and_source() {
         "data set `cifar10`: `cifar-10-batches-bin/data_batch_3.bin` not found in `ROOT`, `no-such-folder`; \
          get them from \
          https://www.cs.toronto.edu/~kriz/cifar.html (cifar-10-binary.tar.gz), unpack them below one folder, \
-         and name it \
-         with `--data-dir` or `KD_DATA`"
+         and name it in `KD_DATA`"
     );
     assert_eq!(
         text("fashion-mnist", &DataRoots::default()),
@@ -241,7 +240,7 @@ fn what_is_missing_is_said_with_files_folders_and_source() {
          `fashion-mnist/train-labels-idx1-ubyte` (or the \
          same with .gz) not found in any folder; get them from \
          https://github.com/zalandoresearch/fashion-mnist, unpack \
-         them below one folder, and name it with `--data-dir` or `KD_DATA`"
+         them below one folder, and name it in `KD_DATA`"
     );
 }
 

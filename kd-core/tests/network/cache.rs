@@ -219,8 +219,8 @@ fn half_precision_rounds_to_the_nearest_and_refuses_what_is_too_large() {
         ),
         (
             f32::NAN,
-            "`logits` of view 0 of the sample at position 0 is NaN, not a number that can be kept; look at \
-             the teacher with `kd eval`",
+            "`logits` of view 0 of the sample at position 0 is NaN, not a number that can be kept; evaluate \
+             the teacher by itself",
         ),
     ] {
         let error = keep([0.0, bad, 0.0]).unwrap_err().to_string();
@@ -571,7 +571,7 @@ fn another_format_and_other_files_are_refused() {
     refused(
         0,
         b'X',
-        "byte 0: is no teacher cache; give a file that `kd cache build` made",
+        "byte 0: is no teacher cache; give a file that was built as one",
     );
     std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
     let error = Cache::open(&path).unwrap_err().to_string();

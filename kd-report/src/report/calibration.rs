@@ -1,6 +1,6 @@
 //! The section of calibration: confidence against accuracy.
 
-use super::page::Page;
+use super::page::{Page, Picture};
 use super::predictions::{Answer, Predictions, Sample};
 use crate::{LinePlot, Result, Series};
 
@@ -29,7 +29,11 @@ pub(super) fn calibration(page: &mut Page, said: &Predictions) -> Result<()> {
         None => plot,
     };
     let plot = plot.with_series(Series::new("as sure as right", [(0.0, 0.0), (1.0, 1.0)]));
-    page.picture("calibration", "reliability diagram", plot.svg()?);
+    page.picture(
+        "calibration",
+        "reliability diagram",
+        Picture::Svg(plot.svg()?),
+    );
     Ok(())
 }
 

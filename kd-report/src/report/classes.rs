@@ -1,8 +1,8 @@
 //! The section of classes: accuracy of each, and the confusion between them.
 
-use super::page::{Page, count, percent};
+use super::page::{Page, Picture};
 use super::predictions::Predictions;
-use crate::{Align, ConfusionPlot, DotPlot, Result, Table};
+use crate::{Align, ConfusionPlot, DotPlot, Result, Table, count, percent};
 
 /// Of more classes than this, the least recognised are shown.
 const SHOWN: usize = 40;
@@ -42,10 +42,10 @@ pub(super) fn classes(page: &mut Page, said: &Predictions, names: &[String]) -> 
         values.extend(teacher.iter().map(|shares| value(shares, class)));
         plot.with_row(&names[class], values)
     });
-    page.picture("classes", "accuracy by class", plot.svg()?);
+    page.picture("classes", "accuracy by class", Picture::Svg(plot.svg()?));
     let matrix = said.confusion();
     let plot = ConfusionPlot::new("Confusion matrix", matrix.rows(), names)?;
-    page.picture("confusion", "confusion matrix", plot.svg()?);
+    page.picture("confusion", "confusion matrix", Picture::Svg(plot.svg()?));
     confusions(page, said, names)
 }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use kd_core::{EpochLog, Metrics};
 
-use super::page::{Page, percent, slug};
-use crate::{Align, LinePlot, Result, Scale, Series, Table};
+use super::page::{Page, Picture, slug};
+use crate::{Align, LinePlot, Result, Scale, Series, Table, percent};
 
 /// More pictures than this a phase would hide the others.
 const MOST_OTHERS: usize = 6;
@@ -89,7 +89,7 @@ pub(super) fn curves(page: &mut Page, epochs: &[EpochLog], teacher: Option<f64>)
             String::new()
         };
         for (file, caption, svg) in pictures {
-            page.picture(&format!("{file}{ending}"), &caption, svg);
+            page.picture(&format!("{file}{ending}"), &caption, Picture::Svg(svg));
         }
     }
     Ok(())

@@ -5,6 +5,7 @@ mod classes;
 mod curves;
 mod page;
 mod predictions;
+mod section;
 mod segmentation;
 mod synthetic;
 mod teacher;
@@ -17,7 +18,9 @@ use crate::{Align, Error, Result, SegmentationBoard, Table};
 use page::Page;
 use segmentation::Segmentation;
 
+pub use page::Picture;
 pub use predictions::{Answer, Predictions, Sample};
+pub use section::{Section, SectionPart};
 pub use synthetic::SyntheticImages;
 
 /// The report of a run: `report.md` with its pictures in `report/`.
@@ -48,7 +51,7 @@ pub struct RunReport {
     epochs: Vec<EpochLog>,
     predictions: Option<(Predictions, Vec<String>)>,
     segmentation: Option<Segmentation>,
-    synthetic: Option<SyntheticImages>,
+    sections: Vec<Section>,
     recipe: Option<String>,
 }
 
@@ -138,16 +141,11 @@ impl RunReport {
         Ok(self)
     }
 
-    /// With the images that a student without real ones has learnt from: some of them as a picture,
-    /// `report/synthetic.png`, a histogram of the teacher's classes, and what is wrong with them.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Length`] if there is not one name for each class, [`Error::NoValues`] without classes.
-    pub fn with_synthetic(mut self, images: SyntheticImages) -> Result<Self> {
-        images.check()?;
-        self.synthetic = Some(images);
-        Ok(self)
+    /// With a section of its own, after those that every report has.
+    #[must_use]
+    pub fn with_section(mut self, section: Section) -> Self {
+        self.sections.push(section);
+        self
     }
 
     /// With the recipe at the end, as the run has it.
@@ -195,8 +193,8 @@ impl RunReport {
         if let Some(made) = &self.segmentation {
             made.show(&mut page)?;
         }
-        if let Some(images) = &self.synthetic {
-            images.show(&mut page)?;
+        for section in &self.sections {
+            section.show(&mut page);
         }
         if let Some(recipe) = &self.recipe {
             page.heading(2, "Recipe");

@@ -8,10 +8,16 @@ use crate::{Error, Result, Table};
 
 /// The folder of the pictures beside the page.
 const PICTURES: &str = "report";
-/// The picture of masks in it.
-pub(super) const MASKS: &str = "segmentation.png";
-/// The picture of synthetic images in it.
-pub(super) const SYNTHETIC: &str = "synthetic.png";
+
+/// A picture in one of the formats that pages show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Picture {
+    /// A drawing, as text.
+    Svg(String),
+    /// An image, as a PNG file has it.
+    Png(Vec<u8>),
+}
 
 /// A page that is being put together.
 #[derive(Debug, Default)]
@@ -37,21 +43,17 @@ impl Page {
         }
     }
 
-    /// Adds a picture as a file `name.svg`, or `name-2.svg` and so on where there is one of that name.
-    pub(super) fn picture(&mut self, name: &str, about: &str, svg: String) {
+    /// Adds a picture as a file `name.svg` or `name.png`, or `name-2.svg` and so on where there is one of
+    /// that name.
+    pub(super) fn picture(&mut self, name: &str, about: &str, picture: Picture) {
+        let (extension, bytes) = match picture {
+            Picture::Svg(svg) => ("svg", svg.into_bytes()),
+            Picture::Png(png) => ("png", png),
+        };
         let is_free = |file: &String| self.pictures.iter().all(|(other, _)| other != file);
-        let numbered = (2_u32..).map(|number| format!("{name}-{number}.svg"));
-        let mut files = std::iter::once(format!("{name}.svg")).chain(numbered);
+        let numbered = (2_u32..).map(|number| format!("{name}-{number}.{extension}"));
+        let mut files = std::iter::once(format!("{name}.{extension}")).chain(numbered);
         let file = files.find(is_free).unwrap_or_default();
-        self.show(file, about, svg.into_bytes());
-    }
-
-    /// Adds a picture that is no SVG: [`MASKS`] or [`SYNTHETIC`].
-    pub(super) fn png(&mut self, file: &str, about: &str, png: Vec<u8>) {
-        self.show(file.into(), about, png);
-    }
-
-    fn show(&mut self, file: String, about: &str, bytes: Vec<u8>) {
         let about = plain(&about.replace(['[', ']'], ""));
         self.paragraph(&format!("![{about}]({PICTURES}/{file})"));
         self.pictures.push((file, bytes));
@@ -68,24 +70,27 @@ impl Page {
     /// Writes the pictures into `report/` and then `report.md`; pictures of an earlier report that this one
     /// does not have are removed.
     pub(super) fn write(&self, folder: &Path) -> Result<()> {
-        let place = folder.join(PICTURES);
+        let (place, path) = (folder.join(PICTURES), folder.join("report.md"));
         std::fs::create_dir_all(&place).map_err(kd_core::Error::io("create", &place))?;
         for (file, bytes) in &self.pictures {
             write_atomically(&place.join(file), bytes)?;
         }
+        let earlier = std::fs::read_to_string(&path).unwrap_or_default();
         let page = format!("{}\n", self.text.trim_end());
-        write_atomically(&folder.join("report.md"), page.as_bytes())?;
-        self.remove_old(&place).map_err(Error::from)
+        write_atomically(&path, page.as_bytes())?;
+        self.remove_old(&place, &earlier).map_err(Error::from)
     }
 
-    fn remove_old(&self, place: &Path) -> kd_core::Result<()> {
+    /// Removes the drawings and the pictures of an earlier page that are not on this one.
+    fn remove_old(&self, place: &Path, earlier: &str) -> kd_core::Result<()> {
         let entries = std::fs::read_dir(place).map_err(kd_core::Error::io("read", place))?;
         for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
-            let name = path.file_name().and_then(|name| name.to_str());
+            let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+                continue;
+            };
             let is_svg = path.extension().is_some_and(|extension| extension == "svg");
-            let is_picture = is_svg || matches!(name, Some(MASKS | SYNTHETIC));
-            let is_ours =
-                name.is_some_and(|name| self.pictures.iter().any(|(file, _)| file == name));
+            let is_picture = is_svg || earlier.contains(&format!("]({PICTURES}/{name})"));
+            let is_ours = self.pictures.iter().any(|(file, _)| file == name);
             if is_picture && !is_ours {
                 std::fs::remove_file(&path).map_err(kd_core::Error::io("remove", &path))?;
             }
@@ -119,27 +124,10 @@ pub(super) fn slug(name: &str) -> String {
     name.chars().map(safe).collect()
 }
 
-/// A share as a percentage.
-pub(super) fn percent(share: f64) -> String {
-    format!("{:.2} %", 100.0 * share)
-}
-
-/// A count with thousands set apart.
-pub(super) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{count, percent};
 
     #[test]
     fn a_fence_is_longer_than_those_inside() {
@@ -157,10 +145,14 @@ mod tests {
         std::fs::write(place.join("segmentation.png"), "").unwrap();
         std::fs::write(place.join("synthetic.png"), "").unwrap();
         std::fs::write(place.join("notes.txt"), "").unwrap();
+        std::fs::write(place.join("photo.png"), "").unwrap();
+        let earlier = "![](report/segmentation.png)\n\n![](report/synthetic.png)\n";
+        std::fs::write(folder.path().join("report.md"), earlier).unwrap();
         let mut page = Page::default();
-        page.picture("new", "a [b]", "<svg/>".into());
+        page.picture("new", "a [b]", Picture::Svg("<svg/>".into()));
         page.write(folder.path()).unwrap();
         assert!(!place.join("old.svg").exists() && place.join("notes.txt").exists());
+        assert!(place.join("photo.png").exists());
         assert!(!place.join("segmentation.png").exists());
         assert!(!place.join("synthetic.png").exists());
         assert!(place.join("new.svg").exists());
@@ -171,9 +163,9 @@ mod tests {
     #[test]
     fn no_picture_takes_the_place_of_another() {
         let mut page = Page::default();
-        page.picture("loss", "", "1".into());
-        page.picture("loss", "", "2".into());
-        page.picture("loss", "", "3".into());
+        page.picture("loss", "", Picture::Svg("1".into()));
+        page.picture("loss", "", Picture::Svg("2".into()));
+        page.picture("loss", "", Picture::Svg("3".into()));
         let files: Vec<&str> = page
             .pictures
             .iter()

@@ -2,8 +2,8 @@
 
 use kd_core::SegmentationSummary;
 
-use super::page::{MASKS, Page, count, percent};
-use crate::{Align, Result, Table};
+use super::page::{Page, Picture};
+use crate::{Align, Result, Table, count, percent};
 
 /// The masks that networks predict for held-out images.
 #[derive(Clone, Debug)]
@@ -19,7 +19,8 @@ impl Segmentation {
     /// The picture, and a table of classes.
     pub(super) fn show(&self, page: &mut Page) -> Result<()> {
         page.heading(2, "Segmentation");
-        page.png(MASKS, "held-out images and masks", self.png.clone());
+        let picture = Picture::Png(self.png.clone());
+        page.picture("segmentation", "held-out images and masks", picture);
         let Some((_, first)) = self.measured.first() else {
             return Ok(());
         };

@@ -2,8 +2,9 @@
 
 use kd_core::Metrics;
 
-use super::page::{Page, SYNTHETIC, count};
-use crate::{Align, CountPlot, Error, ImageRows, Result, Table};
+use super::page::Picture;
+use super::section::Section;
+use crate::{Align, CountPlot, Error, ImageRows, Result, Table, count};
 
 /// Of more classes than this, the rarest are in the histogram.
 const SHOWN: usize = 40;
@@ -24,8 +25,53 @@ pub struct SyntheticImages {
 }
 
 impl SyntheticImages {
+    /// The section of a report: warnings, a picture `synthetic.png`, a histogram of the teacher's classes,
+    /// and a table of what was measured.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Length`] if there is not one name for each class, [`Error::NoValues`] without classes, and as
+    /// [`ImageRows::png`].
+    pub fn section(&self) -> Result<Section> {
+        self.check()?;
+        let total: u64 = self.counts.iter().sum();
+        let section = Section::new("Synthetic images").with_text(format!(
+            "{} images that were made for the student; their classes are what the teacher takes them for.",
+            count(total)
+        ));
+        let warnings = self.warnings.iter();
+        let section = warnings.fold(section, |section, text| section.with_warning(text));
+        let png = Picture::Png(self.shown.png()?);
+        let section = section.with_picture("synthetic", "synthetic images by class", png);
+        let section = self.histogram(section, total)?;
+        let mut table = Table::new([("measured", Align::Left), ("value", Align::Right)]);
+        for (name, value) in &self.measured {
+            table.row([name.replace('_', " "), format!("{value:.4}")])?;
+        }
+        Ok(section.with_table(table))
+    }
+
+    /// Adds how many images each class has; of many classes the rarest.
+    fn histogram(&self, mut section: Section, total: u64) -> Result<Section> {
+        let classes = self.counts.len();
+        let mut shown: Vec<usize> = (0..classes).collect();
+        if classes > SHOWN {
+            shown.sort_by_key(|&class| self.counts[class]);
+            shown.truncate(SHOWN);
+            section = section.with_text(format!("Of {classes} classes, the {SHOWN} rarest:"));
+        }
+        let share = total as f64 / classes as f64;
+        let plot = CountPlot::new("Classes of the synthetic images", "images")
+            .with_reference("an equal share", share);
+        let plot = shown.iter().fold(plot, |plot, &class| {
+            plot.with_row(&self.class_names[class], self.counts[class])
+        });
+        let about = "classes that the teacher sees in the synthetic images";
+        Ok(section.with_picture("synthetic-classes", about, Picture::Svg(plot.svg()?)))
+    }
+
     /// The names of the classes must be as many as the counts.
-    pub(super) fn check(&self) -> Result<()> {
+    fn check(&self) -> Result<()> {
         if self.counts.is_empty() {
             return Err(Error::NoValues {
                 what: "classes of synthetic images".into(),
@@ -37,41 +83,5 @@ impl SyntheticImages {
             self.counts.len(),
             "give one for each class",
         )
-    }
-
-    /// The warnings, the picture, the histogram, and a table of numbers.
-    pub(super) fn show(&self, page: &mut Page) -> Result<()> {
-        page.heading(2, "Synthetic images");
-        let total: u64 = self.counts.iter().sum();
-        page.paragraph(&format!(
-            "{} images that were made for the student; their classes are what the teacher takes them for.",
-            count(total)
-        ));
-        for warning in &self.warnings {
-            page.paragraph(&format!("**Warning:** {}.", warning.replace('<', "&lt;")));
-        }
-        let png = self.shown.png()?;
-        page.png(SYNTHETIC, "synthetic images by class", png);
-        let classes = self.counts.len();
-        let mut shown: Vec<usize> = (0..classes).collect();
-        if classes > SHOWN {
-            shown.sort_by_key(|&class| self.counts[class]);
-            shown.truncate(SHOWN);
-            page.paragraph(&format!("Of {classes} classes, the {SHOWN} rarest:"));
-        }
-        let share = total as f64 / classes as f64;
-        let plot = CountPlot::new("Classes of the synthetic images", "images")
-            .with_reference("an equal share", share);
-        let plot = shown.iter().fold(plot, |plot, &class| {
-            plot.with_row(&self.class_names[class], self.counts[class])
-        });
-        let about = "classes that the teacher sees in the synthetic images";
-        page.picture("synthetic-classes", about, plot.svg()?);
-        let mut table = Table::new([("measured", Align::Left), ("value", Align::Right)]);
-        for (name, value) in &self.measured {
-            table.row([name.replace('_', " "), format!("{value:.4}")])?;
-        }
-        page.table(&table);
-        Ok(())
     }
 }

@@ -1,8 +1,8 @@
 //! The section of the teacher: the student beside it, and the samples on which they differ.
 
-use super::page::{Page, count, percent};
+use super::page::Page;
 use super::predictions::{Predictions, Sample};
-use crate::{Align, Result, Table};
+use crate::{Align, Result, Table, count, percent};
 
 const SAMPLES: usize = 10;
 /// Of more classes than this, those are listed where the two differ most.

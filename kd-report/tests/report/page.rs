@@ -215,7 +215,7 @@ fn synthetic(classes: usize) -> SyntheticImages {
 #[test]
 fn synthetic_images_are_shown_and_their_classes_counted() {
     let folder = tempfile::tempdir().unwrap();
-    let report = RunReport::new("run").with_synthetic(synthetic(2)).unwrap();
+    let report = RunReport::new("run").with_section(synthetic(2).section().unwrap());
     let text = page(&report, folder.path());
     holds(
         &text,
@@ -230,7 +230,7 @@ fn synthetic_images_are_shown_and_their_classes_counted() {
     let plot = std::fs::read_to_string(folder.path().join("report/synthetic-classes.svg"));
     assert!(plot.unwrap().contains("an equal share"));
     // Of many classes the rarest, the first of which is there still.
-    let report = RunReport::new("run").with_synthetic(synthetic(50)).unwrap();
+    let report = RunReport::new("run").with_section(synthetic(50).section().unwrap());
     let text = page(&report, folder.path());
     assert!(text.contains("Of 50 classes, the 40 rarest:"), "{text}");
     let plot = std::fs::read_to_string(folder.path().join("report/synthetic-classes.svg"));
@@ -239,7 +239,7 @@ fn synthetic_images_are_shown_and_their_classes_counted() {
     page(&RunReport::new("run"), folder.path());
     let mut wrong = synthetic(3);
     wrong.class_names.pop();
-    let said = RunReport::new("run").with_synthetic(wrong).unwrap_err();
+    let said = wrong.section().unwrap_err();
     assert_eq!(
         said.to_string(),
         "names of classes: expected 3 entries, got 2; give one for each class"

@@ -1,0 +1,108 @@
+//! Advice that names commands and options, put behind the errors and notices of the libraries.
+
+use kd_core::Error;
+use kd_recipe::CampaignError;
+
+/// What a user of the command can do about an error, to be put behind its text; empty if the text says it
+/// already.
+pub(crate) fn advice(error: &Error) -> String {
+    match error {
+        Error::Interrupted { run, .. } => format!("; go on with `kd resume {}`", run.display()),
+        Error::NotEmpty { .. } => {
+            "; give another folder with `--out`, or go on with `kd resume`".into()
+        }
+        Error::NoRun { .. } => {
+            "; give the folder that was named with `--out`, or one below `runs`".into()
+        }
+        Error::Unfinished { path } => {
+            format!("; finish it with `kd resume {}`", path.display())
+        }
+        Error::DataMissing { .. } => " or with `--data-dir`".into(),
+        Error::Config { field, .. } => of_setting(field).into(),
+        Error::Input { problem, .. } if problem.ends_with("choose one by its key") => {
+            ": `--key`, in a recipe `weights_key`".into()
+        }
+        Error::Method { source, .. } => source
+            .downcast_ref::<CampaignError>()
+            .map(of_campaign)
+            .unwrap_or_default()
+            .into(),
+        _ => String::new(),
+    }
+}
+
+fn of_setting(field: &str) -> &'static str {
+    match field {
+        "teacher.weights" => "; `kd import` makes one",
+        "teacher.network" | "teachers.network" => ", `kd models` lists the names",
+        _ => "",
+    }
+}
+
+fn of_campaign(error: &CampaignError) -> &'static str {
+    match error {
+        CampaignError::NotEmpty => "; give another folder with `--out`",
+        CampaignError::Stale { .. } => {
+            "; add `--rerun` to throw them away and make them again, or give another folder with `--out`"
+        }
+        CampaignError::NoResult { .. } => "; `results.md` says why, `--rerun` tries them again",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(error: &Error) -> String {
+        format!("{error}{}", advice(error))
+    }
+
+    #[test]
+    fn advice_goes_on_where_the_text_of_an_error_ends() {
+        let interrupted = Error::Interrupted {
+            run: "runs/a".into(),
+            phase: "distill".into(),
+            step: 3,
+        };
+        let unfinished = Error::Unfinished {
+            path: "runs/a".into(),
+        };
+        let stale = CampaignError::Stale {
+            first: "kd, seed 0: `lr` was 1, is 2".into(),
+            more: 0,
+        };
+        for (error, expected) in [
+            (
+                interrupted,
+                "interrupted at step 3 of phase `distill`; go on with `kd resume runs/a`",
+            ),
+            (
+                unfinished,
+                "`runs/a` is a run that is not finished; finish it with `kd resume runs/a`",
+            ),
+            (
+                Error::method("campaign `out`", stale),
+                "campaign `out`: holds runs that were made from something else (kd, seed 0: `lr` was 1, is \
+                 2); add \
+                 `--rerun` to throw them away and make them again, or give another folder with `--out`",
+            ),
+            (
+                Error::config(
+                    "teachers.network",
+                    "is missing; `weights` do not say which network they are \
+                     of",
+                ),
+                "`teachers.network` is missing; `weights` do not say which network they are of, `kd models` \
+                 lists the \
+                 names",
+            ),
+            (
+                Error::config("train.lr", "must be above 0"),
+                "`train.lr` must be above 0",
+            ),
+        ] {
+            assert_eq!(shown(&error), expected);
+        }
+    }
+}

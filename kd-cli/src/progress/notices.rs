@@ -1,0 +1,24 @@
+//! Notices of the libraries, as lines on standard error.
+
+use kd_recipe::{Notice, Notices};
+
+use crate::output;
+
+/// Prints every notice.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Printed;
+
+impl Notices for Printed {
+    fn take(&self, notice: &Notice) {
+        output::notice(&match notice {
+            Notice::Note(text) => format!("note: {text}"),
+            Notice::Finding(finding) => format!("{}: {}", finding.grade.word(), finding.text),
+            Notice::EventsEnded(error) => format!("TensorBoard's log has ended early: {error}"),
+            Notice::NoReport { run, error } => {
+                let run = run.display();
+                format!("the report was not written: {error}; `kd report {run}` makes it again")
+            }
+            _ => return,
+        });
+    }
+}

@@ -1,0 +1,30 @@
+//! The built `kd` as a program: a module a subject.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot be set up has failed"
+)]
+
+/// Teacher caches: the same bytes as with the teachers themselves; killed and interrupted while building.
+mod caches;
+/// `kd check`: right and wrong normalisations of a trained network, and that nothing is left behind.
+mod check;
+/// Campaigns: stopped, killed, taken up again, with runs that fail, from recipes that have changed.
+mod compare;
+/// A folder of images as a data set.
+mod folder;
+/// The JSON objects, the streams, the exit codes.
+mod interfaces;
+/// A data set with masks.
+mod masks;
+/// Runs killed, interrupted, resumed, on one thread or two.
+mod process;
+/// `report.md` with its pictures, and TensorBoard's event files.
+mod run_report;
+/// `method = "stagewise"` on a data set with masks.
+mod segmentation;
+/// The built `kd` in a folder of its own.
+mod support;
+/// Synthetic images: in the report of a run, and written for other programs and other runs.
+mod synthesize;
+/// Weight files of PyTorch: imported, exported, learnt from.
+mod weight_files;

@@ -1,0 +1,145 @@
+//! `method = "offline"`: one student, frozen teachers, a weighted sum of losses.
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+
+use kd_core::{CacheConfig, Finding, Observer, Result, Teacher, Topic, Training};
+use kd_models::{ModelConfig, Network};
+use kd_recipe::{
+    CachePlace, Check, Context, DataRecipe, LoadedData, MethodRecipe, NetworkRecipe, NewNetwork,
+    Prepared, TeacherRecipe,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{diagnose, samples};
+use crate::diagnose::KnownTeacher;
+use crate::{Ensemble, LossConfig, Offline, RESULT_PHASE};
+
+/// A recipe of distillation from frozen teachers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DistillRecipe {
+    /// The average of several teachers.
+    #[serde(default)]
+    pub ensemble: Ensemble,
+    /// The data.
+    pub data: DataRecipe,
+    /// The student.
+    pub student: NetworkRecipe,
+    /// The teachers.
+    #[serde(default)]
+    pub teachers: Vec<TeacherRecipe>,
+    /// The place of the teachers' answers, if they are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CacheConfig>,
+    /// The losses.
+    pub losses: Vec<LossConfig>,
+    /// The training of the student.
+    pub train: Training,
+}
+
+impl MethodRecipe for DistillRecipe {
+    const METHOD: &'static str = "offline";
+    const ABOUT: &'static str = "one student, frozen teachers, any weighted sum of losses";
+
+    fn prepare(&mut self, at: &Context) -> Result<Prepared> {
+        let (offline, config) = self.offline(at)?;
+        let extra = offline.extra_parameters()?;
+        Ok(Prepared::new(offline)
+            .with_student(RESULT_PHASE, config)
+            .with_extra_parameters(extra))
+    }
+
+    fn check(&mut self, at: &Context) -> Result<Check> {
+        let (made, data) = self.read(at)?;
+        let facts = data.facts.clone();
+        let mut check = Check::of_student(&made, &facts)?;
+        let mut teachers: Vec<Box<dyn Teacher>> = Vec::new();
+        let mut known = Vec::new();
+        for checked in check.teachers(&self.teachers, &facts, at)? {
+            teachers.push(checked.teacher);
+            known.push(KnownTeacher {
+                name: checked.name,
+                accuracy: checked.accuracy,
+                missing: checked.missing,
+            });
+        }
+        if self.cache.is_some() {
+            let text = "the teachers will answer from a cache; here they were asked themselves, so that the \
+                        steps \
+                        of the run are quicker than the estimate";
+            check.findings.push(Finding::note(Topic::Costs, text));
+        }
+        let offline = self.method(&made, data, teachers, at);
+        diagnose(&mut check, &offline, &facts, at.seed(), known)?;
+        Ok(check)
+    }
+
+    fn build_caches(
+        &mut self,
+        at: &Context,
+        place: &CachePlace,
+        observer: &mut dyn Observer,
+        stop: &AtomicBool,
+    ) -> Result<Vec<PathBuf>> {
+        let config = place.over(self.cache.take());
+        let (offline, _) = self.offline(at)?;
+        let offline = offline.with_cache(config);
+        offline.check()?;
+        offline.open_caches(observer, stop)?;
+        Ok(offline
+            .caches()
+            .map(|cache| cache.path().to_owned())
+            .collect())
+    }
+}
+
+impl DistillRecipe {
+    /// The method with everything that it needs, and what the student's model folder will say.
+    fn offline(&mut self, at: &Context) -> Result<(Offline<Network>, ModelConfig)> {
+        self.train.check()?;
+        let (made, data) = self.read(at)?;
+        let teachers = at.teachers(&self.teachers, &data.facts)?;
+        let facts = data.facts.clone();
+        let mut offline = self.method(&made, data, teachers, at);
+        if let Some(cache) = &mut self.cache {
+            cache.make_absolute()?;
+            offline = offline.with_cache(cache.clone());
+        }
+        offline.check()?;
+        for teacher in &mut self.teachers {
+            teacher.settle(&facts)?;
+        }
+        Ok((offline, made.config))
+    }
+
+    /// The student and the data; an unknown name is said before the data are read.
+    fn read(&mut self, at: &Context) -> Result<(NewNetwork, LoadedData)> {
+        let facts = at.facts(&self.data)?;
+        facts.check_labelled()?;
+        self.student.spec(&facts)?;
+        let data = at.data(&self.data)?;
+        let made = at.network(&mut self.student, &data, at.seed())?;
+        Ok((made, data))
+    }
+
+    fn method(
+        &self,
+        made: &NewNetwork,
+        data: LoadedData,
+        teachers: Vec<Box<dyn Teacher>>,
+        at: &Context,
+    ) -> Offline<Network> {
+        Offline::new(
+            &made.network,
+            made.config.preprocessing.clone(),
+            samples(&self.data, data),
+            self.train.clone(),
+            at.device(),
+        )
+        .with_teachers(teachers, self.ensemble)
+        .with_losses(self.losses.clone())
+        .with_seed(at.seed())
+        .with_bank_seed(self.data.bank_seed)
+    }
+}

@@ -1,0 +1,237 @@
+//! A prepared run: a recipe with everything that it names, read and checked, ready to begin or to go on.
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use burn::tensor::Device;
+use kd_core::{Error, Finding, Grade, Observer, PhaseOutcome, Result, RunFolder, Runner, Snapshot};
+use kd_models::NetworkSpec;
+use kd_report::TensorBoard;
+
+use crate::input_hashes::InputHashes;
+use crate::inputs::RecipeInputs;
+use crate::machine::Machine;
+use crate::made_model::MadeModel;
+use crate::methods::{Methods, Recipe};
+use crate::notices::Notice;
+use crate::outcome::Outcome;
+use crate::prepared::Prepared;
+use crate::recipe::paths::check_utf8;
+use crate::report::page;
+use crate::report::subject::Subject;
+
+/// A recipe with everything that it names, read and checked.
+#[derive(Debug)]
+pub struct PreparedRun {
+    recipe: Recipe,
+    prepared: Prepared,
+    hashes: InputHashes,
+    inputs: RecipeInputs,
+    device: Device,
+    machine: Machine,
+}
+
+impl Recipe {
+    /// Reads everything that the recipe names, and checks that all of it fits.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that does not fit, in words.
+    pub fn prepare(mut self, machine: &Machine) -> Result<PreparedRun> {
+        let context = machine.context(&mut self)?;
+        let prepared = self.prepare_in(&context)?;
+        let inputs = context.inputs();
+        let data_dir = machine.data_dir().or(context.roots().env.as_deref());
+        let data_dir = data_dir.map(std::path::absolute).transpose();
+        let hashes = InputHashes {
+            sha256: inputs.sha256.clone(),
+            data_dir: data_dir.map_err(Error::io("read", "."))?,
+        };
+        Ok(PreparedRun {
+            recipe: self,
+            prepared,
+            hashes,
+            inputs,
+            device: context.device().clone(),
+            machine: machine.clone(),
+        })
+    }
+}
+
+impl PreparedRun {
+    /// Begins the run in a new folder.
+    ///
+    /// # Errors
+    ///
+    /// As [`RunFolder::create`], and if the recipe cannot be written there.
+    pub fn begin(&self, path: &Path) -> Result<RunFolder> {
+        check_utf8(&std::path::absolute(path).map_err(Error::io("read", path))?)?;
+        let folder = RunFolder::create(path)?;
+        self.hashes.write(&folder)?;
+        folder.write("recipe.toml", self.recipe.resolved()?.as_bytes())?;
+        Ok(folder)
+    }
+
+    /// Prepares the run of a folder again and checks that what it was made from is still the same.
+    ///
+    /// # Errors
+    ///
+    /// As [`Methods::read`] and [`Recipe::prepare`], and [`Error::Run`] if an input has changed.
+    pub fn reopen(methods: &Methods, folder: &RunFolder, machine: &Machine) -> Result<Self> {
+        let recipe = methods.read_file(&folder.path().join("recipe.toml"), &[])?;
+        let begun = InputHashes::read(folder.path())?;
+        let machine = match machine.data_dir() {
+            Some(_) => machine.clone(),
+            None => machine.clone().with_data_dir(begun.data_dir.clone()),
+        };
+        let run = recipe.prepare(&machine)?;
+        match begun.changed(&run.hashes) {
+            Some(what) => Err(Error::Run {
+                path: folder.path().to_owned(),
+                problem: format!(
+                    "{what} has changed since the run was begun; restore it, or start a new run"
+                ),
+            }),
+            None => Ok(run),
+        }
+    }
+
+    /// The recipe, with everything that preparing it has made definite.
+    pub fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+
+    /// The data and the teachers.
+    pub fn inputs(&self) -> &RecipeInputs {
+        &self.inputs
+    }
+
+    /// The name and size of the student, if the method makes one.
+    pub fn spec(&self) -> Option<&NetworkSpec> {
+        self.prepared.spec.as_ref()
+    }
+
+    /// A title for its progress: the student's name, or else the method's.
+    pub fn title(&self) -> String {
+        match self.spec() {
+            Some(spec) => spec.name.clone(),
+            None => self.recipe.method().to_owned(),
+        }
+    }
+
+    /// The device that the run computes on.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The number of parameters that are trained beside the student.
+    pub fn extra_parameters(&self) -> usize {
+        self.prepared.extra_parameters
+    }
+
+    /// Runs to the end, writes the models and the report, and gives the outcome.
+    ///
+    /// # Errors
+    ///
+    /// As [`Runner::run`], and if a model cannot be written. A report that cannot be written is a notice.
+    pub fn run(
+        &self,
+        folder: &RunFolder,
+        stop: &AtomicBool,
+        observer: &mut dyn Observer,
+    ) -> Result<Outcome> {
+        let method = self.prepared.method.as_ref();
+        let mut events = TensorBoard::new(folder.path());
+        let phases = Runner::new(folder, stop).run(method, &mut (observer, &mut events));
+        if let Err(error) = events.finish() {
+            self.notify(&Notice::EventsEnded(error.into()));
+        }
+        let phases = phases?;
+        let outcome = Outcome::of(folder.path(), &phases, self.prepared.extra_parameters);
+        let outcome = outcome.ok_or_else(|| Error::Run {
+            path: folder.path().into(),
+            problem: "has no phase".into(),
+        })?;
+        for model in (self.prepared.models)(folder)? {
+            self.write_model(folder, &model, &phases)?;
+        }
+        outcome.write()?;
+        // The run is done, whatever becomes of its report.
+        match self.write_report(folder.path()) {
+            Ok(findings) => {
+                for finding in findings {
+                    if finding.grade >= Grade::Warning {
+                        self.notify(&Notice::Finding(finding));
+                    }
+                }
+            }
+            Err(error) => self.notify(&Notice::NoReport {
+                run: folder.path().to_owned(),
+                error,
+            }),
+        }
+        Ok(outcome)
+    }
+
+    /// Writes a model of the last step and, if there is one, of the best evaluation.
+    fn write_model(
+        &self,
+        folder: &RunFolder,
+        model: &MadeModel,
+        phases: &[PhaseOutcome],
+    ) -> Result<()> {
+        let phase = phases.iter().find(|phase| phase.phase == model.phase());
+        let last = phase.map(|phase| &phase.last);
+        let families = self.recipe.families();
+        model.write(folder, Snapshot::Last, last, families, &self.device)?;
+        match phase.and_then(|phase| phase.best.as_ref()) {
+            Some(best) => {
+                let metrics = Some(&best.metrics);
+                model.write(folder, Snapshot::Best, metrics, families, &self.device)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Writes the report of the run in a folder, and gives what is suspicious about the run.
+    ///
+    /// # Errors
+    ///
+    /// If a file of the folder cannot be read, or the report not be written.
+    pub fn write_report(&self, folder: &Path) -> Result<Vec<Finding>> {
+        let subject = Subject {
+            inputs: &self.inputs,
+            spec: self.spec(),
+            families: self.recipe.families(),
+            device: &self.device,
+        };
+        page::write(folder, Some(&self.recipe), Ok(subject))
+    }
+
+    fn notify(&self, notice: &Notice) {
+        self.machine.notices().take(notice);
+    }
+}
+
+/// Writes the report of the run in a folder again, also of one that is under way or cannot be prepared any
+/// more: it then says what the folder alone tells. Gives what is suspicious about the run.
+///
+/// # Errors
+///
+/// [`Error::NoRun`] if it is no run folder, and those of [`PreparedRun::write_report`].
+pub fn write_report(methods: &Methods, run: &Path, machine: &Machine) -> Result<Vec<Finding>> {
+    let folder = RunFolder::open(run);
+    let prepared = match folder {
+        Ok(ref folder) => PreparedRun::reopen(methods, folder, machine),
+        // A run that is under way is not disturbed, and its networks are not there yet.
+        Err(error @ Error::Run { .. }) => Err(error),
+        Err(other) => return Err(other),
+    };
+    match prepared {
+        Ok(prepared) => prepared.write_report(run),
+        Err(error) => {
+            let recipe = methods.read_file(&run.join("recipe.toml"), &[]).ok();
+            page::write(run, recipe.as_ref(), Err(&error))
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! The table `[data]` of a recipe.
+
+use std::path::PathBuf;
+
+use kd_core::{Augment, DataRoots, DataSource, Error, Result, Split, Subset, Task, ViewPolicy};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::recipe::loaded::{DataFacts, LoadedData};
+use crate::recipe::size::ImageSize;
+use crate::recipe::source::{FolderSettings, find_source, only_for_folders};
+
+/// The table `[data]` of a recipe.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataRecipe {
+    /// The data set by name, or `folder` for a folder of images of one's own.
+    pub name: String,
+    /// The folder, which has `train/CLASS` and `test/CLASS` in it; relative to where the program is started.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "absolute"
+    )]
+    pub path: Option<PathBuf>,
+    /// The height and width, in pixels, that the images of a folder, or of a data set with masks, are brought
+    /// to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<ImageSize>,
+    /// The length of their shorter side before the centre is cut out; without it they just cover `size`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resize: Option<usize>,
+    /// Makes them grey, with one channel.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub grey: bool,
+    /// The normalisation that networks trained on a folder have unless they say their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub normalisation: Option<FolderNormalisation>,
+    /// The share of each class to train on, in `(0, 1]`; of a data set with masks the share of all images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fraction: Option<f64>,
+    /// Samples of each class to train on, in place of `fraction`; of a data set with masks so many in all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_class: Option<usize>,
+    /// The share of each class of the training split that is held out to be measured on, in place of the test
+    /// split.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out: Option<f64>,
+    /// Seed of `fraction`, `per_class` and `held_out`, apart from the seed of the run so that all runs see
+    /// the same samples.
+    #[serde(default)]
+    pub subset_seed: u64,
+    /// Seed of the views of a bank, apart from the seed of the run so that all runs see the same bank.
+    #[serde(default)]
+    pub bank_seed: u64,
+    /// Views of each sample: 1, the size of a bank, or "unlimited".
+    #[serde(default)]
+    pub views: ViewPolicy,
+    /// What the views look like.
+    #[serde(default)]
+    pub augment: Augment,
+}
+
+/// Where the normalisation for a folder of images comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum FolderNormalisation {
+    /// Mean and standard deviation of the whole training split.
+    #[default]
+    TrainingData,
+    /// The constants of networks trained on `ImageNet`.
+    Imagenet,
+}
+
+impl DataRecipe {
+    /// The data set that is meant, the images of a folder listed. [`Context::facts`](crate::Context::facts)
+    /// and [`Context::data`](crate::Context::data) list a folder once for a whole preparation.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownName`] for a data set that is not known, [`Error::Config`] for settings that it does
+    /// not have or needs, [`Error::Input`] for a folder that is none.
+    pub fn source(&self) -> Result<DataSource> {
+        let settings = FolderSettings {
+            path: self.path.as_deref(),
+            size: self.size,
+            resize: self.resize,
+            grey: self.grey,
+            prefix: "data.",
+        };
+        let source = find_source(&self.name, settings)?;
+        match (&source, self.normalisation) {
+            (DataSource::Known(info), Some(_)) => {
+                Err(only_for_folders("data.", "normalisation", info))
+            }
+            (_, Some(FolderNormalisation::Imagenet)) if self.grey => {
+                let problem =
+                    "has three channels with \"imagenet\", grey images have one; remove it";
+                Err(Error::config("data.normalisation", problem))
+            }
+            (DataSource::Folder(folder), _)
+                if self.held_out.is_none() && !source.has(Split::Test) =>
+            {
+                let problem = format!(
+                    "is needed: `{}` has neither a `test` nor a `val` folder to measure on",
+                    folder.path().display()
+                );
+                Err(Error::config("data.held_out", problem))
+            }
+            _ => Ok(source),
+        }
+    }
+
+    /// Facts about the data that are known without reading it. `source` is what [`DataRecipe::source`] gave.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] for views that do not fit the images.
+    pub fn facts(&self, source: &DataSource) -> Result<DataFacts> {
+        self.check_views(source)?;
+        Ok(DataFacts::from(source))
+    }
+
+    /// Reads the data. `source` is what [`DataRecipe::source`] gave.
+    ///
+    /// # Errors
+    ///
+    /// As [`DataRecipe::facts`], and whatever the files are refused for.
+    pub fn load(&self, source: DataSource, roots: &DataRoots) -> Result<LoadedData> {
+        let facts = self.facts(&source)?;
+        let parts = self.read(&source, roots);
+        let [train, held_out] = parts.map_err(|error| error.within("data"))?;
+        let validation = source
+            .has(Split::Validation)
+            .then(|| source.load(Split::Validation, roots));
+        Ok(LoadedData {
+            facts,
+            train,
+            held_out,
+            validation: validation.transpose()?.map(Subset::from),
+            source,
+            imagenet: self.normalisation == Some(FolderNormalisation::Imagenet),
+        })
+    }
+
+    /// Augmentation that would have no effect is a mistake, and masks are not moved with their images.
+    fn check_views(&self, source: &DataSource) -> Result<()> {
+        if source.task() != Task::Classification && !self.augment.is_none() {
+            let problem = format!(
+                "cannot be used with masks, which would have to be moved with the images, and `{}` has \
+                 masks; remove it",
+                source.name()
+            );
+            return Err(Error::config("data.augment", problem));
+        }
+        if !self.views.augments() && !self.augment.is_none() {
+            let problem = "has no effect with one view; set `data.views` to \"unlimited\" or to the size of \
+                           a bank";
+            return Err(Error::config("data.augment", problem));
+        }
+        self.views
+            .check()
+            .and_then(|()| self.augment.check_for(source.shape()))
+            .map_err(|error| error.within("data"))
+    }
+
+    /// The samples to train on and those to measure on.
+    fn read(&self, source: &DataSource, roots: &DataRoots) -> Result<[Subset; 2]> {
+        if self.fraction.is_some() && self.per_class.is_some() {
+            let problem = "and `data.fraction` exclude each other; keep one of them";
+            return Err(Error::config("per_class", problem));
+        }
+        let whole = Subset::all(&source.load(Split::Train, roots)?);
+        let (train, held_out) = match self.held_out {
+            Some(share) => whole.split(share, self.subset_seed)?,
+            None => (whole, Subset::all(&source.load(Split::Test, roots)?)),
+        };
+        let train = match (self.fraction, self.per_class) {
+            (Some(fraction), _) => train.fraction(fraction, self.subset_seed)?,
+            (_, Some(count)) => train.per_class(count, self.subset_seed)?,
+            _ => train,
+        };
+        Ok([train, held_out])
+    }
+}
+
+/// A path as it is from wherever the recipe is run again.
+fn absolute<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
+    let path = Option::<PathBuf>::deserialize(deserializer)?;
+    path.map(std::path::absolute)
+        .transpose()
+        .map_err(serde::de::Error::custom)
+}

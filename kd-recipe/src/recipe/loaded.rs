@@ -1,0 +1,95 @@
+//! The data of a recipe, described and read.
+
+use kd_core::{DataSource, Error, ImageShape, Normalisation, Result, Subset, Task};
+
+/// Facts about the data that a network must fit, known without reading it.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct DataFacts {
+    /// The name of the data set.
+    pub name: String,
+    /// The task: a class of each image, or of each pixel.
+    pub task: Task,
+    /// Its number of classes, of images or of pixels.
+    pub classes: usize,
+    /// The names of the classes in label order, where the names alone tell which class is meant: in a folder
+    /// of images.
+    pub class_names: Option<Vec<String>>,
+    /// The shape of its images.
+    pub shape: ImageShape,
+    /// The normalisation of networks trained on it, where it is known without reading the images.
+    pub normalisation: Option<Normalisation>,
+}
+
+impl From<&DataSource> for DataFacts {
+    fn from(source: &DataSource) -> Self {
+        Self {
+            name: source.name().to_owned(),
+            task: source.task(),
+            classes: source.classes(),
+            class_names: match source {
+                DataSource::Folder(folder) => Some(folder.class_names().to_vec()),
+                _ => None,
+            },
+            shape: source.shape(),
+            normalisation: match source {
+                DataSource::Known(info) => Some(info.normalisation()),
+                _ => None,
+            },
+        }
+    }
+}
+
+impl DataFacts {
+    /// Checks that each image has a class, which is all that most methods learn.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if each has a mask.
+    pub fn check_labelled(&self) -> Result<()> {
+        match self.task {
+            Task::Classification => Ok(()),
+            _ => Err(Error::config(
+                &self.name,
+                "has a mask for each image, not a class; use a method that learns masks",
+            )),
+        }
+    }
+
+    /// Channels, height and width of the images.
+    pub fn input(&self) -> [usize; 3] {
+        [self.shape.channels, self.shape.height, self.shape.width]
+    }
+}
+
+/// The samples of a recipe.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct LoadedData {
+    /// Facts about them.
+    pub facts: DataFacts,
+    /// The samples that the student is trained on.
+    pub train: Subset,
+    /// The samples that it is measured on: the test split, or the part of the training split that is held
+    /// out.
+    pub held_out: Subset,
+    /// Samples to choose an epoch or a setting by, where the data set was published with a split for it.
+    pub validation: Option<Subset>,
+    pub(crate) source: DataSource,
+    /// Whether networks trained on a folder have the constants of ImageNet.
+    pub(crate) imagenet: bool,
+}
+
+impl LoadedData {
+    /// The normalisation that a network trained on the data has unless the recipe says otherwise.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if it cannot be computed from the images.
+    pub fn normalisation(&self) -> Result<Normalisation> {
+        match &self.source {
+            DataSource::Folder(_) if self.imagenet => Ok(Normalisation::imagenet()),
+            source => source.normalisation(self.train.dataset()),
+        }
+    }
+}

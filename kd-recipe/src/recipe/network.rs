@@ -1,0 +1,137 @@
+//! The table of a network that is trained.
+
+use std::path::PathBuf;
+
+use burn::tensor::Device;
+use kd_core::{Error, Normalisation, Result, Task};
+use kd_models::{
+    LoadReport, ModelConfig, ModelNetwork, Network, NetworkSpec, UNet, WeightFit, Weights,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::notices::{Notice, Notices};
+use crate::recipe::loaded::DataFacts;
+use crate::recipe::paths::{absolute, model_folder};
+use crate::recipe::teacher::choice;
+
+/// The table of a network to be trained: `[network]`, `[student]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkRecipe {
+    /// Its name; [`known_networks`](kd_models::known_networks) lists them.
+    pub name: String,
+    /// Its normalisation; that of the data set where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub normalisation: Option<Normalisation>,
+    /// A file or model folder with the weights to begin with, in place of new ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<PathBuf>,
+    /// How exactly `weights` must fit the network; what does not fit begins anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights_fit: Option<WeightFit>,
+    /// The state dictionary in `weights`, where they hold several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights_key: Option<String>,
+    /// What is before the names of its tensors in `weights`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights_prefix: Option<String>,
+}
+
+/// A network as it is before the first step.
+#[derive(Clone, Debug)]
+pub struct NewNetwork<N = Network> {
+    /// The network: a [`Network`], or a [`UNet`](kd_models::UNet).
+    pub network: N,
+    /// What its model folder will say of it.
+    pub config: ModelConfig,
+    /// The hash of the weights that it begins with and how they fitted, if they came from a file.
+    pub weights: Option<(String, LoadReport)>,
+}
+
+impl NetworkRecipe {
+    /// Checks what can be checked without building the network, and gives its name and size.
+    ///
+    /// # Errors
+    ///
+    /// For a name that is not known or not that of a network for the task of the data, or images that the
+    /// network cannot take.
+    pub fn spec(&self, data: &DataFacts) -> Result<NetworkSpec> {
+        let spec = NetworkSpec::new(&self.name, data.classes, data.input());
+        match data.task {
+            Task::Segmentation => UNet::check_spec(&spec)?,
+            _ => Network::check_spec(&spec)?,
+        }
+        Ok(spec)
+    }
+
+    /// Makes the network, its weights a function of `seed` or read from a file, and writes into the recipe
+    /// which normalisation it has: `usual` where neither the recipe nor the file says one.
+    ///
+    /// [`Context::network`](crate::Context::network) does this and notes the hash of such a file.
+    ///
+    /// # Errors
+    ///
+    /// As [`NetworkRecipe::spec`], for a normalisation that cannot be used, or for `weights` that cannot be
+    /// read or do not fit.
+    pub fn build<N: ModelNetwork>(
+        &mut self,
+        data: &DataFacts,
+        usual: impl FnOnce() -> Result<Normalisation>,
+        seed: u64,
+        device: &Device,
+        notices: &dyn Notices,
+    ) -> Result<NewNetwork<N>> {
+        let spec = self.spec(data)?;
+        let weights = self
+            .read_weights()
+            .map_err(|error| error.within("student"))?;
+        let described = weights.as_ref().and_then(|weights| weights.config.as_ref());
+        let normalisation = match (self.normalisation.take(), described) {
+            (Some(own), _) => own,
+            (None, Some(config)) => config.normalisation()?.clone(),
+            (None, None) => usual()?,
+        };
+        normalisation.check()?;
+        self.normalisation = Some(normalisation.clone());
+        let mut network = N::build(&spec, seed, device)?;
+        let mut loaded = None;
+        if let Some(weights) = weights {
+            let fit = self.weights_fit.unwrap_or_default();
+            let (begun, report) = weights.load_known(&spec, &network, fit)?;
+            if !report.is_exact() {
+                let note = format!("{}: {report}", weights.path.display());
+                notices.take(&Notice::Note(note));
+            }
+            network = begun;
+            loaded = Some((weights.hash(), report));
+        }
+        Ok(NewNetwork {
+            network,
+            config: ModelConfig::new(spec, normalisation),
+            weights: loaded,
+        })
+    }
+
+    /// The weights to begin with, if the recipe names any.
+    fn read_weights(&mut self) -> Result<Option<Weights>> {
+        let Some(file) = &mut self.weights else {
+            let extra = [
+                ("weights_fit", self.weights_fit.is_some()),
+                ("weights_key", self.weights_key.is_some()),
+                ("weights_prefix", self.weights_prefix.is_some()),
+            ];
+            return match extra.into_iter().find(|(_, given)| *given) {
+                Some((field, _)) => Err(Error::config(field, "has no effect without `weights`")),
+                None => Ok(None),
+            };
+        };
+        *file = absolute(file)?;
+        let choice = choice(self.weights_key.as_ref(), self.weights_prefix.as_ref());
+        let place = if file.is_dir() {
+            model_folder(file)?
+        } else {
+            file.clone()
+        };
+        Weights::read_chosen(&place, &choice).map(Some)
+    }
+}

@@ -1,0 +1,59 @@
+//! Paths that a recipe can hold, and the model folder that a path means.
+
+use std::path::{Path, PathBuf};
+
+use kd_core::{Error, Result};
+use kd_models::CONFIG_FILE;
+
+/// The folder of a run that holds the network after the last epoch.
+pub(crate) const MODEL: &str = "model";
+
+/// Checks that a path can be stored in TOML and JSON, which know no other text than UTF-8.
+///
+/// # Errors
+///
+/// [`Error::Input`] if it cannot.
+pub fn check_utf8(path: &Path) -> Result<()> {
+    match path.to_str() {
+        Some(_) => Ok(()),
+        None => Err(Error::Input {
+            path: path.to_owned(),
+            problem: "is not UTF-8, so that it cannot be stored with the run; use another name"
+                .into(),
+        }),
+    }
+}
+
+/// An absolute path that a recipe can hold.
+pub(crate) fn absolute(path: &Path) -> Result<PathBuf> {
+    let path = std::path::absolute(path).map_err(Error::io("read", path))?;
+    check_utf8(&path)?;
+    Ok(path)
+}
+
+/// The model folder that a path means: itself, or the one in the folder of a run.
+///
+/// # Errors
+///
+/// [`Error::Unfinished`] for a run that has no model yet, [`Error::Input`] for a folder that is neither.
+pub fn model_folder(path: &Path) -> Result<PathBuf> {
+    let inside = path.join(MODEL);
+    if inside.is_dir() {
+        return Ok(inside);
+    }
+    if path.join("recipe.toml").is_file() {
+        return Err(Error::Unfinished {
+            path: path.to_owned(),
+        });
+    }
+    if !path.join(CONFIG_FILE).is_file() {
+        return Err(Error::Input {
+            path: path.to_owned(),
+            problem: format!(
+                "is no model folder, `{CONFIG_FILE}` is not in it; give the folder of a finished run, or its \
+                 `{MODEL}`"
+            ),
+        });
+    }
+    Ok(path.to_owned())
+}

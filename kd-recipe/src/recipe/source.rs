@@ -1,0 +1,113 @@
+//! Data sources by name: the known data sets, and a folder of images of your own.
+
+use std::path::Path;
+
+use kd_core::{DataSource, DatasetInfo, Error, ImageFit, ImageFolder, ImageShape, Result, Task};
+
+use crate::recipe::size::ImageSize;
+
+/// The name that stands for a folder of images.
+const FOLDER: &str = "folder";
+
+/// The settings of a folder of images beside its name.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FolderSettings<'a> {
+    /// The folder, which has `train/CLASS` and `test/CLASS` in it.
+    pub path: Option<&'a Path>,
+    /// The height and width that its images, or those of a data set with masks, are brought to.
+    pub size: Option<ImageSize>,
+    /// The length of their shorter side before the centre is cut out.
+    pub resize: Option<usize>,
+    /// Whether they are made grey.
+    pub grey: bool,
+    /// The beginning of a setting's name as the user wrote it, for errors: `data.` in a recipe.
+    pub prefix: &'static str,
+}
+
+/// Whether `name` stands for a folder of images.
+pub fn is_folder(name: &str) -> bool {
+    name.eq_ignore_ascii_case(FOLDER)
+}
+
+/// The data set that goes by `name`, or the folder of images that the settings describe, listed.
+///
+/// # Errors
+///
+/// [`Error::UnknownName`] for a data set that is not known, [`Error::Config`] for settings that it does not
+/// have or needs, [`Error::Input`] for a folder that is none.
+pub fn find_source(name: &str, settings: FolderSettings<'_>) -> Result<DataSource> {
+    let FolderSettings {
+        path,
+        size,
+        resize,
+        grey,
+        prefix,
+    } = settings;
+    if is_folder(name) {
+        let missing = |setting: &str, what: &str| {
+            let problem = format!("is needed for a folder of images: {what}");
+            Error::config(format!("{prefix}{setting}"), problem)
+        };
+        let path = path.ok_or_else(|| {
+            missing(
+                "path",
+                "the folder that has `train/CLASS` and `test/CLASS` in it",
+            )
+        })?;
+        let size = size.ok_or_else(|| {
+            missing(
+                "size",
+                "the height and width in pixels that all are brought to",
+            )
+        })?;
+        let channels = if grey { 1 } else { 3 };
+        let shape = ImageShape::new(channels, size.height, size.width);
+        let fit = ImageFit::new(shape).with_resize(resize);
+        let folder = ImageFolder::open(path, fit);
+        return Ok(folder.map_err(|error| prefixed(prefix, error))?.into());
+    }
+    let info = DatasetInfo::find(name).map_err(|_| {
+        let known = DatasetInfo::all().iter().map(|info| info.name);
+        Error::unknown_name("data set", name, known.chain([FOLDER]))
+    })?;
+    let resized = info.task == Task::Segmentation;
+    let given = [
+        ("path", path.is_some()),
+        ("size", size.is_some() && !resized),
+        ("resize", resize.is_some()),
+        ("grey", grey),
+    ];
+    match given.into_iter().find(|(_, given)| *given) {
+        Some((setting, _)) => Err(only_for_folders(prefix, setting, info)),
+        None => match size {
+            Some(size) => {
+                let sized = info.with_size([size.height, size.width]);
+                Ok(sized.map_err(|error| prefixed(prefix, error))?.into())
+            }
+            None => Ok(info.into()),
+        },
+    }
+}
+
+/// The error with its field written as the user gave it.
+fn prefixed(prefix: &str, error: Error) -> Error {
+    match error {
+        Error::Config { field, problem } => Error::config(format!("{prefix}{field}"), problem),
+        other => other,
+    }
+}
+
+/// The error for a setting that a data set known by name does not have.
+pub(super) fn only_for_folders(prefix: &str, setting: &str, info: &DatasetInfo) -> Error {
+    let problem = match info.task {
+        Task::Segmentation => format!(
+            "is for a folder of images (`{FOLDER}`), of `{}` only the `size` can be chosen; remove it",
+            info.name
+        ),
+        _ => format!(
+            "is for a folder of images (`{FOLDER}`), and `{}` has images of {} as they are; remove it",
+            info.name, info.shape
+        ),
+    };
+    Error::config(format!("{prefix}{setting}"), problem)
+}

@@ -1,0 +1,179 @@
+//! The page of a run: what every report has, and what the method adds.
+
+use std::path::Path;
+
+use kd_core::{Costs, EpochLog, Error, Finding, Result, Subset};
+use kd_report::{RunReport, count};
+
+use crate::inputs::RecipeInputs;
+use crate::methods::Recipe;
+use crate::outcome::Outcome;
+use crate::report::subject::Subject;
+use crate::report::{predictions, segmentation};
+
+/// Writes `report.md` and its pictures into the folder of a run, which may be under way still, and gives what
+/// is suspicious about the run.
+///
+/// `recipe` is the run's, if it could be read; `subject` what was prepared of it, or why it could not be.
+/// Without them the report says what the folder alone tells.
+pub(crate) fn write(
+    folder: &Path,
+    recipe: Option<&Recipe>,
+    subject: std::result::Result<Subject<'_>, &Error>,
+) -> Result<Vec<Finding>> {
+    let outcome = Outcome::read(folder)?;
+    let epochs = EpochLog::read_all(folder)?;
+    let path = folder.join("recipe.toml");
+    let text = std::fs::read_to_string(&path).map_err(Error::io("read", &path))?;
+    let absolute = std::path::absolute(folder).map_err(Error::io("read", folder))?;
+    let name = absolute.file_name().unwrap_or(absolute.as_os_str());
+    let mut report = RunReport::new(name.to_string_lossy());
+    if outcome.is_none() {
+        report = report.with_remark(progress(&epochs));
+    }
+    report = facts(report, &text, subject.ok())?;
+    if let Some(outcome) = &outcome {
+        report = costs(report, outcome);
+    }
+    match subject {
+        Ok(subject) if outcome.is_some() => report = networks(report, folder, subject)?,
+        Ok(_) => {}
+        Err(error) => report = report.with_remark(not_looked_into(error)),
+    }
+    let mut findings = Vec::new();
+    if let Some(recipe) = recipe {
+        (report, findings) = of_method(report, recipe, folder);
+    }
+    report.with_epochs(epochs).with_recipe(text).write(folder)?;
+    Ok(findings)
+}
+
+/// How far a run is that is not done.
+fn progress(epochs: &[EpochLog]) -> String {
+    let so_far = match epochs.last() {
+        Some(last) => format!("{} epochs of phase {} are", last.epoch + 1, last.phase),
+        None => "no epoch is".into(),
+    };
+    format!("The run is not done: {so_far}.")
+}
+
+fn not_looked_into(error: &Error) -> String {
+    format!("The network was not looked into, because: {error}.")
+}
+
+/// What was run.
+fn facts(report: RunReport, text: &str, subject: Option<Subject<'_>>) -> Result<RunReport> {
+    let recipe: toml::Table = toml::from_str(text).unwrap_or_default();
+    let plain = |key: &str| match recipe.get(key) {
+        Some(toml::Value::String(text)) => Some(text.clone()),
+        other => other.map(ToString::to_string),
+    };
+    let mut report = report;
+    if let Some(method) = plain("method") {
+        report = report.with_fact("method", method);
+    }
+    if let Some(subject) = subject {
+        report = inputs(report, subject)?;
+    }
+    for key in ["seed", "device"] {
+        if let Some(value) = plain(key) {
+            report = report.with_fact(key, value);
+        }
+    }
+    Ok(report.with_fact("kd", env!("CARGO_PKG_VERSION")))
+}
+
+/// Data, student and teachers.
+fn inputs(mut report: RunReport, subject: Subject<'_>) -> Result<RunReport> {
+    let RecipeInputs {
+        train,
+        held_out,
+        teachers,
+        ..
+    } = subject.inputs;
+    if let Some(train) = train {
+        let held_out = held_out.as_ref().map_or(0, Subset::len) as u64;
+        let sizes = format!(
+            "{}, {} samples to learn from, {} held out",
+            train.dataset().name(),
+            count(train.len() as u64),
+            count(held_out)
+        );
+        report = report.with_fact("data", sizes);
+    }
+    if let Some(spec) = subject.spec {
+        let fact = match spec.costs(subject.device) {
+            Ok(costs) => format!("{}, {}", spec.title(), in_words(&costs)),
+            // A network of another crate's family says its costs when it is there.
+            Err(_) => spec.title(),
+        };
+        report = report.with_fact("student", fact);
+    }
+    for teacher in teachers {
+        let title = teacher.model.config().network.title();
+        let costs = in_words(&teacher.model.costs()?);
+        let fact = format!("{title}, {costs}, from `{}`", teacher.from);
+        report = report.with_fact("teacher", fact);
+    }
+    Ok(report)
+}
+
+fn in_words(costs: &Costs) -> String {
+    let (params, macs) = (count(costs.params()), count(costs.macs()));
+    format!("{params} parameters, {macs} MACs")
+}
+
+/// What the run took.
+fn costs(mut report: RunReport, outcome: &Outcome) -> RunReport {
+    report = report.with_cost("seconds of work", format!("{:.1}", outcome.seconds));
+    if outcome.extra_parameters > 0 {
+        let extra = count(outcome.extra_parameters as u64);
+        report = report.with_cost("parameters trained beside the student", extra);
+    }
+    if let Some(bytes) = outcome.peak_memory_bytes {
+        let mib = count(bytes.div_ceil(1 << 20));
+        report = report.with_cost("peak memory of the process", format!("{mib} MiB"));
+    }
+    report
+}
+
+/// What student and teachers make of the held-out data.
+fn networks(mut report: RunReport, folder: &Path, subject: Subject<'_>) -> Result<RunReport> {
+    match predictions::predict(folder, subject)? {
+        Ok(Some((predictions, names))) => {
+            report = report.with_predictions(predictions, names.as_deref())?;
+        }
+        Ok(None) => {}
+        Err(error) => report = report.with_remark(not_looked_into(&error)),
+    }
+    match segmentation::segment(folder, subject)? {
+        Ok(Some(made)) => {
+            report = report.with_segmentation(&made.board, made.measured, &made.classes)?;
+        }
+        Ok(None) => {}
+        Err(error) => report = report.with_remark(not_looked_into(&error)),
+    }
+    Ok(report)
+}
+
+/// What the method adds.
+fn of_method(mut report: RunReport, recipe: &Recipe, run: &Path) -> (RunReport, Vec<Finding>) {
+    match recipe.report(run) {
+        Ok(added) => {
+            for (what, how_much) in added.costs {
+                report = report.with_cost(what, how_much);
+            }
+            let sections = added.sections.into_iter();
+            (
+                sections.fold(report, RunReport::with_section),
+                added.findings,
+            )
+        }
+        Err(error) => {
+            let method = recipe.method();
+            let remark =
+                format!("Method `{method}` has added nothing to this page, because: {error}.");
+            (report.with_remark(remark), Vec::new())
+        }
+    }
+}
