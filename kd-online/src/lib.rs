@@ -11,6 +11,7 @@
 //! | `peers`, `group`, `average` | [`Peers`]: students before and under training, and their averages |
 //! | `data`, `prepared`, `method`, `phase` | [`Online`]: the method as kd-core's runner takes it |
 //! | `evaluation`, `measures`, `measure_sums`, `findings` | all measures in one pass, and in words |
+//! | `recipe` | `OnlineRecipe`, with the feature `recipe`: the method as recipes name it |
 //! | `ensemble`, `costs` | [`Ensemble`] at inference; [`BranchCosts`] and [`stretched`] |
 
 mod average;
@@ -33,6 +34,8 @@ mod objective;
 mod peers;
 mod phase;
 mod prepared;
+#[cfg(feature = "recipe")]
+mod recipe;
 
 pub use branches::{BranchOutput, Branches, branch_seed};
 pub use combine::attention::PeerAttention;
@@ -52,3 +55,5 @@ pub use method::Online;
 pub use objective::{LossInputs, OnlineLoss, StepLoss};
 pub use peers::Peers;
 pub use phase::RESULT_PHASE;
+#[cfg(feature = "recipe")]
+pub use recipe::{ComputeOf, OnlineRecipe};

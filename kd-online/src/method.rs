@@ -11,7 +11,7 @@ use kd_core::{
     import,
 };
 
-use crate::combine::combiner::{Combiner, ENSEMBLE_PART};
+use crate::combine::combiner::{Combiner, CombinerSizes, ENSEMBLE_PART};
 use crate::config::OnlineConfig;
 use crate::data::OnlineData;
 use crate::group::AverageSettings;
@@ -204,6 +204,15 @@ impl Online {
         // Of another kind or size it is refused in words.
         let tensors = export(&given.valid(), Names::PyTorch);
         import(drawn, &tensors, Names::PyTorch, "combiner").map(Some)
+    }
+
+    /// The sizes that this part is made for, those of what the peers output.
+    ///
+    /// # Errors
+    ///
+    /// As [`Online::check`].
+    pub fn combiner_sizes(&self) -> Result<CombinerSizes> {
+        Ok(self.prepared()?.sizes)
     }
 
     /// The part that makes the ensemble with the weights that a run has left.

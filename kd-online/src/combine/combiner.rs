@@ -4,6 +4,8 @@ use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
 use kd_core::{
     Draws, Names, Result, Scheme, Tensors, change_parameters, count_parameters, import, initialise,
 };
@@ -48,7 +50,7 @@ impl FeatureClassifier {
 }
 
 /// The sizes that a combiner is made for: those of what the peers output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CombinerSizes {
     /// The number of peers, without a leader.

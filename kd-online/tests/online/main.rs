@@ -19,6 +19,8 @@ mod gradients;
 mod measured;
 /// Views of a sample, teachers, caches, averaged students.
 mod options;
+/// Recipes: runs, model folders, reports, checks.
+mod recipes;
 /// Inputs that are refused, in words.
 mod refused;
 /// Whole runs of two steps of every kind, against the fixture.
