@@ -17,10 +17,13 @@ pub struct MadeModel {
     writer: Writer,
 }
 
+/// Writes the tensors of a model.
+type WriteModel = dyn Fn(&MadeTensors<'_>) -> Result<()>;
+
 #[derive(Clone)]
 enum Writer {
     Known(Box<ModelConfig>),
-    Own(Rc<dyn Fn(&MadeTensors<'_>) -> Result<()>>),
+    Own(Rc<WriteModel>),
 }
 
 /// The tensors of a model, to be written.
