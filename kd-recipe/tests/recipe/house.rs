@@ -299,12 +299,11 @@ fn expand<'a>(text: &'a str, base: Vec<String>, paths: &mut Vec<Vec<String>>) ->
         if word != "self" {
             path.push(word.to_owned());
         }
-        match rest.strip_prefix("::") {
-            Some(rest) => text = rest,
-            None => {
-                paths.push(path);
-                return rest;
-            }
+        if let Some(rest) = rest.strip_prefix("::") {
+            text = rest;
+        } else {
+            paths.push(path);
+            return rest;
         }
     }
 }
