@@ -17,13 +17,13 @@ pub struct MadeModel {
     writer: Writer,
 }
 
-/// Writes the tensors of a model.
-type WriteModel = dyn Fn(&MadeTensors<'_>) -> Result<()>;
+/// Writes a model of any kind.
+type WriteTensors = dyn Fn(&MadeTensors<'_>) -> Result<()>;
 
 #[derive(Clone)]
 enum Writer {
     Known(Box<ModelConfig>),
-    Own(Rc<WriteModel>),
+    Own(Rc<WriteTensors>),
 }
 
 /// The tensors of a model, to be written.

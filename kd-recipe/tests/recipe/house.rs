@@ -299,12 +299,11 @@ fn expand<'a>(text: &'a str, base: Vec<String>, paths: &mut Vec<Vec<String>>) ->
         if word != "self" {
             path.push(word.to_owned());
         }
-        if let Some(rest) = rest.strip_prefix("::") {
-            text = rest;
-        } else {
+        let Some(inner) = rest.strip_prefix("::") else {
             paths.push(path);
             return rest;
-        }
+        };
+        text = inner;
     }
 }
 
