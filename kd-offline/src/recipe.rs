@@ -34,10 +34,12 @@ fn diagnose(
     seed: u64,
     teachers: Vec<KnownTeacher>,
 ) -> Result<()> {
-    let mut options = DiagnosisOptions::default();
-    options.seed = seed;
-    options.constants.clone_from(&data.normalisation);
-    options.teachers = teachers;
+    let options = DiagnosisOptions {
+        seed,
+        constants: data.normalisation.clone(),
+        teachers,
+        ..DiagnosisOptions::default()
+    };
     let diagnosis = offline.diagnose(&options)?;
     check.sections.extend(sections::of(&diagnosis)?);
     let cannot = |error| Error::method("the diagnosis", error);

@@ -17,10 +17,13 @@ pub struct MadeModel {
     writer: Writer,
 }
 
+/// Writes a model of any kind.
+type WriteTensors = dyn Fn(&MadeTensors<'_>) -> Result<()>;
+
 #[derive(Clone)]
 enum Writer {
     Known(Box<ModelConfig>),
-    Own(Rc<dyn Fn(&MadeTensors<'_>) -> Result<()>>),
+    Own(Rc<WriteTensors>),
 }
 
 /// The tensors of a model, to be written.

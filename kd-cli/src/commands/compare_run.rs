@@ -20,6 +20,6 @@ pub(super) fn run(methods: &Methods, options: &RecipeOptions) -> Result<()> {
         .clone_from(&options.run.machine.place.data_dir);
     request.plan_only = options.dry_run;
     serve_run(methods, &request, &machine, &stop, &mut |message| {
-        output::json(message)
+        output::json(message);
     })
 }

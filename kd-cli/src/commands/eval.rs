@@ -72,7 +72,7 @@ pub(super) fn run(methods: &Methods, options: &EvalOptions) -> Result<()> {
     let json = options.machine.json;
     match measured.model.evaluate(&loader)? {
         Evaluation::Segmentation(metrics) => {
-            of_pixels(&measured, &dataset, &metrics.summary()?, json)
+            of_pixels(&measured, &dataset, &metrics.summary()?, json);
         }
         Evaluation::Classification(metrics) => of_images(&measured, &metrics.summary()?, json),
         _ => {}

@@ -18,13 +18,11 @@ pub(super) fn run(methods: &Methods, options: &RecipeOptions, verb: Verb) -> Res
     if options.dry_run {
         return show(&run, options.run.machine.json);
     }
-    let out = match &options.run.out {
-        Some(out) => out.clone(),
-        None => {
-            let stem = options.recipe.file_stem().unwrap_or_default();
-            new_folder(&stem.to_string_lossy(), run.recipe().seed())
-        }
+    let usual = || {
+        let stem = options.recipe.file_stem().unwrap_or_default();
+        new_folder(&stem.to_string_lossy(), run.recipe().seed())
     };
+    let out = options.run.out.clone().unwrap_or_else(usual);
     let stop = stop_on_interrupt()?;
     let folder = run.begin(&out)?;
     let outcome = run.run(&folder, &stop, &mut Progress::new(run.title()))?;

@@ -1,5 +1,6 @@
 //! The built `kd` as a program: a module a subject.
 #![expect(
+    clippy::panic,
     clippy::unwrap_used,
     reason = "a test that cannot be set up has failed"
 )]

@@ -256,10 +256,7 @@ fn folders_that_cannot_be_used_are_refused_in_words() {
     assert!(error.contains("is in use by another process"), "{error}");
     drop(held);
     let error = RunFolder::create(path.path()).unwrap_err().to_string();
-    assert!(
-        error.ends_with("is not empty"),
-        "{error}"
-    );
+    assert!(error.ends_with("is not empty"), "{error}");
 }
 
 #[test]

@@ -94,9 +94,10 @@ fn with_session<T>(
         .iter()
         .map(|entry| entry.name.clone())
         .collect();
-    let wanted = match options.only.is_empty() {
-        true => all.clone(),
-        false => options.only.clone(),
+    let wanted = if options.only.is_empty() {
+        all.clone()
+    } else {
+        options.only.clone()
     };
     let needed: BTreeSet<PathBuf> = planned
         .teachers(&wanted)?

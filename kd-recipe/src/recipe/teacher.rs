@@ -234,19 +234,25 @@ pub fn open_for(
     task: Task,
     device: &Device,
 ) -> Result<Box<dyn TrainedModel>> {
-    let opened = families.open(folder, device)?;
-    let found = opened.task();
-    if found == task {
-        return Ok(opened);
-    }
-    let name = &opened.config().network.name;
-    let problem = format!(
-        "describes `{name}`, a {found} network, where a {task} network is to be read; give another folder"
-    );
-    Err(Error::Input {
+    let config = ModelConfig::read(folder)?;
+    let refused = |found: Task| Error::Input {
         path: folder.join(CONFIG_FILE),
-        problem,
-    })
+        problem: format!(
+            "describes `{}`, a {found} network, where a {task} network is to be read; give another folder",
+            config.network.name
+        ),
+    };
+    // Of the catalogue's networks it is known before the weights are read.
+    if let Ok(found) = config.network.task()
+        && found != task
+    {
+        return Err(refused(found));
+    }
+    let opened = families.open(folder, device)?;
+    match opened.task() {
+        found if found != task => Err(refused(found)),
+        _ => Ok(opened),
+    }
 }
 
 /// Checks that a trained network takes the images of a data set and knows its classes; `who` is what an error

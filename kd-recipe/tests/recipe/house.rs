@@ -299,13 +299,11 @@ fn expand<'a>(text: &'a str, base: Vec<String>, paths: &mut Vec<Vec<String>>) ->
         if word != "self" {
             path.push(word.to_owned());
         }
-        match rest.strip_prefix("::") {
-            Some(rest) => text = rest,
-            None => {
-                paths.push(path);
-                return rest;
-            }
-        }
+        let Some(inner) = rest.strip_prefix("::") else {
+            paths.push(path);
+            return rest;
+        };
+        text = inner;
     }
 }
 
