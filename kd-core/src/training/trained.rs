@@ -23,7 +23,7 @@ use crate::training::phase_state::PhaseState;
 /// let device = Device::flex().autodiff();
 /// let layer = LinearConfig::new(2, 1).init(&device);
 /// let mut student = Trained::new("student", layer, OptimizerConfig::default())?;
-/// let loss = student.network().forward(Tensor::ones([4, 2], &device)).square().mean();
+/// let loss = student.network().forward(Tensor::<2>::ones([4, 2], &device)).square().mean();
 ///
 /// let mut gradients = NamedGradients::new();
 /// student.collect(&mut gradients, &mut loss.backward());
