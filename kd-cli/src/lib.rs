@@ -51,7 +51,8 @@ impl Kd {
             .with::<kd_offline::TrainRecipe>()
             .with::<kd_offline::DistillRecipe>()
             .with::<kd_stagewise::StagewiseRecipe>()
-            .with::<kd_datafree::DataFreeRecipe>();
+            .with::<kd_datafree::DataFreeRecipe>()
+            .with::<kd_online::OnlineRecipe>();
         Self {
             methods: methods.with_usual("offline"),
         }

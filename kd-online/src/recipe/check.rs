@@ -1,0 +1,89 @@
+//! The check of a recipe: costs of trunk and branches beside whole networks, and what cannot work, in words.
+
+use kd_core::{CountCosts, Error, ErrorKind, Finding, Result, Topic};
+use kd_recipe::Check;
+use kd_report::{Align, Section, Table, count};
+
+use super::Made;
+use crate::{BranchCosts, OnlineConfig};
+
+pub(super) fn check(config: &OnlineConfig, made: &Made) -> Result<Check> {
+    let mut check = Check::of_student(&made.students[config.student()], &made.facts)?;
+    let kind = config.objective.name();
+    check.title = format!("{}, {} students, kind {kind}", check.title, config.branches);
+    match made.online.check() {
+        Ok(()) => check.sections.push(costs(config, made)?),
+        // What is wrong with the settings is a finding; what keeps from looking at all is an error.
+        Err(error) if error.kind() == ErrorKind::Usage => {
+            check
+                .findings
+                .push(Finding::error(Topic::Shapes, error.to_string()));
+        }
+        Err(error) => return Err(error),
+    }
+    if let Some(factor) = made.factor {
+        let text = format!(
+            "the network is trained {factor:.2} times as long as `train` says, to spend the compute of \
+             branches; milestones and warm-up are moved with it"
+        );
+        check.findings.push(Finding::note(Topic::Schedule, text));
+    }
+    check.findings.extend(made.online.notes());
+    Ok(check)
+}
+
+/// Parameters and multiply-accumulates of trunk, branch and all, against as many whole networks.
+fn costs(config: &OnlineConfig, made: &Made) -> Result<Section> {
+    let failed = |error: kd_report::Error| Error::method("the table of costs", error);
+    let columns = [
+        ("part", Align::Left),
+        ("parameters", Align::Right),
+        ("MACs an image", Align::Right),
+    ];
+    let mut table = Table::new(columns);
+    let combiner = made
+        .online
+        .combiner()?
+        .map_or(0, |combiner| combiner.parameters());
+    let mut rows = Vec::new();
+    let (mut params, mut macs) = (0, 0);
+    let alike = made
+        .students
+        .iter()
+        .all(|student| student.config.network.name == made.students[0].config.network.name);
+    if alike && config.branches > 1 {
+        let network = made.students[0].network.costs(made.facts.input())?;
+        let stages = kd_core::StagedNetwork::stage_names(&made.students[0].network);
+        let shared = match &config.shared {
+            Some(name) => kd_core::StagedNetwork::tap(&made.students[0].network, name)? + 1,
+            None => 0,
+        };
+        let costs = BranchCosts::new(&network, &stages[..shared], config.branches);
+        rows.push(("shared by all branches".to_owned(), costs.trunk));
+        rows.push(("one branch".to_owned(), costs.branch));
+        rows.push(("all".to_owned(), costs.all()));
+        rows.push((format!("{} networks", config.branches), costs.networks()));
+    } else {
+        for student in &made.students {
+            let costs = student.network.costs(made.facts.input())?;
+            params += costs.params();
+            macs += costs.macs();
+        }
+        rows.push(("all".to_owned(), kd_core::Cost { params, macs }));
+    }
+    for (part, cost) in rows {
+        table
+            .row([part, count(cost.params), count(cost.macs)])
+            .map_err(failed)?;
+    }
+    if combiner > 0 {
+        let macs = made.online.combiner_macs()?;
+        let row = [
+            "what combines them".to_owned(),
+            count(combiner),
+            count(macs),
+        ];
+        table.row(row).map_err(failed)?;
+    }
+    Ok(Section::new("students").with_table(table))
+}
