@@ -83,8 +83,8 @@ impl Kd {
             Err(_) => {
                 output::notice(
                     "error: kd stopped where it should not have; the message above says where. If it is \
-                     about memory, a \
-                     smaller `train.batch_size` helps. A run that was under way can go on with `kd resume`",
+                     about memory, a smaller `train.batch_size` helps. A run \
+                     that was under way can go on with `kd resume`",
                 );
                 ExitCode::FAILURE
             }

@@ -1,4 +1,4 @@
-//! One step, one evaluation, the whole state. The runner of kd does the rest: epochs, checkpoints, resume, logs.
+//! One step, one evaluation, the whole state. kd's runner does the rest: epochs, checkpoints, resume, logs.
 
 use burn::tensor::Tensor;
 use kd_core::{
@@ -18,7 +18,7 @@ pub struct Regress<'a> {
     pub held_out: &'a Loader,
 }
 
-/// Logits without their mean over the classes, `[batch_size, num_classes]`: adding a constant to all says nothing.
+/// Logits without their mean over the classes, `[batch_size, num_classes]`: a constant says nothing.
 fn centred(logits: Tensor<2>) -> Tensor<2> {
     let mean = logits.clone().mean_dim(1);
     logits - mean
@@ -31,7 +31,10 @@ impl Phase for Regress<'_> {
 
     fn step(&mut self, at: StepContext) -> Result<LossTerms> {
         let batch = self.train.batch(at.epoch, at.step_in_epoch)?;
-        let teacher = self.teacher.answer(&batch, &Requested::output())?.logits()?;
+        let teacher = self
+            .teacher
+            .answer(&batch, &Requested::output())?
+            .logits()?;
         // The teacher is on the plain device; lifting its answer makes it a constant of the student's graph.
         let teacher = Tensor::from_inner(centred(teacher));
         let input: Tensor<4> = self.preprocessing.input(&batch)?;

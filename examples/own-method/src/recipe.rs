@@ -1,11 +1,14 @@
 //! The recipe of the method, and how it is made ready.
 
+use burn::module::Module as _;
 use kd_core::{
     Loader, LoaderConfig, Method, Phase, Preprocessing, Result, RunFolder, Selection, Teacher,
     Trained, Training, detached_copy,
 };
 use kd_models::Network;
-use kd_recipe::{Context, DataRecipe, MethodRecipe, NetworkRecipe, NewNetwork, Prepared, TeacherRecipe};
+use kd_recipe::{
+    Context, DataRecipe, MethodRecipe, NetworkRecipe, NewNetwork, Prepared, TeacherRecipe,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::phase::Regress;
