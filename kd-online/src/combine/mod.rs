@@ -1,4 +1,4 @@
-//! What is made of all peers: ensembles, gates, attention.
+//! Combinations of all peers: ensembles, gates, attention.
 
 pub(crate) mod attention;
 pub(crate) mod combiner;

@@ -1,4 +1,4 @@
-//! What holds whatever the weights: equal branches, permuted branches, gates and attention that sum to 1.
+//! Properties for any weights: equal branches, permuted branches, gates and attention that sum to 1.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
