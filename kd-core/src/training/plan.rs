@@ -53,7 +53,7 @@ impl Plan {
 /// The metric that tells a better evaluation from a worse one; only a strictly better one counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selection {
-    /// The name of a metric that [`Phase::evaluate`] gives.
+    /// The name of a metric that [`Phase::evaluate`](crate::Phase::evaluate) gives.
     pub metric: String,
     /// Whether more is better.
     pub higher_is_better: bool,
