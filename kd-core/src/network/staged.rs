@@ -139,11 +139,11 @@ pub trait StagedNetwork: Module {
 
     /// The network as it is run at inference: what follows from constants is computed once and for all.
     ///
-    /// It computes the same as [`Frozen`](crate::Frozen) does to rounding, with fewer operations: each batch norm that
-    /// follows a convolution becomes part of that convolution (`kd_kernels::fold_batch_norm`). It lies on the
-    /// plain form of the device and shares nothing with this network. Stages, taps and shapes stay; the
-    /// tensors do not, so that it is made when a network is to be run, and neither trained nor written to a
-    /// file. A hash that names a network is that of the network before it.
+    /// It computes the same as [`Frozen`](crate::Frozen) does to rounding, with fewer operations: each batch
+    /// norm that follows a convolution becomes part of that convolution (`kd_kernels::fold_batch_norm`). It
+    /// lies on the plain form of the device and shares nothing with this network. Stages, taps and shapes
+    /// stay; the tensors do not, so that it is made when a network is to be run, and neither trained nor
+    /// written to a file. A hash that names a network is that of the network before it.
     ///
     /// By default nothing is folded and this is a frozen copy.
     #[must_use]
