@@ -1,267 +1,281 @@
-//! The pixels under each position of a convolution, as the columns of a matrix.
+//! Convolutions of small maps as products of matrices.
+//!
+//! A line of few positions fills no vector. Here the channels of the result lie in the vectors, and what each
+//! position sees is a row of a matrix, whose rows are gathered for as many positions as are computed at once.
+//! That costs a move for each number of the matrix, which pays where there are many channels.
 
 use std::ops::Range;
 
-/// Numbers of the matrix that a tile is of, about: it is to stay in a cache near a core.
-const TILE: usize = 1 << 17;
-/// Columns of a tile, at least and at most.
-const WIDTH: [usize; 2] = [64, 1024];
-/// Images that a tile may be of: more of them would leave too few tiles for the threads.
-const IMAGES: usize = 16;
+use rayon::prelude::*;
 
-/// The matrix `[channels * kernel_height * kernel_width, positions]` of a batch, made tile by tile.
-///
-/// Without a stride the lines of an image are put down with their padding, one behind the other. What all
-/// positions of some lines see through one place of the kernel is then one run of numbers. At the end of each
-/// line some columns are of no position, and nothing is made of them.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Columns {
-    pub(super) batch_size: usize,
-    pub(super) channels: usize,
-    pub(super) size: [usize; 2],
-    pub(super) kernel: [usize; 2],
-    pub(super) stride: [usize; 2],
-    pub(super) padding: [usize; 2],
+use super::geometry::{Axis, Geometry, SLACK};
+use super::job::Finish;
+use super::kernels::{Packed, Product, blocks};
+use super::planes::positive;
+use crate::buffer::Buffer;
+use crate::simd::Path;
+
+/// Positions whose rows are gathered together, about.
+const POSITIONS: usize = 64;
+/// Numbers of a row that are multiplied before the next strip of channels: so many of all rows stay in the
+/// second-level cache.
+const DEPTH: usize = 512;
+/// A product without bias begins with these.
+const ZEROS: [f32; 8] = [0.0; 8];
+
+/// A convolution without groups, position by position.
+#[derive(Debug)]
+pub(super) struct Columns<'a> {
+    geometry: &'a Geometry,
+    path: Path,
+    /// Height and width of a channel with the padding that positions see.
+    padded: [usize; 2],
+    /// Where each number of a row lies from the first that its position sees.
+    reads: Vec<usize>,
 }
 
-/// Some lines of positions of some images.
-#[derive(Clone, Debug)]
-pub(super) struct Tile {
-    pub(super) images: Range<usize>,
-    pub(super) lines: Range<usize>,
-    /// From the first column of a line to that of the next.
-    pub(super) pitch: usize,
+/// Buffers of a thread.
+#[derive(Debug, Default)]
+pub(super) struct Buffers {
+    planes: Buffer,
+    rows: Buffer,
+    slopes: Buffer,
+    out: Buffer,
 }
 
-impl Tile {
-    /// Columns of the tile: image by image, line by line.
-    pub(super) fn width(&self) -> usize {
-        self.images.len() * self.lines.len() * self.pitch
-    }
-}
-
-impl Columns {
-    pub(super) fn shape(&self) -> [usize; 4] {
-        let [height, width] = self.size;
-        [self.batch_size, self.channels, height, width]
-    }
-
-    pub(super) fn image_size(&self) -> usize {
-        self.channels * self.size[0] * self.size[1]
-    }
-
-    /// What one position sees.
-    pub(super) fn depth(&self) -> usize {
-        self.channels * self.kernel[0] * self.kernel[1]
-    }
-
-    /// Lines of positions, and positions in a line.
-    pub(super) fn positions(&self) -> [usize; 2] {
-        [0, 1].map(|axis| {
-            let all = self.size[axis] + 2 * self.padding[axis];
-            (all - self.kernel[axis]) / self.stride[axis] + 1
-        })
-    }
-
-    /// Height and width with the padding.
-    fn padded(&self) -> [usize; 2] {
-        [0, 1].map(|axis| self.size[axis] + 2 * self.padding[axis])
-    }
-
-    /// Whether images are put down with their padding: not where pixels are skipped, nor where most columns
-    /// would be of no position.
-    fn is_padded(&self) -> bool {
-        self.stride == [1, 1] && 3 * (self.kernel[1] - 1) <= self.padded()[1]
-    }
-
-    fn pitch(&self) -> usize {
-        if self.is_padded() {
-            self.padded()[1]
-        } else {
-            self.positions()[1]
-        }
-    }
-
-    /// How many lines of how many images a tile is of.
-    fn tile(&self) -> [usize; 2] {
-        let (lines, pitch) = (self.positions()[0], self.pitch());
-        let width = (TILE / self.depth().max(1)).clamp(WIDTH[0], WIDTH[1]);
-        let images = (width / (lines * pitch).max(1)).clamp(1, IMAGES);
-        let in_tile = (width / pitch.max(1)).clamp(1, lines);
-        [if images > 1 { lines } else { in_tile }, images]
-    }
-
-    /// How many images a tile is of: one, unless the maps are small.
-    pub(super) fn images_in_tile(&self) -> usize {
-        self.tile()[1]
-    }
-
-    /// The tiles of `images`, which are no more than a tile may be of.
-    pub(super) fn tiles(&self, images: Range<usize>) -> impl Iterator<Item = Tile> + use<> {
-        let lines = self.positions()[0];
-        let [in_tile, _] = self.tile();
-        let pitch = self.pitch();
-        (0..lines).step_by(in_tile).map(move |top| Tile {
-            images: images.clone(),
-            lines: top..lines.min(top + in_tile),
-            pitch,
-        })
-    }
-
-    /// Numbers of one image as [`Columns::lay`] puts it down.
-    fn laid_size(&self) -> usize {
-        if self.is_padded() {
-            self.channels * self.padded().iter().product::<usize>()
-        } else {
-            self.image_size()
-        }
-    }
-
-    /// Puts `images` of the batch `x` down as the columns are made of them.
-    pub(super) fn lay(&self, x: &[f32], images: &Range<usize>, laid: &mut Vec<f32>) {
-        let size = self.image_size();
-        let x = &x[images.start * size..images.end * size];
-        if !self.is_padded() {
-            laid.clear();
-            laid.extend_from_slice(x);
-            return;
-        }
-        self.blank(images.len(), laid);
-        let width = self.size[1].max(1);
-        for (from, place) in x.chunks_exact(width).zip(self.padded_lines()) {
-            laid[place..place + width].copy_from_slice(from);
-        }
-    }
-
-    /// Zeros in the place of so many images.
-    pub(super) fn blank(&self, images: usize, laid: &mut Vec<f32>) {
-        // The last run ends behind the last line.
-        let behind = self.kernel[1] - 1;
-        laid.clear();
-        laid.resize(images * self.laid_size() + behind, 0.0);
-    }
-
-    /// Takes the gradient of some images out of what was put down for them.
-    pub(super) fn lift(&self, laid: &[f32], dx: &mut [f32]) {
-        if !self.is_padded() {
-            dx.copy_from_slice(&laid[..dx.len()]);
-            return;
-        }
-        let width = self.size[1].max(1);
-        for (to, place) in dx.chunks_exact_mut(width).zip(self.padded_lines()) {
-            to.copy_from_slice(&laid[place..place + width]);
-        }
-    }
-
-    /// Where the lines of the planes of images begin between their padding, plane by plane.
-    fn padded_lines(&self) -> impl Iterator<Item = usize> + use<> {
-        let ([height, _], [top, left]) = (self.size, self.padding);
-        let [padded_height, pitch] = self.padded();
-        (0..).flat_map(move |plane| {
-            (0..height).map(move |line| (plane * padded_height + top + line) * pitch + left)
-        })
-    }
-
-    /// The rows of a tile: channel, and line and pixel of the kernel.
-    fn rows(&self) -> impl Iterator<Item = [usize; 3]> + use<> {
-        let Self {
-            channels,
-            kernel: [height, width],
-            ..
-        } = *self;
-        (0..channels).flat_map(move |channel| {
-            (0..height).flat_map(move |down| (0..width).map(move |right| [channel, down, right]))
-        })
-    }
-
-    /// For each image of a tile and each row: its place in the tile, which is of `lines * pitch` numbers, and
-    /// where they are in what is laid down. For images with their padding.
-    fn long_runs(&self, tile: &Tile, mut each: impl FnMut(Range<usize>, usize)) {
-        let [height, pitch] = self.padded();
-        let run = tile.lines.len() * pitch;
-        let mut place = 0;
-        for [channel, down, right] in self.rows() {
-            for image in 0..tile.images.len() {
-                let plane = (image * self.channels + channel) * height * pitch;
-                each(
-                    place..place + run,
-                    plane + (tile.lines.start + down) * pitch + right,
-                );
-                place += run;
+impl<'a> Columns<'a> {
+    pub(super) fn new(geometry: &'a Geometry, path: Path) -> Self {
+        let padded = [geometry.rows, geometry.columns].map(|axis: Axis| {
+            let seen = (axis.positions - 1) * axis.stride + (axis.kernel - 1) * axis.dilation + 1;
+            seen.max(axis.before + axis.size)
+        });
+        let [height, width] = padded;
+        let (rows, columns) = (geometry.rows, geometry.columns);
+        let mut reads = Vec::with_capacity(geometry.depth());
+        for channel in 0..geometry.inputs {
+            for down in 0..rows.kernel {
+                for right in 0..columns.kernel {
+                    let line = channel * height + down * rows.dilation;
+                    reads.push(line * width + right * columns.dilation);
+                }
             }
         }
+        Self {
+            geometry,
+            path,
+            padded,
+            reads,
+        }
     }
 
-    /// For each line of a tile and each row: its place in the tile, and where the pixels that its positions
-    /// see are in what is laid down, with the range of positions that see one.
-    fn short_runs(
+    /// Channels of the result that lie in the vectors of one product.
+    pub(super) fn strip(path: Path) -> usize {
+        3 * path.lanes()
+    }
+
+    /// Weights strip by strip, `[strip][depth][channels of a strip]`; channels that are not there are zeros.
+    pub(super) fn weights(
+        [depth, outputs]: [usize; 2],
+        path: Path,
+        weight: impl Fn(usize, usize) -> f32 + Sync,
+    ) -> Packed {
+        /// Places of a channel that are written before the next channel: they stay in the first-level cache.
+        const PLACES: usize = 64;
+        let strip = Self::strip(path);
+        let mut all = vec![0.0_f32; outputs.div_ceil(strip) * strip * depth];
+        let strips = all.par_chunks_mut(strip * depth).enumerate();
+        strips.for_each(|(index, all)| {
+            let first = index * strip;
+            for (part, all) in all.chunks_mut(PLACES * strip).enumerate() {
+                for lane in 0..strip.min(outputs - first) {
+                    let to = all.iter_mut().skip(lane).step_by(strip);
+                    to.zip(part * PLACES..)
+                        .for_each(|(to, place)| *to = weight(first + lane, place));
+                }
+            }
+        });
+        Packed::of(all)
+    }
+
+    /// Images that are computed together.
+    pub(super) fn images(&self) -> usize {
+        POSITIONS.div_ceil(self.geometry.out_area()).max(1)
+    }
+
+    /// Floats of an image with its padding.
+    fn image(&self) -> usize {
+        self.geometry.inputs * self.padded[0] * self.padded[1]
+    }
+
+    /// Puts `images` of the batch `x` down with their padding.
+    fn lay<'b>(&self, x: &[f32], images: Range<usize>, planes: &'b mut Buffer) -> &'b [f32] {
+        let (geometry, [height, width]) = (self.geometry, self.padded);
+        let planes = planes.take(images.len() * self.image());
+        let x = &x[images.start * geometry.image_size()..images.end * geometry.image_size()];
+        let (top, left) = (geometry.rows.before, geometry.columns.before);
+        let channels = planes.chunks_exact_mut(height * width);
+        for (to, from) in channels.zip(x.chunks_exact(geometry.area())) {
+            let lines = to.chunks_exact_mut(width).skip(top);
+            for (to, from) in lines.zip(from.chunks_exact(geometry.columns.size)) {
+                to[left..left + from.len()].copy_from_slice(from);
+            }
+        }
+        planes
+    }
+
+    /// Where the first number that each position of `images` images sees lies.
+    fn bases(&self, images: usize) -> Vec<usize> {
+        let geometry = self.geometry;
+        let (rows, columns) = (geometry.rows, geometry.columns);
+        let mut bases = Vec::with_capacity(images * geometry.out_area());
+        for image in 0..images {
+            for line in 0..rows.positions {
+                let first = image * self.image() + line * rows.stride * self.padded[1];
+                bases.extend(
+                    (0..columns.positions).map(|position| first + position * columns.stride),
+                );
+            }
+        }
+        bases
+    }
+
+    /// `channels` of the result of `images` of the batch `x`, put into `y`, which begins with the first of
+    /// these channels. Where there are several images, `channels` are all; they begin with a strip.
+    #[expect(clippy::too_many_arguments, reason = "what is read and written")]
+    pub(super) fn forward(
         &self,
-        tile: &Tile,
-        mut each: impl FnMut(Range<usize>, Option<(Range<usize>, usize)>),
+        x: &[f32],
+        images: Range<usize>,
+        weights: &Packed,
+        channels: Range<usize>,
+        bias: &[f32],
+        finish: Finish<'_>,
+        buffers: &mut Buffers,
+        y: &mut [f32],
     ) {
-        let ([height, width], [_, stride]) = (self.size, self.stride);
-        let mut place = 0;
-        for [channel, down, right] in self.rows() {
-            let (left, line) = (self.padding[1], tile.pitch);
-            let low = left.saturating_sub(right).div_ceil(stride).min(line);
-            let high = (width + left).saturating_sub(right).div_ceil(stride);
-            let inside = low..high.clamp(low, line);
-            let pixel = (low * stride + right).saturating_sub(left);
-            for image in 0..tile.images.len() {
-                let plane = (image * self.channels + channel) * height * width;
-                for line in tile.lines.clone() {
-                    let y = (line * self.stride[0] + down).checked_sub(self.padding[0]);
-                    let y = y.filter(|&y| y < height && !inside.is_empty());
-                    let seen = y.map(|y| (inside.clone(), plane + y * width + pixel));
-                    each(place..place + tile.pitch, seen);
-                    place += tile.pitch;
+        let (geometry, depth, count) = (self.geometry, self.reads.len(), images.len());
+        let (strip, area) = (Self::strip(self.path), geometry.out_area());
+        let planes = self.lay(x, images, &mut buffers.planes);
+        let bases = self.bases(count);
+        let rows = buffers.rows.take(bases.len() * depth);
+        for [first, size] in blocks(bases.len(), self.path.block()) {
+            let rows = &mut rows[first * depth..(first + size) * depth];
+            gather(planes, &bases[first..first + size], &self.reads, rows);
+        }
+        // [strips, positions, channels of a strip]
+        let strips = channels.len().div_ceil(strip);
+        let sums = bases.len() * strip;
+        let out = buffers.out.take(strips * sums + SLACK);
+        let weights = &weights.block(0, 1)[channels.start * depth..];
+        let reads: Vec<usize> = (0..DEPTH.min(depth)).map(|place| place * strip).collect();
+        for start in (0..depth).step_by(DEPTH) {
+            let places = start..depth.min(start + DEPTH);
+            for (index, out) in out.chunks_exact_mut(sums).take(strips).enumerate() {
+                let planes = &weights[index * strip * depth..][..strip * depth];
+                for [first, size] in blocks(bases.len(), self.path.block()) {
+                    let from = first * depth + places.start * size;
+                    self.path.run(Product {
+                        planes: &planes[places.start * strip..places.end * strip],
+                        reads: &reads[..places.len()],
+                        weights: &rows[from..from + places.len() * size],
+                        bias: &ZEROS[..size],
+                        out: &mut out[first * strip..(first + size) * strip],
+                        pitch: strip,
+                        places: strip.min(channels.len() - index * strip),
+                        adds: start > 0,
+                    });
+                }
+            }
+        }
+        let image = geometry.outputs * area;
+        for (index, channel) in channels.clone().enumerate() {
+            let out = &out[index / strip * sums + index % strip..];
+            for image_index in 0..count {
+                let at = image_index * image + channel * area;
+                let y = &mut y[at - channels.start * area..][..area];
+                let sums = out.iter().skip(image_index * area * strip).step_by(strip);
+                for (position, (y, sum)) in y.iter_mut().zip(sums).enumerate() {
+                    let value = sum + bias[channel];
+                    let value = value + finish.addend.map_or(0.0, |addend| addend[at + position]);
+                    *y = if finish.relu { positive(value) } else { value };
                 }
             }
         }
     }
 
-    /// Writes the columns of a tile into `tall`, `[depth, width of the tile]`.
-    pub(super) fn fill(&self, laid: &[f32], tile: &Tile, tall: &mut [f32]) {
-        if self.is_padded() {
-            self.long_runs(tile, |run, place| {
-                let count = run.len();
-                tall[run].copy_from_slice(&laid[place..place + count]);
-            });
-            return;
+    /// Adds the gradient of the weight for that of the result of `images` of the batch to `dw`.
+    pub(super) fn weight_gradient(
+        &self,
+        x: &[f32],
+        dy: &[f32],
+        images: Range<usize>,
+        buffers: &mut Buffers,
+        dw: &mut [f32],
+    ) {
+        let (geometry, depth, count) = (self.geometry, self.reads.len(), images.len());
+        let (outputs, area) = (geometry.outputs, geometry.out_area());
+        let Buffers {
+            planes,
+            rows,
+            slopes,
+            out,
+        } = buffers;
+        let planes = self.lay(x, images.clone(), planes);
+        let bases = self.bases(count);
+        // [strips, positions, channels of a strip]
+        let (strip, positions) = (Self::strip(self.path), bases.len());
+        let strips = outputs.div_ceil(strip);
+        let slopes = slopes.take(strips * positions * strip);
+        let dy = &dy[images.start * outputs * area..images.end * outputs * area];
+        for (index, line) in dy.chunks_exact(area).enumerate() {
+            let (image, channel) = (index / outputs, index % outputs);
+            let first = (channel / strip * positions + image * area) * strip + channel % strip;
+            let to = slopes[first..].iter_mut().step_by(strip);
+            to.zip(line).for_each(|(to, from)| *to = *from);
         }
-        self.short_runs(tile, |run, seen| {
-            let run = &mut tall[run];
-            let Some((inside, pixel)) = seen else {
-                run.fill(0.0);
-                return;
-            };
-            run[..inside.start].fill(0.0);
-            run[inside.end..].fill(0.0);
-            let pixels = laid[pixel..].iter().step_by(self.stride[1]);
-            run[inside]
-                .iter_mut()
-                .zip(pixels)
-                .for_each(|(to, from)| *to = *from);
-        });
+        let reads: Vec<usize> = (0..positions).map(|position| position * strip).collect();
+        let out = out.take(self.path.block() * strip);
+        let rows = rows.take(positions * self.path.block());
+        for [first, size] in blocks(depth, self.path.block()) {
+            let rows = &mut rows[..positions * size];
+            // The same numbers, those of a position side by side.
+            gather(planes, &self.reads[first..first + size], &bases, rows);
+            for (index, planes) in slopes.chunks_exact(positions * strip).enumerate() {
+                let channels = index * strip..outputs.min((index + 1) * strip);
+                self.path.run(Product {
+                    planes,
+                    reads: &reads,
+                    weights: rows,
+                    bias: &ZEROS[..size],
+                    out,
+                    pitch: strip,
+                    places: channels.len(),
+                    adds: false,
+                });
+                for (lane, channel) in channels.enumerate() {
+                    let dw = &mut dw[channel * depth + first..][..size];
+                    let sums = out.iter().skip(lane).step_by(strip);
+                    dw.iter_mut().zip(sums).for_each(|(dw, sum)| *dw += sum);
+                }
+            }
+        }
     }
+}
 
-    /// Adds each number of `tall` to where [`Columns::fill`] would have taken it from.
-    pub(super) fn add(&self, tall: &[f32], tile: &Tile, laid: &mut [f32]) {
-        if self.is_padded() {
-            self.long_runs(tile, |run, place| {
-                let to = &mut laid[place..place + run.len()];
-                to.iter_mut()
-                    .zip(&tall[run])
-                    .for_each(|(to, from)| *to += from);
-            });
-            return;
+/// For each of `downs` the numbers of `planes` at all `firsts` from there: `[downs.len(), firsts.len()]`.
+fn gather(planes: &[f32], firsts: &[usize], downs: &[usize], to: &mut [f32]) {
+    if let Ok(firsts) = <&[usize; 8]>::try_from(firsts) {
+        for (down, to) in downs.iter().zip(to.as_chunks_mut::<8>().0) {
+            let planes = &planes[*down..];
+            for (to, first) in to.iter_mut().zip(firsts) {
+                *to = planes[*first];
+            }
         }
-        self.short_runs(tile, |run, seen| {
-            let Some((inside, pixel)) = seen else { return };
-            let pixels = laid[pixel..].iter_mut().step_by(self.stride[1]);
-            pixels
-                .zip(&tall[run][inside])
-                .for_each(|(to, from)| *to += from);
-        });
+        return;
+    }
+    for (down, to) in downs.iter().zip(to.chunks_exact_mut(firsts.len())) {
+        for (to, first) in to.iter_mut().zip(firsts) {
+            *to = planes[down + first];
+        }
     }
 }

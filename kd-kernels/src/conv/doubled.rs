@@ -55,16 +55,23 @@ pub fn folded_doubled_conv2d(
     let bias = bias.map(|bias| bias.repeat_dim(0, 4));
     #[cfg(feature = "flex")]
     {
-        let columns = super::columns::Columns {
-            batch_size,
-            channels: inputs,
-            size: [height, width],
-            kernel: [2, 2],
-            stride: [1, 1],
-            padding: [1, 1],
+        use super::geometry::{Axis, Geometry};
+
+        let axis = |size| Axis {
+            size,
+            kernel: 2,
+            stride: 1,
+            dilation: 1,
+            before: 1,
+            positions: size + 1,
         };
-        let places = super::places::Places::Doubled;
-        let made = super::flex::conv(&map, kernels.clone(), bias.clone(), columns, places);
+        let axes = [axis(height), axis(width)];
+        let job = super::job::Job {
+            geometry: Geometry::new(batch_size, [1, inputs, 4 * outputs], axes),
+            places: super::planes::Places::Doubled,
+            path: crate::simd::Path::best(),
+        };
+        let made = super::flex::conv(&map, kernels.clone(), bias.clone(), job);
         if let Some(made) = made {
             return made;
         }

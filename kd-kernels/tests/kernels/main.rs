@@ -6,3 +6,5 @@
 mod batch_norm;
 /// Inference: a norm as part of the convolution before it.
 mod fold;
+/// A convolution with norm, shortcut and ReLU.
+mod layer;
