@@ -3,12 +3,11 @@
 use burn::module::Module;
 use burn::nn::BatchNorm;
 use burn::nn::conv::Conv2d;
-use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor, s};
 use kd_core::{Costs, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::layers::{Counter, conv, fold, norm, normed};
+use crate::layers::{Counter, conv, fold, norm, normed, normed_relu};
 
 /// The shortcut of a block whose input and output differ in shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -212,8 +211,7 @@ impl Block {
 
 impl BasicBlock {
     fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let hidden = relu(normed(&self.conv1, self.bn1.as_ref(), input.clone()));
-        let output = normed(&self.conv2, self.bn2.as_ref(), hidden);
+        let hidden = normed_relu(&self.conv1, self.bn1.as_ref(), input.clone());
         let projection = self.downsample.as_ref().or(self.shortcut.as_ref());
         let shortcut = if let Some((conv, norm)) = projection {
             normed(conv, norm.as_ref(), input)
@@ -221,20 +219,27 @@ impl BasicBlock {
             let [channels, _, _, _] = self.conv1.weight.dims();
             zero_padded(input, self.conv1.stride[0], channels)
         };
-        relu(output + shortcut)
+        kd_kernels::ConvLayer::new(&self.conv2)
+            .norm(self.bn2.as_ref())
+            .plus(shortcut)
+            .relu()
+            .forward(hidden)
     }
 }
 
 impl Bottleneck {
     fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let hidden = relu(normed(&self.conv1, self.bn1.as_ref(), input.clone()));
-        let hidden = relu(normed(&self.conv2, self.bn2.as_ref(), hidden));
-        let output = normed(&self.conv3, self.bn3.as_ref(), hidden);
+        let hidden = normed_relu(&self.conv1, self.bn1.as_ref(), input.clone());
+        let hidden = normed_relu(&self.conv2, self.bn2.as_ref(), hidden);
         let shortcut = match self.downsample.as_ref().or(self.shortcut.as_ref()) {
             Some((conv, norm)) => normed(conv, norm.as_ref(), input),
             None => input,
         };
-        relu(output + shortcut)
+        kd_kernels::ConvLayer::new(&self.conv3)
+            .norm(self.bn3.as_ref())
+            .plus(shortcut)
+            .relu()
+            .forward(hidden)
     }
 }
 /// Every `stride`-th pixel of `input`, with channels of zeros before and after until there are `channels`.

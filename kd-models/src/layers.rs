@@ -8,7 +8,7 @@ use burn::tensor::module::interpolate;
 use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
 use burn::tensor::{Device, Tensor};
 use kd_core::{Costs, Error, Result};
-use kd_kernels::{batch_norm, conv2d, fold_batch_norm};
+use kd_kernels::fold_batch_norm;
 
 /// A square convolution without bias that keeps the size at stride 1, its weights blank.
 pub(crate) fn conv(channels: [usize; 2], kernel: usize, stride: usize, device: &Device) -> Conv2d {
@@ -58,11 +58,15 @@ pub(crate) fn linear(features_in: usize, features_out: usize, device: &Device) -
 
 /// `norm(conv(input))`, or the convolution alone where the norm is folded into it.
 pub(crate) fn normed(conv: &Conv2d, norm: Option<&BatchNorm>, input: Tensor<4>) -> Tensor<4> {
-    let map = conv2d(conv, input);
-    match norm {
-        Some(norm) => batch_norm(norm, map),
-        None => map,
-    }
+    kd_kernels::ConvLayer::new(conv).norm(norm).forward(input)
+}
+
+/// `relu(normed(input))`.
+pub(crate) fn normed_relu(conv: &Conv2d, norm: Option<&BatchNorm>, input: Tensor<4>) -> Tensor<4> {
+    kd_kernels::ConvLayer::new(conv)
+        .norm(norm)
+        .relu()
+        .forward(input)
 }
 
 /// Moves the norm into the convolution before it.

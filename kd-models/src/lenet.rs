@@ -7,10 +7,9 @@ use burn::nn::{Initializer, Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use kd_core::{Costs, CountCosts, Error, Result, Scheme, StagedNetwork, initialise};
-use kd_kernels::conv2d;
 use serde::{Deserialize, Serialize};
 
-use crate::layers::check_widths;
+use crate::layers::{check_widths, normed_relu};
 use crate::spec::check_classes;
 
 /// Widths of a LeNet-5: three convolutions and the hidden linear layer.
@@ -164,11 +163,13 @@ impl StagedNetwork for LeNet {
 
     fn forward_stage(&self, stage: usize, input: &Tensor<4>, earlier: &[Tensor<4>]) -> Tensor<4> {
         match stage {
-            0 => self.pool.forward(relu(conv2d(&self.conv1, input.clone()))),
+            0 => self
+                .pool
+                .forward(normed_relu(&self.conv1, None, input.clone())),
             1 => self
                 .pool
-                .forward(relu(conv2d(&self.conv2, earlier[0].clone()))),
-            _ => relu(conv2d(&self.conv3, earlier[1].clone())),
+                .forward(normed_relu(&self.conv2, None, earlier[0].clone())),
+            _ => normed_relu(&self.conv3, None, earlier[1].clone()),
         }
     }
 

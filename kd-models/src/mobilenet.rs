@@ -3,7 +3,6 @@
 use burn::module::Module;
 use burn::nn::conv::Conv2d;
 use burn::nn::{BatchNorm, Linear, Relu};
-use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use kd_core::{Costs, Error, Result, Scheme, initialise};
 use serde::{Deserialize, Serialize};
@@ -11,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::chain::{Chain, staged};
 use crate::layers::{
     Counter, check_blocks, check_input, check_most, check_size, check_widths, conv, fold,
-    grouped_conv, linear, norm, normed,
+    grouped_conv, linear, norm, normed, normed_relu,
 };
 use crate::spec::check_classes;
 
@@ -216,13 +215,16 @@ impl InvertedResidual {
 
     fn forward(&self, input: Tensor<4>) -> Tensor<4> {
         let (expand, norm1, _, depthwise, norm2, _, project, norm3) = &self.conv;
-        let hidden = relu(normed(expand, norm1.as_ref(), input.clone()));
-        let hidden = relu(normed(depthwise, norm2.as_ref(), hidden));
-        let output = normed(project, norm3.as_ref(), hidden);
-        if output.dims() == input.dims() && depthwise.stride == [1, 1] {
-            output + input
+        let hidden = normed_relu(expand, norm1.as_ref(), input.clone());
+        let hidden = normed_relu(depthwise, norm2.as_ref(), hidden);
+        let [width, ..] = project.weight.dims();
+        if width == input.dims()[1] && depthwise.stride == [1, 1] {
+            kd_kernels::ConvLayer::new(project)
+                .norm(norm3.as_ref())
+                .plus(input)
+                .forward(hidden)
         } else {
-            output
+            normed(project, norm3.as_ref(), hidden)
         }
     }
 
@@ -261,11 +263,11 @@ impl Chain for MobileNetV2 {
 
     fn run(&self, stage: usize, map: Tensor<4>) -> Tensor<4> {
         match stage {
-            0 => relu(normed(&self.conv1.0, self.conv1.1.as_ref(), map)),
+            0 => normed_relu(&self.conv1.0, self.conv1.1.as_ref(), map),
             stage if stage <= self.blocks.len() => self.blocks[stage - 1]
                 .iter()
                 .fold(map, |map, block| block.forward(map)),
-            _ => relu(normed(&self.conv2.0, self.conv2.1.as_ref(), map)),
+            _ => normed_relu(&self.conv2.0, self.conv2.1.as_ref(), map),
         }
     }
 

@@ -3,12 +3,11 @@
 use burn::nn::conv::Conv2d;
 use burn::nn::pool::MaxPool2d;
 use burn::nn::{BatchNorm, Linear};
-use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use kd_core::{Costs, Result};
 
 use crate::block::{Block, BlockKind, Shortcut};
-use crate::layers::{Counter, check_input, halved, normed};
+use crate::layers::{Counter, check_input, halved, normed_relu};
 
 /// A ResNet seen through references.
 pub(crate) struct Body<'a> {
@@ -38,7 +37,7 @@ impl Body<'_> {
 
     pub(crate) fn run(&self, stage: usize, map: Tensor<4>) -> Tensor<4> {
         if stage == 0 {
-            let map = relu(normed(self.conv1, self.bn1, map));
+            let map = normed_relu(self.conv1, self.bn1, map);
             return match self.pooling {
                 Pooling::EndsStem(pool) => pool.forward(map),
                 Pooling::BeginsGroups(_) | Pooling::None => map,

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::chain::{Chain, staged, stem_and_fields};
 use crate::layers::{
     Counter, check_blocks, check_input, check_size, check_widths, conv, fold, grouped_conv, halved,
-    linear, norm, normed, shuffle,
+    linear, norm, normed, normed_relu, shuffle,
 };
 use crate::spec::check_classes;
 
@@ -206,9 +206,9 @@ impl ShuffleBlock {
     }
 
     fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let hidden = relu(normed(&self.conv1, self.bn1.as_ref(), input.clone()));
+        let hidden = normed_relu(&self.conv1, self.bn1.as_ref(), input.clone());
         let hidden = shuffle(hidden, self.conv1.groups);
-        let hidden = relu(normed(&self.conv2, self.bn2.as_ref(), hidden));
+        let hidden = normed_relu(&self.conv2, self.bn2.as_ref(), hidden);
         let output = normed(&self.conv3, self.bn3.as_ref(), hidden);
         relu(match &self.pool {
             Some(pool) => Tensor::cat(vec![output, pool.forward(input)], 1),
@@ -251,7 +251,7 @@ impl Chain for ShuffleNetV1 {
 
     fn run(&self, stage: usize, map: Tensor<4>) -> Tensor<4> {
         match stage {
-            0 => relu(normed(&self.conv1, self.bn1.as_ref(), map)),
+            0 => normed_relu(&self.conv1, self.bn1.as_ref(), map),
             _ => self.layers()[stage - 1]
                 .iter()
                 .fold(map, |map, block| block.forward(map)),

@@ -3,7 +3,6 @@
 use burn::module::Module;
 use burn::nn::conv::Conv2d;
 use burn::nn::{BatchNorm, Linear};
-use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use kd_core::{Costs, Error, Result, Scheme, initialise};
 use serde::{Deserialize, Serialize};
@@ -11,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::chain::{Chain, staged, stem_and_fields};
 use crate::layers::{
     Counter, check_blocks, check_input, check_size, check_widths, conv, fold, grouped_conv, linear,
-    norm, normed, shuffle,
+    norm, normed, normed_relu, shuffle,
 };
 use crate::spec::check_classes;
 
@@ -231,9 +230,9 @@ impl SplittingBlock {
         let [_, channels, _, _] = input.dims();
         let kept = input.clone().narrow(1, 0, channels / 2);
         let changed = input.narrow(1, channels / 2, channels / 2);
-        let hidden = relu(normed(&self.conv1, self.bn1.as_ref(), changed));
+        let hidden = normed_relu(&self.conv1, self.bn1.as_ref(), changed);
         let hidden = normed(&self.conv2, self.bn2.as_ref(), hidden);
-        let output = relu(normed(&self.conv3, self.bn3.as_ref(), hidden));
+        let output = normed_relu(&self.conv3, self.bn3.as_ref(), hidden);
         shuffle(Tensor::cat(vec![kept, output], 1), 2)
     }
 
@@ -269,10 +268,10 @@ impl HalvingBlock {
 
     fn forward(&self, input: Tensor<4>) -> Tensor<4> {
         let left = normed(&self.conv1, self.bn1.as_ref(), input.clone());
-        let left = relu(normed(&self.conv2, self.bn2.as_ref(), left));
-        let right = relu(normed(&self.conv3, self.bn3.as_ref(), input));
+        let left = normed_relu(&self.conv2, self.bn2.as_ref(), left);
+        let right = normed_relu(&self.conv3, self.bn3.as_ref(), input);
         let right = normed(&self.conv4, self.bn4.as_ref(), right);
-        let right = relu(normed(&self.conv5, self.bn5.as_ref(), right));
+        let right = normed_relu(&self.conv5, self.bn5.as_ref(), right);
         shuffle(Tensor::cat(vec![left, right], 1), 2)
     }
 
@@ -304,8 +303,8 @@ impl Chain for ShuffleNetV2 {
 
     fn run(&self, stage: usize, map: Tensor<4>) -> Tensor<4> {
         match stage {
-            0 => relu(normed(&self.conv1, self.bn1.as_ref(), map)),
-            4 => relu(normed(&self.conv2, self.bn2.as_ref(), map)),
+            0 => normed_relu(&self.conv1, self.bn1.as_ref(), map),
+            4 => normed_relu(&self.conv2, self.bn2.as_ref(), map),
             _ => self.layers()[stage - 1]
                 .iter()
                 .fold(map, |map, block| block.forward(map)),

@@ -4,7 +4,6 @@ use burn::module::Module;
 use burn::nn::BatchNorm;
 use burn::nn::conv::Conv2d;
 use burn::nn::pool::MaxPool2d;
-use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use kd_core::{Costs, CountCosts, Error, Result, Scheme, StagedNetwork, initialise_parts};
 use serde::{Deserialize, Serialize};
@@ -12,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use crate::block::Block;
 use crate::chain::stem_and_fields;
 use crate::layers::{
-    Counter, blank_conv, check_input, check_widths, conv, doubled, fold, halving_pool, norm, normed,
+    Counter, blank_conv, check_input, check_widths, conv, doubled, fold, halving_pool, norm,
+    normed_relu,
 };
 use crate::named::ModelNetwork;
 use crate::resnet_body::{Body, Pooling};
@@ -276,8 +276,8 @@ impl DecoderBlock {
             1 => joined.remove(0),
             _ => Tensor::cat(joined, 1),
         };
-        let hidden = relu(normed(&self.conv1.0, self.conv1.1.as_ref(), joined));
-        relu(normed(&self.conv2.0, self.conv2.1.as_ref(), hidden))
+        let hidden = normed_relu(&self.conv1.0, self.conv1.1.as_ref(), joined);
+        normed_relu(&self.conv2.0, self.conv2.1.as_ref(), hidden)
     }
 }
 

@@ -10,7 +10,7 @@ use kd_core::{Costs, Result, Scheme, initialise};
 use kd_kernels::{batch_norm, conv2d};
 
 use crate::chain::{Chain, staged, stem_and_fields};
-use crate::layers::{Counter, average, check_input, conv, fold, linear, norm, normed};
+use crate::layers::{Counter, average, check_input, conv, fold, linear, norm, normed_relu};
 use crate::resnet::ResNetConfig;
 
 /// The wide residual network (WRN) of the CRD benchmark: norm and ReLU come before each convolution.
@@ -143,7 +143,7 @@ impl PreactivationBlock {
             Some(conv) => conv2d(conv, active.clone()),
             None => input,
         };
-        let hidden = relu(normed(&self.conv1, self.bn2.as_ref(), active));
+        let hidden = normed_relu(&self.conv1, self.bn2.as_ref(), active);
         conv2d(&self.conv2, hidden) + shortcut
     }
 
