@@ -129,8 +129,8 @@ impl Ensemble {
     }
 
     fn answers(&self, batch: &Batch) -> Result<Vec<Tensor<2>>> {
-        let answer = |model: &Box<dyn TrainedModel>| model.output(batch)?.logits();
-        self.members.iter().map(answer).collect()
+        let outputs = self.members.iter().map(|model| model.output(batch));
+        outputs.map(|output| output?.logits()).collect()
     }
 
     fn averaged(&self, answers: &[Tensor<2>]) -> Tensor<2> {

@@ -73,9 +73,11 @@ fn assert_near(found: &[f64], expected: &[f64]) {
 #[test]
 fn an_ensemble_answers_with_the_mean_of_logits_or_of_probabilities() {
     let batch = batch();
-    let answer =
-        |model: &Box<dyn TrainedModel>| rows(model.output(&batch).unwrap().logits().unwrap());
-    let answers: Vec<_> = members().iter().map(answer).collect();
+    let answer = |model: &dyn TrainedModel| rows(model.output(&batch).unwrap().logits().unwrap());
+    let answers: Vec<_> = members()
+        .iter()
+        .map(|model| answer(model.as_ref()))
+        .collect();
     let ensemble = Ensemble::new(members(), EnsembleAverage::Logits).unwrap();
     let logits = rows(ensemble.logits(&batch).unwrap());
     assert_near(&logits, &mean(&answers));
@@ -106,14 +108,18 @@ fn members_are_measured_as_they_are_alone_and_the_ensemble_as_its_answers_are() 
     for average in [EnsembleAverage::Logits, EnsembleAverage::Probabilities] {
         let ensemble = Ensemble::new(members(), average).unwrap();
         let found = ensemble.evaluate(&loader).unwrap();
-        let alone = |model: &Box<dyn TrainedModel>| {
+        let alone = |model: &dyn TrainedModel| {
             let answer = |batch: &Batch| model.output(batch)?.logits();
             kd_core::evaluate(&loader, None, answer)
                 .unwrap()
                 .summary()
                 .unwrap()
         };
-        let of_members: Vec<_> = ensemble.members().iter().map(alone).collect();
+        let of_members: Vec<_> = ensemble
+            .members()
+            .iter()
+            .map(|model| alone(model.as_ref()))
+            .collect();
         let summaries = found
             .members
             .iter()
