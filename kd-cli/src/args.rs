@@ -269,12 +269,23 @@ fn with_seed(overrides: &[String], seed: Option<u64>) -> Vec<String> {
     overrides.iter().cloned().chain(seed).collect()
 }
 
+/// What `kd eval` averages.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum AverageOption {
+    Logits,
+    Probabilities,
+}
+
 /// What `kd eval` takes.
 #[derive(Clone, Debug, Group)]
 pub(crate) struct EvalOptions {
-    /// The model folder, the folder of a run, or a weight file: .safetensors, .pt, .pth
-    #[arg(long)]
-    pub(crate) model: PathBuf,
+    /// The model folder, the folder of a run, or a weight file: .safetensors, .pt, .pth; given again, folders
+    /// of models are measured as an ensemble
+    #[arg(long, required = true)]
+    pub(crate) model: Vec<PathBuf>,
+    /// What the models of an ensemble are averaged by; `logits` where nothing is said
+    #[arg(long, value_name = "WHAT")]
+    pub(crate) average: Option<AverageOption>,
     /// The data set; `kd data list` names them, `folder` is one of your own
     #[arg(long)]
     pub(crate) data: String,

@@ -3,6 +3,7 @@
 mod block;
 mod catalogue;
 mod chain;
+mod ensemble;
 mod families;
 mod layers;
 mod lenet;
@@ -50,6 +51,7 @@ pub use model_config::{CONFIG_FILE, ModelConfig, Provenance};
 pub use model_folder::{WEIGHTS_FILE, load_model, save_model, state_dict};
 pub use weights::{LoadReport, ShapeDifference, WeightChoice, WeightFit, WeightFormat, Weights};
 
+pub use ensemble::{Ensemble, EnsembleAverage, EnsembleEvaluation};
 pub use families::{Families, open_model};
 #[cfg(feature = "onnx")]
 pub use onnx::{OnnxInput, OnnxOptions};

@@ -1,5 +1,7 @@
 //! `kd eval`.
 
+mod ensemble;
+
 use std::path::Path;
 
 use burn::tensor::Device;
@@ -55,20 +57,21 @@ pub(super) fn run(methods: &Methods, options: &EvalOptions) -> Result<()> {
         find_source(&options.data, settings(options, None))?;
     }
     let device = options.machine.device.unwrap_or(DeviceName::Auto).open()?;
-    let measured = if options.model.is_file() {
-        from_file(options, methods.families(), &device)?
-    } else {
-        from_folder(options, methods.families(), &device)?
+    let path = match options.model.as_slice() {
+        [path] => path,
+        paths => return ensemble::run(options, paths, methods.families(), &device),
     };
-    let roots = DataRoots::from_env().with_explicit(options.machine.place.data_dir.clone());
-    let dataset = measured.source.load(options.split, &roots)?;
-    let batch_size = options.batch_size.unwrap_or(match dataset.task() {
-        // Images of segmentation are larger.
-        Task::Segmentation => 8,
-        _ => 256,
-    });
-    let loader = LoaderConfig::ordered(batch_size);
-    let loader = Loader::new(dataset.clone(), loader, &device)?;
+    if options.average.is_some() {
+        let problem =
+            "is for several models, and one is given; leave it out, or give `--model` again";
+        return Err(Error::config("--average", problem));
+    }
+    let measured = if path.is_file() {
+        from_file(options, path, methods.families(), &device)?
+    } else {
+        from_folder(options, path, methods.families(), &device)?
+    };
+    let (dataset, loader) = load(options, &measured.source, &device)?;
     let json = options.machine.json;
     match measured.model.evaluate(&loader)? {
         Evaluation::Segmentation(metrics) => {
@@ -80,11 +83,30 @@ pub(super) fn run(methods: &Methods, options: &EvalOptions) -> Result<()> {
     Ok(())
 }
 
+/// The data to be measured on.
+fn load(options: &EvalOptions, source: &DataSource, device: &Device) -> Result<(Dataset, Loader)> {
+    let roots = DataRoots::from_env().with_explicit(options.machine.place.data_dir.clone());
+    let dataset = source.load(options.split, &roots)?;
+    let batch_size = options.batch_size.unwrap_or(match dataset.task() {
+        // Images of segmentation are larger.
+        Task::Segmentation => 8,
+        _ => 256,
+    });
+    let loader = LoaderConfig::ordered(batch_size);
+    let loader = Loader::new(dataset.clone(), loader, device)?;
+    Ok((dataset, loader))
+}
+
 /// The network in a weight file.
-fn from_file(options: &EvalOptions, families: &Families, device: &Device) -> Result<Measured> {
+fn from_file(
+    options: &EvalOptions,
+    path: &Path,
+    families: &Families,
+    device: &Device,
+) -> Result<Measured> {
     let refused = |problem: &str| {
         Err(Error::Input {
-            path: options.model.clone(),
+            path: path.to_owned(),
             problem: problem.into(),
         })
     };
@@ -103,14 +125,14 @@ fn from_file(options: &EvalOptions, families: &Families, device: &Device) -> Res
         );
     }
     let source = find_source(&options.data, settings(options, None))?;
-    let weights = Weights::read_chosen(&options.model, &options.weights.choice())?;
+    let weights = Weights::read_chosen(path, &options.weights.choice())?;
     let name = match &options.weights.network {
         Some(name) => name.clone(),
         None => only_network(&weights, device)?,
     };
     let normalisation = options.weights.normalisation();
     let file = WeightFile {
-        who: format!("`{}`", options.model.display()),
+        who: format!("`{}`", path.display()),
         weights: &weights,
         network: &name,
         fit: options.weights.fit,
@@ -126,8 +148,13 @@ fn from_file(options: &EvalOptions, families: &Families, device: &Device) -> Res
 }
 
 /// The network in a model folder.
-fn from_folder(options: &EvalOptions, families: &Families, device: &Device) -> Result<Measured> {
-    let folder = model_folder(&options.model)?;
+fn from_folder(
+    options: &EvalOptions,
+    path: &Path,
+    families: &Families,
+    device: &Device,
+) -> Result<Measured> {
+    let folder = model_folder(path)?;
     if let Some(option) = options.weights.given() {
         let problem = "is for weight files; a model folder says it itself";
         return Err(Error::config(option, problem));
@@ -135,7 +162,7 @@ fn from_folder(options: &EvalOptions, families: &Families, device: &Device) -> R
     let model = open_for(families, &folder, task_of(&options.data), device)?;
     let config = model.config();
     let source = find_source(&options.data, settings(options, Some(config.network.input)))?;
-    let who = format!("model `{}`", options.model.display());
+    let who = format!("model `{}`", path.display());
     check_fits(&who, config, &DataFacts::from(&source))?;
     Ok(Measured {
         model,
@@ -241,6 +268,11 @@ fn of_images(measured: &Measured, summary: &ClassificationSummary, json: bool) {
         title(measured),
         measured.source.name()
     ));
+    list(summary);
+}
+
+/// The metrics of a classifier, one a line.
+fn list(summary: &ClassificationSummary) {
     let top_k = percent(summary.top_k_accuracy);
     let rows = [
         ("accuracy", percent(summary.accuracy)),

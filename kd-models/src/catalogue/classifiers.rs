@@ -96,7 +96,7 @@ macro_rules! large {
     };
 }
 
-pub(super) static CLASSIFIERS: [Entry; 35] = [
+pub(super) static CLASSIFIERS: [Entry; 36] = [
     classifier(
         "lenet5-half",
         "LeNet-5 with ReLU, max pooling and half the widths (3, 8, 60, 42), as in DAFL",
@@ -114,6 +114,7 @@ pub(super) static CLASSIFIERS: [Entry; 35] = [
     he!(44),
     he!(56),
     he!(110),
+    crd!("crd-resnet8-half", 8, "8/16/32", [8, 8, 16, 32]),
     crd!(8),
     crd!(14),
     crd!(20),

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod damaged_weights;
+mod ensemble;
 mod families;
 mod model_folder;
 #[cfg(feature = "onnx")]
