@@ -139,7 +139,7 @@ impl<S: Student> HeadPhase<'_, S> {
             start += length;
             parts.push(numbers(additive.part(student, chunk)));
         }
-        let bias = head.bias.as_ref().map(|bias| bias.val());
+        let bias = head.bias.as_ref().map(burn::module::Param::val);
         let dataset = self.held_out.subset().dataset();
         let labels = ids.iter().filter_map(|&id| dataset.label(id));
         Ok(HostParts {

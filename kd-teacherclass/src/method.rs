@@ -199,8 +199,8 @@ impl<S: Student> TeacherClass<S> {
         self.config.check()?;
         self.training.check()?;
         if self.views.0.count().is_none() {
-            let problem = "is \"unlimited\", and targets and features of a class are computed once; set 1, or the \
-                           number of views of a bank";
+            let problem = "is \"unlimited\", and targets and features of a class are computed once; set 1, \
+                           or the number of views of a bank";
             return Err(Error::config("data.views", problem));
         }
         for data in &self.data {
@@ -336,8 +336,8 @@ impl<S: Student> TeacherClass<S> {
         Err(Error::Run {
             path: folder.path().to_owned(),
             problem: format!(
-                "has a student {} that has collapsed twice: its normalised error on held-out data is above {} from \
-                 two seeds. Train longer or with another rate, use a larger student, or raise \
+                "has a student {} that has collapsed twice: its normalised error on held-out data is \
+                 above {} from two seeds. Train longer or with another rate, use a larger student, or raise \
                  `teacher-class.collapse`",
                 chunk.student, self.config.collapse
             ),

@@ -240,6 +240,11 @@ mod tests {
         assert_eq!(parts.accuracies(&zeros), [expected]);
         // In place of student 1 stands what makes all of class 0.
         let fill = vec![vec![0.0; 2], vec![9.0, 0.0]];
-        assert_eq!(parts.accuracies(&fill)[0].mean, 0.5);
+        let expected = MissingAccuracy {
+            missing: 1,
+            mean: 0.5,
+            worst: 0.5,
+        };
+        assert_eq!(parts.accuracies(&fill), [expected]);
     }
 }

@@ -9,8 +9,8 @@ use kd_core::{Error, Result};
 /// L_k = 1/(B m) * sum over samples i and units j of (S_k(x_i)_j - d_k(x_i)_j)^2
 /// ```
 ///
-/// This is Keras' `mse`, which the official code uses; whether the paper's equation also divides by the length
-/// `m` of the chunk is unknown.
+/// This is Keras' `mse`, which the official code uses; whether the paper's equation also divides by the
+/// length `m` of the chunk is unknown.
 ///
 /// # Shapes
 ///

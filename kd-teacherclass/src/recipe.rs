@@ -93,8 +93,8 @@ impl TeacherClassRecipe {
         let training = self.training()?;
         self.train = settings_of(&training)?;
         if self.student.weights.is_some() {
-            let problem = "is for a network of all classes, and each student of a class begins anew with a chunk \
-                           of its own; leave it out";
+            let problem = "is for a network of all classes, and each student of a class begins anew with a \
+                           chunk of its own; leave it out";
             return Err(Error::config("student.weights", problem));
         }
         let facts = at.facts(&self.data)?;

@@ -76,8 +76,8 @@ mod tests {
     #[test]
     fn too_many_students_are_refused_in_words() {
         let problem = |students| split_by_index(8, students).map_err(|error| error.to_string());
-        let expected = "`teacher-class.students` must be 1 to 4, got 5: the teacher's dense vector has 8 units, \
-                        and each student needs at least 2 of them";
+        let expected = "`teacher-class.students` must be 1 to 4, got 5: the teacher's dense vector has 8 \
+                        units, and each student needs at least 2 of them";
         assert_eq!(problem(5), Err(expected.to_owned()));
         assert!(problem(0).is_err() && problem(4).is_ok());
     }

@@ -57,8 +57,8 @@ impl TeacherHead {
         if off <= TOLERANCE * size.max(f32::MIN_POSITIVE) {
             return Ok(());
         }
-        let problem = "has a head that is no single linear layer, which a class cannot take over; use a teacher \
-                       whose head is linear";
+        let problem = "has a head that is no single linear layer, which a class cannot take over; use a \
+                       teacher whose head is linear";
         Err(Error::config("teacher", problem))
     }
 }

@@ -51,8 +51,8 @@ fn describe(check: &mut Check, made: &Made) -> Result<()> {
     let (most, least) = (lengths.iter().max(), lengths.iter().min());
     if most != least {
         let text = format!(
-            "{} students do not divide the {} units of the teacher's dense vector: the chunks have {} or {} of \
-             them",
+            "{} students do not divide the {} units of the teacher's dense vector: the chunks have {} or {} \
+             of them",
             lengths.len(),
             lengths.iter().sum::<usize>(),
             most.unwrap_or(&0),
@@ -66,8 +66,8 @@ fn describe(check: &mut Check, made: &Made) -> Result<()> {
             "the joined chunks pass through a ReLU, as the teacher's dense vector is nowhere negative"
         }
         (true, true) => {
-            "the joined chunks pass through a ReLU, as `teacher-class.relu` says, and the teacher's dense vector is \
-             negative in places: what is below 0 is lost before the head"
+            "the joined chunks pass through a ReLU, as `teacher-class.relu` says, and the teacher's dense \
+             vector is negative in places: what is below 0 is lost before the head"
         }
     };
     let finding = match (made.method.has_relu()?, made.method.is_signed()?) {
@@ -78,8 +78,8 @@ fn describe(check: &mut Check, made: &Made) -> Result<()> {
     let dead = made.method.dead_units()?;
     if dead > 0 {
         let text = format!(
-            "{dead} of {} units of the teacher's dense vector are the same for all samples that were looked at; \
-             they are learnt and left out of the normalised error",
+            "{dead} of {} units of the teacher's dense vector are the same for all samples that were looked \
+             at; they are learnt and left out of the normalised error",
             lengths.iter().sum::<usize>()
         );
         check.findings.push(Finding::note(Topic::Teachers, text));

@@ -34,10 +34,8 @@ pub(super) fn report(config: &TeacherClassConfig, run: &Path) -> Result<MethodRe
 
 /// The last evaluation of a phase.
 fn last<'a>(phase: &str, epochs: &'a [EpochLog]) -> Option<&'a Metrics> {
-    let of_phase = epochs.iter().rev().filter(|epoch| epoch.phase == phase);
-    of_phase
-        .filter_map(|epoch| epoch.evaluation.as_ref())
-        .next()
+    let mut of_phase = epochs.iter().rev().filter(|epoch| epoch.phase == phase);
+    of_phase.find_map(|epoch| epoch.evaluation.as_ref())
 }
 
 fn again(student: usize) -> String {
@@ -89,7 +87,8 @@ fn over_epochs(student: usize, epochs: &[EpochLog]) -> Series {
 fn missing(students: usize, head: &Metrics) -> kd_report::Result<Section> {
     let value = |name: &str| head.get(name).copied().unwrap_or_default();
     let text = format!(
-        "With the teacher's head as it was copied the class is right about {} of the images, at the end about {}.",
+        "With the teacher's head as it was copied the class is right about {} of the images, at the end \
+         about {}.",
         percent(value("copied_head_accuracy")),
         percent(value("accuracy"))
     );
