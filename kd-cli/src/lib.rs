@@ -52,7 +52,9 @@ impl Kd {
             .with::<kd_offline::DistillRecipe>()
             .with::<kd_stagewise::StagewiseRecipe>()
             .with::<kd_datafree::DataFreeRecipe>()
-            .with::<kd_online::OnlineRecipe>();
+            .with::<kd_online::OnlineRecipe>()
+            .with::<kd_teacherclass::TeacherClassRecipe>()
+            .with_networks::<kd_teacherclass::Class<kd_models::Network>>();
         Self {
             methods: methods.with_usual("offline"),
         }

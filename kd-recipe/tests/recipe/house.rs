@@ -51,7 +51,13 @@ fn method_crates(members: &BTreeMap<String, Table>) -> BTreeSet<&str> {
 fn the_framework_knows_no_method_and_no_method_another() {
     let members = members();
     let methods = method_crates(&members);
-    for own in ["kd-offline", "kd-stagewise", "kd-datafree", "kd-online"] {
+    for own in [
+        "kd-offline",
+        "kd-stagewise",
+        "kd-datafree",
+        "kd-online",
+        "kd-teacherclass",
+    ] {
         assert!(
             methods.contains(own),
             "{own} has no feature `recipe`: {methods:?}"

@@ -1,0 +1,229 @@
+//! The phase of the head: it begins with the teacher's and is tuned on the features of the finished students.
+
+use std::sync::atomic::AtomicBool;
+
+use burn::module::Module;
+use burn::nn::Linear;
+use burn::tensor::{Device, Tensor, TensorData};
+use kd_core::{
+    Draws, Loader, LossTerms, Metrics, NamedGradients, Names, OptimizerConfig, Phase, PhaseState,
+    Plan, Result, RunFolder, Selection, StepContext, Store, Tensors, Trained, Training,
+    detached_copy, evaluate, export,
+};
+use kd_losses::cross_entropy;
+
+use crate::class::Class;
+use crate::config::HeadConfig;
+use crate::kept::Features;
+use crate::method::TeacherClass;
+use crate::missing::{ALL_SETS, AdditiveHead, HostParts, MissingChunk};
+use crate::student::Student;
+
+/// The head under training, and the class that it belongs to.
+pub(crate) struct HeadPhase<'a, S: Student> {
+    method: &'a TeacherClass<S>,
+    plan: Plan,
+    class: Class<S>,
+    lengths: Vec<usize>,
+    head: Trained<Linear>,
+    features: Features,
+    train: Loader,
+    held_out: Loader,
+    /// The accuracy with the head as it was copied.
+    copied: f64,
+}
+
+impl<S: Student> TeacherClass<S> {
+    pub(crate) fn head_phase(&self, folder: &RunFolder) -> Result<HeadPhase<'_, S>> {
+        let (class, features) = self.keep_features(folder, &mut (), &AtomicBool::new(false))?;
+        let train = self.train_loader(self.seed)?;
+        let head = detached_copy(class.head()).train();
+        let lengths = self.layout()?.chunks.iter().map(|chunk| chunk.length);
+        let held_out = self.held_out_loader()?;
+        let (copied, _) = measure_head(class.head(), &features.held_out, &held_out)?;
+        Ok(HeadPhase {
+            plan: self.head_plan(train.steps_per_epoch())?,
+            head: Trained::new("head", head, OptimizerConfig::adam())?,
+            lengths: lengths.collect(),
+            method: self,
+            class,
+            features,
+            train,
+            held_out,
+            copied,
+        })
+    }
+
+    fn head_plan(&self, steps_per_epoch: usize) -> Result<Plan> {
+        let selection = Some(Selection::highest("accuracy"));
+        let HeadConfig { epochs, lr, .. } = self.config.head;
+        if epochs == 0 {
+            return Ok(Plan::no_steps(selection));
+        }
+        let mut training = Training::for_epochs(epochs);
+        training.lr = lr;
+        training.batch_size = self.training.batch_size;
+        training.log_every = self.training.log_every;
+        training.plan(steps_per_epoch, selection)
+    }
+}
+
+/// Accuracy and loss of a head on kept features.
+fn measure_head(head: &Linear, features: &Store, held_out: &Loader) -> Result<(f64, f64)> {
+    let metrics = evaluate(held_out, None, |batch| {
+        let features = Features::read(features, batch.view, &batch.ids)?;
+        Ok(head.forward(features))
+    })?;
+    let summary = metrics.summary()?;
+    Ok((summary.accuracy, summary.loss))
+}
+
+/// The factors of a step's features, `[samples, features]`: 0 for those that are dropped, one by one and by
+/// whole chunks, and more than 1 for the others.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "factors of single precision"
+)]
+fn dropout(
+    config: &HeadConfig,
+    lengths: &[usize],
+    samples: usize,
+    draws: &mut Draws,
+    device: &Device,
+) -> Tensor<2> {
+    let factor = |draws: &mut Draws, share: f64| match share {
+        0.0 => 1.0,
+        share if draws.chance(share) => 0.0,
+        share => 1.0 / (1.0 - share),
+    };
+    let features: usize = lengths.iter().sum();
+    let mut factors = Vec::with_capacity(samples * features);
+    for _ in 0..samples {
+        for &length in lengths {
+            let whole = factor(draws, config.chunk_dropout);
+            factors.extend((0..length).map(|_| (whole * factor(draws, config.dropout)) as f32));
+        }
+    }
+    Tensor::from_data(TensorData::new(factors, [samples, features]), device)
+}
+
+impl<S: Student> HeadPhase<'_, S> {
+    /// The accuracies by number of missing students, named by policy.
+    fn missing(&self, head: &Linear) -> Result<Metrics> {
+        let mut metrics = Metrics::new();
+        if !(2..=ALL_SETS).contains(&self.lengths.len()) {
+            return Ok(metrics);
+        }
+        // The features that are kept have passed through the ReLU already.
+        let additive = AdditiveHead::new(head, &self.lengths, false)?;
+        let additive = additive.with_means(&self.features.means);
+        let parts = self.host_parts(head, &additive)?;
+        for (name, policy) in [("zero", MissingChunk::Zero), ("mean", MissingChunk::Mean)] {
+            let fill = additive.fills(policy)?;
+            for found in parts.accuracies(&fill) {
+                let name = format!("{name}_without_{}", found.missing);
+                metrics.insert(format!("{name}_accuracy"), found.mean);
+                metrics.insert(format!("{name}_worst_accuracy"), found.worst);
+            }
+        }
+        Ok(metrics)
+    }
+
+    fn host_parts(&self, head: &Linear, additive: &AdditiveHead) -> Result<HostParts> {
+        let ids = self.held_out.subset().ids();
+        let features = Features::read(&self.features.held_out, 0, ids)?;
+        let mut start = 0;
+        let mut parts = Vec::new();
+        for (student, &length) in self.lengths.iter().enumerate() {
+            let chunk = features.clone().narrow(1, start, length);
+            start += length;
+            parts.push(numbers(additive.part(student, chunk)));
+        }
+        let bias = head.bias.as_ref().map(burn::module::Param::val);
+        let dataset = self.held_out.subset().dataset();
+        let labels = ids.iter().filter_map(|&id| dataset.label(id));
+        Ok(HostParts {
+            parts,
+            bias: bias.map_or_else(|| vec![0.0; dataset.classes()], numbers),
+            labels: labels.map(usize::from).collect(),
+        })
+    }
+}
+
+/// The numbers of a tensor on the host.
+fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().iter::<f32>().collect()
+}
+
+impl AdditiveHead {
+    /// What stands in place of each student's part, on the host.
+    fn fills(&self, policy: MissingChunk) -> Result<Vec<Vec<f32>>> {
+        let fill = |student| {
+            let filled = self.filled(student, policy)?;
+            Ok(filled.map_or_else(|| vec![0.0; self.classes()], numbers))
+        };
+        (0..self.students()).map(fill).collect()
+    }
+}
+
+impl<S: Student> Phase for HeadPhase<'_, S> {
+    fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    fn step(&mut self, at: StepContext) -> Result<LossTerms> {
+        let batch = self
+            .train
+            .batch_without_samples(at.epoch, at.step_in_epoch)?;
+        let features = Features::read(&self.features.train, batch.view, &batch.ids)?;
+        let mut draws = Draws::new(self.method.seed, "dropout of the head", at.step as u64, 0);
+        let config = &self.method.config.head;
+        let samples = batch.ids.len();
+        let kept = dropout(
+            config,
+            &self.lengths,
+            samples,
+            &mut draws,
+            &self.method.device,
+        );
+        let features = Tensor::from_inner(features * kept);
+        let logits = self.head.network().forward(features);
+        let loss = cross_entropy(logits, Tensor::from_inner(batch.targets), 0.0)
+            .map_err(|error| kd_core::Error::method("the loss of the head", error))?;
+        let mut gradients = NamedGradients::new();
+        self.head
+            .collect(&mut gradients, &mut loss.clone().backward());
+        self.head.step(at, &gradients);
+        Ok(vec![("total".into(), loss.inner())])
+    }
+
+    fn evaluate(&mut self) -> Result<Metrics> {
+        let head = self.head.valid();
+        let (accuracy, loss) = measure_head(&head, &self.features.held_out, &self.held_out)?;
+        let mut metrics = self.missing(&head)?;
+        metrics.insert("accuracy".into(), accuracy);
+        metrics.insert("loss".into(), loss);
+        metrics.insert("copied_head_accuracy".into(), self.copied);
+        for (student, sums) in self.features.errors.iter().enumerate() {
+            metrics.insert(format!("student_{student}_dead_units"), sums.dead() as f64);
+            let nmse = sums.nmse();
+            metrics.extend(nmse.map(|nmse| (format!("student_{student}_nmse"), nmse)));
+        }
+        Ok(metrics)
+    }
+
+    fn result(&self) -> Tensors {
+        let class = self.class.clone().with_head(self.head.valid());
+        export(&class, Names::PyTorch)
+    }
+
+    fn state(&self) -> PhaseState {
+        let mut state = PhaseState::default();
+        self.head.put(&mut state);
+        state
+    }
+
+    fn restore(&mut self, state: &PhaseState) -> Result<()> {
+        self.head.restore(state)
+    }
+}

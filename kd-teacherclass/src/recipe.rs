@@ -1,0 +1,178 @@
+//! `method = "teacher-class"`: the recipe, made into a method; its check, its model, its section of a report.
+
+mod check;
+mod report;
+
+use std::path::Path;
+
+use burn::tensor::Device;
+use kd_core::{Error, InnerTables, Result, Teacher, Training, settings_of, settings_over};
+use kd_models::{ModelConfig, Network, NetworkSpec};
+use kd_recipe::{
+    Check, Context, DataFacts, DataRecipe, LoadedData, MethodRecipe, MethodReport, NetworkRecipe,
+    NewNetwork, Prepared, TeacherRecipe,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::config::{TeacherClassConfig, student_training};
+use crate::family::{ClassConfig, ClassStudent};
+use crate::method::{HEAD_PHASE, NewStudent, TeacherClass};
+use crate::split::Chunk;
+
+/// A recipe of a class.
+///
+/// ```toml
+/// method = "teacher-class"
+/// [data]
+/// name = "fashion-mnist"
+/// [teacher]
+/// model = "runs/teacher"
+/// [student]
+/// name = "lenet5-half"
+/// [teacher-class]
+/// students = 4
+/// [teacher-class.head]
+/// epochs = 10
+/// [train]
+/// epochs = 10
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TeacherClassRecipe {
+    /// The data.
+    pub data: DataRecipe,
+    /// The teacher: any classifier with a linear head.
+    pub teacher: TeacherRecipe,
+    /// The network of every student, built for as many classes as its chunk has units.
+    pub student: NetworkRecipe,
+    /// The settings of the method.
+    #[serde(default, rename = "teacher-class")]
+    pub config: TeacherClassConfig,
+    /// Settings put over [`student_training`].
+    #[serde(default)]
+    pub train: Map<String, Value>,
+}
+
+/// A method with what its model folder will say.
+struct Made {
+    method: TeacherClass<Network>,
+    chunks: Vec<Chunk>,
+    config: ModelConfig,
+    facts: DataFacts,
+}
+
+impl MethodRecipe for TeacherClassRecipe {
+    const METHOD: &'static str = "teacher-class";
+    const ABOUT: &'static str =
+        "several small students, each with a chunk of the teacher's dense vector (2004.03281)";
+
+    fn prepare(&mut self, at: &Context) -> Result<Prepared> {
+        let facts = self.settle(at)?;
+        let teacher = at.teacher(&self.teacher, &facts)?;
+        let made = self.made(at, teacher, &facts)?;
+        made.method.check()?;
+        self.teacher.settle(&facts)?;
+        Ok(Prepared::new(made.method).with_student(HEAD_PHASE, made.config))
+    }
+
+    fn check(&mut self, at: &Context) -> Result<Check> {
+        let facts = self.settle(at)?;
+        check::check(self, at, &facts)
+    }
+
+    fn report(&self, run: &Path) -> Result<MethodReport> {
+        report::report(&self.config, run)
+    }
+}
+
+impl TeacherClassRecipe {
+    /// Checks the settings, writes defaults into them, and gives facts about the data.
+    fn settle(&mut self, at: &Context) -> Result<DataFacts> {
+        self.config.check()?;
+        let training = self.training()?;
+        self.train = settings_of(&training)?;
+        if self.student.weights.is_some() {
+            let problem = "is for a network of all classes, and each student of a class begins anew with a \
+                           chunk of its own; leave it out";
+            return Err(Error::config("student.weights", problem));
+        }
+        let facts = at.facts(&self.data)?;
+        facts.check_labelled()?;
+        self.student.spec(&facts)?;
+        Ok(facts)
+    }
+
+    fn training(&self) -> Result<Training> {
+        let usual = student_training();
+        let training: Training =
+            settings_over(&usual, &self.train, "train", InnerTables::Replaced)?;
+        training.check()?;
+        Ok(training)
+    }
+
+    /// The method with everything that it needs.
+    fn made(&mut self, at: &Context, teacher: Box<dyn Teacher>, facts: &DataFacts) -> Result<Made> {
+        let data = at.data(&self.data)?;
+        // For its preprocessing and what is known of the data; the students are made one by one.
+        let plain: NewNetwork<Network> = at.network(&mut self.student, &data, at.seed())?;
+        let method = self.method(at, teacher, &plain, data)?;
+        let chunks = method.chunks()?;
+        let config = model_config(&plain.config, &chunks, method.has_relu()?)?;
+        Ok(Made {
+            method,
+            chunks,
+            config,
+            facts: facts.clone(),
+        })
+    }
+
+    fn method(
+        &self,
+        at: &Context,
+        teacher: Box<dyn Teacher>,
+        plain: &NewNetwork<Network>,
+        data: LoadedData,
+    ) -> Result<TeacherClass<Network>> {
+        let spec = plain.config.network.clone();
+        let device = at.device().clone();
+        let method = TeacherClass::new(
+            teacher,
+            move |new| student(&spec, new, &device),
+            plain.config.preprocessing.clone(),
+            [data.train, data.held_out],
+            self.training()?,
+            at.device(),
+        );
+        let (views, augment) = (self.data.views, self.data.augment.clone());
+        Ok(method
+            .with_config(self.config.clone())
+            .with_seed(at.seed())
+            .with_views(views, augment, self.data.bank_seed))
+    }
+}
+
+/// A student: the network of `spec` for as many classes as its chunk has units.
+fn student(spec: &NetworkSpec, new: &NewStudent, device: &Device) -> Result<Network> {
+    let spec = NetworkSpec::new(&spec.name, new.chunk.length, spec.input);
+    Network::build(&spec, new.seed, device)
+}
+
+/// What the model folder of the class will say.
+fn model_config(plain: &ModelConfig, chunks: &[Chunk], relu: bool) -> Result<ModelConfig> {
+    let network = plain.network.structure()?;
+    let students = chunks.iter().map(|chunk| ClassStudent {
+        length: chunk.length,
+        network: network.clone(),
+    });
+    let class = ClassConfig {
+        students: students.collect(),
+        relu,
+    };
+    let name = format!("{}-class-{}", plain.network.name, chunks.len());
+    let spec = class.spec(&name, plain.network.classes, plain.network.input)?;
+    let mut config = ModelConfig::new(spec, plain.preprocessing.clone());
+    config.class_names.clone_from(&plain.class_names);
+    config.provenance.data.clone_from(&plain.provenance.data);
+    Ok(config)
+}
