@@ -1,4 +1,4 @@
-//! What is computed once: the teacher's dense vectors, and the features of the finished students.
+//! Numbers that are computed once: the teacher's dense vectors, and the features of the finished students.
 
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, Ordering};

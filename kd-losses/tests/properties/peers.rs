@@ -163,7 +163,8 @@ proptest! {
             let mut moved = weights.clone();
             moved[one] += away;
             moved[other] -= away;
-            prop_assert!(error(&moved) >= least - 1e-6 * (1.0 + least), "{} {least}", error(&moved));
+            // Peers that nearly agree have a nearly flat error, which is known to the rounding of 32 bits.
+            prop_assert!(error(&moved) >= least - 5e-6 * (1.0 + least), "{} {least}", error(&moved));
         }
     }
 }

@@ -56,7 +56,7 @@ fn a_collapsed_student_is_replaced_by_one_of_another_seed() {
     let mut errors = [error(0), error(1), error(2)];
     errors.sort_unstable_by(f64::total_cmp);
     let mut strict = config();
-    strict.collapse = (errors[1] + errors[2]) / 2.0;
+    strict.collapse = f64::midpoint(errors[1], errors[2]);
     let worst = (0..3)
         .find(|&student| error(student) > strict.collapse)
         .unwrap();

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use burn::tensor::Device;
-use kd_core::{ClassificationSummary, Error, Result};
+use kd_core::{ClassificationMetrics, ClassificationSummary, Error, Result};
 use kd_models::{Ensemble, EnsembleAverage, Families};
 use kd_report::Align::{Left, Right};
 use kd_report::percent;
@@ -56,7 +56,7 @@ pub(super) fn run(
     let (dataset, loader) = load(options, &source, device)?;
     let measured = ensemble.evaluate(&loader)?;
     let summary = measured.ensemble.summary()?;
-    let members = measured.members.iter().map(|metrics| metrics.summary());
+    let members = measured.members.iter().map(ClassificationMetrics::summary);
     let members: Vec<_> = members.collect::<Result<_>>()?;
     let mean = |value: fn(&ClassificationSummary) -> f64| {
         members.iter().map(value).sum::<f64>() / members.len() as f64
