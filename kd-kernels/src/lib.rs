@@ -8,6 +8,8 @@ mod fold;
 mod layer;
 mod norm_inputs;
 #[cfg(feature = "flex")]
+mod numbers;
+#[cfg(feature = "flex")]
 mod simd;
 
 pub use batch_norm::batch_norm;

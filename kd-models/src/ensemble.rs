@@ -66,12 +66,13 @@ impl Ensemble {
     /// [`Error::Config`] for fewer than two models and for models that are no classifiers, [`Error::Shape`]
     /// if classes, their names or the sizes of images differ.
     pub fn new(members: Vec<Box<dyn TrainedModel>>, average: EnsembleAverage) -> Result<Self> {
-        let [first, others @ ..] = members.as_slice() else {
-            return Err(too_few(0));
+        let (Some(first), true) = (members.first(), members.len() > 1) else {
+            let problem = format!(
+                "must be at least two to be averaged, got {}; name another model",
+                members.len()
+            );
+            return Err(Error::config("members", problem));
         };
-        if others.is_empty() {
-            return Err(too_few(1));
-        }
         if let Some(model) = members
             .iter()
             .find(|model| model.task() != Task::Classification)
@@ -83,8 +84,8 @@ impl Ensemble {
             );
             return Err(Error::config("members", problem));
         }
-        for (index, other) in others.iter().enumerate() {
-            check_alike(first.as_ref(), other.as_ref(), index + 2)?;
+        for (index, other) in members.iter().enumerate().skip(1) {
+            check_alike(first.as_ref(), other.as_ref(), index + 1)?;
         }
         Ok(Self { members, average })
     }
@@ -151,11 +152,6 @@ fn mean(parts: Vec<Tensor<2>>) -> Tensor<2> {
 
 fn host(logits: Tensor<2>) -> Vec<f32> {
     logits.into_data().iter::<f32>().collect()
-}
-
-fn too_few(found: usize) -> Error {
-    let problem = format!("must be at least two to be averaged, got {found}; name another model");
-    Error::config("members", problem)
 }
 
 /// Whether a member, counted from 1, knows the classes and takes the images of the first.

@@ -300,7 +300,7 @@ impl<S: Student> TeacherClass<S> {
     }
 
     /// The student as a phase has left it, on the plain device.
-    pub(crate) fn finished(&self, chunk: &Chunk, phase: &str, folder: &RunFolder) -> Result<S> {
+    fn finished(&self, chunk: &Chunk, phase: &str, folder: &RunFolder) -> Result<S> {
         let tensors = folder.result(phase, Snapshot::Last)?;
         import(
             &self.student(chunk, 0)?,
@@ -310,13 +310,13 @@ impl<S: Student> TeacherClass<S> {
         )
     }
 
-    /// Whether the student that a phase has left counts as collapsed.
-    fn has_collapsed(&self, chunk: &Chunk, phase: &str, folder: &RunFolder) -> Result<bool> {
+    /// The student that a phase has left, unless it counts as collapsed.
+    fn sound(&self, chunk: &Chunk, phase: &str, folder: &RunFolder) -> Result<Option<S>> {
         let student = self.finished(chunk, phase, folder)?;
         let sums = self.measure(&student, chunk, &self.held_out_loader()?)?;
-        // Negated, so that an error that is no number is a collapse, too.
-        let fine = sums.nmse().is_none_or(|nmse| nmse <= self.config.collapse);
-        Ok(!fine)
+        // An error that is no number is a collapse, too.
+        let is_sound = sums.nmse().is_none_or(|nmse| nmse <= self.config.collapse);
+        Ok(is_sound.then_some(student))
     }
 
     /// The student that goes into the class.
@@ -325,13 +325,10 @@ impl<S: Student> TeacherClass<S> {
     ///
     /// If it has collapsed twice.
     pub(crate) fn chosen(&self, chunk: &Chunk, folder: &RunFolder) -> Result<S> {
-        let name = stage_name(chunk.student);
-        if !self.has_collapsed(chunk, &name, folder)? {
-            return self.finished(chunk, &name, folder);
-        }
-        let again = again(chunk.student);
-        if !self.has_collapsed(chunk, &again, folder)? {
-            return self.finished(chunk, &again, folder);
+        for phase in [stage_name(chunk.student), again(chunk.student)] {
+            if let Some(student) = self.sound(chunk, &phase, folder)? {
+                return Ok(student);
+            }
         }
         Err(Error::Run {
             path: folder.path().to_owned(),
@@ -349,17 +346,15 @@ impl<S: Student> TeacherClass<S> {
         if !self.config.keep || self.kept.get().is_some() {
             return Ok(());
         }
-        let loaders = [self.train_loader(0)?, self.held_out_loader()?];
-        let [train, held_out] = loaders;
-        let train = crate::kept::keep(self, &train, observer, stop)?;
-        let held_out = crate::kept::keep(self, &held_out, observer, stop)?;
+        let train = crate::kept::keep(self, &self.train_loader(0)?, observer, stop)?;
+        let held_out = crate::kept::keep(self, &self.held_out_loader()?, observer, stop)?;
         self.kept.get_or_init(|| [train, held_out]);
         Ok(())
     }
 }
 
 /// The phase of a student that is trained once more.
-fn again(student: usize) -> String {
+pub(crate) fn again(student: usize) -> String {
     format!("{}-again", stage_name(student))
 }
 
@@ -373,7 +368,8 @@ impl<S: Student> Method for TeacherClass<S> {
         match self.part(index) {
             Some((student, 1)) => {
                 let chunk = self.layout()?.chunks[student];
-                Ok(!self.has_collapsed(&chunk, &stage_name(student), earlier)?)
+                let sound = self.sound(&chunk, &stage_name(student), earlier)?;
+                Ok(sound.is_some())
             }
             _ => Ok(false),
         }

@@ -191,8 +191,9 @@ impl HostParts {
     /// The accuracy with the students whose bits are set.
     fn accuracy(&self, present: u32, fill: &[Vec<f32>]) -> f64 {
         let classes = self.bias.len();
+        let mut logits = self.bias.clone();
         let right = (0..self.labels.len()).filter(|&sample| {
-            let mut logits = self.bias.clone();
+            logits.copy_from_slice(&self.bias);
             for (student, part) in self.parts.iter().enumerate() {
                 let part = if present >> student & 1 == 1 {
                     &part[sample * classes..(sample + 1) * classes]

@@ -10,7 +10,8 @@ use burn::backend::{Autodiff, Flex, TensorMetadata};
 use burn::nn::BatchNorm;
 use burn::tensor::{DType, Tensor, TensorData};
 
-use super::map::{Map, Moments, narrow};
+use super::map::{Map, Moments};
+use crate::numbers::{narrow, values};
 use crate::simd::Path;
 
 type Graph = Autodiff<Flex, NoCheckpointing>;
@@ -179,9 +180,4 @@ fn owned(tensor: FlexTensor) -> FlexTensor {
 /// The numbers of a tensor that [`owned`] gave; a copy where others hold it.
 fn numbers(tensor: &mut FlexTensor) -> &mut [f32] {
     tensor.storage_mut()
-}
-
-/// The elements of a contiguous tensor of 32-bit floats.
-fn values(tensor: &FlexTensor) -> &[f32] {
-    tensor.as_slice().unwrap_or_default()
 }

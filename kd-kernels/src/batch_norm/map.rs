@@ -5,6 +5,7 @@
 
 use rayon::prelude::*;
 
+use crate::numbers::{narrow, positive};
 use crate::simd::{Kernel, Lanes, Path};
 
 /// Numbers that a task is of, about.
@@ -324,17 +325,6 @@ impl Kernel for InputGradient<'_> {
             }
         }
     }
-}
-
-#[inline(always)]
-#[expect(clippy::inline_always, reason = "compiled for each instruction set")]
-fn positive(value: f32) -> f32 {
-    if value <= 0.0 { 0.0 } else { value }
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "maps are kept in 32 bits")]
-pub(super) fn narrow(value: f64) -> f32 {
-    value as f32
 }
 
 /// The sum of `term` of each number.

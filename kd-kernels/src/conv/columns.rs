@@ -11,8 +11,8 @@ use rayon::prelude::*;
 use super::geometry::{Axis, Geometry, SLACK};
 use super::job::Finish;
 use super::kernels::{Packed, Product, blocks};
-use super::planes::positive;
 use crate::buffer::Buffer;
+use crate::numbers::positive;
 use crate::simd::Path;
 
 /// Positions whose rows are gathered together, about.

@@ -13,6 +13,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use super::geometry::{Axis, Geometry};
 use super::job::{Finish, Job, Wanted};
 use super::prepared::prepared;
+use crate::numbers::values;
 
 type Graph = Autodiff<Flex, NoCheckpointing>;
 
@@ -191,9 +192,4 @@ impl Backward<Flex, 3> for Convolve {
 
 fn tensor(values: Vec<f32>, shape: [usize; 4]) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(values, shape))
-}
-
-/// The elements of a contiguous tensor of 32-bit floats.
-fn values(tensor: &FlexTensor) -> &[f32] {
-    tensor.as_slice().unwrap_or_default()
 }

@@ -11,9 +11,10 @@ use rayon::prelude::*;
 use super::columns::{self, Columns};
 use super::geometry::{Axis, Geometry, SLACK, lines};
 use super::kernels::{Packed, Product};
-use super::planes::{Places, positive};
+use super::planes::Places;
 use super::winograd::{self, Winograd};
 use crate::buffer::Buffer;
+use crate::numbers::positive;
 use crate::simd::Path;
 
 /// A convolution, how it is computed, and where its result is put.
@@ -65,8 +66,6 @@ struct Scratch {
     columns: columns::Buffers,
 }
 
-/// Tiles of 3x3 convolutions: four pixels with 16 multiplications in place of 36.
-type Tiles<'a> = Winograd<'a, 4, 2>;
 /// Channels of input and result from which on tiles are worth the additions that they cost.
 const TILED_CHANNELS: usize = 48;
 /// Height and width of a result from which on few of its tiles are padding.
@@ -146,7 +145,7 @@ impl Job {
         if self.is_tiled() {
             let (kernels, _) = w.as_chunks::<9>();
             let weight = |output: usize, input: usize| kernels[output * inputs + input];
-            return Tiles::weights([inputs, outputs], self.path, weight);
+            return Winograd::weights([inputs, outputs], self.path, weight);
         }
         let depth = self.geometry.depth();
         if self.is_small() {
@@ -176,7 +175,7 @@ impl Job {
         }
         let tiles = self
             .is_tiled()
-            .then(|| Tiles::new(geometry, weights, self.path));
+            .then(|| Winograd::new(geometry, weights, self.path));
         let columns = self.is_small().then(|| Columns::new(geometry, self.path));
         let way = (tiles.as_ref(), columns.as_ref());
         let tasks = 2 * rayon::current_num_threads();
@@ -217,7 +216,7 @@ impl Job {
         &self,
         x: &[f32],
         weights: &[Packed],
-        (tiles, columns): (Option<&Tiles<'_>>, Option<&Columns<'_>>),
+        (tiles, columns): (Option<&Winograd<'_>>, Option<&Columns<'_>>),
         b: &[f32],
         finish: Finish<'_>,
         y: &mut [f32],

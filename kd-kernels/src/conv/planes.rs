@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::geometry::Geometry;
+use crate::numbers::positive;
 
 /// Where the channels of a product belong in the result of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,12 +168,6 @@ fn fours<const COUNT: usize>(values: &[f32]) -> Option<&[[f32; 4]; COUNT]> {
 /// As [`fours`], to be written.
 fn fours_mut<const COUNT: usize>(values: &mut [f32]) -> Option<&mut [[f32; 4]; COUNT]> {
     values.as_chunks_mut().0.try_into().ok()
-}
-
-/// The number, or 0 if it is negative; no number stays none.
-#[inline]
-pub(super) fn positive(value: f32) -> f32 {
-    if value <= 0.0 { 0.0 } else { value }
 }
 
 impl Geometry {

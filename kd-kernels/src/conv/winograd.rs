@@ -24,8 +24,8 @@ use rayon::prelude::*;
 use super::geometry::{Axis, Geometry, SLACK, lines};
 use super::job::Finish;
 use super::kernels::{Packed, Product, blocks};
-use super::planes::positive;
 use crate::buffer::Buffer;
+use crate::numbers::{narrow, positive};
 use crate::simd::{Kernel, Lanes, Path};
 
 /// Floats of the transformed tiles of the input at a time, about.
@@ -33,91 +33,37 @@ const BAND: usize = 1 << 19;
 /// A product without bias begins with these.
 const ZEROS: [f32; 8] = [0.0; 8];
 
-/// The transformations of one direction: `TAPS` pixels to a tile of `PIXELS` of the result.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Tile<const TAPS: usize, const PIXELS: usize>;
+/// Pixels of the input that a tile sees, in one direction.
+const TAPS: usize = 4;
+/// Pixels of the result in a tile, in one direction.
+const PIXELS: usize = 2;
 
-/// What [`Tile`]s of each size have.
-pub(super) trait Transform<const TAPS: usize, const PIXELS: usize> {
-    /// `G g`.
-    fn kernel(weights: [f64; 3]) -> [f64; TAPS];
-    /// `B' d`.
-    fn input<L: Lanes>(lanes: L, pixels: [L::Vector; TAPS]) -> [L::Vector; TAPS];
-    /// `A' m`.
-    fn output<L: Lanes>(lanes: L, sums: [L::Vector; TAPS]) -> [L::Vector; PIXELS];
+/// `G g` in one direction.
+fn kernel([first, middle, last]: [f64; 3]) -> [f64; TAPS] {
+    let outer = first + last;
+    [first, 0.5 * (outer + middle), 0.5 * (outer - middle), last]
 }
 
-impl Transform<4, 2> for Tile<4, 2> {
-    fn kernel([first, middle, last]: [f64; 3]) -> [f64; 4] {
-        let outer = first + last;
-        [first, 0.5 * (outer + middle), 0.5 * (outer - middle), last]
-    }
-
-    #[inline(always)]
-    fn input<L: Lanes>(lanes: L, [a, b, c, d]: [L::Vector; 4]) -> [L::Vector; 4] {
-        [
-            lanes.sub(a, c),
-            lanes.add(b, c),
-            lanes.sub(c, b),
-            lanes.sub(b, d),
-        ]
-    }
-
-    #[inline(always)]
-    fn output<L: Lanes>(lanes: L, [a, b, c, d]: [L::Vector; 4]) -> [L::Vector; 2] {
-        [lanes.add(lanes.add(a, b), c), lanes.sub(lanes.sub(b, c), d)]
-    }
-}
-
-impl Transform<6, 4> for Tile<6, 4> {
-    fn kernel([first, middle, last]: [f64; 3]) -> [f64; 6] {
-        let outer = first + last;
-        let far = first / 4.0 + last;
-        [
-            first / 4.0,
-            -(outer + middle) / 6.0,
-            -(outer - middle) / 6.0,
-            (far + middle / 2.0) / 6.0,
-            (far - middle / 2.0) / 6.0,
-            last,
-        ]
-    }
-
-    #[inline(always)]
-    fn input<L: Lanes>(lanes: L, [a, b, c, d, e, f]: [L::Vector; 6]) -> [L::Vector; 6] {
-        let (even, odd) = (times(lanes, -4.0, c, e), times(lanes, -4.0, b, d));
-        let (near, far) = (lanes.sub(e, c), lanes.sub(d, b));
-        [
-            times(lanes, 4.0, a, times(lanes, -5.0, c, e)),
-            lanes.add(even, odd),
-            lanes.sub(even, odd),
-            times(lanes, 2.0, far, near),
-            times(lanes, -2.0, far, near),
-            times(lanes, 4.0, b, times(lanes, -5.0, d, f)),
-        ]
-    }
-
-    #[inline(always)]
-    fn output<L: Lanes>(lanes: L, [a, b, c, d, e, f]: [L::Vector; 6]) -> [L::Vector; 4] {
-        let (sum, difference) = (lanes.add(b, c), lanes.sub(b, c));
-        let (far_sum, far_difference) = (lanes.add(d, e), lanes.sub(d, e));
-        [
-            lanes.add(lanes.add(a, sum), far_sum),
-            times(lanes, 2.0, far_difference, difference),
-            times(lanes, 4.0, far_sum, sum),
-            lanes.add(times(lanes, 8.0, far_difference, difference), f),
-        ]
-    }
-}
-
+/// `B' d` in one direction.
 #[inline(always)]
-fn times<L: Lanes>(lanes: L, factor: f32, value: L::Vector, more: L::Vector) -> L::Vector {
-    lanes.mul_add(lanes.splat(factor), value, more)
+fn input<L: Lanes>(lanes: L, [a, b, c, d]: [L::Vector; TAPS]) -> [L::Vector; TAPS] {
+    [
+        lanes.sub(a, c),
+        lanes.add(b, c),
+        lanes.sub(c, b),
+        lanes.sub(b, d),
+    ]
 }
 
-/// A 3x3 convolution by tiles of `PIXELS` by `PIXELS` pixels.
+/// `A' m` in one direction.
+#[inline(always)]
+fn output<L: Lanes>(lanes: L, [a, b, c, d]: [L::Vector; TAPS]) -> [L::Vector; PIXELS] {
+    [lanes.add(lanes.add(a, b), c), lanes.sub(lanes.sub(b, c), d)]
+}
+
+/// A 3x3 convolution by tiles of two by two pixels: 16 multiplications in place of 36.
 #[derive(Debug)]
-pub(super) struct Winograd<'a, const TAPS: usize, const PIXELS: usize> {
+pub(super) struct Winograd<'a> {
     /// The convolution of tiles: a kernel of `TAPS` with a stride of `PIXELS`.
     tiles: Geometry,
     /// Height and width of the result.
@@ -136,10 +82,7 @@ pub(super) struct Buffers {
     rows: Buffer,
 }
 
-impl<'a, const TAPS: usize, const PIXELS: usize> Winograd<'a, TAPS, PIXELS>
-where
-    Tile<TAPS, PIXELS>: Transform<TAPS, PIXELS>,
-{
+impl<'a> Winograd<'a> {
     /// Of a convolution of 3x3 without stride, dilation and groups.
     pub(super) fn new(geometry: &Geometry, weights: &'a [Packed], path: Path) -> Self {
         let axis = |axis: Axis| Axis {
@@ -172,7 +115,7 @@ where
         let rows = all.par_chunks_mut(inputs).enumerate();
         rows.for_each(|(output, row)| {
             for (input, places) in row.iter_mut().enumerate() {
-                *places = transformed::<TAPS, PIXELS>(weight(output, input));
+                *places = transformed(weight(output, input));
             }
         });
         let pack = |place: usize| {
@@ -233,7 +176,7 @@ where
         for first in (0..all_lines).step_by(band) {
             let count = band.min(all_lines - first);
             let places = (count - 1) * tiles.pitch + tiles.columns.positions;
-            self.path.run(Inputs::<TAPS, PIXELS> {
+            self.path.run(Inputs {
                 planes: &planes[first * tiles.pitch..],
                 channel: tiles.phases.len() * plane,
                 distances: &distances,
@@ -248,7 +191,7 @@ where
                 }
                 self.products(block, transformed, &reads, pitch, places, products);
                 for (index, output) in (block[0]..block[0] + block[1]).enumerate() {
-                    self.path.run(Outputs::<TAPS, PIXELS> {
+                    self.path.run(Outputs {
                         products: &products[index * pitch..],
                         place: block[1] * pitch,
                         bias: bias[output],
@@ -337,7 +280,7 @@ where
                     &rows[(down * PIXELS + right) * pitch + index * self.tiles.pitch..]
                         [..self.tiles.columns.positions]
                 };
-                interleave::<PIXELS>(std::array::from_fn(row), y);
+                interleave(std::array::from_fn(row), y);
                 if let Some(addend) = finish.addend {
                     y.iter_mut()
                         .zip(&addend[to..to + width])
@@ -354,18 +297,15 @@ where
 }
 
 /// `G g G'`.
-fn transformed<const TAPS: usize, const PIXELS: usize>(kernel: [f32; 9]) -> [[f32; TAPS]; TAPS]
-where
-    Tile<TAPS, PIXELS>: Transform<TAPS, PIXELS>,
-{
+fn transformed(weights: [f32; 9]) -> [[f32; TAPS]; TAPS] {
     let [first, middle, last] = [0, 3, 6].map(|line| {
-        let line = [kernel[line], kernel[line + 1], kernel[line + 2]].map(f64::from);
-        Tile::<TAPS, PIXELS>::kernel(line)
+        let line = [weights[line], weights[line + 1], weights[line + 2]];
+        kernel(line.map(f64::from))
     });
     let mut places = [[0.0; TAPS]; TAPS];
     for column in 0..TAPS {
         let of_column = [first[column], middle[column], last[column]];
-        let of_column = Tile::<TAPS, PIXELS>::kernel(of_column);
+        let of_column = kernel(of_column);
         for (line, value) in places.iter_mut().zip(of_column) {
             line[column] = narrow(value);
         }
@@ -374,8 +314,8 @@ where
 }
 
 /// Puts one number of each row after another.
-fn interleave<const ROWS: usize>(rows: [&[f32]; ROWS], y: &mut [f32]) {
-    let (whole, rest) = y.as_chunks_mut::<ROWS>();
+fn interleave(rows: [&[f32]; PIXELS], y: &mut [f32]) {
+    let (whole, rest) = y.as_chunks_mut::<PIXELS>();
     for (index, pixels) in whole.iter_mut().enumerate() {
         for (pixel, row) in pixels.iter_mut().zip(rows) {
             *pixel = row[index];
@@ -387,16 +327,8 @@ fn interleave<const ROWS: usize>(rows: [&[f32]; ROWS], y: &mut [f32]) {
     }
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "weights are kept in 32 bits"
-)]
-fn narrow(value: f64) -> f32 {
-    value as f32
-}
-
 /// `B' d B` of the tiles of all channels: `[TAPS * TAPS, channels, pitch]`.
-struct Inputs<'a, const TAPS: usize, const PIXELS: usize> {
+struct Inputs<'a> {
     planes: &'a [f32],
     /// Floats of the planes of a channel.
     channel: usize,
@@ -408,10 +340,7 @@ struct Inputs<'a, const TAPS: usize, const PIXELS: usize> {
     places: usize,
 }
 
-impl<const TAPS: usize, const PIXELS: usize> Kernel for Inputs<'_, TAPS, PIXELS>
-where
-    Tile<TAPS, PIXELS>: Transform<TAPS, PIXELS>,
-{
+impl Kernel for Inputs<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self, lanes: L) {
         let (distances, _) = self.distances.as_chunks::<TAPS>();
@@ -423,14 +352,14 @@ where
                     for (pixel, distance) in line.iter_mut().zip(distances) {
                         *pixel = lanes.load(&L::chunks(&planes[distance + place..][..L::COUNT])[0]);
                     }
-                    *line = Tile::<TAPS, PIXELS>::input(lanes, *line);
+                    *line = input(lanes, *line);
                 }
                 for column in 0..TAPS {
                     let mut of_column = [lanes.splat(0.0); TAPS];
                     for (value, line) in of_column.iter_mut().zip(&lines) {
                         *value = line[column];
                     }
-                    let of_column = Tile::<TAPS, PIXELS>::input(lanes, of_column);
+                    let of_column = input(lanes, of_column);
                     for (line, value) in of_column.into_iter().enumerate() {
                         let at = ((line * TAPS + column) * self.channels + channel) * self.pitch;
                         let out = &mut self.out[at + place..][..L::COUNT];
@@ -443,7 +372,7 @@ where
 }
 
 /// `A' m A` of the tiles of one channel, and its bias: `[PIXELS * PIXELS, pitch]`.
-struct Outputs<'a, const TAPS: usize, const PIXELS: usize> {
+struct Outputs<'a> {
     products: &'a [f32],
     /// From the products of one place of a tile to those of the next.
     place: usize,
@@ -453,10 +382,7 @@ struct Outputs<'a, const TAPS: usize, const PIXELS: usize> {
     places: usize,
 }
 
-impl<const TAPS: usize, const PIXELS: usize> Kernel for Outputs<'_, TAPS, PIXELS>
-where
-    Tile<TAPS, PIXELS>: Transform<TAPS, PIXELS>,
-{
+impl Kernel for Outputs<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self, lanes: L) {
         let bias = lanes.splat(self.bias);
@@ -468,14 +394,14 @@ where
                     let at = (index * TAPS + column) * self.place + place;
                     *sum = lanes.load(&L::chunks(&self.products[at..][..L::COUNT])[0]);
                 }
-                *line = Tile::<TAPS, PIXELS>::output(lanes, sums);
+                *line = output(lanes, sums);
             }
             for column in 0..PIXELS {
                 let mut of_column = [lanes.splat(0.0); TAPS];
                 for (value, line) in of_column.iter_mut().zip(&lines) {
                     *value = line[column];
                 }
-                let of_column = Tile::<TAPS, PIXELS>::output(lanes, of_column);
+                let of_column = output(lanes, of_column);
                 for (line, value) in of_column.into_iter().enumerate() {
                     let at = (line * PIXELS + column) * self.pitch + place;
                     let out = &mut self.out[at..][..L::COUNT];

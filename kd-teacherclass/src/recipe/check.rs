@@ -60,21 +60,7 @@ fn describe(check: &mut Check, made: &Made) -> Result<()> {
         );
         check.findings.push(Finding::note(Topic::Shapes, text));
     }
-    let text = match (made.method.has_relu()?, made.method.is_signed()?) {
-        (false, _) => "the joined chunks go to the head as they are, without a ReLU",
-        (true, false) => {
-            "the joined chunks pass through a ReLU, as the teacher's dense vector is nowhere negative"
-        }
-        (true, true) => {
-            "the joined chunks pass through a ReLU, as `teacher-class.relu` says, and the teacher's dense \
-             vector is negative in places: what is below 0 is lost before the head"
-        }
-    };
-    let finding = match (made.method.has_relu()?, made.method.is_signed()?) {
-        (true, true) => Finding::warning(Topic::Shapes, text),
-        _ => Finding::note(Topic::Shapes, text),
-    };
-    check.findings.push(finding);
+    check.findings.push(merge(made)?);
     let dead = made.method.dead_units()?;
     if dead > 0 {
         let text = format!(
@@ -86,6 +72,22 @@ fn describe(check: &mut Check, made: &Made) -> Result<()> {
     }
     check.sections.push(costs(made)?);
     Ok(())
+}
+
+/// What is done to the joined chunks before the head.
+fn merge(made: &Made) -> Result<Finding> {
+    if !made.method.has_relu()? {
+        let text = "the joined chunks go to the head as they are, without a ReLU";
+        return Ok(Finding::note(Topic::Shapes, text));
+    }
+    if made.method.is_signed()? {
+        let text = "the joined chunks pass through a ReLU, as `teacher-class.relu` says, and the teacher's \
+                    dense vector is negative in places: what is below 0 is lost before the head";
+        return Ok(Finding::warning(Topic::Shapes, text));
+    }
+    let text =
+        "the joined chunks pass through a ReLU, as the teacher's dense vector is nowhere negative";
+    Ok(Finding::note(Topic::Shapes, text))
 }
 
 /// Parameters and multiply-accumulates of each student, the head, and all.

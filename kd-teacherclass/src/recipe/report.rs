@@ -8,7 +8,7 @@ use kd_report::{Align, LinePlot, Picture, Section, Series, Table, percent};
 
 use crate::class::stage_name;
 use crate::config::TeacherClassConfig;
-use crate::method::HEAD_PHASE;
+use crate::method::{HEAD_PHASE, again};
 
 pub(super) fn report(config: &TeacherClassConfig, run: &Path) -> Result<MethodReport> {
     let mut report = MethodReport::default();
@@ -36,10 +36,6 @@ pub(super) fn report(config: &TeacherClassConfig, run: &Path) -> Result<MethodRe
 fn last<'a>(phase: &str, epochs: &'a [EpochLog]) -> Option<&'a Metrics> {
     let mut of_phase = epochs.iter().rev().filter(|epoch| epoch.phase == phase);
     of_phase.find_map(|epoch| epoch.evaluation.as_ref())
-}
-
-fn again(student: usize) -> String {
-    format!("{}-again", stage_name(student))
 }
 
 /// The error of each student on held-out data, and of both attempts where there were two.

@@ -31,9 +31,7 @@ pub(super) fn run(
     device: &Device,
 ) -> Result<()> {
     let average = options.average.unwrap_or(AverageOption::Logits);
-    let mut members = Vec::new();
-    let mut titles = Vec::new();
-    let mut source = None;
+    let mut measured = Vec::new();
     for path in paths {
         if path.is_file() {
             return Err(Error::Input {
@@ -44,16 +42,12 @@ pub(super) fn run(
                         .into(),
             });
         }
-        let measured = from_folder(options, path, families, device)?;
-        titles.push(title(&measured));
-        source.get_or_insert(measured.source);
-        members.push(measured.model);
+        measured.push(from_folder(options, path, families, device)?);
     }
-    let ensemble = Ensemble::new(members, average.into())?;
-    let Some(source) = source else {
-        return Ok(());
-    };
-    let (dataset, loader) = load(options, &source, device)?;
+    let titles: Vec<String> = measured.iter().map(title).collect();
+    let (dataset, loader) = load(options, &measured[0].source, device)?;
+    let members = measured.into_iter().map(|measured| measured.model);
+    let ensemble = Ensemble::new(members.collect(), average.into())?;
     let measured = ensemble.evaluate(&loader)?;
     let summary = measured.ensemble.summary()?;
     let members = measured.members.iter().map(ClassificationMetrics::summary);

@@ -7,7 +7,8 @@ use rayon::prelude::*;
 use super::super::columns::Columns;
 use super::super::geometry::{Axis, Geometry, SLACK, lines};
 use super::super::kernels::{Correlation, Packed, Product};
-use super::{Finish, Job, Scratch, Tiles};
+use super::super::winograd::Winograd;
+use super::{Finish, Job, Scratch};
 use crate::buffer::Buffer;
 
 /// In how many parts the images of a backward pass are summed at most. It does not depend on the threads, so
@@ -140,7 +141,7 @@ impl Job {
         } = self.geometry;
         if self.is_tiled() {
             let (kernels, _) = w.as_chunks::<9>();
-            return Tiles::weights([inputs, outputs], self.path, |output, input| {
+            return Winograd::weights([inputs, outputs], self.path, |output, input| {
                 let mut kernel = kernels[input * outputs + output];
                 kernel.reverse();
                 kernel
@@ -215,10 +216,8 @@ impl Job {
         };
         let mut dw = vec![0.0_f32; weights];
         let mut db = vec![0.0_f32; if wanted.bias { channels } else { 0 }];
-        let columns = self
-            .has_small_gradient()
-            .then(|| Columns::new(geometry, self.path));
-        if let Some(columns) = columns.filter(|_| wanted.weight && !wanted.input) {
+        if self.has_small_gradient() && wanted.weight && !wanted.input {
+            let columns = Columns::new(geometry, self.path);
             columns.weight_gradient(x, dy, images.clone(), &mut scratch.columns, &mut dw);
             let size = self.image_size();
             let planes =
