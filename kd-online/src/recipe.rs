@@ -3,6 +3,7 @@
 mod check;
 mod models;
 mod report;
+mod work;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -77,6 +78,8 @@ struct Made {
     facts: DataFacts,
     /// How many times longer one network is trained, if it spends the compute of branches.
     factor: Option<f64>,
+    /// The multiply-accumulates of an answer of the teacher that is asked in every step.
+    teacher_macs: u64,
 }
 
 impl MethodRecipe for OnlineRecipe {
@@ -93,11 +96,13 @@ impl MethodRecipe for OnlineRecipe {
         let beside = made.online.trained_parameters()?.saturating_sub(deployed);
         let spec = student.config.network.clone();
         let configs = made.students.iter().map(|student| student.config.clone());
+        let step_macs = work::step_macs(&self.online, &made)?;
         let models = models::models(&self.online, configs.collect(), &made.online, at.device())?;
         Ok(Prepared::new(made.online)
             .with_spec(spec)
             .with_models(move |_| Ok(models.clone()))
-            .with_extra_parameters(usize::try_from(beside).unwrap_or(usize::MAX)))
+            .with_extra_parameters(usize::try_from(beside).unwrap_or(usize::MAX))
+            .with_step_macs(step_macs))
     }
 
     fn check(&mut self, at: &Context) -> Result<Check> {
@@ -160,8 +165,13 @@ impl OnlineRecipe {
         let mut online = Online::new(peers, config, samples, training, at.device())
             .with_seed(at.seed())
             .with_bank_seed(self.data.bank_seed);
+        let mut teacher_macs = 0;
         if let Some(teacher) = &self.teacher {
-            online = online.with_teacher(at.teacher(teacher, &facts)?);
+            let opened = at.open_teacher(teacher, &facts, "the teacher")?;
+            if self.cache.is_none() {
+                teacher_macs = opened.model.costs()?.macs();
+            }
+            online = online.with_teacher(opened.model.teacher(at.device()));
         }
         if let Some(cache) = &mut self.cache {
             cache.make_absolute()?;
@@ -172,6 +182,7 @@ impl OnlineRecipe {
             students,
             facts,
             factor,
+            teacher_macs,
         })
     }
 

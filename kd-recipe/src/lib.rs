@@ -67,6 +67,7 @@ pub use campaign::curve::Point;
 pub use campaign::error::CampaignError;
 pub use campaign::folder::is_campaign;
 pub use campaign::in_process::InProcess;
+pub use campaign::judged_claim::{Comparison, JudgedClaim, Verdict};
 pub use campaign::one_run::{RunEnding, RunProgress, RunRequest, StartRun};
 pub use campaign::options::CampaignOptions;
 pub use campaign::planned_run::PlannedRun;

@@ -17,6 +17,7 @@ pub struct Prepared {
     pub(crate) spec: Option<NetworkSpec>,
     pub(crate) models: Box<Models>,
     pub(crate) extra_parameters: usize,
+    pub(crate) step_macs: Option<u64>,
 }
 
 impl fmt::Debug for Prepared {
@@ -37,6 +38,7 @@ impl Prepared {
             spec: None,
             models: Box::new(|_| Ok(Vec::new())),
             extra_parameters: 0,
+            step_macs: None,
         }
     }
 
@@ -72,6 +74,14 @@ impl Prepared {
     #[must_use]
     pub fn with_extra_parameters(mut self, parameters: usize) -> Self {
         self.extra_parameters = parameters;
+        self
+    }
+
+    /// With the multiply-accumulates of a training step, an image: three times those of a forward pass for
+    /// what is trained, which are its own and those of both gradients, once for what only answers.
+    #[must_use]
+    pub fn with_step_macs(mut self, macs: u64) -> Self {
+        self.step_macs = Some(macs);
         self
     }
 }

@@ -129,6 +129,11 @@ impl PreparedRun {
         self.prepared.extra_parameters
     }
 
+    /// The multiply-accumulates of a training step, an image, if the method counts them.
+    pub fn step_macs(&self) -> Option<u64> {
+        self.prepared.step_macs
+    }
+
     /// Runs to the end, writes the models and the report, and gives the outcome.
     ///
     /// # Errors

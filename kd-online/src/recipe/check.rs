@@ -1,11 +1,11 @@
 //! The check of a recipe: costs of trunk and branches beside whole networks, and what cannot work, in words.
 
-use kd_core::{CountCosts, Error, ErrorKind, Finding, Result, Topic};
+use kd_core::{Error, ErrorKind, Finding, Result, Topic};
 use kd_recipe::Check;
 use kd_report::{Align, Section, Table, count};
 
-use super::Made;
-use crate::{BranchCosts, OnlineConfig};
+use super::{Made, work};
+use crate::OnlineConfig;
 
 pub(super) fn check(config: &OnlineConfig, made: &Made) -> Result<Check> {
     let mut check = Check::of_student(&made.students[config.student()], &made.facts)?;
@@ -46,30 +46,14 @@ fn costs(config: &OnlineConfig, made: &Made) -> Result<Section> {
         .combiner()?
         .map_or(0, |combiner| combiner.parameters());
     let mut rows = Vec::new();
-    let (mut params, mut macs) = (0, 0);
-    let alike = made
-        .students
-        .iter()
-        .all(|student| student.config.network.name == made.students[0].config.network.name);
-    if alike && config.branches > 1 {
-        let network = made.students[0].network.costs(made.facts.input())?;
-        let stages = kd_core::StagedNetwork::stage_names(&made.students[0].network);
-        let shared = match &config.shared {
-            Some(name) => kd_core::StagedNetwork::tap(&made.students[0].network, name)? + 1,
-            None => 0,
-        };
-        let costs = BranchCosts::new(&network, &stages[..shared], config.branches);
+    let work = work::work(config, made)?;
+    if let Some(costs) = work.branches {
         rows.push(("shared by all branches".to_owned(), costs.trunk));
         rows.push(("one branch".to_owned(), costs.branch));
-        rows.push(("all".to_owned(), costs.all()));
+    }
+    rows.push(("all".to_owned(), work.all));
+    if let Some(costs) = work.branches {
         rows.push((format!("{} networks", config.branches), costs.networks()));
-    } else {
-        for student in &made.students {
-            let costs = student.network.costs(made.facts.input())?;
-            params += costs.params();
-            macs += costs.macs();
-        }
-        rows.push(("all".to_owned(), kd_core::Cost { params, macs }));
     }
     for (part, cost) in rows {
         table

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use toml::Value;
 
+use crate::campaign::claim::ClaimEntry;
 use crate::campaign::settings::Settings;
 
 /// A campaign: several methods, each with several seeds, compared with one of them.
@@ -41,6 +42,9 @@ pub(crate) struct Campaign {
     /// A setting that is varied.
     #[serde(default)]
     pub(crate) sweep: Option<Sweep>,
+    /// What the runs are to show.
+    #[serde(default)]
+    pub(crate) claims: Vec<ClaimEntry>,
 }
 
 /// A network that methods learn from.

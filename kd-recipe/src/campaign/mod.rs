@@ -11,14 +11,17 @@
 //! | `run_state`, `folder` | what there is of a run, and of a campaign |
 //! | `session`, `side_by_side`, `progress` | runs what is not there yet |
 //! | `curve`, `results` | the results: `results.json` |
+//! | `claim`, `judged_claim` | what the runs are to show, and whether they do |
 //! | `measure`, `markdown`, `plots` | the same for people: `results.md` and pictures |
 //! | `error` | why a campaign does not go on |
 
+pub(crate) mod claim;
 pub(crate) mod curve;
 pub(crate) mod error;
 pub(crate) mod file;
 pub(crate) mod folder;
 pub(crate) mod in_process;
+pub(crate) mod judged_claim;
 pub(crate) mod markdown;
 pub(crate) mod measure;
 pub(crate) mod one_run;

@@ -198,6 +198,7 @@ fn plan(run: &PreparedRun) -> Result<RunPlan> {
         network: run.spec().map(|spec| spec.name.clone()),
         parameters,
         extra_parameters: run.extra_parameters() as u64,
+        step_macs: run.step_macs(),
     })
 }
 

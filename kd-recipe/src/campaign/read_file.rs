@@ -75,7 +75,8 @@ impl Campaign {
             check_teachers(&who, &entry.teachers, &self.teachers)?;
             check_settings(&who, &entry.set)?;
         }
-        self.check_sweep()
+        self.check_sweep()?;
+        self.check_claims()
     }
 
     fn known_method(&self, name: &str) -> Result<(), String> {
@@ -113,6 +114,28 @@ impl Campaign {
                     "`{}` is swept for method `{}` and set for it as well; keep one of them",
                     sweep.setting, entry.name
                 ));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_claims(&self) -> Result<(), String> {
+        let mut seen = BTreeSet::new();
+        for claim in &self.claims {
+            claim.check()?;
+            let who = format!("claim `{}`", claim.name);
+            if !seen.insert(claim.name.as_str()) {
+                return Err(format!("there are two claims of the name `{}`", claim.name));
+            }
+            for name in claim.methods() {
+                self.known_method(name)
+                    .map_err(|problem| format!("{who}: {problem}"))?;
+                if self.sweep.as_ref().is_some_and(|sweep| sweep.takes(name)) {
+                    return Err(format!(
+                        "{who} names method `{name}`, which is run with several values; name one that is not \
+                         swept"
+                    ));
+                }
             }
         }
         Ok(())
@@ -328,6 +351,34 @@ methods = ["kd"]
                 error.contains(expected),
                 "{error}\ndoes not contain\n{expected}"
             );
+        }
+    }
+
+    #[test]
+    fn claims_name_methods_that_are_run_once_a_seed() {
+        let claim = |methods: [&str; 2], name: &str| {
+            let [a, b] = methods;
+            let pair = format!("[[\"{a}.accuracy\", \"{b}.accuracy\"]]");
+            format!("[[claims]]\nname = \"{name}\"\nsays = \"so\"\nabove = {pair}\n\n")
+        };
+        let with = |claims: &str| Campaign::parse("c.toml", &format!("{TEXT}\n{claims}"));
+        let good =
+            "[[claims]]\nname = \"S1\"\nsays = \"so\"\nabove = [[\"alone.accuracy\", 0.5]]\n";
+        assert_eq!(with(good).unwrap().claims.len(), 1);
+        for (claims, expected) in [
+            (good.repeat(2), "two claims of the name `S1`"),
+            (
+                claim(["alone", "aline"], "S1"),
+                "claim `S1`: unknown method `aline`; did you mean `alone`?",
+            ),
+            (
+                claim(["alone", "kd"], "S1"),
+                "`kd`, which is run with several values",
+            ),
+            (claim(["alone", "alone"], ""), "needs a `name`"),
+        ] {
+            let error = with(&claims).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}\n{expected}");
         }
     }
 

@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::campaign::curve::{Point, best, curve};
 use crate::campaign::error::CampaignError;
 use crate::campaign::file::Campaign;
+use crate::campaign::judged_claim::{JudgedClaim, judge};
 use crate::campaign::planned_run::{PlannedRun, shown};
 use crate::campaign::run_plan::RunPlan;
 use crate::campaign::run_state::RunState;
@@ -53,6 +54,9 @@ pub struct Results {
     pub complete: bool,
     /// The methods, with each value of the swept setting.
     pub methods: Vec<Row>,
+    /// What the runs are to show, and whether they do.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub claims: Vec<JudgedClaim>,
     /// The runs that made the teachers.
     pub teachers: Vec<RunResult>,
     /// The runs that are compared.
@@ -93,6 +97,8 @@ pub struct Row {
     pub parameters: Option<u64>,
     /// Parameters that are trained beside the student.
     pub extra_parameters: Option<u64>,
+    /// The multiply-accumulates of a training step, an image, if the method counts them.
+    pub step_macs: Option<u64>,
     /// Runs that are done.
     pub done: usize,
     /// Runs in all.
@@ -140,6 +146,8 @@ pub struct RunResult {
     pub parameters: Option<u64>,
     /// Parameters that are trained beside the student.
     pub extra_parameters: Option<u64>,
+    /// The multiply-accumulates of a training step, an image, if the method counts them.
+    pub step_macs: Option<u64>,
     /// The metrics after the last epoch.
     pub metrics: BTreeMap<String, f64>,
     /// The metric of the campaign after its best epoch.
@@ -195,6 +203,7 @@ impl Results {
                 values: sweep.values.clone(),
             }),
             complete: runs.iter().all(ended),
+            claims: judged(campaign, &runs),
             methods,
             teachers,
             runs,
@@ -289,6 +298,7 @@ fn one(campaign: &Campaign, out: &Path, known: &KnownRun) -> Result<RunResult> {
         network: plan.and_then(|plan| plan.network.clone()),
         parameters: plan.and_then(|plan| plan.parameters),
         extra_parameters: plan.map(|plan| plan.extra_parameters),
+        step_macs: plan.and_then(|plan| plan.step_macs),
         metrics: BTreeMap::new(),
         best: None,
         best_epoch: None,
@@ -373,6 +383,7 @@ fn row(name: &str, title: &str, value: Option<&toml::Value>, all: &[&RunResult])
         network: first.and_then(|run| run.network.clone()),
         parameters: first.and_then(|run| run.parameters),
         extra_parameters: first.and_then(|run| run.extra_parameters),
+        step_macs: first.and_then(|run| run.step_macs),
         done: done.len(),
         planned: all.len(),
         last,
@@ -385,17 +396,36 @@ fn row(name: &str, title: &str, value: Option<&toml::Value>, all: &[&RunResult])
     })
 }
 
+/// A metric of the runs of a method that are done.
+fn by_seed(
+    runs: &[RunResult],
+    name: &str,
+    value: Option<&toml::Value>,
+    metric: &str,
+) -> BTreeMap<u64, f64> {
+    of(runs, name, value)
+        .filter(|run| run.state == "done")
+        .filter_map(|run| Some((run.seed, *run.metrics.get(metric)?)))
+        .collect()
+}
+
+/// The claims of the campaign, judged by the runs that are done.
+fn judged(campaign: &Campaign, runs: &[RunResult]) -> Vec<JudgedClaim> {
+    let values = |method: &str, metric: &str| by_seed(runs, method, None, metric);
+    let title = |name: &str| {
+        let entry = campaign.method(name);
+        entry.map_or_else(|| name.to_owned(), |entry| entry.shown().to_owned())
+    };
+    let claims = campaign.claims.iter();
+    claims.map(|claim| judge(claim, &values, &title)).collect()
+}
+
 /// Compares each row with the baseline: that with the same value of the swept setting, or the only one.
 fn compare(campaign: &Campaign, runs: &[RunResult], rows: &mut [Row]) {
     let Some(baseline) = &campaign.baseline else {
         return;
     };
-    let by_seed = |name: &str, value: Option<&toml::Value>| -> BTreeMap<u64, f64> {
-        of(runs, name, value)
-            .filter(|run| run.state == "done")
-            .filter_map(|run| Some((run.seed, *run.metrics.get(&campaign.metric)?)))
-            .collect()
-    };
+    let by_seed = |name: &str, value| by_seed(runs, name, value, &campaign.metric);
     let swept = campaign
         .sweep
         .as_ref()

@@ -19,6 +19,9 @@ pub struct RunPlan {
     pub parameters: Option<u64>,
     /// Parameters that are trained beside the student.
     pub extra_parameters: u64,
+    /// The multiply-accumulates of a training step, an image, if the method counts them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step_macs: Option<u64>,
 }
 
 impl RunPlan {
@@ -124,6 +127,7 @@ mod tests {
             network: Some("lenet5".into()),
             parameters: Some(7),
             extra_parameters: 0,
+            step_macs: None,
         }
     }
 
