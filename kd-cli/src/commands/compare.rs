@@ -57,6 +57,10 @@ fn go(methods: &Methods, options: &CampaignOptions, json: bool) -> Result<()> {
         output::json(&results);
     } else {
         output::show(&results.table()?);
+        if let Some(claims) = results.claims_table()? {
+            output::line("");
+            output::show(&claims);
+        }
         let file = options.out.join("results.md");
         output::line("");
         output::line(&format!("results in {}", file.display()));

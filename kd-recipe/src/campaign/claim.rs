@@ -19,7 +19,8 @@ pub(crate) struct ClaimEntry {
     /// Pairs that are to differ by no more than the margin.
     #[serde(default)]
     pub(crate) same: Vec<[Operand; 2]>,
-    /// The margin in the unit of the metric, so that 0.01 of an accuracy is a point.
+    /// The margin in the unit of the metric, so that 0.01 of an accuracy is a point. Below 0, the first may be
+    /// so much below the second.
     #[serde(default)]
     pub(crate) margin: f64,
 }
@@ -106,13 +107,13 @@ impl ClaimEntry {
                  \"alone.accuracy\"]]`, or pairs that are the `same`"
             ));
         }
-        if !self.margin.is_finite() || self.margin < 0.0 {
+        if !self.margin.is_finite() {
             return Err(format!(
-                "`margin` of {who} is {}, but is not negative",
+                "`margin` of {who} is {}, not a number",
                 self.margin
             ));
         }
-        if !self.same.is_empty() && self.margin == 0.0 {
+        if !self.same.is_empty() && self.margin <= 0.0 {
             return Err(format!(
                 "{who} says that values are the same, which needs a `margin` above 0: no two runs are equal"
             ));
@@ -166,8 +167,8 @@ mod tests {
                 "needs either",
             ),
             (
-                "above = [[\"a.dist\", \"b.dist\"]]\nmargin = -1.0",
-                "is not negative",
+                "above = [[\"a.dist\", \"b.dist\"]]\nmargin = inf",
+                "not a number",
             ),
             (
                 "above = [[\"dist\", \"b.dist\"]]",

@@ -224,6 +224,10 @@ mod tests {
     fn a_claim_holds_where_all_intervals_do() {
         for (rest, expected) in [
             ("above = [[\"a.dist\", \"b.dist\"]]", Verdict::Held),
+            (
+                "above = [[\"b.dist\", \"a.dist\"]]\nmargin = -3.0",
+                Verdict::Held,
+            ),
             ("above = [[\"b.dist\", \"a.dist\"]]", Verdict::NotHeld),
             ("above = [[\"a.dist\", \"c.dist\"]]", Verdict::Open),
             (

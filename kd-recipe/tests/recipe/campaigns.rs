@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use kd_recipe::{
     CampaignObserver, CampaignOptions, EndedRun, InProcess, Machine, Methods, PlannedRun, Results,
-    compare, list,
+    Verdict, compare, list,
 };
 
 use crate::twins::{RECIPE, Twins};
@@ -97,6 +97,48 @@ fn a_campaign_is_run_in_this_process_and_not_run_again() {
     )
     .unwrap();
     assert!(lines.0.is_empty(), "{:?}", lines.0);
+}
+
+#[test]
+fn claims_are_judged_beside_the_table() {
+    let place = tempfile::tempdir().unwrap();
+    let claims = r#"
+[[claims]]
+name = "C1"
+says = "a method is like itself"
+same = [["long.accuracy", "long.accuracy"]]
+margin = 0.01
+
+[[claims]]
+name = "C2"
+says = "more than everything is right"
+above = [["long.accuracy", 1.5], ["short.accuracy", 0]]
+
+[[claims]]
+name = "C3"
+says = "its colour is warm"
+above = [["long.colour", "short.colour"]]
+"#;
+    let options = options(place.path(), &format!("{CAMPAIGN}{claims}"));
+    let results = made(&options, &mut Lines::default()).unwrap();
+    let verdicts = results.claims.iter().map(|claim| claim.verdict);
+    assert_eq!(
+        verdicts.collect::<Vec<_>>(),
+        [Verdict::Held, Verdict::NotHeld, Verdict::NotMeasured]
+    );
+    let text = std::fs::read_to_string(place.path().join("out/results.md")).unwrap();
+    for part in [
+        "## Claims",
+        "| a method is like itself ",
+        "long − long, accuracy (%): +0.00 [+0.00, +0.00]",
+        "long, accuracy (%) − 150.00: -",
+        "**not held**",
+        "long − short, colour: - ",
+        "| MACs of a step |",
+        "MACs of a step are those",
+    ] {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
 }
 
 #[test]

@@ -67,7 +67,8 @@ impl MethodRecipe for Twins {
         Ok(Prepared::new(twins)
             .with_spec(spec)
             .with_models(models)
-            .with_extra_parameters(7))
+            .with_extra_parameters(7)
+            .with_step_macs(4_321))
     }
 
     fn check(&mut self, at: &Context) -> Result<Check> {
