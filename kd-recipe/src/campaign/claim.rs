@@ -19,8 +19,8 @@ pub(crate) struct ClaimEntry {
     /// Pairs that are to differ by no more than the margin.
     #[serde(default)]
     pub(crate) same: Vec<[Operand; 2]>,
-    /// The margin in the unit of the metric, so that 0.01 of an accuracy is a point. Below 0, the first may be
-    /// so much below the second.
+    /// The margin in the unit of the metric, so that 0.01 of an accuracy is a point. Below 0, the first may
+    /// be so much below the second.
     #[serde(default)]
     pub(crate) margin: f64,
 }
@@ -147,8 +147,9 @@ mod tests {
 
     #[test]
     fn operands_are_metrics_of_methods_or_numbers() {
-        let text = "name = \"S1\"\nsays = \"better\"\nabove = [[\"v1.2.accuracy\", \"b.accuracy\"], [\"b.accuracy\", 1]]";
-        let read = claim(text).unwrap();
+        let pairs = "[[\"v1.2.accuracy\", \"b.accuracy\"], [\"b.accuracy\", 1]]";
+        let text = format!("name = \"S1\"\nsays = \"better\"\nabove = {pairs}");
+        let read = claim(&text).unwrap();
         assert_eq!(read.methods().collect::<Vec<_>>(), ["v1.2", "b", "b"]);
         assert_eq!(read.pairs()[1][1], Operand::Number(1.0));
     }

@@ -293,8 +293,8 @@ fn explanation(results: &Results) -> String {
     );
     if results.methods.iter().any(|row| row.step_macs.is_some()) {
         text.push_str(
-            " MACs of a step are those of a training step for one image: three times a forward pass of what is \
-             trained, which has two gradients beside it, and once of what only answers.",
+            " MACs of a step are those of a training step for one image: three times a forward pass of what \
+             is trained, which has two gradients beside it, and once of what only answers.",
         );
     }
     text.push('\n');
