@@ -25,6 +25,9 @@ pub(crate) struct Campaign {
     /// Metrics that get a column beside it.
     #[serde(default)]
     pub(crate) more_metrics: Vec<String>,
+    /// Metrics that are drawn over epochs beside it.
+    #[serde(default)]
+    pub(crate) plot_metrics: Vec<String>,
     /// Which values of the metric are better; known for those that kd measures.
     #[serde(default)]
     pub(crate) better: Option<Better>,

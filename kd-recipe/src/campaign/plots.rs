@@ -15,27 +15,32 @@ pub(crate) struct Plot {
     pub(crate) svg: String,
 }
 
-/// Draws what there is to be drawn: the metric over epochs, and over the swept setting if that is a number.
+/// Draws what there is to be drawn: the metric over epochs with others that are asked for, and over the swept
+/// setting if that is a number.
 ///
 /// # Errors
 ///
 /// If a picture cannot be drawn.
 pub(crate) fn draw(results: &Results) -> Result<Vec<Plot>> {
-    let plots = [over_epochs(results)?, over_setting(results)?];
-    Ok(plots.into_iter().flatten().collect())
+    let mut plots = Vec::new();
+    for metric in std::iter::once(&results.metric).chain(&results.plot_metrics) {
+        plots.extend(over_epochs(results, metric)?);
+    }
+    plots.extend(over_setting(results)?);
+    Ok(plots)
 }
 
-fn metric_in_file(results: &Results) -> String {
+fn in_file(metric: &str) -> String {
     let good = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
-    results.metric.chars().map(good).collect()
+    metric.chars().map(good).collect()
 }
 
 /// More lines than this cannot be told apart.
 const MOST_LINES: usize = 12;
 
 /// One line for each row, if they are few.
-fn over_epochs(results: &Results) -> Result<Option<Plot>> {
-    let measure = Measure::of(&results.metric);
+fn over_epochs(results: &Results, metric: &str) -> Result<Option<Plot>> {
+    let measure = Measure::of(metric);
     let mut series = Vec::new();
     let mut longest = 0;
     for row in results.methods.iter().filter(|row| row.plot) {
@@ -44,7 +49,7 @@ fn over_epochs(results: &Results) -> Result<Option<Plot>> {
             .filter(|run| run.state == "done")
             .map(|run| {
                 let points = run.curve.iter();
-                let value = |metrics: &kd_core::Metrics| metrics.get(&results.metric).copied();
+                let value = |metrics: &kd_core::Metrics| metrics.get(metric).copied();
                 points
                     .filter_map(|point| {
                         let value = value(&point.metrics)? * measure.factor();
@@ -64,9 +69,15 @@ fn over_epochs(results: &Results) -> Result<Option<Plot>> {
     if series.is_empty() || longest < 2 || series.len() > MOST_LINES {
         return Ok(None);
     }
-    let title = format!("{} over epochs", capital(&results.metric));
-    let plot = LinePlot::new(&title, "epoch", measure.label(&results.metric));
-    finish(results, plot, series, title, "epochs".into()).map(Some)
+    let title = format!("{} over epochs", capital(metric));
+    let plot = LinePlot::new(&title, "epoch", measure.label(metric));
+    finish(
+        plot,
+        series,
+        title,
+        format!("{}-over-epochs.svg", in_file(metric)),
+    )
+    .map(Some)
 }
 
 /// One line for each method that is to have one. One that is not swept is drawn through all values.
@@ -120,19 +131,14 @@ fn over_setting(results: &Results) -> Result<Option<Plot>> {
     let word = sweep.setting.rsplit('.').next().unwrap_or_default();
     let good = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     let word: String = word.chars().filter(good).collect();
-    finish(results, plot, series, title, word).map(Some)
+    let file = format!("{}-over-{word}.svg", in_file(&results.metric));
+    finish(plot, series, title, file).map(Some)
 }
 
-fn finish(
-    results: &Results,
-    plot: LinePlot,
-    series: Vec<Series>,
-    title: String,
-    over: String,
-) -> Result<Plot> {
+fn finish(plot: LinePlot, series: Vec<Series>, title: String, file: String) -> Result<Plot> {
     let plot = series.into_iter().fold(plot, LinePlot::with_series);
     Ok(Plot {
-        file: format!("{}-over-{over}.svg", metric_in_file(results)),
+        file,
         svg: plot.svg()?,
         title,
     })

@@ -61,6 +61,9 @@ pub struct Results {
     pub teachers: Vec<RunResult>,
     /// The runs that are compared.
     pub runs: Vec<RunResult>,
+    /// Metrics that are drawn over epochs beside that of the campaign.
+    #[serde(skip)]
+    pub(crate) plot_metrics: Vec<String>,
     /// The folder of the campaign.
     #[serde(skip)]
     pub(crate) folder: PathBuf,
@@ -207,6 +210,7 @@ impl Results {
             methods,
             teachers,
             runs,
+            plot_metrics: campaign.plot_metrics.clone(),
             folder: out.to_owned(),
             selected: Vec::new(),
         })

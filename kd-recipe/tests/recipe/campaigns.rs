@@ -119,7 +119,8 @@ name = "C3"
 says = "its colour is warm"
 above = [["long.colour", "short.colour"]]
 "#;
-    let options = options(place.path(), &format!("{CAMPAIGN}{claims}"));
+    let campaign = CAMPAIGN.replace("baseline =", "plot_metrics = [\"loss\"]\nbaseline =");
+    let options = options(place.path(), &format!("{campaign}{claims}"));
     let results = made(&options, &mut Lines::default()).unwrap();
     let verdicts = results.claims.iter().map(|claim| claim.verdict);
     assert_eq!(
@@ -136,6 +137,8 @@ above = [["long.colour", "short.colour"]]
         "long − short, colour: - ",
         "| MACs of a step |",
         "MACs of a step are those",
+        "![Accuracy over epochs](accuracy-over-epochs.svg)",
+        "![Loss over epochs](loss-over-epochs.svg)",
     ] {
         assert!(text.contains(part), "{part}\n{text}");
     }
