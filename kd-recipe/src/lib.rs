@@ -14,6 +14,7 @@
 //! | `check` | what was found about a recipe before anything is trained |
 //! | `report` | the page of a run |
 //! | `campaign` | several methods with several seeds, compared |
+//! | `runs` | runs that are there: found, and two of them side by side |
 
 mod check;
 mod context;
@@ -35,6 +36,7 @@ mod recipe;
 mod report;
 
 mod campaign;
+mod runs;
 
 pub use method::{CachePlace, MethodRecipe, MethodReport, Verb};
 pub use methods::{KnownMethod, Methods, Recipe, recipe_of_run};
@@ -77,3 +79,5 @@ pub use campaign::results::{Results, Row, RunResult, Swept};
 pub use campaign::run_plan::RunPlan;
 pub use campaign::serve::{RunMessage, serve_run};
 pub use campaign::session::{ListedRun, compare, list};
+pub use runs::compared::{ComparedRuns, compare_runs};
+pub use runs::found::{FoundRun, FoundState, find_runs};

@@ -15,6 +15,7 @@ mod models;
 mod recipe;
 mod report;
 mod resume;
+mod runs;
 mod session;
 mod synthesize;
 mod weights;
@@ -38,6 +39,7 @@ pub(crate) fn run(args: Args, methods: &Methods) -> Result<()> {
         Command::Compare(options) => compare::run(methods, &options),
         Command::CompareRun(options) => compare_run::run(methods, &options),
         Command::Eval(options) => eval::run(methods, &options),
+        Command::Runs { what, list } => runs::run(what.as_ref(), &list),
         Command::Synthesize(options) => synthesize::run(&options),
         Command::Import(options) => import::run(&options),
         Command::Export(options) => export::run(methods, &options),

@@ -43,9 +43,7 @@ impl RunPlan {
         inputs: &BTreeMap<String, String>,
     ) -> Vec<String> {
         let settings = |text: &str| {
-            let mut flat = BTreeMap::new();
-            let table = text.parse::<Table>().unwrap_or_default();
-            flatten("", &Value::Table(table), &mut flat);
+            let mut flat = settings_of(text);
             flat.retain(|path, _| !is_place(path));
             flat
         };
@@ -64,6 +62,14 @@ impl RunPlan {
         differences.extend(inputs);
         differences
     }
+}
+
+/// Every value of a recipe by its path.
+pub(crate) fn settings_of(recipe: &str) -> BTreeMap<String, String> {
+    let mut flat = BTreeMap::new();
+    let table = recipe.parse::<Table>().unwrap_or_default();
+    flatten("", &Value::Table(table), &mut flat);
+    flat
 }
 
 /// Whether a setting says where something lies. A teacher counts by its weights, and a cache by nothing: the
@@ -92,7 +98,7 @@ fn changed<'a>(
     old_keys.chain(added)
 }
 
-/// Every value of a recipe by its path.
+/// Adds every value below a path.
 fn flatten(path: &str, value: &Value, out: &mut BTreeMap<String, String>) {
     let below = |key: &str| match path {
         "" => key.to_owned(),

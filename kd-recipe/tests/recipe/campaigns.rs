@@ -10,7 +10,7 @@ use kd_recipe::{
 
 use crate::twins::{RECIPE, Twins};
 
-const CAMPAIGN: &str = r#"
+pub(crate) const CAMPAIGN: &str = r#"
 title = "twins"
 seeds = [0, 1]
 baseline = "short"
@@ -25,7 +25,7 @@ name = "long"
 recipe = "twins.toml"
 "#;
 
-fn options(place: &Path, campaign: &str) -> CampaignOptions {
+pub(crate) fn options(place: &Path, campaign: &str) -> CampaignOptions {
     std::fs::write(place.join("twins.toml"), RECIPE).unwrap();
     std::fs::write(place.join("campaign.toml"), campaign).unwrap();
     CampaignOptions::new(place.join("campaign.toml"), place.join("out")).unwrap()
@@ -33,7 +33,7 @@ fn options(place: &Path, campaign: &str) -> CampaignOptions {
 
 /// The lines that a user would see.
 #[derive(Default)]
-struct Lines(Vec<String>);
+pub(crate) struct Lines(Vec<String>);
 
 impl CampaignObserver for Lines {
     fn runs_are_there(&mut self, there: usize, all: usize) {
@@ -50,7 +50,7 @@ impl CampaignObserver for Lines {
     }
 }
 
-fn made(options: &CampaignOptions, lines: &mut Lines) -> kd_core::Result<Results> {
+pub(crate) fn made(options: &CampaignOptions, lines: &mut Lines) -> kd_core::Result<Results> {
     let methods = Methods::new().with::<Twins>();
     let way = InProcess::new(&methods, &Machine::default());
     compare(&methods, options, &way, lines, &AtomicBool::new(false))

@@ -11,6 +11,7 @@ mod campaigns;
 mod checks;
 /// Data sets with masks and folders of images as recipes name them.
 mod data;
+mod found_runs;
 /// Which crate knows which, widths of lines, circles of imports, headers.
 mod house;
 /// Runs: begun, stopped, gone on with, reported; models made of parts.
