@@ -92,6 +92,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: DataCommand,
     },
+    /// Say what this build has, what the machine offers, and which data sets are there
+    Doctor(DoctorOptions),
     /// List the methods that a recipe can name
     Methods {
         /// Print one JSON object as the last line
@@ -137,6 +139,19 @@ pub(crate) enum RunsCommand {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// What to look at.
+#[derive(Debug, Group)]
+pub(crate) struct DoctorOptions {
+    /// Read the data sets that are there, to see whether they are whole
+    #[arg(long)]
+    pub(crate) read: bool,
+    #[command(flatten)]
+    pub(crate) place: DataOptions,
+    /// Print one JSON object as the last line
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// The runs to list.

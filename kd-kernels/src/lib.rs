@@ -5,6 +5,7 @@ mod batch_norm;
 mod buffer;
 mod conv;
 mod fold;
+mod instructions;
 mod layer;
 mod norm_inputs;
 #[cfg(feature = "flex")]
@@ -15,5 +16,6 @@ mod simd;
 pub use batch_norm::batch_norm;
 pub use conv::{conv2d, doubled_conv2d, folded_doubled_conv2d};
 pub use fold::fold_batch_norm;
+pub use instructions::instruction_set;
 pub use layer::ConvLayer;
 pub use norm_inputs::{NormInput, watch_norms};

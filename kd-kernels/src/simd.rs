@@ -77,6 +77,19 @@ impl Path {
         wide.into_iter().flatten().chain([Self::Plain])
     }
 
+    /// Its name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(_) => "AVX-512",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(_) => "AVX2",
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(_) => "NEON",
+            Self::Plain => "plain",
+        }
+    }
+
     /// Floats of a vector.
     pub(crate) fn lanes(self) -> usize {
         match self {

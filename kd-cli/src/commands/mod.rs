@@ -6,6 +6,7 @@ mod compare;
 mod compare_run;
 mod data;
 mod demo;
+mod doctor;
 mod eval;
 mod export;
 mod import;
@@ -45,6 +46,7 @@ pub(crate) fn run(args: Args, methods: &Methods) -> Result<()> {
         Command::Export(options) => export::run(methods, &options),
         Command::Cache { what } => cache::run(methods, &what),
         Command::Data { what } => data::run(&what),
+        Command::Doctor(options) => doctor::run(&options),
         Command::Methods { json } => {
             methods::run(methods, json);
             Ok(())
