@@ -8,7 +8,7 @@ use kd_core::{Error, Result};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::campaign::curve::curve;
+use crate::campaign::curve::{Point, curve};
 use crate::campaign::folder::is_campaign;
 use crate::outcome::Outcome;
 
@@ -147,10 +147,7 @@ fn run(folder: &Path) -> FoundRun {
 }
 
 /// The last accuracy or mean IoU: of the outcome, or of what is measured so far.
-fn last_value(
-    outcome: Option<&Outcome>,
-    curve: &[crate::Point],
-) -> (Option<&'static str>, Option<f64>) {
+fn last_value(outcome: Option<&Outcome>, curve: &[Point]) -> (Option<&'static str>, Option<f64>) {
     for metric in ["accuracy", "mean_iou"] {
         let value = match outcome {
             Some(outcome) => outcome.metrics.get(metric).copied(),
