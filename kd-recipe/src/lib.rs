@@ -24,6 +24,7 @@ mod inputs;
 mod machine;
 mod made_model;
 mod memory;
+mod merge;
 mod method;
 mod methods;
 mod notices;
@@ -36,7 +37,7 @@ mod report;
 
 mod campaign;
 
-pub use method::{CachePlace, MethodRecipe, MethodReport, Verb};
+pub use method::{CachePlace, MethodRecipe, MethodReport, Parts, Verb};
 pub use methods::{KnownMethod, Methods, Recipe, recipe_of_run};
 pub use read::read_recipe;
 
@@ -56,6 +57,7 @@ pub use recipe::weights::WeightFile;
 
 pub use machine::Machine;
 pub use memory::peak_memory_bytes;
+pub use merge::merge_runs;
 pub use notices::{Notice, Notices};
 pub use outcome::Outcome;
 pub use prepared_run::{PreparedRun, write_report};
