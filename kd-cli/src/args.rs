@@ -52,6 +52,14 @@ pub(crate) enum Command {
         #[command(flatten)]
         machine: MachineOptions,
     },
+    /// Make one run of runs of single students, whatever machines they were trained on
+    Merge {
+        /// The run folder of each student, in any order
+        #[arg(required = true)]
+        runs: Vec<PathBuf>,
+        #[command(flatten)]
+        run: RunOptions,
+    },
     /// Write the report of a run again, also of one that is not done
     Report {
         /// The run folder
@@ -340,6 +348,12 @@ pub(crate) struct RecipeOptions {
     /// Check the recipe and everything it names, print it resolved, and train nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Train this student alone, of a method whose students share nothing; `kd merge` joins them
+    #[arg(long, value_name = "K")]
+    pub(crate) student: Option<usize>,
+    /// Train so many of its students side by side, each in a process of its own, and join them
+    #[arg(long, value_name = "N", conflicts_with = "student", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) jobs: Option<u16>,
     #[command(flatten)]
     pub(crate) run: RunOptions,
 }

@@ -4,11 +4,12 @@ use std::fmt;
 use std::path::Path;
 
 use burn::tensor::Device;
-use kd_core::{Error, Result};
+use kd_core::{Costs, Error, Normalisation, Result};
 
 use crate::model_config::{CONFIG_FILE, ModelConfig};
 use crate::model_folder::WEIGHTS_FILE;
 use crate::named::ModelNetwork;
+use crate::spec::NetworkSpec;
 use crate::trained_model::{Model, TrainedModel};
 use crate::weights::{WeightFit, Weights};
 
@@ -179,6 +180,18 @@ impl Families {
         };
         let family = family.ok_or_else(|| Error::unknown_name("family", name, names()))?;
         (family.blank)(config, device)
+    }
+
+    /// The costs of a network of any of these families, without drawing its weights.
+    ///
+    /// # Errors
+    ///
+    /// As [`Families::blank`], and if the network cannot take the images of its spec.
+    pub fn costs(&self, spec: &NetworkSpec, device: &Device) -> Result<Costs> {
+        // They do not depend on the normalisation.
+        let normalisation = Normalisation::identity(spec.input[0].max(1));
+        self.blank(ModelConfig::new(spec.clone(), normalisation), device)?
+            .costs()
     }
 
     /// Reads the model folder `folder`, whatever its network is, onto the plain form of `device`.

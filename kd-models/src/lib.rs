@@ -1,8 +1,10 @@
 #![doc = include_str!("../README.md")]
 
 mod block;
+mod budget;
 mod catalogue;
 mod chain;
+mod chunk_cnn;
 mod ensemble;
 mod families;
 mod layers;
@@ -36,6 +38,8 @@ pub use named::ModelNetwork;
 pub use network::Network;
 
 pub use block::BlockKind;
+pub use budget::{BUDGET_TOLERANCE, Budget, Wanted, fit_network, fit_widths};
+pub use chunk_cnn::{ChunkCnn, ChunkCnnConfig};
 pub use lenet::{LeNet, LeNetConfig};
 pub use mobilenet::{InvertedResiduals, MobileNetV2, MobileNetV2Config};
 pub use resnet::{CrdResNet, HeResNet, ResNetConfig};

@@ -5,6 +5,7 @@ use burn::tensor::{Device, Tensor};
 use kd_core::{Costs, CountCosts, Result, Scheme, StagedNetwork, initialise};
 
 use crate::chain::Chain;
+use crate::chunk_cnn::ChunkCnn;
 use crate::lenet::LeNet;
 use crate::mobilenet::MobileNetV2;
 use crate::named::ModelNetwork;
@@ -59,6 +60,8 @@ pub enum Network {
     CifarStemResNet(CifarStemResNet),
     /// A ResNet of Stagewise KD.
     SkdResNet(SkdResNet),
+    /// A plain convolutional network with free widths.
+    ChunkCnn(ChunkCnn),
 }
 
 impl Network {
@@ -85,6 +88,7 @@ impl Network {
             Self::ImageNetResNet(_) => ImageNetResNet::SCHEME,
             Self::CifarStemResNet(_) => CifarStemResNet::SCHEME,
             Self::SkdResNet(_) => SkdResNet::SCHEME,
+            Self::ChunkCnn(_) => ChunkCnn::SCHEME,
         };
         initialise(&blank, scheme, seed)
     }
@@ -116,6 +120,7 @@ impl Network {
             Structure::ImageNetResNet(config) => blank!(ImageNetResNet, config),
             Structure::CifarStemResNet(config) => blank!(CifarStemResNet, config),
             Structure::SkdResNet(config) => blank!(SkdResNet, config),
+            Structure::ChunkCnn(config) => blank!(ChunkCnn, config),
             other => return Err(other.wrong_family(&Self::FAMILIES.join(", "))),
         })
     }
@@ -135,6 +140,7 @@ macro_rules! forward {
             Network::ImageNetResNet($inner) => $call,
             Network::CifarStemResNet($inner) => $call,
             Network::SkdResNet($inner) => $call,
+            Network::ChunkCnn($inner) => $call,
         }
     };
 }
@@ -178,6 +184,7 @@ impl StagedNetwork for Network {
             Self::ImageNetResNet(network) => Self::ImageNetResNet(network.fold_norms()),
             Self::CifarStemResNet(network) => Self::CifarStemResNet(network.fold_norms()),
             Self::SkdResNet(network) => Self::SkdResNet(network.fold_norms()),
+            Self::ChunkCnn(network) => Self::ChunkCnn(network.fold_norms()),
         }
     }
 }
@@ -201,6 +208,7 @@ impl ModelNetwork for Network {
         "imagenet-resnet",
         "cifar-stem-resnet",
         "skd-resnet",
+        "chunk-cnn",
     ];
 
     fn blank(spec: &NetworkSpec, device: &Device) -> Result<Self> {

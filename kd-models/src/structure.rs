@@ -5,6 +5,7 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
+use crate::chunk_cnn::ChunkCnnConfig;
 use crate::lenet::LeNetConfig;
 use crate::mobilenet::MobileNetV2Config;
 use crate::resnet::ResNetConfig;
@@ -127,6 +128,8 @@ families! {
     CifarStemResNet(LargeResNetConfig), "cifar-stem-resnet", Classification, LargeResNetConfig::check;
     /// ResNets of Stagewise KD: [`SkdResNet`](crate::SkdResNet).
     SkdResNet(SkdResNetConfig), "skd-resnet", Classification, SkdResNetConfig::check;
+    /// Plain convolutional networks with free widths: [`ChunkCnn`](crate::ChunkCnn).
+    ChunkCnn(ChunkCnnConfig), "chunk-cnn", Classification, ChunkCnnConfig::check;
     /// U-Nets of Stagewise KD: [`UNet`](crate::UNet).
     UNet(UNetConfig), "skd-unet", Segmentation, UNetConfig::check;
 }

@@ -1,6 +1,6 @@
 //! Distillation as a phase: one step, one evaluation, the whole state.
 
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 use kd_core::{
     Answer, Batch, Classifier, Loader, LossTerms, Metrics, NamedGradients, NetworkInput, Phase,
     PhaseState, Plan, Preprocessing, Requested, Result, StepContext, Teacher, Tensors, Trained,
@@ -88,6 +88,10 @@ impl<S: Classifier> Distill<'_, S> {
 impl<S: Classifier> Phase for Distill<'_, S> {
     fn plan(&self) -> &Plan {
         self.plan
+    }
+
+    fn draws_on(&self) -> Option<(Device, u64)> {
+        Some((self.train.device().clone(), self.train.config().seed))
     }
 
     fn step(&mut self, at: StepContext) -> Result<LossTerms> {

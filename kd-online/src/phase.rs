@@ -1,6 +1,6 @@
 //! One phase: students that learn together, step by step.
 
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 use kd_core::{
     Batch, CachedTeacher, Error, Loader, LossTerms, Metrics, NamedGradients, OptimizerConfig,
     Phase, PhaseState, Plan, Requested, Result, StepContext, Teacher, Tensors, Trained, Training,
@@ -184,6 +184,11 @@ fn weight_decay(optimizer: &OptimizerConfig) -> f64 {
 impl Phase for Exchange<'_> {
     fn plan(&self) -> &Plan {
         &self.prepared.plan
+    }
+
+    fn draws_on(&self) -> Option<(Device, u64)> {
+        let train = &self.prepared.train;
+        Some((train.device().clone(), train.config().seed))
     }
 
     fn step(&mut self, at: StepContext) -> Result<LossTerms> {

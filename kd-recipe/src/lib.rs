@@ -25,6 +25,7 @@ mod inputs;
 mod machine;
 mod made_model;
 mod memory;
+mod merge;
 mod method;
 mod methods;
 mod notices;
@@ -38,7 +39,7 @@ mod report;
 mod campaign;
 mod runs;
 
-pub use method::{CachePlace, MethodRecipe, MethodReport, Verb};
+pub use method::{CachePlace, MethodRecipe, MethodReport, Parts, Verb};
 pub use methods::{KnownMethod, Methods, Recipe, recipe_of_run};
 pub use read::read_recipe;
 
@@ -58,6 +59,7 @@ pub use recipe::weights::WeightFile;
 
 pub use machine::Machine;
 pub use memory::peak_memory_bytes;
+pub use merge::merge_runs;
 pub use notices::{Notice, Notices};
 pub use outcome::Outcome;
 pub use prepared_run::{PreparedRun, write_report};

@@ -63,6 +63,12 @@ pub trait MethodRecipe: Serialize + DeserializeOwned + Debug + 'static {
         Ok(MethodReport::default())
     }
 
+    /// The parts that can be run alone, of which [`merge_runs`](crate::merge_runs) makes the whole. By default
+    /// there are none.
+    fn parts(&mut self) -> Option<Parts<'_>> {
+        None
+    }
+
     /// Builds the caches of teachers' answers that a run would read, or goes on with building them, and gives
     /// their files. `place` is put over the recipe's own. By default no teacher is cached.
     ///
@@ -82,6 +88,18 @@ pub trait MethodRecipe: Serialize + DeserializeOwned + Debug + 'static {
         );
         Err(Error::config("method", problem))
     }
+}
+
+/// The parts of a method that share nothing, each of which can be run alone: on another machine, in another
+/// process.
+#[derive(Debug)]
+pub struct Parts<'a> {
+    /// What a part is called: `student`.
+    pub name: &'static str,
+    /// How many there are.
+    pub count: usize,
+    /// The part that alone is run; all and what joins them without one.
+    pub only: &'a mut Option<usize>,
 }
 
 /// The kind of an experiment: a network alone, or one that learns from others.

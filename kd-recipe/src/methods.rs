@@ -10,7 +10,7 @@ use kd_models::{Families, ModelNetwork};
 use crate::check::Check;
 use crate::context::Context;
 use crate::head::{read_body, read_head, write};
-use crate::method::{CachePlace, MethodRecipe, MethodReport, Verb};
+use crate::method::{CachePlace, MethodRecipe, MethodReport, Parts, Verb};
 use crate::prepared::Prepared;
 
 /// Methods that a recipe can name, and types of networks that model folders may hold.
@@ -214,6 +214,34 @@ impl Recipe {
         self.body.write(self.method, self.seed, &self.device)
     }
 
+    /// The parts that can be run alone, if the method has any.
+    pub fn parts(&mut self) -> Option<Parts<'_>> {
+        self.body.parts()
+    }
+
+    /// Makes it the recipe of one part alone, or of all of them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if the method has no parts, or not so many.
+    pub fn set_part(&mut self, part: Option<usize>) -> Result<()> {
+        let method = self.method;
+        let Some(parts) = self.parts() else {
+            let problem = format!("is `{method}`, which has no parts that could be run alone");
+            return Err(Error::config("method", problem));
+        };
+        if let Some(part) = part.filter(|&part| part >= parts.count) {
+            let problem = format!(
+                "must be 0 to {}, got {part}: there are {}",
+                parts.count.saturating_sub(1),
+                parts.count
+            );
+            return Err(Error::config(parts.name, problem));
+        }
+        *parts.only = part;
+        Ok(())
+    }
+
     pub(crate) fn prepare_in(&mut self, at: &Context) -> Result<Prepared> {
         self.body.prepare(at)
     }
@@ -242,6 +270,7 @@ trait Body: Debug {
     fn prepare(&mut self, at: &Context) -> Result<Prepared>;
     fn check(&mut self, at: &Context) -> Result<Check>;
     fn report(&self, run: &Path) -> Result<MethodReport>;
+    fn parts(&mut self) -> Option<Parts<'_>>;
     fn build_caches(
         &mut self,
         at: &Context,
@@ -273,6 +302,10 @@ impl<R: MethodRecipe> Body for R {
         stop: &AtomicBool,
     ) -> Result<Vec<PathBuf>> {
         MethodRecipe::build_caches(self, at, place, observer, stop)
+    }
+
+    fn parts(&mut self) -> Option<Parts<'_>> {
+        MethodRecipe::parts(self)
     }
 
     fn write(&self, method: &str, seed: u64, device: &str) -> Result<String> {

@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use burn::tensor::Device;
-use kd_core::{Error, Finding, Grade, Observer, PhaseOutcome, Result, RunFolder, Runner, Snapshot};
+use kd_core::{
+    Costs, Error, Finding, Grade, Observer, PhaseOutcome, Result, RunFolder, Runner, Snapshot,
+};
 use kd_models::NetworkSpec;
 use kd_report::TensorBoard;
 
@@ -25,7 +27,7 @@ use crate::report::subject::Subject;
 pub struct PreparedRun {
     recipe: Recipe,
     prepared: Prepared,
-    hashes: InputHashes,
+    pub(crate) hashes: InputHashes,
     inputs: RecipeInputs,
     device: Device,
     machine: Machine,
@@ -109,6 +111,12 @@ impl PreparedRun {
     /// The name and size of the student, if the method makes one.
     pub fn spec(&self) -> Option<&NetworkSpec> {
         self.prepared.spec.as_ref()
+    }
+
+    /// The costs of the student, if the method makes one whose size is known before the run.
+    pub fn costs(&self) -> Option<Result<Costs>> {
+        let families = self.recipe.families();
+        self.spec().map(|spec| families.costs(spec, &self.device))
     }
 
     /// A title for its progress: the student's name, or else the method's.

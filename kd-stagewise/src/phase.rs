@@ -1,6 +1,6 @@
 //! A phase of a stagewise run: one step, one evaluation, the whole state.
 
-use burn::tensor::{Gradients, Tensor};
+use burn::tensor::{Device, Gradients, Tensor};
 use kd_core::{
     LossTerms, Metrics, NamedGradients, Names, Phase, PhaseState, Plan, Result, StepContext,
     TaskNetwork, Tensors, Trained, Training, export, import,
@@ -72,6 +72,11 @@ impl<S: TaskNetwork> StagePhase<'_, S> {
 impl<S: TaskNetwork> Phase for StagePhase<'_, S> {
     fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    fn draws_on(&self) -> Option<(Device, u64)> {
+        let method = self.range.method;
+        Some((method.device.clone(), method.seed))
     }
 
     fn step(&mut self, at: StepContext) -> Result<LossTerms> {

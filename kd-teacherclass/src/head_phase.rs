@@ -1,5 +1,6 @@
 //! The phase of the head: it begins with the teacher's and is tuned on the features of the finished students.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 
 use burn::module::Module;
@@ -31,14 +32,17 @@ pub(crate) struct HeadPhase<'a, S: Student> {
     held_out: Loader,
     /// The accuracy with the head as it was copied.
     copied: f64,
+    /// What was last measured of each student.
+    measured: Vec<Metrics>,
 }
 
 impl<S: Student> TeacherClass<S> {
     pub(crate) fn head_phase(&self, folder: &RunFolder) -> Result<HeadPhase<'_, S>> {
-        let (class, features) = self.keep_features(folder, &mut (), &AtomicBool::new(false))?;
+        let (class, measured) = self.merged(folder)?;
+        let features = self.keep_features(&class, folder, &mut (), &AtomicBool::new(false))?;
         let train = self.train_loader(self.seed)?;
         let head = detached_copy(class.head()).train();
-        let lengths = self.layout()?.chunks.iter().map(|chunk| chunk.length);
+        let lengths = self.division()?.chunks().iter().map(|chunk| chunk.length);
         let held_out = self.held_out_loader()?;
         let (copied, _) = measure_head(class.head(), &features.held_out, &held_out)?;
         Ok(HeadPhase {
@@ -51,6 +55,7 @@ impl<S: Student> TeacherClass<S> {
             train,
             held_out,
             copied,
+            measured,
         })
     }
 
@@ -204,10 +209,11 @@ impl<S: Student> Phase for HeadPhase<'_, S> {
         metrics.insert("accuracy".into(), accuracy);
         metrics.insert("loss".into(), loss);
         metrics.insert("copied_head_accuracy".into(), self.copied);
-        for (student, sums) in self.features.errors.iter().enumerate() {
-            metrics.insert(format!("student_{student}_dead_units"), sums.dead() as f64);
-            let nmse = sums.nmse();
-            metrics.extend(nmse.map(|nmse| (format!("student_{student}_nmse"), nmse)));
+        for (student, measured) in self.measured.iter().enumerate() {
+            for name in ["dead_units", "nmse"] {
+                let value = measured.get(name).copied();
+                metrics.extend(value.map(|value| (format!("student_{student}_{name}"), value)));
+            }
         }
         Ok(metrics)
     }
@@ -215,6 +221,10 @@ impl<S: Student> Phase for HeadPhase<'_, S> {
     fn result(&self) -> Tensors {
         let class = self.class.clone().with_head(self.head.valid());
         export(&class, Names::PyTorch)
+    }
+
+    fn artifacts(&self) -> Result<BTreeMap<String, Tensors>> {
+        self.method.division_artifact()
     }
 
     fn state(&self) -> PhaseState {

@@ -1,33 +1,28 @@
-//! Numbers that are computed once: the teacher's dense vectors, and the features of the finished students.
+//! The features of the finished students, which are computed once for the tuning of the head.
 
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::tensor::Tensor;
 use kd_core::{
-    CacheDtype, CacheField, CacheRequest, DENSE_TAP, Error, KeptAnswers, Loader, Names, Observer,
-    Requested, Result, RunFolder, Store, StoreBuild, Teacher, export, hash_tensors,
+    CacheField, Error, Metrics, Names, Observer, Result, RunFolder, Store, StoreBuild, export,
+    hash_tensors,
 };
 
 use crate::class::Class;
-use crate::measure::NmseSums;
 use crate::method::TeacherClass;
 use crate::student::Student;
-use crate::teacher_head::dense;
 
 /// The field of the features in a store.
 const FEATURES: &str = "features";
 
-/// The features of the finished students, `[samples, features]` for each view, and what was measured on the
-/// way.
+/// The features of the finished students, `[samples, features]` for each view.
 #[derive(Clone, Debug)]
 pub(crate) struct Features {
     pub(crate) train: Store,
     pub(crate) held_out: Store,
     /// The mean of each feature over the training samples.
     pub(crate) means: Vec<f32>,
-    /// Normalised error and dead units of each student on held-out data.
-    pub(crate) errors: Vec<NmseSums>,
 }
 
 impl Features {
@@ -46,49 +41,35 @@ fn interrupted(run: &std::path::Path, phase: &str) -> Error {
     }
 }
 
-/// What the teacher says of the samples of a loader, in memory.
-pub(crate) fn keep<S: Student>(
-    method: &TeacherClass<S>,
-    loader: &Loader,
-    observer: &mut dyn Observer,
-    stop: &AtomicBool,
-) -> Result<KeptAnswers> {
-    let requested = Requested::at_taps([DENSE_TAP]);
-    let teacher: &dyn Teacher = method.teacher.as_ref();
-    let first = loader.view(0, &loader.subset().ids()[..1])?;
-    let answer = teacher.answer(&first, &requested)?;
-    let size = method.training.eval_batch_size;
-    let request = CacheRequest::new(teacher, &requested, &answer, loader, size, CacheDtype::F32)?;
-    let kept = request.in_memory("dense vectors of the teacher", observer, stop)?;
-    kept.ok_or_else(|| interrupted(std::path::Path::new(""), "student-0"))
-}
-
 impl<S: Student> TeacherClass<S> {
-    /// The class of the finished students with the copied head.
-    pub(crate) fn merged(&self, folder: &RunFolder) -> Result<Class<S>> {
+    /// The class of the finished students with the copied head, and what was last measured of each.
+    pub(crate) fn merged(&self, folder: &RunFolder) -> Result<(Class<S>, Vec<Metrics>)> {
         let layout = self.layout()?;
-        let students = layout.chunks.iter().map(|chunk| self.chosen(chunk, folder));
-        let students = students.collect::<Result<Vec<S>>>()?;
-        Class::with_teacher_head(students, &layout.head, layout.relu)
+        let chunks = layout.division.chunks().iter();
+        let students = chunks.map(|chunk| self.chosen(chunk, folder));
+        let students = students.collect::<Result<Vec<(S, Metrics)>>>()?;
+        let (students, measured) = students.into_iter().unzip();
+        let class = Class::with_teacher_head(students, &layout.head, layout.relu)?;
+        Ok((class, measured))
     }
 
     /// The features of the class of a run: those that were computed before, if they are of the same students.
     pub(crate) fn keep_features(
         &self,
+        class: &Class<S>,
         folder: &RunFolder,
         observer: &mut dyn Observer,
         stop: &AtomicBool,
-    ) -> Result<(Class<S>, Features)> {
-        let class = self.merged(folder)?;
-        let hash = hash_tensors(&export(&class, Names::Burn));
+    ) -> Result<Features> {
+        let hash = hash_tensors(&export(class, Names::Burn));
         let mut kept = self.features.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, features)) = kept.as_ref().filter(|(of, _)| *of == hash) {
-            return Ok((class, features.clone()));
+            return Ok(features.clone());
         }
-        let features = self.features_of(&class, observer, stop)?;
+        let features = self.features_of(class, observer, stop)?;
         let features = features.ok_or_else(|| interrupted(folder.path(), crate::HEAD_PHASE))?;
         *kept = Some((hash, features.clone()));
-        Ok((class, features))
+        Ok(features)
     }
 
     /// The features of a class; none if it was told to stop.
@@ -99,7 +80,7 @@ impl<S: Student> TeacherClass<S> {
         stop: &AtomicBool,
     ) -> Result<Option<Features>> {
         let (train, held_out) = (self.train_loader(0)?, self.held_out_loader()?);
-        let chunks = &self.layout()?.chunks;
+        let chunks = self.division()?.chunks();
         let length = chunks.iter().map(|chunk| chunk.length).sum::<usize>();
         let fields = [CacheField::new(FEATURES, [length])];
         let mut sums = vec![0.0_f64; length];
@@ -118,19 +99,9 @@ impl<S: Student> TeacherClass<S> {
         let Some(of_train) = Store::compute(&fields, &train, &mut build, &mut of_training)? else {
             return Ok(None);
         };
-        let mut errors: Vec<NmseSums> = chunks
-            .iter()
-            .map(|chunk| NmseSums::new(chunk.length))
-            .collect();
-        let teacher = self.asked();
         let mut of_held_out = |view: u64, ids: &[u32]| {
             let batch = held_out.view(view, ids)?;
             let outputs = class.chunks(&self.preprocessing.input(&batch)?);
-            let targets = dense(&teacher, &batch)?;
-            for ((sums, output), chunk) in errors.iter_mut().zip(&outputs).zip(chunks) {
-                let target = targets.clone().narrow(1, chunk.start, chunk.length);
-                sums.add(output.clone(), target);
-            }
             Ok(vec![class.join(outputs)])
         };
         let of_held_out = Store::compute(&fields, &held_out, &mut build, &mut of_held_out)?;
@@ -145,7 +116,6 @@ impl<S: Student> TeacherClass<S> {
             train: of_train,
             held_out: of_held_out,
             means,
-            errors,
         }))
     }
 }

@@ -1,7 +1,9 @@
 #![doc = include_str!("../README.md")]
 
+mod adversarial;
 mod class;
 mod config;
+mod discriminator;
 #[cfg(feature = "recipe")]
 mod family;
 mod head_phase;
@@ -15,10 +17,13 @@ mod recipe;
 mod split;
 mod student;
 mod student_phase;
+mod targets;
 mod teacher_head;
 
+pub use adversarial::{chunk_origin_loss, discriminator_loss, student_gan_loss};
 pub use class::Class;
-pub use config::{HeadConfig, TeacherClassConfig, student_training};
+pub use config::{ChunkLoss, GanConfig, HeadConfig, TeacherClassConfig, student_training};
+pub use discriminator::{Discriminator, Judgement, Trunk, TrunkLayer};
 #[cfg(feature = "recipe")]
 pub use family::{ClassConfig, ClassStudent};
 pub use measure::NmseSums;
@@ -27,6 +32,6 @@ pub use missing::{AdditiveHead, MissingAccuracy, MissingChunk};
 pub use objective::chunk_mse;
 #[cfg(feature = "recipe")]
 pub use recipe::TeacherClassRecipe;
-pub use split::{Chunk, split_by_index};
+pub use split::{Chunk, DenseStatistics, Division, SplitKind, split_by_index};
 pub use student::Student;
 pub use teacher_head::TeacherHead;

@@ -1,21 +1,22 @@
 //! The method: a phase for each student, one more for a student that has collapsed, and one for the head.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, OnceLock};
 
 use burn::tensor::{Device, Tensor};
 use kd_core::{
-    Augment, Batch, CachedTeacher, Draws, Error, KeptAnswers, Loader, LoaderConfig, Method, Names,
-    Observer, Phase, Preprocessing, Result, RunFolder, Snapshot, Subset, Teacher, Training,
-    ViewPolicy, import,
+    Augment, Batch, CacheConfig, Draws, Error, KeptAnswers, Loader, LoaderConfig, Method, Metrics,
+    Names, Observer, Phase, PhaseOutcome, Preprocessing, Result, RunFolder, Snapshot, Subset,
+    Teacher, Training, ViewPolicy, import,
 };
 
 use crate::class::{Class, stage_name};
 use crate::config::TeacherClassConfig;
 use crate::kept::Features;
 use crate::measure::NmseSums;
-use crate::split::{Chunk, split_by_index};
+use crate::split::{Chunk, DenseStatistics, Division, SplitKind};
 use crate::student::Student;
 use crate::teacher_head::{TeacherHead, dense};
 
@@ -24,6 +25,9 @@ pub const HEAD_PHASE: &str = "head";
 
 /// Samples on which it is seen whether the teacher's dense vector is ever negative, and which units are dead.
 const FIRST_SAMPLES: usize = 256;
+
+/// Training samples whose dense vectors say how units are dealt out, where that is not by index.
+const SPLIT_SAMPLES: usize = 4096;
 
 /// A student that is to be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,14 +62,17 @@ pub struct TeacherClass<S: Student> {
     pub(crate) seed: u64,
     pub(crate) device: Device,
     layout: OnceLock<Layout>,
-    kept: OnceLock<[KeptAnswers; 2]>,
+    pub(crate) cache: Option<CacheConfig>,
+    /// Of the training data, and of the held-out data.
+    pub(crate) kept: OnceLock<Vec<KeptAnswers>>,
     pub(crate) features: Mutex<Option<(String, Features)>>,
 }
 
 /// What is asked of the teacher before the first step.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
-    pub(crate) chunks: Vec<Chunk>,
+    pub(crate) division: Division,
+    /// The teacher's head for the targets of the students.
     pub(crate) head: TeacherHead,
     pub(crate) relu: bool,
 }
@@ -102,9 +109,17 @@ impl<S: Student> TeacherClass<S> {
             seed: 0,
             device: device.clone().inner(),
             layout: OnceLock::new(),
+            cache: None,
             kept: OnceLock::new(),
             features: Mutex::new(None),
         }
+    }
+
+    /// With students made by `make` in place of what made them before.
+    #[must_use]
+    pub fn with_students(mut self, make: impl Fn(&NewStudent) -> Result<S> + 'static) -> Self {
+        self.make = Box::new(make);
+        self
     }
 
     /// With these settings.
@@ -131,6 +146,16 @@ impl<S: Student> TeacherClass<S> {
         self
     }
 
+    /// With the teacher's dense vectors read from caches, at the place that `config` says, in place of
+    /// memory.
+    #[must_use]
+    pub fn with_cache(mut self, config: CacheConfig) -> Self {
+        self.cache = Some(config);
+        self.layout = OnceLock::new();
+        self.kept = OnceLock::new();
+        self
+    }
+
     /// Checks everything that can be checked before the first step: settings, teacher, chunks, and that each
     /// student has as many outputs as its chunk has units.
     ///
@@ -140,7 +165,7 @@ impl<S: Student> TeacherClass<S> {
     pub fn check(&self) -> Result<()> {
         let layout = self.layout()?;
         let sample = self.sample()?;
-        for chunk in &layout.chunks {
+        for chunk in layout.division.chunks() {
             let student = self.student(chunk, 0)?;
             let output = student.forward(&self.preprocessing.input(&sample)?);
             if output.dims() != [1, chunk.length] {
@@ -161,7 +186,16 @@ impl<S: Student> TeacherClass<S> {
     ///
     /// If the teacher has no dense vector or not a linear head, or there are too many students.
     pub fn chunks(&self) -> Result<Vec<Chunk>> {
-        Ok(self.layout()?.chunks.clone())
+        Ok(self.division()?.chunks().to_vec())
+    }
+
+    /// How the dense vector is divided among the students.
+    ///
+    /// # Errors
+    ///
+    /// As [`TeacherClass::chunks`].
+    pub fn division(&self) -> Result<&Division> {
+        Ok(&self.layout()?.division)
     }
 
     /// Whether the joined chunks pass through a ReLU.
@@ -180,7 +214,8 @@ impl<S: Student> TeacherClass<S> {
     /// If the run is not done, or is one of another class.
     pub fn class(&self, folder: &RunFolder, snapshot: Snapshot) -> Result<Class<S>> {
         let layout = self.layout()?;
-        let students = layout.chunks.iter().map(|chunk| self.student(chunk, 0));
+        let chunks = layout.division.chunks().iter();
+        let students = chunks.map(|chunk| self.student(chunk, 0));
         let students = students.collect::<Result<Vec<S>>>()?;
         let blank = Class::with_teacher_head(students, &layout.head, layout.relu)?;
         let tensors = folder.result(HEAD_PHASE, snapshot)?;
@@ -198,6 +233,9 @@ impl<S: Student> TeacherClass<S> {
     fn make_layout(&self) -> Result<Layout> {
         self.config.check()?;
         self.training.check()?;
+        if let Some(cache) = &self.cache {
+            cache.check(1)?;
+        }
         if self.views.0.count().is_none() {
             let problem = "is \"unlimited\", and targets and features of a class are computed once; set 1, \
                            or the number of views of a bank";
@@ -208,13 +246,32 @@ impl<S: Student> TeacherClass<S> {
         }
         let first = dense(self.teacher.as_ref(), &self.sample()?)?;
         let features = first.dims()[1];
-        let chunks = split_by_index(features, self.config.students)?;
+        let division = self.divide(features)?;
         let head = TeacherHead::of(self.teacher.as_ref(), features, &self.device)?;
         let relu = match self.config.relu {
             Some(relu) => relu,
-            None => !self.is_signed()?,
+            None => division.kind().keeps_units() && !self.is_signed()?,
         };
-        Ok(Layout { chunks, head, relu })
+        Ok(Layout {
+            head: division.head(&head),
+            division,
+            relu,
+        })
+    }
+
+    /// Divides a dense vector of so many units, by what the first training samples say if it must be.
+    fn divide(&self, features: usize) -> Result<Division> {
+        let students = self.config.students;
+        if self.config.split == SplitKind::Index {
+            return Division::by_index(features, students);
+        }
+        let loader = self.train_loader(0)?;
+        let ids = self.data[0].ids();
+        let mut statistics = DenseStatistics::new(features);
+        for ids in ids[..ids.len().min(SPLIT_SAMPLES)].chunks(FIRST_SAMPLES) {
+            statistics.add(&dense(self.teacher.as_ref(), &loader.view(0, ids)?)?);
+        }
+        Division::of(self.config.split, &statistics, students, &self.device)
     }
 
     /// The first training sample.
@@ -270,13 +327,6 @@ impl<S: Student> TeacherClass<S> {
         Loader::new(self.data[1].clone(), config, &self.device)
     }
 
-    /// The teacher, which reads what is kept of it.
-    pub(crate) fn asked(&self) -> CachedTeacher<&dyn Teacher> {
-        let teacher = CachedTeacher::new(self.teacher.as_ref());
-        let kept = self.kept.get().into_iter().flatten().cloned();
-        kept.fold(teacher, CachedTeacher::with)
-    }
-
     /// The error of a student, on the plain device, on held-out data.
     pub(crate) fn measure(
         &self,
@@ -284,11 +334,11 @@ impl<S: Student> TeacherClass<S> {
         chunk: &Chunk,
         held_out: &Loader,
     ) -> Result<NmseSums> {
-        let teacher = self.asked();
+        let targets = self.targets()?;
         let mut sums = NmseSums::new(chunk.length);
         for batch in held_out.epoch(0) {
             let batch = batch?;
-            let target = dense(&teacher, &batch)?.narrow(1, chunk.start, chunk.length);
+            let target = targets.chunk(&batch, chunk)?;
             sums.add(student.forward(&self.preprocessing.input(&batch)?), target);
         }
         Ok(sums)
@@ -296,7 +346,16 @@ impl<S: Student> TeacherClass<S> {
 
     /// The phase at `index`: a student with its attempt, or the head.
     fn part(&self, index: usize) -> Option<(usize, usize)> {
-        (index < 2 * self.config.students).then_some((index / 2, index % 2))
+        let students = self.trained_students();
+        (index < 2 * students.len()).then(|| (students.start + index / 2, index % 2))
+    }
+
+    /// The students that are trained: all, or one alone.
+    fn trained_students(&self) -> Range<usize> {
+        match self.config.only {
+            Some(only) => only..only + 1,
+            None => 0..self.config.students,
+        }
     }
 
     /// The student as a phase has left it, on the plain device.
@@ -310,24 +369,29 @@ impl<S: Student> TeacherClass<S> {
         )
     }
 
-    /// The student that a phase has left, unless it counts as collapsed.
-    fn sound(&self, chunk: &Chunk, phase: &str, folder: &RunFolder) -> Result<Option<S>> {
-        let student = self.finished(chunk, phase, folder)?;
-        let sums = self.measure(&student, chunk, &self.held_out_loader()?)?;
-        // An error that is no number is a collapse, too.
-        let is_sound = sums.nmse().is_none_or(|nmse| nmse <= self.config.collapse);
-        Ok(is_sound.then_some(student))
+    /// The outcome of a phase of a student, unless it was skipped.
+    fn outcome(&self, phase: &str, folder: &RunFolder) -> Result<Option<PhaseOutcome>> {
+        let outcome = folder.outcome(phase)?;
+        Ok(outcome.filter(|outcome| !outcome.skipped))
     }
 
-    /// The student that goes into the class.
+    /// Whether the student of a phase has learnt its chunk, as its last evaluation says. A chunk whose units
+    /// are all dead has no error.
+    fn is_sound(&self, outcome: &PhaseOutcome) -> bool {
+        let nmse = outcome.last.get("nmse");
+        nmse.is_none_or(|&nmse| nmse <= self.config.collapse)
+    }
+
+    /// The student that goes into the class, and its last evaluation.
     ///
     /// # Errors
     ///
     /// If it has collapsed twice.
-    pub(crate) fn chosen(&self, chunk: &Chunk, folder: &RunFolder) -> Result<S> {
+    pub(crate) fn chosen(&self, chunk: &Chunk, folder: &RunFolder) -> Result<(S, Metrics)> {
         for phase in [stage_name(chunk.student), again(chunk.student)] {
-            if let Some(student) = self.sound(chunk, &phase, folder)? {
-                return Ok(student);
+            let outcome = self.outcome(&phase, folder)?;
+            if let Some(outcome) = outcome.filter(|outcome| self.is_sound(outcome)) {
+                return Ok((self.finished(chunk, &phase, folder)?, outcome.last));
             }
         }
         Err(Error::Run {
@@ -340,17 +404,6 @@ impl<S: Student> TeacherClass<S> {
             ),
         })
     }
-
-    /// Keeps what the teacher says of all samples, if that is wanted.
-    fn keep_dense(&self, observer: &mut dyn Observer, stop: &AtomicBool) -> Result<()> {
-        if !self.config.keep || self.kept.get().is_some() {
-            return Ok(());
-        }
-        let train = crate::kept::keep(self, &self.train_loader(0)?, observer, stop)?;
-        let held_out = crate::kept::keep(self, &self.held_out_loader()?, observer, stop)?;
-        self.kept.get_or_init(|| [train, held_out]);
-        Ok(())
-    }
 }
 
 /// The phase of a student that is trained once more.
@@ -360,16 +413,17 @@ pub(crate) fn again(student: usize) -> String {
 
 impl<S: Student> Method for TeacherClass<S> {
     fn phases(&self) -> Vec<String> {
-        let students = (0..self.config.students).flat_map(|k| [stage_name(k), again(k)]);
-        students.chain([HEAD_PHASE.into()]).collect()
+        let students = self.trained_students();
+        let phases = students.flat_map(|k| [stage_name(k), again(k)]);
+        let head = self.config.only.is_none().then(|| HEAD_PHASE.to_owned());
+        phases.chain(head).collect()
     }
 
     fn skips(&self, index: usize, earlier: &RunFolder) -> Result<bool> {
         match self.part(index) {
             Some((student, 1)) => {
-                let chunk = self.layout()?.chunks[student];
-                let sound = self.sound(&chunk, &stage_name(student), earlier)?;
-                Ok(sound.is_some())
+                let first = self.outcome(&stage_name(student), earlier)?;
+                Ok(first.is_some_and(|first| self.is_sound(&first)))
             }
             _ => Ok(false),
         }
@@ -383,10 +437,14 @@ impl<S: Student> Method for TeacherClass<S> {
         stop: &AtomicBool,
     ) -> Result<()> {
         self.layout()?;
-        self.keep_dense(observer, stop)?;
         match self.part(index) {
-            Some(_) => Ok(()),
-            None => self.keep_features(earlier, observer, stop).map(drop),
+            Some(_) => self.open_caches(observer, stop),
+            // The head learns from the students' features: the teacher is not asked any more.
+            None => {
+                let (class, _) = self.merged(earlier)?;
+                self.keep_features(&class, earlier, observer, stop)
+                    .map(drop)
+            }
         }
     }
 

@@ -3,14 +3,18 @@
 mod check;
 mod report;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use burn::tensor::Device;
-use kd_core::{Error, InnerTables, Result, Teacher, Training, settings_of, settings_over};
-use kd_models::{ModelConfig, Network, NetworkSpec};
+use kd_core::{
+    CacheConfig, Error, InnerTables, Observer, Result, Teacher, Training, settings_of,
+    settings_over,
+};
+use kd_models::{Budget, ChunkCnnConfig, ModelConfig, Network, NetworkSpec, Wanted, fit_network};
 use kd_recipe::{
-    Check, Context, DataFacts, DataRecipe, LoadedData, MethodRecipe, MethodReport, NetworkRecipe,
-    NewNetwork, Prepared, TeacherRecipe,
+    CachePlace, Check, Context, DataFacts, DataRecipe, LoadedData, MethodRecipe, MethodReport,
+    NetworkRecipe, NewNetwork, Parts, Prepared, TeacherRecipe,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -46,9 +50,16 @@ pub struct TeacherClassRecipe {
     pub teacher: TeacherRecipe,
     /// The network of every student, built for as many classes as its chunk has units.
     pub student: NetworkRecipe,
+    /// What the whole class may cost, for students with free widths: all get those that are nearest to it,
+    /// whatever their number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Budget>,
     /// The settings of the method.
     #[serde(default, rename = "teacher-class")]
     pub config: TeacherClassConfig,
+    /// The place of the teacher's dense vectors, if they are kept in files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CacheConfig>,
     /// Settings put over [`student_training`].
     #[serde(default)]
     pub train: Map<String, Value>,
@@ -60,6 +71,8 @@ struct Made {
     chunks: Vec<Chunk>,
     config: ModelConfig,
     facts: DataFacts,
+    /// The budget that the widths of the students were made for.
+    wanted: Option<Wanted>,
 }
 
 impl MethodRecipe for TeacherClassRecipe {
@@ -73,12 +86,42 @@ impl MethodRecipe for TeacherClassRecipe {
         let made = self.made(at, teacher, &facts)?;
         made.method.check()?;
         self.teacher.settle(&facts)?;
-        Ok(Prepared::new(made.method).with_student(HEAD_PHASE, made.config))
+        let prepared = Prepared::new(made.method);
+        Ok(match self.config.only {
+            // A student alone is no network for the data's classes: the merged class is the model.
+            Some(_) => prepared,
+            None => prepared.with_student(HEAD_PHASE, made.config),
+        })
     }
 
     fn check(&mut self, at: &Context) -> Result<Check> {
         let facts = self.settle(at)?;
         check::check(self, at, &facts)
+    }
+
+    fn build_caches(
+        &mut self,
+        at: &Context,
+        place: &CachePlace,
+        observer: &mut dyn Observer,
+        stop: &AtomicBool,
+    ) -> Result<Vec<PathBuf>> {
+        let config = place.over(self.cache.take());
+        let facts = self.settle(at)?;
+        let teacher = at.teacher(&self.teacher, &facts)?;
+        let method = self.made(at, teacher, &facts)?.method.with_cache(config);
+        method.check()?;
+        method.open_caches(observer, stop)?;
+        let caches = method.caches();
+        Ok(caches.map(|cache| cache.path().to_owned()).collect())
+    }
+
+    fn parts(&mut self) -> Option<Parts<'_>> {
+        Some(Parts {
+            name: "student",
+            count: self.config.students,
+            only: &mut self.config.only,
+        })
     }
 
     fn report(&self, run: &Path) -> Result<MethodReport> {
@@ -96,6 +139,14 @@ impl TeacherClassRecipe {
             let problem = "is for a network of all classes, and each student of a class begins anew with a \
                            chunk of its own; leave it out";
             return Err(Error::config("student.weights", problem));
+        }
+        if let Some(cache) = &mut self.cache {
+            cache.check(1)?;
+            cache.make_absolute()?;
+        }
+        if self.student.budget.is_some() {
+            let problem = "is that of one network; give the budget of the whole class in the table `[budget]`";
+            return Err(Error::config("student.budget", problem));
         }
         let facts = at.facts(&self.data)?;
         facts.check_labelled()?;
@@ -116,15 +167,38 @@ impl TeacherClassRecipe {
         let data = at.data(&self.data)?;
         // For its preprocessing and what is known of the data; the students are made one by one.
         let plain: NewNetwork<Network> = at.network(&mut self.student, &data, at.seed())?;
-        let method = self.method(at, teacher, &plain, data)?;
+        let mut method = self.method(at, teacher, &plain, data)?;
         let chunks = method.chunks()?;
-        let config = model_config(&plain.config, &chunks, method.has_relu()?)?;
+        let mut config = plain.config;
+        let wanted = self.wanted(at)?;
+        if let Some(wanted) = wanted {
+            let classes = facts.classes;
+            config.network = fit_network(&config.network, wanted, |widths| {
+                class_counts(widths, &chunks, facts.input(), classes)
+            })?;
+            let (spec, device) = (config.network.clone(), at.device().clone());
+            method = method.with_students(move |new| student(&spec, new, &device));
+        }
+        let config = model_config(&config, &chunks, method.has_relu()?)?;
         Ok(Made {
             method,
             chunks,
             config,
             facts: facts.clone(),
+            wanted,
         })
+    }
+
+    /// The budget as a number.
+    fn wanted(&self, at: &Context) -> Result<Option<Wanted>> {
+        let Some(budget) = &self.budget else {
+            return Ok(None);
+        };
+        let teachers = at.inputs().teachers;
+        let costs = teachers.last().map(|teacher| teacher.model.costs());
+        let costs = costs.transpose()?;
+        let counts = costs.map(|costs| [costs.params(), costs.macs()]);
+        budget.wanted(counts).map(Some)
     }
 
     fn method(
@@ -144,6 +218,10 @@ impl TeacherClassRecipe {
             self.training()?,
             at.device(),
         );
+        let method = match &self.cache {
+            Some(cache) => method.with_cache(cache.clone()),
+            None => method,
+        };
         let (views, augment) = (self.data.views, self.data.augment.clone());
         Ok(method
             .with_config(self.config.clone())
@@ -152,9 +230,27 @@ impl TeacherClassRecipe {
     }
 }
 
+/// Parameters and multiply-accumulates of the class of such students, its head among them.
+fn class_counts(
+    widths: &ChunkCnnConfig,
+    chunks: &[Chunk],
+    input: [usize; 3],
+    classes: usize,
+) -> Option<[u64; 2]> {
+    let features: usize = chunks.iter().map(|chunk| chunk.length).sum();
+    let weights = (features * classes) as u64;
+    let mut all = [weights + classes as u64, weights];
+    for chunk in chunks {
+        let [parameters, macs] = widths.counts(input, chunk.length)?;
+        all = [all[0] + parameters, all[1] + macs];
+    }
+    Some(all)
+}
+
 /// A student: the network of `spec` for as many classes as its chunk has units.
 fn student(spec: &NetworkSpec, new: &NewStudent, device: &Device) -> Result<Network> {
-    let spec = NetworkSpec::new(&spec.name, new.chunk.length, spec.input);
+    let structure = spec.structure()?;
+    let spec = NetworkSpec::with_structure(&spec.name, structure, new.chunk.length, spec.input);
     Network::build(&spec, new.seed, device)
 }
 

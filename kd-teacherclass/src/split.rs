@@ -1,15 +1,22 @@
 //! The chunks of a dense vector: which units each student learns.
 
+mod division;
+mod eigen;
+mod statistics;
+
 use kd_core::{Error, Result};
 
-/// Neighbouring units of the teacher's dense vector: those of one student.
+pub use division::{Division, SplitKind};
+pub use statistics::DenseStatistics;
+
+/// Neighbouring targets: those of one student. By index they are units of the teacher's dense vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Chunk {
     /// The student.
     pub student: usize,
-    /// The first unit.
+    /// The first target.
     pub start: usize,
-    /// The number of units.
+    /// The number of targets.
     pub length: usize,
 }
 

@@ -155,13 +155,13 @@ fn one(
         Some(done) => done,
         None => run.run(&folder, stop, &mut Progress::new(format!("{title:<17}")))?,
     };
-    let Some(spec) = run.spec() else {
+    let (Some(spec), Some(costs)) = (run.spec(), run.costs()) else {
         return Err(Error::Run {
             path: path.to_owned(),
             problem: "makes no network".into(),
         });
     };
-    let costs = spec.costs(run.device())?;
+    let costs = costs?;
     Ok(Part {
         title,
         network: spec.name.clone(),

@@ -10,7 +10,9 @@ mod doctor;
 mod eval;
 mod export;
 mod import;
+mod jobs;
 mod losses;
+mod merge;
 mod methods;
 mod models;
 mod recipe;
@@ -34,6 +36,7 @@ pub(crate) fn run(args: Args, methods: &Methods) -> Result<()> {
         Command::Demo { run, seed, epochs } => demo::run(methods, &run, seed, epochs),
         Command::Train(options) => recipe::run(methods, &options, Verb::Train),
         Command::Distill(options) => recipe::run(methods, &options, Verb::Distill),
+        Command::Merge { runs, run } => merge::run(methods, &runs, &run),
         Command::Report { folder, machine } => report::run(methods, &folder, &machine),
         Command::Check(options) => check::run(methods, &options),
         Command::Resume { folder, machine } => resume::run(methods, &folder, &machine),

@@ -7,6 +7,7 @@ use kd_recipe::{Methods, Outcome, PreparedRun, Recipe, Verb};
 use kd_report::{count, percent};
 use serde_json::json;
 
+use super::jobs;
 use super::session::{machine, stop_on_interrupt};
 use crate::args::RecipeOptions;
 use crate::output;
@@ -14,13 +15,25 @@ use crate::progress::run::Progress;
 
 pub(super) fn run(methods: &Methods, options: &RecipeOptions, verb: Verb) -> Result<()> {
     let machine = machine(&options.run.machine)?;
-    let run = read(methods, options, verb)?.prepare(&machine)?;
+    let mut recipe = read(methods, options, verb)?;
+    if options.student.is_some() {
+        recipe.set_part(options.student)?;
+    }
+    if options.jobs.is_some() && !options.dry_run {
+        let stop = stop_on_interrupt()?;
+        let outcome = jobs::run(methods, options, recipe, &machine, &stop)?;
+        report(&outcome, options.run.machine.json);
+        return Ok(());
+    }
+    let run = recipe.prepare(&machine)?;
     if options.dry_run {
         return show(&run, options.run.machine.json);
     }
     let usual = || {
         let stem = options.recipe.file_stem().unwrap_or_default();
-        new_folder(&stem.to_string_lossy(), run.recipe().seed())
+        let part = options.student.map(|student| format!("-student-{student}"));
+        let name = format!("{}{}", stem.to_string_lossy(), part.unwrap_or_default());
+        new_folder(&name, run.recipe().seed())
     };
     let out = options.run.out.clone().unwrap_or_else(usual);
     let stop = stop_on_interrupt()?;
@@ -91,7 +104,12 @@ pub(super) fn report(outcome: &Outcome, json: bool) {
         }
         None => output::line(&format!("done after epoch {epochs}, {seconds:.1} s")),
     }
-    output::line(&format!("model in {}", outcome.run.join("model").display()));
+    let model = outcome.run.join("model");
+    if model.is_dir() {
+        output::line(&format!("model in {}", model.display()));
+    } else {
+        output::line(&format!("run in {}", outcome.run.display()));
+    }
     let report = outcome.run.join("report.md");
     if report.is_file() {
         output::remark(&format!("report in {}", report.display()));

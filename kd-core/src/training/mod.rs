@@ -15,4 +15,5 @@ pub(crate) mod runner;
 pub(crate) mod schedule;
 pub(crate) mod sequence;
 pub(crate) mod settings;
+mod take_over;
 pub(crate) mod trained;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 
 use crate::error::Result;
 use crate::network::tensors::Tensors;
@@ -55,12 +55,23 @@ pub type Metrics = BTreeMap<String, f64>;
 ///
 /// The contract:
 ///
-/// * a step depends on the state and the [`StepContext`] alone: every random draw is made from the context,
-///   so that `restore(state())` and going on gives the same bits as going on;
+/// * a step depends on the state and the [`StepContext`] alone: every random draw is made from the context, or
+///   on the device of [`draws_on`](Phase::draws_on), so that `restore(state())` and going on gives the same
+///   bits as going on;
 /// * `evaluate` changes nothing that `state` holds.
 pub trait Phase {
     /// The plan; it does not change while the phase runs.
     fn plan(&self) -> &Plan;
+
+    /// The device that layers draw on while the phase trains, as dropout does, and the seed of the draws. The
+    /// runner seeds the device before each step, by this seed, the name of the phase and the step, so that a
+    /// run that was interrupted draws what an undisturbed one does. By default nothing is drawn there.
+    ///
+    /// Some backends have one generator for the whole process, Burn's on the CPU among them: two runs in one
+    /// process that draw at the same time disturb each other.
+    fn draws_on(&self) -> Option<(Device, u64)> {
+        None
+    }
 
     /// Does one optimizer step and gives the losses it used, the sum of all as `total`.
     ///

@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 use crate::error::{Error, Result};
 use crate::network::tensors::{Tensors, hex, read_tensors, write_atomically, write_tensors};
 use crate::training::checkpoint::{CHECKPOINT_FORMAT, Checkpoint};
-use crate::training::outcome::Snapshot;
+use crate::training::outcome::{PhaseOutcome, Snapshot};
 use crate::training::phase_state::PhaseState;
 
 /// The folder of a run, held by one process at a time.
@@ -103,7 +103,7 @@ impl RunFolder {
     }
 
     /// The file of a result.
-    fn result_path(&self, phase: &str, snapshot: Snapshot) -> PathBuf {
+    pub(crate) fn result_path(&self, phase: &str, snapshot: Snapshot) -> PathBuf {
         let folder = format!("{}{phase}", self.prefix);
         self.path.join("phases").join(folder).join(snapshot.file())
     }
@@ -139,6 +139,18 @@ impl RunFolder {
     /// If the phase kept no such result, or the file cannot be read.
     pub fn result(&self, phase: &str, snapshot: Snapshot) -> Result<Tensors> {
         read_tensors(&self.result_path(phase, snapshot))
+    }
+
+    /// The outcome of a phase that is done or was skipped; none of one that is not.
+    ///
+    /// # Errors
+    ///
+    /// If `checkpoint.json` is there and cannot be read.
+    pub fn outcome(&self, phase: &str) -> Result<Option<PhaseOutcome>> {
+        let name = format!("{}{phase}", self.prefix);
+        let checkpoint = self.read_checkpoint_file()?.unwrap_or_default();
+        let mut finished = checkpoint.finished.into_iter();
+        Ok(finished.find(|outcome| outcome.phase == name))
     }
 
     pub(crate) fn keep(&self, phase: &str, snapshot: Snapshot, tensors: &Tensors) -> Result<()> {
@@ -195,8 +207,8 @@ impl RunFolder {
             .collect())
     }
 
-    /// The last checkpoint, if there is one.
-    pub(crate) fn read_checkpoint(&self) -> Result<Option<(Checkpoint, Option<PhaseState>)>> {
+    /// `checkpoint.json`, if there is one.
+    pub(crate) fn read_checkpoint_file(&self) -> Result<Option<Checkpoint>> {
         let path = self.path.join("checkpoint.json");
         if !path.exists() {
             return Ok(None);
@@ -217,6 +229,14 @@ impl RunFolder {
                 env!("CARGO_PKG_VERSION")
             )));
         }
+        Ok(Some(checkpoint))
+    }
+
+    /// The last checkpoint with the state that it names, if there is one.
+    pub(crate) fn read_checkpoint(&self) -> Result<Option<(Checkpoint, Option<PhaseState>)>> {
+        let Some(checkpoint) = self.read_checkpoint_file()? else {
+            return Ok(None);
+        };
         let Some(name) = &checkpoint.tensors else {
             return Ok(Some((checkpoint, None)));
         };

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use burn::tensor::Tensor;
 
+use crate::draws::Draws;
 use crate::error::{Error, ErrorKind, Result};
 use crate::network::tensors::write_tensors;
 use crate::training::checkpoint::Checkpoint;
@@ -142,6 +143,7 @@ impl UnderWay<'_> {
                 lr: plan.lr.at(step),
                 momentum: plan.lr.momentum(step),
             };
+            self.seed_draws(phase, step);
             let losses = phase.step(at)?;
             self.window.push((at, losses));
             self.checkpoint.step += 1;
@@ -173,6 +175,14 @@ impl UnderWay<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Seeds what layers draw on the device in a step.
+    fn seed_draws(&self, phase: &dyn Phase, step: usize) {
+        if let Some((device, seed)) = phase.draws_on() {
+            let purpose = format!("draws of layers in {}", self.checkpoint.phase);
+            device.seed(Draws::new(seed, &purpose, step as u64, 0).bits());
+        }
     }
 
     /// Reads the losses of all steps since the last reading, in one transfer, and stops at the first that is

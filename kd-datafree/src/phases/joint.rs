@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use burn::module::Module;
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use kd_core::{
     Error, ImageClassifier, LossTerms, Metrics, Phase, PhaseState, Plan, Result, StepContext,
     Tensors, Trace, Trained,
@@ -216,6 +216,10 @@ fn wrong(error: kd_losses::Error) -> Error {
 impl<S: ImageClassifier> Phase for JointPhase<'_, S> {
     fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    fn draws_on(&self) -> Option<(Device, u64)> {
+        Some((self.inputs.device.clone(), self.inputs.seed))
     }
 
     fn step(&mut self, at: StepContext) -> Result<LossTerms> {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use kd_core::{
     Error, ImageClassifier, Loader, LoaderConfig, LossTerms, Metrics, Phase, PhaseState, Plan,
     Result, StepContext, Tensors, Trained, ViewPolicy,
@@ -171,6 +171,10 @@ impl<'a, S: ImageClassifier> PoolPhase<'a, S> {
 impl<S: ImageClassifier> Phase for PoolPhase<'_, S> {
     fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    fn draws_on(&self) -> Option<(Device, u64)> {
+        Some((self.inputs.device.clone(), self.inputs.seed))
     }
 
     fn step(&mut self, at: StepContext) -> Result<LossTerms> {

@@ -117,6 +117,10 @@ impl<S: ImageClassifier> Phase for StudentPhase<'_, S> {
         &self.plan
     }
 
+    fn draws_on(&self) -> Option<(Device, u64)> {
+        Some((self.inputs.device.clone(), self.inputs.seed))
+    }
+
     fn step(&mut self, at: StepContext) -> Result<LossTerms> {
         self.renew(at.epoch)?;
         let batch = self.loader.batch(at.epoch, at.step_in_epoch)?;

@@ -1,5 +1,6 @@
 //! The catalogue: the networks that go by a name, each a preset of its family's structure.
 
+mod chunk;
 mod classifiers;
 mod skd;
 
@@ -35,6 +36,7 @@ pub(crate) struct Entry {
 pub(crate) fn entries() -> impl Iterator<Item = &'static Entry> {
     classifiers::CLASSIFIERS
         .iter()
+        .chain(&chunk::CLASSIFIERS)
         .chain(&skd::CLASSIFIERS)
         .chain(&skd::UNETS)
 }

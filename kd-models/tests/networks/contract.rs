@@ -29,9 +29,11 @@ macro_rules! for_every_network {
 }
 
 /// Small ones of all families but the largest, and whether its maps are taken after a ReLU.
-const SMALL: [(&str, bool); 12] = [
+const SMALL: [(&str, bool); 14] = [
     ("lenet5-half", true),
     ("lenet5", true),
+    ("chunk-cnn", true),
+    ("tcn-mnist-2", true),
     ("resnet8", true),
     ("crd-resnet8", true),
     ("resnet8x4", true),

@@ -3,7 +3,7 @@
 
 use burn::tensor::Device;
 use kd_core::{Cost, Costs, CountCosts, Error, LayerKind};
-use kd_models::{Network, NetworkSpec, known_networks};
+use kd_models::{Network, NetworkSpec, Structure, known_networks};
 
 fn costs(name: &str, classes: usize, input: [usize; 3]) -> Costs {
     let spec = NetworkSpec::new(name, classes, input);
@@ -48,6 +48,49 @@ fn parameters_are_the_published_ones() {
             params,
             "{name}"
         );
+    }
+}
+
+#[test]
+fn networks_of_the_teacher_class_paper_are_as_large_as_its_code_prints() {
+    // Students are built for as many classes as their chunk of 256 units is long.
+    let published = [
+        ("tcn-teacher", 10, 1, 2_446_730, 13.24),
+        ("tcn-mnist-1", 256, 1, 77_840, 24.07),
+        ("tcn-mnist-2", 128, 1, 40_016, 1.84),
+        ("tcn-mnist-4", 64, 1, 19_144, 6.11),
+        ("tcn-mnist-8", 32, 1, 10_620, 1.81),
+        ("tcn-mnist-gan-1", 256, 1, 65_792, 22.71),
+        ("tcn-mnist-gan-2", 128, 1, 42_272, 11.09),
+        ("tcn-mnist-gan-4", 64, 1, 17_456, 1.81),
+        ("tcn-mnist-gan-8", 32, 1, 9_464, 1.81),
+        ("tcn-fashion-1", 256, 1, 49_600, 6.14),
+        ("tcn-fashion", 128, 1, 22_800, 6.12),
+        ("tcn-fashion", 64, 1, 21_712, 6.12),
+        ("tcn-fashion", 32, 1, 21_168, 6.12),
+        ("tcn-cifar10-1", 256, 3, 1_358_816, 114.4),
+        ("tcn-cifar10", 128, 3, 321_968, 38.7),
+        ("tcn-cifar10", 64, 3, 320_880, 38.7),
+        ("tcn-cifar10", 32, 3, 320_336, 38.7),
+    ];
+    for (name, classes, channels, params, millions) in published {
+        let side = if channels == 1 { 28 } else { 32 };
+        let input = [channels, side, side];
+        let counted = costs(name, classes, input);
+        assert_eq!(counted.params(), params, "{name} {classes}");
+        // Counted by hand from the lists of layers, in millions and rounded.
+        let found = counted.macs() as f64 / 1e6;
+        let rounding = if millions > 30.0 { 0.051 } else { 0.0051 };
+        assert!(
+            (found - millions).abs() < rounding,
+            "{name} {classes}: {found}"
+        );
+        let spec = NetworkSpec::new(name, classes, input);
+        let Structure::ChunkCnn(config) = spec.structure().unwrap() else {
+            panic!("{name} is another network");
+        };
+        let counts = [counted.params(), counted.macs()];
+        assert_eq!(config.counts(input, classes), Some(counts), "{name}");
     }
 }
 

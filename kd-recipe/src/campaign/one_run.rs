@@ -189,9 +189,7 @@ fn not_stopped(run: &Path, stop: &AtomicBool) -> Result<()> {
 
 /// What the run would be made from.
 fn plan(run: &PreparedRun) -> Result<RunPlan> {
-    // A network of another crate's family says its costs when it is there.
-    let costs = run.spec().and_then(|spec| spec.costs(run.device()).ok());
-    let parameters = costs.map(|costs| costs.params());
+    let parameters = run.costs().transpose()?.map(|costs| costs.params());
     Ok(RunPlan {
         recipe: run.recipe().resolved()?,
         inputs: run.inputs().sha256.clone(),

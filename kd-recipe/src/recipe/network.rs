@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use burn::tensor::Device;
 use kd_core::{Error, Normalisation, Result, Task};
 use kd_models::{
-    LoadReport, ModelConfig, ModelNetwork, Network, NetworkSpec, UNet, WeightFit, Weights,
+    Budget, LoadReport, ModelConfig, ModelNetwork, Network, NetworkSpec, Structure, UNet,
+    WeightFit, Weights, fit_network,
 };
 use serde::{Deserialize, Serialize};
 
@@ -18,8 +19,15 @@ use crate::recipe::teacher::choice;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkRecipe {
-    /// Its name; [`known_networks`](kd_models::known_networks) lists them.
+    /// Its name; [`known_networks`](kd_models::known_networks) lists them. With `structure`, whatever it is
+    /// to be called.
     pub name: String,
+    /// The structure of a network that no name stands for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub structure: Option<Structure>,
+    /// What the network may cost, for one with free widths: it gets those that are nearest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Budget>,
     /// Its normalisation; that of the data set where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub normalisation: Option<Normalisation>,
@@ -53,10 +61,34 @@ impl NetworkRecipe {
     ///
     /// # Errors
     ///
-    /// For a name that is not known or not that of a network for the task of the data, or images that the
-    /// network cannot take.
+    /// For a name that is not known or not that of a network for the task of the data, images that the
+    /// network cannot take, or a budget that no widths meet.
     pub fn spec(&self, data: &DataFacts) -> Result<NetworkSpec> {
-        let spec = NetworkSpec::new(&self.name, data.classes, data.input());
+        let template = self.template(data)?;
+        let Some(budget) = &self.budget else {
+            return Ok(template);
+        };
+        let wanted = budget.wanted(None)?;
+        fit_network(&template, wanted, |widths| {
+            widths.counts(template.input, template.classes)
+        })
+    }
+
+    /// As [`NetworkRecipe::spec`], before its widths are made to meet a budget.
+    ///
+    /// # Errors
+    ///
+    /// As [`NetworkRecipe::spec`].
+    pub fn template(&self, data: &DataFacts) -> Result<NetworkSpec> {
+        let spec = match &self.structure {
+            Some(structure) => NetworkSpec::with_structure(
+                &self.name,
+                structure.clone(),
+                data.classes,
+                data.input(),
+            ),
+            None => NetworkSpec::new(&self.name, data.classes, data.input()),
+        };
         match data.task {
             Task::Segmentation => UNet::check_spec(&spec)?,
             _ => Network::check_spec(&spec)?,

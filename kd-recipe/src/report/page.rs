@@ -102,11 +102,8 @@ fn inputs(mut report: RunReport, subject: Subject<'_>) -> Result<RunReport> {
         report = report.with_fact("data", sizes);
     }
     if let Some(spec) = subject.spec {
-        let fact = match spec.costs(subject.device) {
-            Ok(costs) => format!("{}, {}", spec.title(), in_words(&costs)),
-            // A network of another crate's family says its costs when it is there.
-            Err(_) => spec.title(),
-        };
+        let costs = subject.families.costs(spec, subject.device)?;
+        let fact = format!("{}, {}", spec.title(), in_words(&costs));
         report = report.with_fact("student", fact);
     }
     for teacher in teachers {

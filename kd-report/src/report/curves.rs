@@ -110,10 +110,8 @@ fn pictures(epochs: &[&EpochLog], teacher: Option<f64>) -> Result<Vec<(String, S
         pictures.push(("losses".into(), "losses".into(), svg));
     }
     let others = names(epochs, |name| !is_share(name) && name != "loss");
-    let several = others
-        .iter()
-        .filter(|name| evaluated(epochs, name).count() > 1);
-    for name in several.take(MOST_OTHERS) {
+    let curves = others.iter().filter(|name| changes(epochs, name));
+    for name in curves.take(MOST_OTHERS) {
         let svg = LinePlot::new(
             format!("Held-out {}", name.replace('_', " ")),
             "epoch",
@@ -125,6 +123,13 @@ fn pictures(epochs: &[&EpochLog], teacher: Option<f64>) -> Result<Vec<(String, S
         pictures.push((slug(name), format!("held-out {name}"), svg));
     }
     Ok(pictures)
+}
+
+/// Whether a metric has more than one value: one that is measured once for all is no curve.
+fn changes(epochs: &[&EpochLog], metric: &str) -> bool {
+    let mut values = evaluated(epochs, metric).map(|(_, value)| value.to_bits());
+    let first = values.next();
+    values.any(|value| Some(value) != first)
 }
 
 /// Accuracy, and whatever else is a share; the top-k accuracy is so much higher that it would flatten the

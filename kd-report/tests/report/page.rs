@@ -33,7 +33,8 @@ fn epochs() -> Vec<EpochLog> {
         let metrics = [
             ("accuracy", accuracy),
             ("agreement", 0.5),
-            ("ece", 0.1),
+            ("ece", 0.2 * accuracy),
+            ("dead_units", 3.0),
             ("loss", 1.5),
         ];
         epoch("distill", number, &metrics)
@@ -116,6 +117,8 @@ fn a_finished_run_is_told_whole() {
             "```toml\nmethod = \"offline\"\n```",
         ],
     );
+    // What is the same in every evaluation is in the table and no curve.
+    assert!(page.contains("dead_units") && !page.contains("dead-units.svg"));
     let clearest = page.find("|     12 | a\\|b").unwrap();
     assert!(clearest < page.find("|      9 | a\\|b").unwrap());
     let accuracy = std::fs::read_to_string(folder.path().join("report/accuracy.svg")).unwrap();

@@ -1,12 +1,14 @@
 //! The check of a recipe: chunks, costs by student, and what cannot work, in words.
 
 use kd_core::{CountCosts, Error, ErrorKind, Finding, Result, Teacher, Topic};
-use kd_models::{ModelNetwork, Network};
+use kd_models::{ModelNetwork, Network, Structure};
 use kd_recipe::{Check, Context, DataFacts, NewNetwork};
-use kd_report::{Align, Section, Table, count};
+use kd_report::{Align, Section, Table, count, percent};
 
 use super::{Made, TeacherClassRecipe};
 use crate::class::Class;
+use crate::config::ChunkLoss;
+use crate::family::ClassConfig;
 
 pub(super) fn check(
     recipe: &mut TeacherClassRecipe,
@@ -60,7 +62,10 @@ fn describe(check: &mut Check, made: &Made) -> Result<()> {
         );
         check.findings.push(Finding::note(Topic::Shapes, text));
     }
+    check.findings.extend(division(made)?);
     check.findings.push(merge(made)?);
+    check.findings.extend(fitted(made)?);
+    check.findings.extend(untuned(made));
     let dead = made.method.dead_units()?;
     if dead > 0 {
         let text = format!(
@@ -72,6 +77,63 @@ fn describe(check: &mut Check, made: &Made) -> Result<()> {
     }
     check.sections.push(costs(made)?);
     Ok(())
+}
+
+/// The widths that were chosen for a budget.
+fn fitted(made: &Made) -> Result<Option<Finding>> {
+    let Some(wanted) = made.wanted else {
+        return Ok(None);
+    };
+    let costs = class_of(made)?.costs(made.facts.input())?;
+    let found = wanted.of([costs.params(), costs.macs()]);
+    let number = wanted.number();
+    let config: ClassConfig = made.config.network.config_of(ClassConfig::FAMILY)?;
+    let widths = match config.students.first().map(|student| &student.network) {
+        Some(Structure::ChunkCnn(widths)) => {
+            format!("blocks {:?} and hidden {:?}", widths.blocks, widths.hidden)
+        }
+        _ => "their own widths".into(),
+    };
+    let text = format!(
+        "a budget of {} {}: students with {widths}; the class has {}, {:+.2} %",
+        count(number),
+        wanted.what(),
+        count(found),
+        100.0 * (found as f64 / number.max(1) as f64 - 1.0)
+    );
+    Ok(Some(Finding::ok(Topic::Costs, text)))
+}
+
+fn class_of(made: &Made) -> Result<Class<Network>> {
+    Class::blank(&made.config.network, &burn::tensor::Device::default())
+}
+
+/// The warning that the copied head is of no use for the official adversarial loss.
+fn untuned(made: &Made) -> Option<Finding> {
+    let config = &made.method.config;
+    let literal = config.loss == ChunkLoss::GanLiteral;
+    let text = "`gan-literal` does not bring the students' outputs to the teacher's units, so that the copied \
+                head is at chance, and `teacher-class.head.epochs` is 0; tune the head, or use `gan-direct`";
+    (literal && config.head.epochs == 0).then(|| Finding::warning(Topic::Schedule, text))
+}
+
+/// How the dense vector is divided, where that is not by index.
+fn division(made: &Made) -> Result<Option<Finding>> {
+    let division = made.method.division()?;
+    let shares = division.shares();
+    let (Some(least), Some(most)) = (
+        shares.iter().copied().min_by(f64::total_cmp),
+        shares.iter().copied().max_by(f64::total_cmp),
+    ) else {
+        return Ok(None);
+    };
+    let text = format!(
+        "the dense vector is divided by `{}`: a student learns {} to {} of its variance",
+        division.kind().name(),
+        percent(least),
+        percent(most)
+    );
+    Ok(Some(Finding::note(Topic::Shapes, text)))
 }
 
 /// What is done to the joined chunks before the head.
@@ -100,8 +162,7 @@ fn costs(made: &Made) -> Result<Section> {
         ("MACs an image", Align::Right),
     ];
     let mut table = Table::new(columns);
-    let class = Class::<Network>::blank(&made.config.network, &burn::tensor::Device::default())?;
-    let costs = class.costs(made.facts.input())?;
+    let costs = class_of(made)?.costs(made.facts.input())?;
     for (index, (stage, cost)) in costs.by_stage().into_iter().enumerate() {
         let units = made.chunks.get(index).map(|chunk| chunk.length.to_string());
         let units = units.unwrap_or_default();

@@ -18,7 +18,9 @@ pub(super) fn report(config: &TeacherClassConfig, run: &Path) -> Result<MethodRe
     }
     let failed = |error: kd_report::Error| Error::method("the section of the students", error);
     let mut section = Section::new("Students").with_table(errors(config, &epochs).map_err(failed)?);
-    let series = (0..config.students).map(|student| over_epochs(student, &epochs));
+    let trained = |&student: &usize| last(&stage_name(student), &epochs).is_some();
+    let students = (0..config.students).filter(trained);
+    let series = students.map(|student| over_epochs(student, &epochs));
     let plot = LinePlot::new("Held-out normalised error", "epoch", "NMSE");
     let plot = series.fold(plot, LinePlot::with_series);
     let picture = Picture::Svg(plot.svg().map_err(failed)?);

@@ -1,8 +1,16 @@
-use kd_core::testing::{run, same_run, stopped_at_every_step};
-use kd_core::{EpochLog, Names, RunFolder, Snapshot, export};
-use kd_teacherclass::{HEAD_PHASE, TeacherClassConfig};
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::atomic::AtomicBool;
 
-use crate::support::{config, method, method_of, teacher};
+use burn::tensor::{Device, Tensor};
+use kd_core::testing::{run, run_folder, same_run, stopped_at_every_step};
+use kd_core::{
+    Answer, Batch, CacheConfig, EpochLog, FrozenTeacher, Names, Normalisation, Observer, Plan,
+    Requested, RunFolder, Runner, Snapshot, StagedNetwork, Teacher, export, read_tensors,
+};
+use kd_teacherclass::{Chunk, ChunkLoss, HEAD_PHASE, SplitKind, TeacherClassConfig, Trunk};
+
+use crate::support::{Tiny, close, config, images, method, method_from, method_of, teacher};
 
 #[test]
 fn a_run_that_is_stopped_at_every_step_ends_as_an_undisturbed_one() {
@@ -31,6 +39,78 @@ fn what_is_kept_of_the_teacher_is_what_it_says_live() {
         run(&method(config), place.path()).unwrap();
     }
     same_run(places[0].path(), places[1].path()).unwrap();
+}
+
+#[test]
+fn what_is_read_from_files_is_what_the_teacher_says() {
+    let places = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    run(&method(config()), places[0].path()).unwrap();
+    for (index, file) in [None, Some("train.kdcache")].into_iter().enumerate() {
+        let caches = places[1].path().join(format!("caches-{index}"));
+        let place = match file {
+            Some(file) => CacheConfig::file(caches.join(file)),
+            None => CacheConfig::dir(&caches),
+        };
+        let out = places[2].path().join(index.to_string());
+        let method = method(config()).with_cache(place);
+        run(&method, &out).unwrap();
+        same_run(places[0].path(), &out).unwrap();
+        // One file is of the training data alone.
+        assert_eq!(method.caches().count(), 2 - index);
+    }
+}
+
+/// A teacher that counts how often it is asked.
+#[derive(Debug)]
+struct Counted(FrozenTeacher<Tiny>, Rc<Cell<usize>>);
+
+impl Teacher for Counted {
+    fn stage_names(&self) -> Vec<String> {
+        self.0.stage_names()
+    }
+
+    fn answer(&self, batch: &Batch, requested: &Requested) -> kd_core::Result<Answer> {
+        self.1.set(self.1.get() + 1);
+        self.0.answer(batch, requested)
+    }
+
+    fn hash(&self) -> String {
+        self.0.hash()
+    }
+
+    fn classify(&self, dense: Tensor<2>) -> kd_core::Result<Tensor<2>> {
+        self.0.classify(dense)
+    }
+}
+
+#[test]
+fn finished_students_are_not_measured_again_for_the_head() {
+    let (device, place) = (Device::flex(), tempfile::tempdir().unwrap());
+    let asked = Rc::new(Cell::new(0));
+    let teacher = FrozenTeacher::new(&teacher(), Normalisation::identity(1), &device);
+    let teacher = Counted(teacher, Rc::clone(&asked));
+    let mut config = config();
+    config.keep = false;
+    let method = method_from(Box::new(teacher), config);
+    let mut seen = Vec::new();
+    let mut observer = PhaseStarts(|| seen.push(asked.get()));
+    let folder = run_folder(place.path()).unwrap();
+    let stop = AtomicBool::new(false);
+    Runner::new(&folder, &stop)
+        .run(&method, &mut observer)
+        .unwrap();
+    // Phases that begin: three students and the head, which asks for nothing.
+    assert_eq!((seen.len(), seen[3]), (4, asked.get()));
+    assert!(seen[2] < seen[3]);
+}
+
+/// Told when a phase starts.
+struct PhaseStarts<F: FnMut()>(F);
+
+impl<F: FnMut()> Observer for PhaseStarts<F> {
+    fn phase_started(&mut self, _phase: &str, _plan: &Plan, _step: usize) {
+        (self.0)();
+    }
 }
 
 /// The same bits.
@@ -166,4 +246,83 @@ fn a_teacher_with_a_signed_dense_vector_has_no_relu_at_the_merge() {
     let mut told = config();
     told.relu = Some(true);
     assert!(method_of(&teacher().signed(), told).has_relu().unwrap());
+}
+
+#[test]
+fn every_split_runs_is_resumed_and_is_kept_beside_the_class() {
+    for (kind, kept) in [
+        (SplitKind::Index, None),
+        (SplitKind::Balanced, Some("order")),
+        (SplitKind::Correlation, Some("order")),
+        (SplitKind::Rotated, Some("directions")),
+    ] {
+        let mut config = config();
+        config.split = kind;
+        stopped_at_every_step(|| method(config.clone())).unwrap();
+        let place = tempfile::tempdir().unwrap();
+        run(&method(config), place.path()).unwrap();
+        let file = place.path().join("split.safetensors");
+        assert_eq!(file.exists(), kept.is_some(), "{kind:?}");
+        if let Some(kept) = kept {
+            assert!(read_tensors(&file).unwrap().contains_key(kept), "{kind:?}");
+        }
+    }
+}
+
+#[test]
+fn the_head_of_a_split_gives_the_teachers_logits_for_students_without_error() {
+    let (teacher, images) = (teacher(), images(6));
+    let expected = teacher.forward(&images);
+    let dense = teacher.forward_traced(&images).dense;
+    for kind in [
+        SplitKind::Balanced,
+        SplitKind::Correlation,
+        SplitKind::Rotated,
+    ] {
+        let mut config = config();
+        config.split = kind;
+        config.head.epochs = 0;
+        let (method, place) = (method_of(&teacher, config), tempfile::tempdir().unwrap());
+        run(&method, place.path()).unwrap();
+        let folder = RunFolder::open(place.path()).unwrap();
+        let class = method.class(&folder, Snapshot::Last).unwrap();
+        let division = method.division().unwrap();
+        let targets = division.targets(dense.clone());
+        let chunk = |chunk: &Chunk| targets.clone().narrow(1, chunk.start, chunk.length);
+        let chunks = division.chunks().iter().map(chunk).collect();
+        let logits = class.forward_head(class.join(chunks));
+        assert!(close(logits, expected.clone()), "{kind:?}");
+        assert_eq!(class.has_relu(), kind.keeps_units());
+    }
+}
+
+#[test]
+fn adversarial_runs_are_resumed_with_their_discriminators() {
+    for loss in [ChunkLoss::GanDirect, ChunkLoss::GanLiteral] {
+        let mut config = config();
+        config.loss = loss;
+        config.collapse = 1e9;
+        config.gan.discriminator = Trunk::FashionMnistShort;
+        config.gan.student_steps = 2;
+        stopped_at_every_step(|| method(config.clone())).unwrap();
+    }
+}
+
+#[test]
+fn the_literal_adversarial_loss_does_not_bring_the_output_to_the_teachers_chunk() {
+    // Trap 7.1 of the official code: what is compared is the discriminator's guess.
+    let error = |loss| {
+        let mut config = config();
+        config.loss = loss;
+        config.collapse = 1e9;
+        config.gan.discriminator = Trunk::FashionMnistShort;
+        let place = tempfile::tempdir().unwrap();
+        run(&method(config), place.path()).unwrap();
+        let epochs = EpochLog::read_all(place.path()).unwrap();
+        (0..3)
+            .map(|k| last(&epochs, &format!("student-{k}")).unwrap()["nmse"])
+            .sum::<f64>()
+    };
+    let (literal, direct) = (error(ChunkLoss::GanLiteral), error(ChunkLoss::GanDirect));
+    assert!(direct < literal, "{direct} {literal}");
 }

@@ -4,7 +4,7 @@ use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use kd_core::{
     Batch, DataRoots, DatasetInfo, FrozenTeacher, Normalisation, Scheme, Split, StagedNetwork,
-    Subset, Training, initialise,
+    Subset, Teacher, Training, initialise,
 };
 use kd_teacherclass::{NewStudent, TeacherClass, TeacherClassConfig, student_training};
 
@@ -95,11 +95,19 @@ pub(crate) fn config() -> TeacherClassConfig {
 }
 
 pub(crate) fn method_of(teacher: &Tiny, config: TeacherClassConfig) -> TeacherClass<Tiny> {
+    let plain = Normalisation::identity(1);
+    let teacher = FrozenTeacher::new(teacher, plain, &Device::flex());
+    method_from(Box::new(teacher), config)
+}
+
+pub(crate) fn method_from(
+    teacher: Box<dyn Teacher>,
+    config: TeacherClassConfig,
+) -> TeacherClass<Tiny> {
     let device = Device::flex();
-    let teacher = FrozenTeacher::new(teacher, Normalisation::identity(1), &device);
     let plain = Normalisation::identity(1);
     TeacherClass::new(
-        Box::new(teacher),
+        teacher,
         |new| Ok(student(new)),
         plain,
         data(),
