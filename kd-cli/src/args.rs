@@ -338,6 +338,10 @@ pub(crate) struct WeightOptions {
     /// Take the tensors whose names begin with this and remove it, for example `student.`
     #[arg(long)]
     pub(crate) prefix: Option<String>,
+    /// What parts of the file's names the network calls otherwise, for example `downsample.=shortcut.`;
+    /// may be given several times
+    #[arg(long, value_name = "FROM=TO", value_parser = rename)]
+    pub(crate) rename: Vec<(String, String)>,
     /// How exactly the file must fit: `exact`, or `superset` if it may hold more than the network
     #[arg(long, value_name = "HOW", default_value = "exact", value_parser = fit)]
     pub(crate) fit: WeightFit,
@@ -455,6 +459,14 @@ impl TypedFormat {
 }
 
 /// Weights that a network is measured with must at least be there.
+/// A part of names and what stands in its place.
+fn rename(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((from, to)) if !from.is_empty() => Ok((from.to_owned(), to.to_owned())),
+        _ => Err("write the file's part, `=`, and the network's, as in `fc.1.=linear.`".into()),
+    }
+}
+
 fn fit(name: &str) -> Result<WeightFit, String> {
     match name {
         "exact" => Ok(WeightFit::Exact),

@@ -36,8 +36,8 @@ pub use network::rows::Rows;
 pub use network::staged::{StagedNetwork, Trace};
 pub use network::task_network::{Classifier, ImageClassifier, TaskNetwork};
 pub use network::tensors::{
-    Names, Tensors, count_norms, detached_copy, export, hash_tensors, import, read_tensors,
-    tensor_shapes, write_atomically, write_folder, write_tensors,
+    Names, Tensors, check_finite, count_norms, detached_copy, export, hash_tensors, import,
+    non_finite, read_tensors, tensor_shapes, write_atomically, write_folder, write_tensors,
 };
 
 pub use data::{

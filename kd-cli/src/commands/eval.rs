@@ -7,7 +7,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use kd_core::{
     ClassificationSummary, DataRoots, DataSource, Dataset, DatasetInfo, DeviceName, Error, Loader,
-    LoaderConfig, Normalisation, Result, SegmentationSummary, Task,
+    LoaderConfig, Normalisation, Result, SegmentationSummary, Task, check_finite,
 };
 use kd_models::{Evaluation, Families, LoadReport, TrainedModel, WeightChoice, Weights};
 use kd_recipe::{
@@ -140,6 +140,7 @@ fn from_file(
         remedy: "give `--mean` and `--std`",
     };
     let (model, report) = file.open(families, &DataFacts::from(&source), device, &Printed)?;
+    check_finite(&file.who, &model.state_dict())?;
     Ok(Measured {
         model,
         source,
@@ -164,6 +165,7 @@ fn from_folder(
     let source = find_source(&options.data, settings(options, Some(config.network.input)))?;
     let who = format!("model `{}`", path.display());
     check_fits(&who, config, &DataFacts::from(&source))?;
+    check_finite(&who, &model.state_dict())?;
     Ok(Measured {
         model,
         source,
@@ -198,6 +200,7 @@ impl WeightOptions {
         let mut choice = WeightChoice::default();
         choice.key.clone_from(&self.key);
         choice.prefix.clone_from(&self.prefix);
+        choice.rename = self.rename.iter().cloned().collect();
         choice
     }
 
@@ -214,6 +217,7 @@ impl WeightOptions {
             ("--mean", self.mean.is_some()),
             ("--key", self.key.is_some()),
             ("--prefix", self.prefix.is_some()),
+            ("--rename", !self.rename.is_empty()),
         ]
         .into_iter()
         .find_map(|(option, given)| given.then_some(option))

@@ -1,9 +1,10 @@
 //! The table of a teacher: a trained network to be learnt from.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use kd_core::{Error, ImageShape, Normalisation, Result, Task, class_folders};
+use kd_core::{Error, ImageShape, Normalisation, Result, Task, check_finite, class_folders};
 use kd_models::{
     CONFIG_FILE, Families, LoadReport, ModelConfig, TrainedModel, WeightChoice, WeightFit, Weights,
 };
@@ -43,6 +44,10 @@ pub struct TeacherRecipe {
     /// What is before the names of its tensors in `weights`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights_prefix: Option<String>,
+    /// Parts of the names of its tensors in `weights`, and what the network calls them:
+    /// `{ "fc.1." = "linear.", "downsample." = "shortcut." }`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub weights_rename: BTreeMap<String, String>,
     /// What the input of `weights` is normalised with; that of the data where nothing is said, as a model
     /// folder says it itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -88,6 +93,24 @@ impl TeacherRecipe {
         device: &Device,
         notices: &dyn Notices,
     ) -> Result<(Box<dyn TrainedModel>, Option<LoadReport>)> {
+        let (opened, report) = self.read(families, data, device, notices)?;
+        self.check_finite(opened.as_ref())?;
+        Ok((opened, report))
+    }
+
+    /// Refuses a network that gives no answers.
+    fn check_finite(&self, opened: &dyn TrainedModel) -> Result<()> {
+        let who = format!("teacher `{}`", self.path().display());
+        check_finite(&who, &opened.state_dict())
+    }
+
+    fn read(
+        &self,
+        families: &Families,
+        data: &DataFacts,
+        device: &Device,
+        notices: &dyn Notices,
+    ) -> Result<(Box<dyn TrainedModel>, Option<LoadReport>)> {
         match self.origin().map_err(|error| error.within("teachers"))? {
             Origin::Model(model) => {
                 let opened = open_for(families, &model_folder(model)?, data.task, device)?;
@@ -99,7 +122,8 @@ impl TeacherRecipe {
                 Ok((opened, None))
             }
             Origin::Weights { file, network } => {
-                let choice = choice(self.weights_key.as_ref(), self.weights_prefix.as_ref());
+                let (key, prefix) = (self.weights_key.as_ref(), self.weights_prefix.as_ref());
+                let choice = choice(key, prefix, &self.weights_rename);
                 let file = WeightFile {
                     who: format!("teacher `{}`", file.display()),
                     weights: &Weights::read_chosen(file, &choice)?,
@@ -135,6 +159,7 @@ impl TeacherRecipe {
         match self.origin().map_err(|error| error.within("teacher"))? {
             Origin::Model(model) => {
                 let opened = families.open(&model_folder(model)?, device)?;
+                self.check_finite(opened.as_ref())?;
                 let config = opened.config();
                 let [channels, height, width] = config.network.input;
                 let trained_on = config.provenance.data.clone();
@@ -177,6 +202,7 @@ impl TeacherRecipe {
                     ("network", self.network.is_some()),
                     ("weights_key", self.weights_key.is_some()),
                     ("weights_prefix", self.weights_prefix.is_some()),
+                    ("weights_rename", !self.weights_rename.is_empty()),
                     ("normalisation", self.normalisation.is_some()),
                 ];
                 match extra.into_iter().find(|(_, given)| *given) {
@@ -216,10 +242,15 @@ impl TeacherRecipe {
 }
 
 /// The choice that a recipe makes.
-pub(crate) fn choice(key: Option<&String>, prefix: Option<&String>) -> WeightChoice {
+pub(crate) fn choice(
+    key: Option<&String>,
+    prefix: Option<&String>,
+    rename: &BTreeMap<String, String>,
+) -> WeightChoice {
     let mut choice = WeightChoice::default();
     choice.key = key.cloned();
     choice.prefix = prefix.cloned();
+    choice.rename.clone_from(rename);
     choice
 }
 
