@@ -34,7 +34,11 @@ pub(crate) fn run(args: Args, methods: &Methods) -> Result<()> {
         Command::Distill(options) => recipe::run(methods, &options, Verb::Distill),
         Command::Report { folder, machine } => report::run(methods, &folder, &machine),
         Command::Check(options) => check::run(methods, &options),
-        Command::Resume { folder, machine } => resume::run(methods, &folder, &machine),
+        Command::Resume {
+            folder,
+            overrides,
+            machine,
+        } => resume::run(methods, &folder, &overrides, &machine),
         Command::Compare(options) => compare::run(methods, &options),
         Command::CompareRun(options) => compare_run::run(methods, &options),
         Command::Eval(options) => eval::run(methods, &options),

@@ -54,6 +54,28 @@ pub struct TeacherRecipe {
     pub normalisation: Option<Normalisation>,
 }
 
+/// The classes that a teacher must know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TeacherClasses {
+    /// Those of the data.
+    #[default]
+    OfData,
+    /// Whatever it knows: nothing reads its logits.
+    Any,
+}
+
+/// Facts about the same images in other classes.
+fn of_classes(data: &DataFacts, classes: usize) -> DataFacts {
+    if classes == data.classes {
+        return data.clone();
+    }
+    DataFacts {
+        classes,
+        class_names: None,
+        ..data.clone()
+    }
+}
+
 /// Where a teacher comes from.
 enum Origin<'a> {
     /// A model folder, or the folder of a run.
@@ -93,7 +115,23 @@ impl TeacherRecipe {
         device: &Device,
         notices: &dyn Notices,
     ) -> Result<(Box<dyn TrainedModel>, Option<LoadReport>)> {
-        let (opened, report) = self.read(families, data, device, notices)?;
+        self.open_as(TeacherClasses::OfData, families, data, device, notices)
+    }
+
+    /// As [`TeacherRecipe::open`], of a teacher that need not know the classes of the data.
+    ///
+    /// # Errors
+    ///
+    /// As [`TeacherRecipe::open`].
+    pub fn open_as(
+        &self,
+        classes: TeacherClasses,
+        families: &Families,
+        data: &DataFacts,
+        device: &Device,
+        notices: &dyn Notices,
+    ) -> Result<(Box<dyn TrainedModel>, Option<LoadReport>)> {
+        let (opened, report) = self.read(classes, families, data, device, notices)?;
         self.check_finite(opened.as_ref())?;
         Ok((opened, report))
     }
@@ -106,6 +144,7 @@ impl TeacherRecipe {
 
     fn read(
         &self,
+        classes: TeacherClasses,
         families: &Families,
         data: &DataFacts,
         device: &Device,
@@ -114,25 +153,38 @@ impl TeacherRecipe {
         match self.origin().map_err(|error| error.within("teachers"))? {
             Origin::Model(model) => {
                 let opened = open_for(families, &model_folder(model)?, data.task, device)?;
+                let facts = match classes {
+                    TeacherClasses::OfData => data.clone(),
+                    TeacherClasses::Any => of_classes(data, opened.config().network.classes),
+                };
                 check_fits(
                     &format!("teacher `{}`", model.display()),
                     opened.config(),
-                    data,
+                    &facts,
                 )?;
                 Ok((opened, None))
             }
             Origin::Weights { file, network } => {
                 let (key, prefix) = (self.weights_key.as_ref(), self.weights_prefix.as_ref());
                 let choice = choice(key, prefix, &self.weights_rename);
+                let weights = Weights::read_chosen(file, &choice)?;
+                let facts = match classes {
+                    TeacherClasses::OfData => data.clone(),
+                    TeacherClasses::Any => {
+                        let size = [data.shape.height, data.shape.width];
+                        let own = weights.spec(network, size, device)?.classes;
+                        of_classes(data, own)
+                    }
+                };
                 let file = WeightFile {
                     who: format!("teacher `{}`", file.display()),
-                    weights: &Weights::read_chosen(file, &choice)?,
+                    weights: &weights,
                     network,
                     fit: WeightFit::Exact,
                     normalisation: self.normalisation.as_ref(),
                     remedy: "give `normalisation` in `[[teachers]]`",
                 };
-                let opened = file.open(families, data, device, notices);
+                let opened = file.open(families, &facts, device, notices);
                 let (opened, report) = opened.map_err(|error| match error {
                     Error::Config { ref field, .. } if field.starts_with("normalisation") => {
                         error.within("teachers")
@@ -298,7 +350,8 @@ pub fn check_fits(who: &str, config: &ModelConfig, data: &DataFacts) -> Result<(
             what: who.to_owned(),
             expected: format!("{} classes, as data set `{}` has", data.classes, data.name),
             found: config.network.classes.to_string(),
-            remedy: "use a data set of its classes".into(),
+            remedy: "use a data set of its classes; losses of features alone take any teacher"
+                .into(),
         });
     }
     let [channels, height, width] = config.network.input;
