@@ -17,6 +17,9 @@ pub(crate) fn advice(error: &Error) -> String {
         Error::Unfinished { path } => {
             format!("; finish it with `kd resume {}`", path.display())
         }
+        Error::Run { problem, .. } if problem.starts_with("has another `recipe.toml`") => {
+            ", or give the change with `kd resume RUN --set PATH=VALUE`".into()
+        }
         Error::DataMissing { .. } => " or with `--data-dir`".into(),
         Error::Config { field, .. } => of_setting(field).into(),
         Error::Input { problem, .. } if problem.ends_with("choose one by its key") => {

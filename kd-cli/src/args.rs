@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
-use kd_core::{DeviceName, Split};
+use kd_core::{DeviceName, MaskClass, MaskValue, Split, ValuedClass};
 use kd_models::WeightFit;
 use kd_recipe::ImageSize;
 
@@ -49,6 +49,10 @@ pub(crate) enum Command {
     Resume {
         /// The run folder, or that of a campaign
         folder: PathBuf,
+        /// Change a setting from here on, for example `train.epochs=9`, also of a run that is done; may be
+        /// given several times
+        #[arg(long = "set", value_name = "PATH=VALUE")]
+        overrides: Vec<String>,
         #[command(flatten)]
         machine: MachineOptions,
     },
@@ -387,10 +391,17 @@ pub(crate) struct EvalOptions {
     /// What the models of an ensemble are averaged by; `logits` where nothing is said
     #[arg(long, value_name = "WHAT")]
     pub(crate) average: Option<AverageOption>,
-    /// The data set; `kd data list` names them, `folder` is one of your own
+    /// The data set; `kd data list` names them, `folder` and `masks` are of your own
     #[arg(long)]
     pub(crate) data: String,
-    /// The folder of images of `--data folder`; they are brought to the size that the network takes
+    /// The classes of `--data masks` with their values, as `road=128` or `road=#804080`; those of the model,
+    /// numbered from 0, where nothing is said
+    #[arg(long, value_name = "NAME=VALUE,..", value_delimiter = ',', value_parser = mask_class)]
+    pub(crate) classes: Vec<MaskClass>,
+    /// What pixels without a class have in such masks
+    #[arg(long, value_name = "VALUE", value_parser = mask_value)]
+    pub(crate) no_class: Option<MaskValue>,
+    /// The folder of `--data folder` or `--data masks`; images are brought to the size that the network takes
     #[arg(long, value_name = "DIR")]
     pub(crate) path: Option<PathBuf>,
     /// The length of the shorter side of such an image before the centre is cut out
@@ -439,6 +450,10 @@ pub(crate) struct WeightOptions {
     /// Take the tensors whose names begin with this and remove it, for example `student.`
     #[arg(long)]
     pub(crate) prefix: Option<String>,
+    /// What parts of the file's names the network calls otherwise, for example `downsample.=shortcut.`;
+    /// may be given several times
+    #[arg(long, value_name = "FROM=TO", value_parser = rename)]
+    pub(crate) rename: Vec<(String, String)>,
     /// How exactly the file must fit: `exact`, or `superset` if it may hold more than the network
     #[arg(long, value_name = "HOW", default_value = "exact", value_parser = fit)]
     pub(crate) fit: WeightFit,
@@ -556,6 +571,36 @@ impl TypedFormat {
 }
 
 /// Weights that a network is measured with must at least be there.
+/// A class of masks with its value.
+fn mask_class(text: &str) -> Result<MaskClass, String> {
+    let (name, value) = text
+        .split_once('=')
+        .ok_or("write name and value, as in `road=128`")?;
+    Ok(MaskClass::Valued(ValuedClass {
+        name: name.to_owned(),
+        value: mask_value(value)?,
+    }))
+}
+
+/// What the pixels of a class have: a number, or a colour.
+fn mask_value(text: &str) -> Result<MaskValue, String> {
+    if text.starts_with('#') {
+        return Ok(MaskValue::Colour(text.to_owned()));
+    }
+    let number = text
+        .parse()
+        .map_err(|_| "a value is a number to 255, or a colour as `#804080`")?;
+    Ok(MaskValue::Number(number))
+}
+
+/// A part of names and what stands in its place.
+fn rename(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((from, to)) if !from.is_empty() => Ok((from.to_owned(), to.to_owned())),
+        _ => Err("write the file's part, `=`, and the network's, as in `fc.1.=linear.`".into()),
+    }
+}
+
 fn fit(name: &str) -> Result<WeightFit, String> {
     match name {
         "exact" => Ok(WeightFit::Exact),

@@ -110,10 +110,10 @@ pub enum Error {
     },
     /// Stored tensors do not fit a module.
     #[error(
-        "{}: tensors do not fit the network: {}{}{hint}",
+        "{}: tensors do not fit the network: {hint}{}{}",
         origin,
-        list_mismatch(missing, unexpected, unequal),
-        if hint.is_empty() { "" } else { "; " }
+        if hint.is_empty() { "" } else { "; " },
+        list_mismatch(missing, unexpected, unequal)
     )]
     Mismatch {
         /// The file or checkpoint.
@@ -126,6 +126,17 @@ pub enum Error {
         unequal: Vec<String>,
         /// What the differences may mean, as a clause, or empty.
         hint: String,
+    },
+    /// Weights are not numbers, or are infinite.
+    #[error(
+        "{what} has weights that are not finite, in {tensors}; its training has diverged, or the file is damaged: \
+         take an earlier checkpoint"
+    )]
+    WeightsNotFinite {
+        /// The model.
+        what: String,
+        /// The first few names of such tensors.
+        tensors: String,
     },
     /// A loss stopped being finite.
     #[error(
@@ -256,7 +267,7 @@ impl Error {
             | Self::NoRun { .. }
             | Self::Unfinished { .. } => ErrorKind::Input,
             Self::Io { action, .. } if *action == "read" => ErrorKind::Input,
-            Self::NonFinite { .. } => ErrorKind::Diverged,
+            Self::NonFinite { .. } | Self::WeightsNotFinite { .. } => ErrorKind::Diverged,
             Self::Interrupted { .. } | Self::CacheInterrupted { .. } => ErrorKind::Interrupted,
             Self::Io { .. } | Self::Run { .. } | Self::NotEmpty { .. } | Self::Method { .. } => {
                 ErrorKind::Failed

@@ -36,16 +36,16 @@ pub use network::rows::Rows;
 pub use network::staged::{StagedNetwork, Trace};
 pub use network::task_network::{Classifier, ImageClassifier, TaskNetwork};
 pub use network::tensors::{
-    Names, Tensors, count_norms, detached_copy, export, hash_tensors, import, read_tensors,
-    tensor_shapes, write_atomically, write_folder, write_tensors,
+    Names, Tensors, check_finite, count_norms, detached_copy, export, hash_tensors, import,
+    non_finite, read_tensors, tensor_shapes, write_atomically, write_folder, write_tensors,
 };
 
 pub use data::{
     CifarLabels, DataRoots, DataSource, Dataset, DatasetInfo, ImageFit, ImageFolder, ImageShape,
-    Masks, Split, Subset, Task, class_folders, read_camvid, read_cifar10, read_cifar100, read_idx,
-    read_svhn, write_idx, write_image_folder,
+    MaskClass, MaskFolder, MaskValue, Masks, Split, Subset, Task, ValuedClass, class_folders,
+    read_camvid, read_cifar10, read_cifar100, read_idx, read_svhn, write_idx, write_image_folder,
 };
-pub use loader::{Batch, BatchSource, Epoch, Loader, LoaderConfig, Samples};
+pub use loader::{Batch, BatchSource, Epoch, FEW, Loader, LoaderConfig, Samples};
 pub use views::{Augment, ViewParams, ViewPolicy};
 
 pub use cache::{
@@ -60,6 +60,7 @@ pub use teacher::contract::Teacher;
 pub use teacher::frozen::{FrozenTeacher, stage_tensors};
 pub use teacher::missing::MissingTeacher;
 
+pub use training::class_weights::{ClassWeights, NamedWeights};
 pub use training::epoch_log::EpochLog;
 pub use training::method::Method;
 pub use training::observer::Observer;

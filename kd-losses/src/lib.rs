@@ -46,7 +46,8 @@ pub use logits::{
     WeightedSoftLabelLossConfig, adversarial_kl, batch_alignment, belief_matching, class_alignment,
     cross_entropy, decoupled_kd, dist, instance_alignment, jensen_shannon, logit_l1,
     logit_regression, logit_standardisation, multi_level, normalised_kd, reverse_kl,
-    soft_cross_entropy, soft_target, standardised, virtual_teacher, weighted_soft_label,
+    soft_cross_entropy, soft_target, standardised, virtual_teacher, weighted_cross_entropy,
+    weighted_soft_label,
 };
 
 pub use features::{

@@ -106,6 +106,11 @@ impl LossConfig {
             .set("temperature", temperature)
     }
 
+    /// Whether it reads the logits of the teachers.
+    pub(crate) fn reads_logits(&self) -> bool {
+        self.kind.reads == Reads::Logits
+    }
+
     fn set(mut self, constant: &str, value: f64) -> Self {
         self.settings.insert(constant.into(), value.into());
         self

@@ -194,6 +194,10 @@ impl<S: Classifier> Offline<S> {
             training: &self.training,
             train: &prepared.train,
             held_out: &prepared.held_out,
+            comparable: prepared
+                .teachers
+                .iter()
+                .all(|teacher| teacher.shapes.classes == prepared.student.classes),
             teacher_logits: None,
         })
     }

@@ -25,6 +25,8 @@ pub(crate) struct Distill<'a, S> {
     pub(crate) training: &'a Training,
     pub(crate) train: &'a Loader,
     pub(crate) held_out: &'a Loader,
+    /// Whether the teachers know the student's classes, so that their answers can be compared.
+    pub(crate) comparable: bool,
     /// The teachers' averaged logits for the held-out data, which never change.
     pub(crate) teacher_logits: Option<Vec<f32>>,
 }
@@ -66,7 +68,7 @@ impl<S: Classifier> Distill<'_, S> {
     /// Queries the teachers for their averaged logits for the held-out data, `[samples, num_classes]` row by
     /// row.
     fn query_on_held_out(&mut self) -> Result<()> {
-        if self.teachers.is_empty() || self.teacher_logits.is_some() {
+        if self.teachers.is_empty() || !self.comparable || self.teacher_logits.is_some() {
             return Ok(());
         }
         let requested = Requested::output();

@@ -63,13 +63,19 @@ impl<S: Classifier> Offline<S> {
         let teachers = self.teachers.iter();
         let teachers = teachers.map(|teacher| FullAnswer::of(teacher.as_ref(), &sample));
         let teachers: Vec<FullAnswer> = teachers.collect::<Result<_>>()?;
-        self.check_classes(&student, &teachers)?;
+        let logits = self.losses.iter().any(LossConfig::reads_logits);
+        self.check_classes(&student, if logits { &teachers } else { &[] })?;
 
         let answers: Vec<&FullAnswer> = teachers.iter().collect();
         let losses = self.bind(0, &self.losses, &student, &trace, &answers)?;
         let selection = Some(Selection::highest("accuracy"));
         let plan = self.training.plan(train.steps_per_epoch(), selection)?;
         let requested = losses.requested.clone();
+        for (answer, requested) in teachers.iter().zip(&requested) {
+            if requested.has_output() {
+                self.check_classes(&student, std::slice::from_ref(answer))?;
+            }
+        }
         let kept_requests = requested.iter().cloned().map(Requested::with_output);
         Ok(Prepared {
             train,
@@ -114,6 +120,7 @@ impl<S: Classifier> Offline<S> {
         teachers: &[&FullAnswer],
     ) -> Result<BoundLosses> {
         let train = &self.data.train;
+        let weights = self.class_weights()?;
         let binder = Binder {
             student,
             requested: vec![Requested::nothing(); teachers.len()],
@@ -125,6 +132,7 @@ impl<S: Classifier> Offline<S> {
             batch_size: self.training.batch_size.min(train.len()),
             ids: train.ids(),
             labels: train.dataset().labels(),
+            class_weights: weights.as_deref(),
         };
         let bound = BoundLosses::bind(losses, binder)?;
         let answers = teachers.iter().zip(&bound.requested);
@@ -135,6 +143,23 @@ impl<S: Classifier> Offline<S> {
         Ok(bound)
     }
 
+    /// The weights of the classes, if the training has any.
+    fn class_weights(&self) -> Result<Option<Vec<f64>>> {
+        let Some(weights) = &self.training.class_weights else {
+            return Ok(None);
+        };
+        if !self
+            .losses
+            .iter()
+            .any(|loss| loss.kind() == "cross-entropy")
+        {
+            let problem = "has no effect without a loss `cross-entropy`; add one, or remove it";
+            return Err(Error::config("train.class_weights", problem));
+        }
+        let weights = weights.of(&self.data.train.class_counts());
+        weights.map(Some).map_err(|error| error.within("train"))
+    }
+
     /// The loaders of the training data and of the held-out data.
     fn loaders(&self) -> Result<[Loader; 2]> {
         let plain = self.device.clone().inner();
@@ -143,6 +168,8 @@ impl<S: Classifier> Offline<S> {
             bank_seed: self.bank_seed,
             views: self.data.views,
             augment: self.data.augment.clone(),
+            drop_last: self.training.drop_last,
+            balanced: self.training.balanced,
             ..LoaderConfig::new(self.training.batch_size)
         };
         let held_out = LoaderConfig::ordered(self.training.eval_batch_size);
@@ -198,7 +225,9 @@ impl<S: Classifier> Offline<S> {
                         data.name()
                     ),
                     found: format!("{found}"),
-                    remedy: "use a network and a data set of the same number of classes".into(),
+                    remedy: "use a network and a data set of the same number of classes, or losses that read no \
+                             logits of the teacher"
+                        .into(),
                 });
             }
         }

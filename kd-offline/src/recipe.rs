@@ -7,14 +7,18 @@ mod train;
 
 use kd_core::{Error, Result};
 use kd_models::Network;
-use kd_recipe::{Check, DataFacts, DataRecipe, LoadedData};
+use kd_recipe::{Check, Context, DataFacts, DataRecipe, LoadedData, Notice};
 use serde_json::Value;
 
+use crate::diagnose::schedule::last_batch;
 use crate::diagnose::{DiagnosisOptions, KnownTeacher};
 use crate::{Offline, OfflineData};
 
 pub use distill::DistillRecipe;
 pub use train::TrainRecipe;
+
+/// Keys of `[train]` on which samples a step sees and how they count.
+const SAMPLE_KEYS: &[&str] = &["drop_last", "balanced", "class_weights"];
 
 /// The data of a recipe as the method takes them.
 fn samples(recipe: &DataRecipe, data: LoadedData) -> OfflineData {
@@ -23,6 +27,14 @@ fn samples(recipe: &DataRecipe, data: LoadedData) -> OfflineData {
         held_out: data.held_out,
         views: recipe.views,
         augment: recipe.augment.clone(),
+    }
+}
+
+/// Says at the start of a run what a check would warn of.
+fn say(at: &Context, offline: &Offline<Network>) {
+    let samples = offline.data.train.len();
+    if let Some(text) = last_batch(&offline.training, samples) {
+        at.notices().take(&Notice::Note(text));
     }
 }
 

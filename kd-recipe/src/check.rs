@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::recipe::loaded::DataFacts;
 use crate::recipe::network::NewNetwork;
 use crate::recipe::paths::model_folder;
-use crate::recipe::teacher::TeacherRecipe;
+use crate::recipe::teacher::{TeacherClasses, TeacherRecipe};
 
 /// What was found about a recipe.
 #[derive(Clone, Debug)]
@@ -133,8 +133,23 @@ impl Check {
         data: &DataFacts,
         at: &Context,
     ) -> Result<Vec<CheckedTeacher>> {
+        self.teachers_as(TeacherClasses::OfData, recipes, data, at)
+    }
+
+    /// As [`Check::teachers`], of teachers that need not know the classes of the data.
+    ///
+    /// # Errors
+    ///
+    /// As [`Check::teachers`].
+    pub fn teachers_as(
+        &mut self,
+        classes: TeacherClasses,
+        recipes: &[TeacherRecipe],
+        data: &DataFacts,
+        at: &Context,
+    ) -> Result<Vec<CheckedTeacher>> {
         let load = |(index, recipe): (usize, &TeacherRecipe)| {
-            self.teacher(format!("teacher {index}"), recipe, data, at)
+            self.teacher_as(classes, format!("teacher {index}"), recipe, data, at)
         };
         recipes.iter().enumerate().map(load).collect()
     }
@@ -151,9 +166,20 @@ impl Check {
         data: &DataFacts,
         at: &Context,
     ) -> Result<CheckedTeacher> {
+        self.teacher_as(TeacherClasses::OfData, name, recipe, data, at)
+    }
+
+    fn teacher_as(
+        &mut self,
+        classes: TeacherClasses,
+        name: String,
+        recipe: &TeacherRecipe,
+        data: &DataFacts,
+        at: &Context,
+    ) -> Result<CheckedTeacher> {
         let folder = recipe.model.as_deref();
         let fits = folder.and_then(|folder| self.compare(&name, folder, at));
-        let opened = match at.open_teacher(recipe, data, &name) {
+        let opened = match at.open_teacher_as(classes, recipe, data, &name) {
             Ok(opened) => opened,
             Err(error) => return Ok(self.miss(name, &error)),
         };
@@ -214,7 +240,8 @@ impl Check {
     /// If the network cannot take the images.
     pub fn frozen(&mut self, name: &str, model: &dyn TrainedModel, data: &DataFacts) -> Result<()> {
         let config = model.config();
-        let frozen = network(name, &model.costs()?, &config.network.title(), data, false);
+        let mut frozen = network(name, &model.costs()?, &config.network.title(), data, false);
+        frozen.classes = config.network.classes;
         if let Some(student) = self.networks.first() {
             let finding = compression(student, &frozen);
             self.findings.push(finding);

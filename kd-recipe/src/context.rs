@@ -1,6 +1,7 @@
 //! The context of a preparation: reads data, networks and teachers, and notes what was read.
 
 use std::cell::RefCell;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use crate::notices::Notices;
 use crate::recipe::data::DataRecipe;
 use crate::recipe::loaded::{DataFacts, LoadedData};
 use crate::recipe::network::{NetworkRecipe, NewNetwork};
-use crate::recipe::teacher::TeacherRecipe;
+use crate::recipe::teacher::{TeacherClasses, TeacherRecipe};
 
 /// What a recipe is prepared and checked with.
 ///
@@ -141,6 +142,10 @@ impl Context {
         }
         drop(opened);
         let source = recipe.source()?;
+        if let DataSource::Folder(folder) = &source {
+            let skipped = folder.skipped().into_iter().map(Path::to_owned);
+            self.inputs.borrow_mut().skipped.extend(skipped);
+        }
         let entry = (recipe.clone(), source.clone());
         self.sources.borrow_mut().push(entry);
         Ok(source)
@@ -208,8 +213,23 @@ impl Context {
         recipes: &[TeacherRecipe],
         data: &DataFacts,
     ) -> Result<Vec<Box<dyn Teacher>>> {
+        self.teachers_as(TeacherClasses::OfData, recipes, data)
+    }
+
+    /// As [`Context::teachers`], of teachers that need not know the classes of the data.
+    ///
+    /// # Errors
+    ///
+    /// As [`TeacherRecipe::open`].
+    pub fn teachers_as(
+        &self,
+        classes: TeacherClasses,
+        recipes: &[TeacherRecipe],
+        data: &DataFacts,
+    ) -> Result<Vec<Box<dyn Teacher>>> {
         let load = |(index, recipe)| {
-            let opened = self.open_teacher(recipe, data, &format!("teacher {index}"))?;
+            let opened =
+                self.open_teacher_as(classes, recipe, data, &format!("teacher {index}"))?;
             Ok(opened.model.teacher(&self.device))
         };
         recipes.iter().enumerate().map(load).collect()
@@ -237,7 +257,24 @@ impl Context {
         data: &DataFacts,
         what: &str,
     ) -> Result<OpenTeacher> {
-        let (model, report) = recipe.open(&self.families, data, &self.device, self.notices())?;
+        self.open_teacher_as(TeacherClasses::OfData, recipe, data, what)
+    }
+
+    /// As [`Context::open_teacher`], of a teacher that need not know the classes of the data.
+    ///
+    /// # Errors
+    ///
+    /// As [`TeacherRecipe::open`].
+    pub fn open_teacher_as(
+        &self,
+        classes: TeacherClasses,
+        recipe: &TeacherRecipe,
+        data: &DataFacts,
+        what: &str,
+    ) -> Result<OpenTeacher> {
+        let (device, notices) = (&self.device, self.notices());
+        let opened = recipe.open_as(classes, &self.families, data, device, notices);
+        let (model, report) = opened?;
         Ok(self.note_teacher(recipe, model, report, what))
     }
 

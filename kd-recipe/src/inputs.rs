@@ -1,6 +1,7 @@
 //! The inputs of a run: data and teachers, as they were read, and the hash of each.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use kd_core::Subset;
@@ -17,8 +18,40 @@ pub struct RecipeInputs {
     pub train: Option<Subset>,
     /// The samples that it is measured on.
     pub held_out: Option<Subset>,
+    /// Files and folders below that of the images that were passed over.
+    pub skipped: Vec<PathBuf>,
     /// The teachers in order.
     pub teachers: Vec<TeacherInput>,
+}
+
+impl RecipeInputs {
+    /// What was left out of a folder of images, in words; none if nothing was.
+    pub fn passed_over(&self) -> Option<String> {
+        const SHOWN: usize = 3;
+        let names: Vec<String> = self.skipped.iter().map(|path| shown(path)).collect();
+        let more = match names.len() {
+            0 => return None,
+            count if count > SHOWN => format!(" and {} more", count - SHOWN),
+            _ => String::new(),
+        };
+        let first = names
+            .iter()
+            .take(SHOWN)
+            .cloned()
+            .collect::<Vec<_>>()
+            .join(", ");
+        Some(format!(
+            "{} entries of the folder were left out, as no images of a kind that is read or as folders in the \
+             folder of a class: {first}{more}",
+            names.len()
+        ))
+    }
+}
+
+/// The last parts of a path: split, class, file.
+fn shown(path: &Path) -> String {
+    let parts: Vec<_> = path.iter().map(|part| part.to_string_lossy()).collect();
+    parts[parts.len().saturating_sub(3)..].join("/")
 }
 
 /// A teacher as it was read.

@@ -53,8 +53,8 @@ pub use recipe::loaded::{DataFacts, LoadedData};
 pub use recipe::network::{NetworkRecipe, NewNetwork};
 pub use recipe::paths::{check_utf8, model_folder};
 pub use recipe::size::ImageSize;
-pub use recipe::source::{FolderSettings, find_source, is_folder};
-pub use recipe::teacher::{TeacherRecipe, check_fits, open_for};
+pub use recipe::source::{FolderSettings, find_source, is_folder, is_masks};
+pub use recipe::teacher::{TeacherClasses, TeacherRecipe, check_fits, open_for};
 pub use recipe::weights::WeightFile;
 
 pub use machine::Machine;
@@ -62,7 +62,7 @@ pub use memory::peak_memory_bytes;
 pub use merge::merge_runs;
 pub use notices::{Notice, Notices};
 pub use outcome::Outcome;
-pub use prepared_run::{PreparedRun, write_report};
+pub use prepared_run::{PreparedRun, check_recipe, write_report};
 
 pub use check::{Check, CheckedNetwork, CheckedTeacher, CheckedWeights};
 pub use error_text::with_causes;

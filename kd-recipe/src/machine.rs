@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use kd_core::{DataRoots, DeviceName, Observer, Result};
+use kd_core::{DataRoots, DeviceName, Finding, Observer, Result, Topic};
 
 use crate::check::Check;
 use crate::context::Context;
@@ -96,7 +96,11 @@ impl Recipe {
     /// What keeps it from looking at all, such as data that is not there.
     pub fn check(&mut self, machine: &Machine) -> Result<Check> {
         let at = machine.context(self)?;
-        self.check_in(&at)
+        let mut check = self.check_in(&at)?;
+        if let Some(text) = at.inputs().passed_over() {
+            check.findings.push(Finding::warning(Topic::Data, text));
+        }
+        Ok(check)
     }
 
     /// Builds the caches of teachers' answers that a run would read, or goes on with building them, and gives

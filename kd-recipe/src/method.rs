@@ -29,6 +29,9 @@ pub trait MethodRecipe: Serialize + DeserializeOwned + Debug + 'static {
     const ABOUT: &'static str;
     /// The kind of experiment.
     const VERB: Verb = Verb::Distill;
+    /// Those of the keys `drop_last`, `balanced` and `class_weights` of its [`kd_core::Training`] that it
+    /// heeds; the others are refused.
+    const TRAIN_KEYS: &'static [&'static str] = &[];
 
     /// Reads everything that the recipe names, checks that it fits, and makes the method.
     ///

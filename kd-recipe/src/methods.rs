@@ -59,6 +59,7 @@ impl Methods {
             verb: R::VERB,
             read: |origin, text, overrides| {
                 let body: R = read_body(origin, text, overrides)?;
+                check_train_keys(&body)?;
                 Ok(Box::new(body))
             },
         };
@@ -134,6 +135,23 @@ impl Methods {
     pub fn read_file(&self, path: &Path, overrides: &[String]) -> Result<Recipe> {
         let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
         self.read(&path.display().to_string(), &text, overrides)
+    }
+}
+
+/// Refuses settings of the training that the method does not heed.
+fn check_train_keys<R: MethodRecipe>(body: &R) -> Result<()> {
+    const SOME: [&str; 3] = ["drop_last", "balanced", "class_weights"];
+    let written = toml::Table::try_from(body).unwrap_or_default();
+    let train = written.get("train").and_then(toml::Value::as_table);
+    let given = SOME.iter().find(|key| {
+        !R::TRAIN_KEYS.contains(key) && train.is_some_and(|train| train.contains_key(**key))
+    });
+    match given {
+        None => Ok(()),
+        Some(key) => {
+            let problem = format!("has no effect in method `{}`; remove it", R::METHOD);
+            Err(Error::config(format!("train.{key}"), problem))
+        }
     }
 }
 

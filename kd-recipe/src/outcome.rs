@@ -91,6 +91,17 @@ impl Outcome {
         Ok(Some(outcome))
     }
 
+    /// Removes that of a run that goes on.
+    pub(crate) fn remove(folder: &Path) -> Result<()> {
+        let path = folder.join(FILE);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::io("remove", path)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Writes it into the folder of its run.
     pub(crate) fn write(&self) -> Result<()> {
         let json = serde_json::to_vec_pretty(self).map_err(|error| Error::method(FILE, error))?;

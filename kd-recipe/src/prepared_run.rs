@@ -5,12 +5,13 @@ use std::sync::atomic::AtomicBool;
 
 use burn::tensor::Device;
 use kd_core::{
-    Costs, Error, Finding, Grade, Observer, PhaseOutcome, Result, RunFolder, Runner, Snapshot,
+    Costs, EpochLog, Error, Finding, Grade, Observer, PhaseOutcome, Result, RunFolder, Runner,
+    Snapshot,
 };
 use kd_models::NetworkSpec;
 use kd_report::TensorBoard;
 
-use crate::input_hashes::InputHashes;
+use crate::input_hashes::{Change, InputHashes};
 use crate::inputs::RecipeInputs;
 use crate::machine::Machine;
 use crate::made_model::MadeModel;
@@ -43,11 +44,16 @@ impl Recipe {
         let context = machine.context(&mut self)?;
         let prepared = self.prepare_in(&context)?;
         let inputs = context.inputs();
+        if let Some(text) = inputs.passed_over() {
+            machine.notices().take(&Notice::Note(text));
+        }
         let data_dir = machine.data_dir().or(context.roots().env.as_deref());
         let data_dir = data_dir.map(std::path::absolute).transpose();
         let hashes = InputHashes {
             sha256: inputs.sha256.clone(),
             data_dir: data_dir.map_err(Error::io("read", "."))?,
+            recipe: None,
+            changes: Vec::new(),
         };
         Ok(PreparedRun {
             recipe: self,
@@ -60,6 +66,44 @@ impl Recipe {
     }
 }
 
+/// The settings that can be changed while a run is interrupted.
+const CHANGEABLE: [&str; 7] = [
+    "train.epochs",
+    "train.steps",
+    "train.log_every",
+    "train.checkpoint_every",
+    "train.eval_batch_size",
+    "train.patience",
+    "device",
+];
+
+/// The setting of a change `KEY=VALUE`.
+fn key_of(set: &str) -> &str {
+    set.split_once('=').map_or(set, |(key, _)| key).trim()
+}
+
+/// Whether a change is of the length of the training.
+fn makes_longer(set: &str) -> bool {
+    matches!(key_of(set), "train.epochs" | "train.steps")
+}
+
+/// Checks that the settings can be changed under way.
+fn check_changes(changes: &[String]) -> Result<()> {
+    match changes
+        .iter()
+        .map(|set| key_of(set))
+        .find(|key| !CHANGEABLE.contains(key))
+    {
+        None => Ok(()),
+        Some(key) => {
+            let can = CHANGEABLE.map(|key| format!("`{key}`")).join(", ");
+            let problem =
+                format!("cannot be changed in a run that was begun, only {can}; start a new run");
+            Err(Error::config(key, problem))
+        }
+    }
+}
+
 impl PreparedRun {
     /// Begins the run in a new folder.
     ///
@@ -69,8 +113,13 @@ impl PreparedRun {
     pub fn begin(&self, path: &Path) -> Result<RunFolder> {
         check_utf8(&std::path::absolute(path).map_err(Error::io("read", path))?)?;
         let folder = RunFolder::create(path)?;
-        self.hashes.write(&folder)?;
-        folder.write("recipe.toml", self.recipe.resolved()?.as_bytes())?;
+        let resolved = self.recipe.resolved()?;
+        let hashes = InputHashes {
+            recipe: Some(resolved.clone()),
+            ..self.hashes.clone()
+        };
+        hashes.write(&folder)?;
+        folder.write("recipe.toml", resolved.as_bytes())?;
         Ok(folder)
     }
 
@@ -80,8 +129,28 @@ impl PreparedRun {
     ///
     /// As [`Methods::read`] and [`Recipe::prepare`], and [`Error::Run`] if an input has changed.
     pub fn reopen(methods: &Methods, folder: &RunFolder, machine: &Machine) -> Result<Self> {
-        let recipe = methods.read_file(&folder.path().join("recipe.toml"), &[])?;
+        Self::reopen_with(methods, folder, machine, &[])
+    }
+
+    /// As [`PreparedRun::reopen`], with settings (`train.epochs=9`) changed from here on. The recipe of the
+    /// run is written anew, and the change is noted with the epoch from which it holds. A finished run goes
+    /// on if it is to be trained for longer.
+    ///
+    /// # Errors
+    ///
+    /// As [`PreparedRun::reopen`], and [`Error::Config`] for a setting that cannot be changed under way.
+    pub fn reopen_with(
+        methods: &Methods,
+        folder: &RunFolder,
+        machine: &Machine,
+        changes: &[String],
+    ) -> Result<Self> {
         let begun = InputHashes::read(folder.path())?;
+        let text = folder.recipe()?;
+        begun.finish_change(folder, &text)?;
+        begun.check_recipe(folder.path(), &folder.recipe()?)?;
+        check_changes(changes)?;
+        let recipe = methods.read_file(&folder.path().join("recipe.toml"), changes)?;
         let machine = match machine.data_dir() {
             Some(_) => machine.clone(),
             None => machine.clone().with_data_dir(begun.data_dir.clone()),
@@ -94,8 +163,65 @@ impl PreparedRun {
                     "{what} has changed since the run was begun; restore it, or start a new run"
                 ),
             }),
-            None => Ok(run),
+            None => {
+                if !changes.is_empty() {
+                    run.note_changes(folder, begun, changes)?;
+                }
+                Ok(run)
+            }
         }
+    }
+
+    /// Writes the recipe with its changes into the folder, and makes a finished run one that goes on.
+    fn note_changes(
+        &self,
+        folder: &RunFolder,
+        begun: InputHashes,
+        changes: &[String],
+    ) -> Result<()> {
+        let phases = self.prepared.method.phases().len();
+        if let Some(set) = changes
+            .iter()
+            .find(|set| makes_longer(set))
+            .filter(|_| phases > 1)
+        {
+            let problem = "cannot be changed in a run of several phases; start a new run";
+            return Err(Error::config(key_of(set), problem));
+        }
+        let epochs = EpochLog::read_all(folder.path())?;
+        let done = epochs.last();
+        let table: toml::Table = self.recipe.resolved()?.parse().unwrap_or_default();
+        let train = |key: &str| table.get("train")?.get(key)?.as_integer();
+        let so_far = [
+            ("epochs", done.map_or(0, |epoch| epoch.epoch + 1)),
+            ("steps", done.map_or(0, |epoch| epoch.step)),
+        ];
+        for (key, so_far) in so_far {
+            let is_changed = changes
+                .iter()
+                .any(|set| key_of(set) == format!("train.{key}"));
+            let wanted = train(key).and_then(|value| usize::try_from(value).ok());
+            if let Some(wanted) = wanted.filter(|wanted| is_changed && *wanted < so_far) {
+                let problem = format!("is {wanted}, and {so_far} are done; give more");
+                return Err(Error::config(format!("train.{key}"), problem));
+            }
+        }
+        let resolved = self.recipe.resolved()?;
+        let mut noted = begun;
+        let before = noted.recipe.replace(resolved.clone());
+        let before = before.map_or_else(|| folder.recipe(), Ok)?;
+        noted.changes.extend(changes.iter().map(|set| Change {
+            set: set.clone(),
+            from_epoch: so_far[0].1 + 1,
+            recipe_before: before.clone(),
+        }));
+        noted.write(folder)?;
+        folder.write("recipe.toml", resolved.as_bytes())?;
+        if changes.iter().any(|set| makes_longer(set)) {
+            folder.reopen_phase()?;
+            Outcome::remove(folder.path())?;
+        }
+        Ok(())
     }
 
     /// The recipe, with everything that preparing it has made definite.
@@ -224,6 +350,15 @@ impl PreparedRun {
     fn notify(&self, notice: &Notice) {
         self.machine.notices().take(notice);
     }
+}
+
+/// Checks that the recipe in the folder of a run is the one that it was begun with.
+///
+/// # Errors
+///
+/// [`Error::Run`] that names the settings that differ, and [`Error::Io`] if the folder cannot be read.
+pub fn check_recipe(folder: &RunFolder) -> Result<()> {
+    InputHashes::read(folder.path())?.check_recipe(folder.path(), &folder.recipe()?)
 }
 
 /// Writes the report of the run in a folder again, also of one that is under way or cannot be prepared any

@@ -29,6 +29,8 @@ pub(super) fn run(what: &DataCommand) -> Result<()> {
                 size: folder.size,
                 resize: folder.resize,
                 grey: folder.grey,
+                masks: None,
+                classes: None,
                 prefix: "--",
             };
             let roots = DataRoots::from_env().with_explicit(place.data_dir.clone());

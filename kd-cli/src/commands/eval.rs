@@ -7,12 +7,15 @@ use std::path::Path;
 use burn::tensor::Device;
 use kd_core::{
     ClassificationSummary, DataRoots, DataSource, Dataset, DatasetInfo, DeviceName, Error, Loader,
-    LoaderConfig, Normalisation, Result, SegmentationSummary, Task,
+    LoaderConfig, MaskClass, Normalisation, Result, SegmentationSummary, Subset, Task,
+    check_finite,
 };
-use kd_models::{Evaluation, Families, LoadReport, TrainedModel, WeightChoice, Weights};
+use kd_models::{
+    Evaluation, Families, LoadReport, ModelConfig, TrainedModel, WeightChoice, Weights,
+};
 use kd_recipe::{
     DataFacts, FolderSettings, ImageSize, Methods, WeightFile, check_fits, find_source, is_folder,
-    model_folder, open_for,
+    is_masks, model_folder, open_for,
 };
 use kd_report::Align::{Left, Right};
 use kd_report::{count, percent};
@@ -52,7 +55,7 @@ struct OfPixels<'a> {
 
 pub(super) fn run(methods: &Methods, options: &EvalOptions) -> Result<()> {
     machine(&options.machine)?;
-    if !is_folder(&options.data) {
+    if !is_folder(&options.data) && !is_masks(&options.data) {
         // An unknown name is said before anything is read.
         find_source(&options.data, settings(options, None))?;
     }
@@ -77,7 +80,9 @@ pub(super) fn run(methods: &Methods, options: &EvalOptions) -> Result<()> {
         Evaluation::Segmentation(metrics) => {
             of_pixels(&measured, &dataset, &metrics.summary()?, json);
         }
-        Evaluation::Classification(metrics) => of_images(&measured, &metrics.summary()?, json),
+        Evaluation::Classification(metrics) => {
+            of_images(&measured, &dataset, &metrics.summary()?, json);
+        }
         _ => {}
     }
     Ok(())
@@ -87,6 +92,7 @@ pub(super) fn run(methods: &Methods, options: &EvalOptions) -> Result<()> {
 fn load(options: &EvalOptions, source: &DataSource, device: &Device) -> Result<(Dataset, Loader)> {
     let roots = DataRoots::from_env().with_explicit(options.machine.place.data_dir.clone());
     let dataset = source.load(options.split, &roots)?;
+    say_absent(&dataset);
     let batch_size = options.batch_size.unwrap_or(match dataset.task() {
         // Images of segmentation are larger.
         Task::Segmentation => 8,
@@ -95,6 +101,27 @@ fn load(options: &EvalOptions, source: &DataSource, device: &Device) -> Result<(
     let loader = LoaderConfig::ordered(batch_size);
     let loader = Loader::new(dataset.clone(), loader, device)?;
     Ok((dataset, loader))
+}
+
+/// Says which classes of a folder have no image to be measured on.
+fn say_absent(dataset: &Dataset) {
+    let Some(names) = dataset
+        .class_names()
+        .filter(|_| dataset.task() == Task::Classification)
+    else {
+        return;
+    };
+    let counts = Subset::all(dataset).class_counts();
+    let absent = names.iter().zip(counts).filter(|(_, count)| *count == 0);
+    let absent: Vec<String> = absent.map(|(name, _)| format!("`{name}`")).collect();
+    if !absent.is_empty() {
+        output::notice(&format!(
+            "note: {} of the {} classes have no image here, nothing is measured on them: {}",
+            absent.len(),
+            names.len(),
+            absent.join(", ")
+        ));
+    }
 }
 
 /// The network in a weight file.
@@ -140,6 +167,7 @@ fn from_file(
         remedy: "give `--mean` and `--std`",
     };
     let (model, report) = file.open(families, &DataFacts::from(&source), device, &Printed)?;
+    check_finite(&file.who, &model.state_dict())?;
     Ok(Measured {
         model,
         source,
@@ -161,9 +189,16 @@ fn from_folder(
     }
     let model = open_for(families, &folder, task_of(&options.data), device)?;
     let config = model.config();
-    let source = find_source(&options.data, settings(options, Some(config.network.input)))?;
+    let classes = mask_classes(options, config)?;
+    let settings = FolderSettings {
+        masks: is_masks(&options.data).then_some((&classes[..], options.no_class.as_ref())),
+        classes: config.class_names.as_deref(),
+        ..settings(options, Some(config.network.input))
+    };
+    let source = find_source(&options.data, settings)?;
     let who = format!("model `{}`", path.display());
     check_fits(&who, config, &DataFacts::from(&source))?;
+    check_finite(&who, &model.state_dict())?;
     Ok(Measured {
         model,
         source,
@@ -171,8 +206,32 @@ fn from_folder(
     })
 }
 
+/// The classes of masks of one's own: those that were typed, or those of the model in the order of their
+/// values.
+fn mask_classes(options: &EvalOptions, config: &ModelConfig) -> Result<Vec<MaskClass>> {
+    let typed = !options.classes.is_empty() || options.no_class.is_some();
+    if typed && !is_masks(&options.data) {
+        let problem = "and `--no-class` are for `--data masks`; leave them out";
+        return Err(Error::config("--classes", problem));
+    }
+    if !options.classes.is_empty() {
+        return Ok(options.classes.clone());
+    }
+    let names = config.class_names.clone();
+    let numbered = || {
+        (0..config.network.classes)
+            .map(|class| class.to_string())
+            .collect()
+    };
+    let names: Vec<String> = names.unwrap_or_else(numbered);
+    Ok(names.into_iter().map(MaskClass::Name).collect())
+}
+
 /// The task of a data set by name; a folder of images has a class for each.
 fn task_of(data: &str) -> Task {
+    if is_masks(data) {
+        return Task::Segmentation;
+    }
     DatasetInfo::find(data).map_or(Task::Classification, |info| info.task)
 }
 
@@ -188,6 +247,8 @@ fn settings(options: &EvalOptions, input: Option<[usize; 3]>) -> FolderSettings<
         size: size.map(|[_, height, width]| ImageSize { height, width }),
         resize: options.resize,
         grey: input.is_some_and(|[channels, ..]| channels == 1),
+        masks: None,
+        classes: None,
         prefix: "--",
     }
 }
@@ -198,6 +259,7 @@ impl WeightOptions {
         let mut choice = WeightChoice::default();
         choice.key.clone_from(&self.key);
         choice.prefix.clone_from(&self.prefix);
+        choice.rename = self.rename.iter().cloned().collect();
         choice
     }
 
@@ -214,6 +276,7 @@ impl WeightOptions {
             ("--mean", self.mean.is_some()),
             ("--key", self.key.is_some()),
             ("--prefix", self.prefix.is_some()),
+            ("--rename", !self.rename.is_empty()),
         ]
         .into_iter()
         .find_map(|(option, given)| given.then_some(option))
@@ -254,7 +317,7 @@ fn of_pixels(measured: &Measured, dataset: &Dataset, summary: &SegmentationSumma
     output::table(&[("class", Left), ("IoU", Right)], &rows);
 }
 
-fn of_images(measured: &Measured, summary: &ClassificationSummary, json: bool) {
+fn of_images(measured: &Measured, dataset: &Dataset, summary: &ClassificationSummary, json: bool) {
     let weights = measured.report.as_ref();
     if json {
         output::json(&OfImages { summary, weights });
@@ -269,19 +332,73 @@ fn of_images(measured: &Measured, summary: &ClassificationSummary, json: bool) {
         measured.source.name()
     ));
     list(summary);
+    if is_uneven(dataset) {
+        by_class(dataset, summary);
+    }
+}
+
+/// Whether classes have so different numbers of samples that accuracy says little of the small ones.
+fn is_uneven(dataset: &Dataset) -> bool {
+    let counts = Subset::all(dataset).class_counts();
+    let fewest = counts.iter().filter(|count| **count > 0).min();
+    fewest.is_some_and(|fewest| counts.iter().any(|count| *count > 2 * fewest))
+}
+
+/// The accuracy of each class; of many classes, of the least recognised.
+fn by_class(dataset: &Dataset, summary: &ClassificationSummary) {
+    const SHOWN: usize = 20;
+    let counts = Subset::all(dataset).class_counts();
+    let name = |class: usize| match dataset.class_names() {
+        Some(names) => names[class].clone(),
+        None => class.to_string(),
+    };
+    let shares = summary.class_accuracy.iter().enumerate();
+    let mut shares: Vec<(usize, f64)> = shares
+        .filter_map(|(class, share)| Some((class, (*share)?)))
+        .collect();
+    if shares.len() > SHOWN {
+        shares.sort_by(|one, other| one.1.total_cmp(&other.1));
+        shares.truncate(SHOWN);
+        output::line(&format!("\nthe {SHOWN} least recognised classes:"));
+    } else {
+        output::line("");
+    }
+    let row = |&(class, share): &(usize, f64)| {
+        vec![name(class), percent(share), count(counts[class] as u64)]
+    };
+    let rows: Vec<Vec<String>> = shares.iter().map(row).collect();
+    output::table(
+        &[("class", Left), ("accuracy", Right), ("samples", Right)],
+        &rows,
+    );
 }
 
 /// The metrics of a classifier, one a line.
 fn list(summary: &ClassificationSummary) {
     let top_k = percent(summary.top_k_accuracy);
-    let rows = [
+    let mut rows = vec![
         ("accuracy", percent(summary.accuracy)),
-        ("top-k accuracy", format!("{top_k} (k = {})", summary.top_k)),
-        ("cross-entropy", format!("{:.4} nats", summary.loss)),
-        ("calibration error", format!("{:.4}", summary.ece)),
-        ("samples", count(summary.count)),
+        ("balanced accuracy", percent(summary.balanced_accuracy)),
     ];
+    // The right class is always among as many answers as there are classes.
+    if summary.top_k < summary.class_accuracy.len() {
+        rows.push(("top-k accuracy", format!("{top_k} (k = {})", summary.top_k)));
+    }
+    rows.extend([
+        ("cross-entropy", number(summary.loss, " nats")),
+        ("calibration error", number(summary.ece, "")),
+        ("samples", count(summary.count)),
+    ]);
     output::list(18, &rows);
+}
+
+/// A number in words where it is none.
+fn number(value: f64, unit: &str) -> String {
+    if value.is_finite() {
+        format!("{value:.4}{unit}")
+    } else {
+        "not a number".into()
+    }
 }
 
 fn title(measured: &Measured) -> String {

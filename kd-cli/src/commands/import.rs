@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use burn::tensor::Device;
-use kd_core::{DatasetInfo, DeviceName, Error, Normalisation, Result};
+use kd_core::{DatasetInfo, DeviceName, Error, Normalisation, Result, non_finite};
 use kd_models::{Families, ModelConfig, NetworkSpec, Weights};
 use serde_json::json;
 
@@ -36,12 +36,24 @@ pub(super) fn run(options: &ImportOptions) -> Result<()> {
     notes.insert("imported_sha256".into(), json!(weights.hash()));
     let blank = Families::new().blank(config, &device)?;
     let (model, report) = blank.with_weights(&weights, options.weights.fit)?;
+    let state = model.state_dict();
+    let not_finite = non_finite(&state);
     model.save(&options.out)?;
     let config = model.config();
+    if !not_finite.is_empty() {
+        output::notice(&format!(
+            "warning: {} of {} tensors have numbers that are not finite, the first is `{}`; the model gives no \
+             answers",
+            not_finite.len(),
+            state.len(),
+            not_finite[0]
+        ));
+    }
     if options.json {
-        output::json(
-            &json!({ "model": options.out, "network": config.network, "weights": report }),
-        );
+        output::json(&json!({
+            "model": options.out, "network": config.network, "weights": report,
+            "not_finite": not_finite,
+        }));
         return Ok(());
     }
     output::line(&report.to_string());

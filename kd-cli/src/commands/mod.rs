@@ -39,7 +39,11 @@ pub(crate) fn run(args: Args, methods: &Methods) -> Result<()> {
         Command::Merge { runs, run } => merge::run(methods, &runs, &run),
         Command::Report { folder, machine } => report::run(methods, &folder, &machine),
         Command::Check(options) => check::run(methods, &options),
-        Command::Resume { folder, machine } => resume::run(methods, &folder, &machine),
+        Command::Resume {
+            folder,
+            overrides,
+            machine,
+        } => resume::run(methods, &folder, &overrides, &machine),
         Command::Compare(options) => compare::run(methods, &options),
         Command::CompareRun(options) => compare_run::run(methods, &options),
         Command::Eval(options) => eval::run(methods, &options),

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use kd_core::{Result, RunFolder};
-use kd_recipe::{Methods, Outcome, PreparedRun, is_campaign};
+use kd_core::{Error, Result, RunFolder};
+use kd_recipe::{Machine, Methods, Outcome, PreparedRun, check_recipe, is_campaign};
 
 use super::session::{machine, stop_on_interrupt};
 use super::{compare, demo, recipe};
@@ -11,23 +11,46 @@ use crate::args::MachineOptions;
 use crate::output;
 use crate::progress::run::Progress;
 
-pub(super) fn run(methods: &Methods, path: &Path, options: &MachineOptions) -> Result<()> {
+pub(super) fn run(
+    methods: &Methods,
+    path: &Path,
+    changes: &[String],
+    options: &MachineOptions,
+) -> Result<()> {
     let machine = machine(options)?;
-    if is_campaign(path) {
-        return compare::resume(methods, path, options);
-    }
-    if demo::is_demo(path) {
-        return demo::resume(methods, path, &machine, options.json);
+    if is_campaign(path) || demo::is_demo(path) {
+        if !changes.is_empty() {
+            let problem = "is for a single run; change a run below this folder, or its recipes";
+            return Err(Error::config("--set", problem));
+        }
+        return match is_campaign(path) {
+            true => compare::resume(methods, path, options),
+            false => demo::resume(methods, path, &machine, options.json),
+        };
     }
     let folder = RunFolder::open(path)?;
-    if let Some(done) = Outcome::read(path)? {
-        output::remark("this run is done already");
+    if let Some(done) = Outcome::read(path)?.filter(|_| changes.is_empty()) {
+        finished(methods, &folder, &machine)?;
         recipe::report(&done, options.json);
         return Ok(());
     }
-    let run = PreparedRun::reopen(methods, &folder, &machine)?;
+    let run = PreparedRun::reopen_with(methods, &folder, &machine, changes)?;
     let stop = stop_on_interrupt()?;
     let outcome = run.run(&folder, &stop, &mut Progress::new(run.title()))?;
     recipe::report(&outcome, options.json);
+    Ok(())
+}
+
+/// Checks the recipe of a run that is done, and writes the report that a kill has left unwritten.
+fn finished(methods: &Methods, folder: &RunFolder, machine: &Machine) -> Result<()> {
+    output::remark("this run is done already");
+    check_recipe(folder)?;
+    if folder.path().join("report.md").is_file() {
+        return Ok(());
+    }
+    let run = PreparedRun::reopen(methods, folder, machine)?;
+    if let Err(error) = run.write_report(folder.path()) {
+        output::notice(&format!("the report was not written: {error}"));
+    }
     Ok(())
 }

@@ -5,6 +5,8 @@
     reason = "a test that cannot be set up has failed"
 )]
 
+/// What people bring: uneven folders, odd batches, other classes, damaged weights, edited recipes.
+mod brought;
 /// Teacher caches: the same bytes as with the teachers themselves; killed and interrupted while building.
 mod caches;
 /// `kd check`: right and wrong normalisations of a trained network, and that nothing is left behind.

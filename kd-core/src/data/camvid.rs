@@ -7,7 +7,7 @@ use crate::data::dataset::Dataset;
 use crate::data::folder::MOST_BYTES;
 use crate::data::folder::decode::{decode_image, decode_mask};
 use crate::data::folder::fit::check_sides;
-use crate::data::folder::resize::{stretch, stretch_nearest};
+use crate::data::folder::resize::{Pixels, stretch, stretch_nearest};
 use crate::data::masks::Masks;
 use crate::data::parallel::for_each;
 use crate::data::shape::ImageShape;
@@ -87,7 +87,8 @@ pub(super) fn read_published(
     if let Some(published) = published.filter(|published| *published != pairs.len()) {
         let problem = format!(
             "has the wrong number of images, {} in place of the {published} that were published; download \
-             the data set again",
+             the data set again, or read a part of it as data of your own: `name = \"masks\"` with its `path` \
+             and `classes`",
             pairs.len()
         );
         return Err(input(&folder.join(folders(split)[0]), problem));
@@ -123,16 +124,15 @@ pub(super) fn read_published(
 }
 
 /// An image and its mask.
-struct Pair {
-    image: PathBuf,
-    mask: PathBuf,
+#[derive(Clone, Debug)]
+pub(super) struct Pair {
+    pub(super) image: PathBuf,
+    pub(super) mask: PathBuf,
 }
 
 impl Pair {
-    /// Reads both, in `size`.
-    fn read(&self, size: [usize; 2], image: &mut [u8], mask: &mut [u8]) -> Result<()> {
-        let pixels = decode_image(&self.image, 3)?;
-        let classes = decode_mask(&self.mask)?;
+    /// Checks that a mask has the size of its image.
+    pub(super) fn check_sizes(&self, pixels: &Pixels, classes: &Pixels) -> Result<()> {
         if (classes.height, classes.width) != (pixels.height, pixels.width) {
             let problem = format!(
                 "has {}x{} pixels (height, width), its image `{}` has {}x{}; a mask must have the size of \
@@ -145,6 +145,14 @@ impl Pair {
             );
             return Err(input(&self.mask, problem));
         }
+        Ok(())
+    }
+
+    /// Reads both, in `size`.
+    fn read(&self, size: [usize; 2], image: &mut [u8], mask: &mut [u8]) -> Result<()> {
+        let pixels = decode_image(&self.image, 3)?;
+        let classes = decode_mask(&self.mask)?;
+        self.check_sizes(&pixels, &classes)?;
         if let Some(at) = classes.bytes.iter().position(|value| *value > VOID) {
             let width = classes.width as usize;
             let problem = format!(
@@ -180,11 +188,16 @@ fn pairs(name: &str, folder: &Path, split: Split) -> Result<Vec<Pair>> {
             });
         }
     }
-    let images = files(&image_folder, &["jpg", "jpeg", "png"])?;
-    let masks = files(&mask_folder, &["png"])?;
+    match_masks(&image_folder, &mask_folder)
+}
+
+/// The images of a folder, sorted by name, and their masks in another.
+pub(super) fn match_masks(image_folder: &Path, mask_folder: &Path) -> Result<Vec<Pair>> {
+    let images = files(image_folder, &["jpg", "jpeg", "png"])?;
+    let masks = files(mask_folder, &["png"])?;
     if images.is_empty() {
         return Err(input(
-            &image_folder,
+            image_folder,
             "has no images; put the files ID.jpg or ID.png of the data set there",
         ));
     }

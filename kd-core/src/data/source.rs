@@ -1,8 +1,9 @@
-//! The source of a recipe's data: a data set by name, or a folder of images.
+//! The source of a recipe's data: a data set by name, a folder of images, or folders of images and masks.
 
 use crate::data::dataset::Dataset;
 use crate::data::folder::ImageFolder;
 use crate::data::info::DatasetInfo;
+use crate::data::mask_folder::MaskFolder;
 use crate::data::roots::DataRoots;
 use crate::data::shape::ImageShape;
 use crate::data::split::Split;
@@ -27,6 +28,8 @@ pub enum DataSource {
     Known(Box<DatasetInfo>),
     /// A folder of images.
     Folder(Box<ImageFolder>),
+    /// Folders of images and masks.
+    Masks(Box<MaskFolder>),
 }
 
 impl DataSource {
@@ -35,6 +38,7 @@ impl DataSource {
         match self {
             Self::Known(info) => info.name,
             Self::Folder(folder) => folder.name(),
+            Self::Masks(folder) => folder.name(),
         }
     }
 
@@ -43,6 +47,7 @@ impl DataSource {
         match self {
             Self::Known(info) => info.classes,
             Self::Folder(folder) => folder.class_names().len(),
+            Self::Masks(folder) => folder.class_names().len(),
         }
     }
 
@@ -52,6 +57,7 @@ impl DataSource {
             Self::Known(info) if info.class_names.is_empty() => None,
             Self::Known(info) => Some(info.class_names.iter().map(|name| (*name).into()).collect()),
             Self::Folder(folder) => Some(folder.class_names().to_vec()),
+            Self::Masks(folder) => Some(folder.class_names().to_vec()),
         }
     }
 
@@ -60,6 +66,7 @@ impl DataSource {
         match self {
             Self::Known(info) => info.shape,
             Self::Folder(folder) => folder.shape(),
+            Self::Masks(folder) => folder.shape(),
         }
     }
 
@@ -68,6 +75,7 @@ impl DataSource {
         match self {
             Self::Known(info) => info.task,
             Self::Folder(_) => Task::Classification,
+            Self::Masks(_) => Task::Segmentation,
         }
     }
 
@@ -81,6 +89,7 @@ impl DataSource {
         match self {
             Self::Known(info) => Some(info.samples(split)).filter(|samples| *samples > 0),
             Self::Folder(folder) => folder.samples(split),
+            Self::Masks(folder) => folder.samples(split),
         }
     }
 
@@ -93,6 +102,7 @@ impl DataSource {
         match self {
             Self::Known(info) => info.load(split, roots),
             Self::Folder(folder) => folder.load(split),
+            Self::Masks(folder) => folder.load(split),
         }
     }
 
@@ -107,7 +117,7 @@ impl DataSource {
     pub fn normalisation(&self, train: &Dataset) -> Result<Normalisation> {
         match self {
             Self::Known(info) => Ok(info.normalisation()),
-            Self::Folder(_) => Normalisation::of(train),
+            Self::Folder(_) | Self::Masks(_) => Normalisation::of(train),
         }
     }
 }
@@ -121,6 +131,12 @@ impl From<&'static DatasetInfo> for DataSource {
 impl From<DatasetInfo> for DataSource {
     fn from(info: DatasetInfo) -> Self {
         Self::Known(Box::new(info))
+    }
+}
+
+impl From<MaskFolder> for DataSource {
+    fn from(folder: MaskFolder) -> Self {
+        Self::Masks(Box::new(folder))
     }
 }
 

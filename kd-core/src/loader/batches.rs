@@ -242,9 +242,8 @@ impl Loader {
             *kept = Some((epoch, self.plan.order(epoch)));
         }
         let order = kept.as_ref().map_or(&[][..], |(_, order)| order.as_slice());
-        let batch_size = self.plan.config.batch_size;
         let ids = self.plan.subset.ids();
-        let positions = order.iter().skip(step * batch_size).take(batch_size);
+        let positions = order[self.plan.config.range(step, order.len())].iter();
         let view = self.plan.config.views.view(epoch);
         let ids: Vec<u32> = positions.map(|&position| ids[position]).collect();
         Ok(Batch {

@@ -1,5 +1,7 @@
 //! The settings of a loader.
 
+use std::ops::Range;
+
 use crate::data::shape::ImageShape;
 use crate::error::{Error, Result};
 use crate::views::augment::Augment;
@@ -26,6 +28,11 @@ pub struct LoaderConfig {
     pub shuffle: bool,
     /// Whether a last batch that is not full is left out.
     pub drop_last: bool,
+    /// A last batch of fewer samples than this is not made: all batches of the epoch are then equally large
+    /// but for one sample. Without effect where the batch size is less than twice this.
+    pub spread_below: usize,
+    /// Whether each class is drawn equally often, in a new choice each epoch; a function of seed and epoch.
+    pub balanced: bool,
     /// How many views each sample has.
     pub views: ViewPolicy,
     /// What the views look like; without effect where there is one view only.
@@ -37,9 +44,12 @@ pub struct LoaderConfig {
     pub threads: usize,
 }
 
+/// Samples that are too few for the statistics of a batch norm.
+pub const FEW: usize = 4;
+
 impl LoaderConfig {
-    /// Shuffled batches of `batch_size` without augmentation: seeds 0, the last batch kept, up to 1 GiB on
-    /// the device, two threads.
+    /// Shuffled batches of `batch_size` without augmentation: seeds 0, the last batch kept, spread where it
+    /// would have fewer than [`FEW`] samples, up to 1 GiB on the device, two threads.
     pub fn new(batch_size: usize) -> Self {
         Self {
             batch_size,
@@ -47,6 +57,8 @@ impl LoaderConfig {
             bank_seed: 0,
             shuffle: true,
             drop_last: false,
+            spread_below: FEW,
+            balanced: false,
             views: ViewPolicy::Fixed,
             augment: Augment::none(),
             resident_budget_bytes: 1 << 30,
@@ -58,8 +70,28 @@ impl LoaderConfig {
     pub fn ordered(batch_size: usize) -> Self {
         Self {
             shuffle: false,
+            spread_below: 0,
             ..Self::new(batch_size)
         }
+    }
+
+    /// Whether the batches of an epoch of `samples` are of equal size, as the last would have too few.
+    pub fn spreads(&self, samples: usize) -> bool {
+        let rest = samples.checked_rem(self.batch_size).unwrap_or(0);
+        !self.drop_last
+            && (1..self.spread_below).contains(&rest)
+            && samples > self.batch_size
+            && self.batch_size >= 2 * self.spread_below
+    }
+
+    /// The places of batch `step` in the order of an epoch of `samples`.
+    pub(super) fn range(&self, step: usize, samples: usize) -> Range<usize> {
+        if self.spreads(samples) {
+            let steps = samples.div_ceil(self.batch_size);
+            return step * samples / steps..(step + 1) * samples / steps;
+        }
+        let start = step * self.batch_size;
+        start..(start + self.batch_size).min(samples)
     }
 
     /// The seed that decides the views: that of the order for views without limit, that of the bank for a

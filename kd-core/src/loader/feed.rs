@@ -43,11 +43,45 @@ pub(super) struct HostBatch {
 impl Plan {
     /// The positions of the samples in the order of `epoch`.
     pub(super) fn order(&self, epoch: usize) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..self.subset.len()).collect();
+        let mut order: Vec<usize> = if self.config.balanced {
+            self.balanced(epoch)
+        } else {
+            (0..self.subset.len()).collect()
+        };
         if self.config.shuffle {
             Draws::new(self.config.seed, "order", epoch as u64, 0).shuffle(&mut order);
         }
         order
+    }
+
+    /// As many positions as there are samples, each class equally often but for one.
+    fn balanced(&self, epoch: usize) -> Vec<usize> {
+        let dataset = self.subset.dataset();
+        let mut classes = vec![Vec::new(); dataset.classes()];
+        for (position, &id) in self.subset.ids().iter().enumerate() {
+            if let Some(members) = dataset
+                .label(id)
+                .and_then(|label| classes.get_mut(usize::from(label)))
+            {
+                members.push(position);
+            }
+        }
+        classes.retain(|members| !members.is_empty());
+        let (samples, count) = (self.subset.len(), classes.len().max(1));
+        let mut drawn = Vec::with_capacity(samples);
+        for (class, mut members) in classes.into_iter().enumerate() {
+            // Which classes have one more changes from epoch to epoch.
+            let turn = (class + epoch % count) % count;
+            let mut left = samples / count + usize::from(turn < samples % count);
+            let mut draws = Draws::new(self.config.seed, "balanced", epoch as u64, class as u64);
+            while left > 0 {
+                draws.shuffle(&mut members);
+                let taken = left.min(members.len());
+                drawn.extend_from_slice(&members[..taken]);
+                left -= taken;
+            }
+        }
+        drawn
     }
 
     /// The host's part of a batch of the samples at `positions`.
@@ -176,7 +210,6 @@ impl Feed {
 
 /// The host's part of batch `step` of an epoch.
 fn batch_at(plan: &Plan, order: &[usize], epoch: usize, step: usize) -> HostBatch {
-    let start = step * plan.config.batch_size;
-    let end = (start + plan.config.batch_size).min(order.len());
-    plan.prepare(plan.config.views.view(epoch), &order[start..end])
+    let range = plan.config.range(step, order.len());
+    plan.prepare(plan.config.views.view(epoch), &order[range])
 }

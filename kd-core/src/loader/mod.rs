@@ -7,4 +7,4 @@ pub(crate) mod feed;
 
 pub use batch::{Batch, BatchSource, Samples};
 pub use batches::{Epoch, Loader};
-pub use config::LoaderConfig;
+pub use config::{FEW, LoaderConfig};

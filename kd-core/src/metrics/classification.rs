@@ -17,6 +17,8 @@ use crate::metrics::summary::{ClassificationSummary, ConfusionMatrix, TeacherCom
 /// top-k accuracy  share of samples whose target is among the k largest logits
 /// loss            1/n * sum -log p[target]                                       in nats
 /// ece             sum over bins b of  |sum over b of (correct - confidence)| / n   with confidence = max p
+/// class accuracy  share of the samples of a class that are right
+/// balanced accuracy  mean of the class accuracies over the classes that have samples
 /// agreement       share of samples for which student and teacher have the same largest logit
 /// kl              1/n * sum over samples and classes of  q * (log q - log p)   in nats, q = the teacher's p
 /// ```
@@ -53,6 +55,8 @@ pub struct ClassificationMetrics {
     correct_top_k: u64,
     loss: f64,
     bins: Vec<Bin>,
+    /// Samples of each class.
+    totals: Vec<u64>,
     confusion: ConfusionMatrix,
     teacher: Option<TeacherSums>,
 }
@@ -91,6 +95,7 @@ impl ClassificationMetrics {
             correct_top_k: 0,
             loss: 0.0,
             bins: vec![Bin::default(); 15],
+            totals: vec![0; classes],
             confusion: ConfusionMatrix::new(classes),
             teacher: None,
         })
@@ -179,7 +184,11 @@ impl ClassificationMetrics {
         let n = self.count as f64;
         let gap = |bin: &Bin| (bin.correct - bin.confidence).abs();
         let ece = self.bins.iter().map(gap).sum::<f64>() / n;
+        let class_accuracy = self.class_accuracy();
+        let known: Vec<f64> = class_accuracy.iter().copied().flatten().collect();
         Ok(ClassificationSummary {
+            balanced_accuracy: known.iter().sum::<f64>() / known.len() as f64,
+            class_accuracy,
             count: self.count,
             non_finite: self.non_finite,
             accuracy: self.confusion.correct() as f64 / n,
@@ -192,6 +201,15 @@ impl ClassificationMetrics {
                 kl: sums.kl / n,
             }),
         })
+    }
+
+    /// The share of each class's samples that were right, `None` for a class without samples.
+    fn class_accuracy(&self) -> Vec<Option<f64>> {
+        let share = |(class, &total): (usize, &u64)| {
+            let right = self.confusion.get(class, class) as f64;
+            (total > 0).then(|| right / total as f64)
+        };
+        self.totals.iter().enumerate().map(share).collect()
     }
 
     /// The confusion matrix so far.
@@ -246,6 +264,7 @@ impl ClassificationMetrics {
 
     fn add_sample(&mut self, logits: &[f32], target: usize, teacher: Option<&[f32]>) {
         self.count += 1;
+        self.totals[target] += 1;
         let student = Answer::of(logits);
         if let Some(answer) = &student {
             self.add_answer(answer, logits, target);
@@ -323,6 +342,20 @@ mod tests {
             near(made.accuracy, if target == 1 { 1.0 } else { 0.0 });
             near(made.top_k_accuracy, top_2);
         }
+    }
+
+    /// By hand: class 0 has 3 samples, 2 of them right, one without a prediction; class 2 has 1, right.
+    #[test]
+    fn each_class_counts_alike_in_the_balanced_accuracy() {
+        let nan = f32::NAN;
+        let logits = [
+            1.0, 0.0, 0.0, /**/ 1.0, 0.0, 0.0, /**/ nan, 0.0, 0.0, /**/ 0.0, 0.0,
+            1.0,
+        ];
+        let made = summary(3, &logits, &[0, 0, 0, 2]);
+        assert_eq!(made.class_accuracy, [Some(2.0 / 3.0), None, Some(1.0)]);
+        near(made.balanced_accuracy, (2.0 / 3.0 + 1.0) / 2.0);
+        near(made.accuracy, 0.75);
     }
 
     #[test]

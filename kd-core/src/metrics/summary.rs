@@ -14,6 +14,14 @@ pub struct ClassificationSummary {
     pub non_finite: u64,
     /// Share of samples classified correctly, 0 to 1.
     pub accuracy: f64,
+    /// The share of each class's samples that were classified correctly, in label order; `None` for a class
+    /// without samples.
+    #[serde(default)]
+    pub class_accuracy: Vec<Option<f64>>,
+    /// The mean of `class_accuracy` over the classes that have one: each class counts alike, however few its
+    /// samples are.
+    #[serde(default = "not_a_number", deserialize_with = "null_is_nan")]
+    pub balanced_accuracy: f64,
     /// The `k` of `top_k_accuracy`.
     pub top_k: usize,
     /// Share of samples whose target is among the `top_k` largest logits, 0 to 1.
@@ -115,6 +123,10 @@ impl ConfusionMatrix {
             .map(|class| self.rows[class][class])
             .sum()
     }
+}
+
+fn not_a_number() -> f64 {
+    f64::NAN
 }
 
 fn null_is_nan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {

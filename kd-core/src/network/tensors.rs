@@ -51,6 +51,46 @@ pub fn tensor_shapes<M: Module>(module: &M, names: Names) -> BTreeMap<String, Ve
     reader.shapes
 }
 
+/// The names of tensors with a number that is not finite.
+pub fn non_finite(tensors: &Tensors) -> Vec<&str> {
+    let is_finite = |data: &TensorData| match data.dtype() {
+        DType::F32 => data
+            .as_slice::<f32>()
+            .is_ok_and(|values| values.iter().all(|value| value.is_finite())),
+        DType::F64 | DType::F16 | DType::BF16 => data.iter::<f64>().all(f64::is_finite),
+        _ => true,
+    };
+    let bad = tensors.iter().filter(|(_, data)| !is_finite(data));
+    bad.map(|(name, _)| name.as_str()).collect()
+}
+
+/// Checks that every number of a model is finite; `what` is what an error calls the model.
+///
+/// # Errors
+///
+/// [`Error::WeightsNotFinite`] with the names of tensors.
+pub fn check_finite(what: &str, tensors: &Tensors) -> Result<()> {
+    let bad = non_finite(tensors);
+    if bad.is_empty() {
+        return Ok(());
+    }
+    Err(Error::WeightsNotFinite {
+        what: what.to_owned(),
+        tensors: some_names(&bad),
+    })
+}
+
+/// The first few names of a list, and how many more there are.
+fn some_names(names: &[&str]) -> String {
+    const SHOWN: usize = 5;
+    let shown = names.iter().take(SHOWN).map(|name| format!("`{name}`"));
+    let shown: Vec<String> = shown.collect();
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
 /// The number of batch norms that `module` holds.
 pub fn count_norms<M: Module>(module: &M) -> usize {
     let names = tensor_shapes(module, Names::PyTorch);

@@ -1,6 +1,7 @@
 //! Training: methods made of phases, the runner that drives them, the folder of a run.
 
 pub(crate) mod checkpoint;
+pub(crate) mod class_weights;
 pub(crate) mod epoch_log;
 pub(crate) mod method;
 pub(crate) mod metrics_log;

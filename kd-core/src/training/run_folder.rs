@@ -75,6 +75,8 @@ impl RunFolder {
             .truncate(false)
             .write(true)
             .open(&file)
+            // A finished run can be looked at on a disk that cannot be written.
+            .or_else(|error| File::open(&file).map_err(|_| error))
             .map_err(Error::io("create", &file))?;
         // The system lets go of the lock when the process ends, however it ends.
         lock.try_lock().map_err(|error| match error {
@@ -84,11 +86,77 @@ impl RunFolder {
             },
             TryLockError::Error(source) => Error::io("lock", &file)(source),
         })?;
-        Ok(Self {
+        let folder = Self {
             path: path.to_owned(),
             prefix: String::new(),
             lock: Arc::new(lock),
-        })
+        };
+        folder.clean();
+        Ok(folder)
+    }
+
+    /// Removes what a killed process left: files that were being written, and tensors that no checkpoint
+    /// names. What cannot be removed does no harm.
+    fn clean(&self) {
+        // Of a checkpoint that cannot be read nothing is removed.
+        let Ok(checkpoint) = self.read_checkpoint_file() else {
+            return;
+        };
+        let named = checkpoint.and_then(|checkpoint| checkpoint.tensors);
+        let phases = std::fs::read_dir(self.path.join("phases"));
+        let phases = phases
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path());
+        for folder in phases.chain([self.path.clone()]) {
+            let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+            for entry in entries {
+                let Ok(name) = entry.file_name().into_string() else {
+                    continue;
+                };
+                let is_orphan = is_checkpoint(&name) && named.as_ref() != Some(&name);
+                if name.starts_with(".writing-") || (folder == self.path && is_orphan) {
+                    let path = entry.path();
+                    drop(std::fs::remove_file(&path).or_else(|_| std::fs::remove_dir_all(&path)));
+                }
+            }
+        }
+    }
+
+    /// Makes a finished run of one phase one that can be trained for longer: the next run of it goes on where
+    /// it ended. Nothing happens to a run that is not finished.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Run`] if the run has several phases or its last state is gone, [`Error::Io`] if the
+    /// checkpoint cannot be read or written.
+    pub fn reopen_phase(&self) -> Result<()> {
+        let Some((checkpoint, state)) = self.read_checkpoint()? else {
+            return Ok(());
+        };
+        if checkpoint.phase_index < checkpoint.finished.len() || checkpoint.finished.is_empty() {
+            return Ok(());
+        }
+        let ([outcome], Some(state)) = (&checkpoint.finished[..], state) else {
+            return Err(Error::Run {
+                path: self.path.clone(),
+                problem:
+                    "is finished and cannot be trained for longer: that needs one phase whose last \
+                          state was kept; start a new run"
+                        .into(),
+            });
+        };
+        let again = Checkpoint {
+            phase: outcome.phase.clone(),
+            step: outcome.steps,
+            last: outcome.last.clone(),
+            best: outcome.best.clone(),
+            seconds: outcome.seconds,
+            metrics_bytes: checkpoint.metrics_bytes,
+            ..Checkpoint::default()
+        };
+        self.write_checkpoint(again, Some(state))
     }
 
     /// The folder as the part `name` of a method made of methods sees it: its phases are called `name.PHASE`
@@ -195,15 +263,12 @@ impl RunFolder {
         Ok(())
     }
 
-    /// The tensor files of checkpoints, and what a killed process left half written.
+    /// The tensor files of checkpoints.
     fn checkpoint_tensors(&self) -> Result<Vec<String>> {
         let entries = std::fs::read_dir(&self.path).map_err(Error::io("read", &self.path))?;
         Ok(entries
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-            .filter(|name| {
-                name.starts_with(".writing-")
-                    || (name.starts_with("checkpoint-") && name.ends_with(".safetensors"))
-            })
+            .filter(|name| is_checkpoint(name))
             .collect())
     }
 
@@ -255,6 +320,10 @@ impl RunFolder {
         };
         Ok(Some((checkpoint, Some(state))))
     }
+}
+
+fn is_checkpoint(name: &str) -> bool {
+    name.starts_with("checkpoint-") && name.ends_with(".safetensors")
 }
 
 fn hash_file(path: &Path) -> Result<String> {

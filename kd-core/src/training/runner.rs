@@ -84,7 +84,7 @@ impl<'a> Runner<'a> {
                 last_read: None,
             };
             under_way.drive(phase.as_mut(), observer)?;
-            let outcome = under_way.finish(phase.as_ref())?;
+            let outcome = under_way.finish(phase.as_ref(), names.len() == 1)?;
             observer.phase_done(&outcome);
         }
         Ok(checkpoint.finished)
@@ -328,8 +328,9 @@ impl UnderWay<'_> {
             .write_checkpoint(self.checkpoint.clone(), Some(phase.state()))
     }
 
-    /// Keeps the last result and moves the checkpoint on to the next phase.
-    fn finish(self, phase: &dyn Phase) -> Result<PhaseOutcome> {
+    /// Keeps the last result and moves the checkpoint on to the next phase. The state of the only phase of a
+    /// run is kept, so that it can be trained for longer.
+    fn finish(self, phase: &dyn Phase, is_only: bool) -> Result<PhaseOutcome> {
         let here = self.checkpoint;
         self.folder
             .keep(&here.phase, Snapshot::Last, &phase.result())?;
@@ -355,7 +356,8 @@ impl UnderWay<'_> {
             finished,
             ..Checkpoint::default()
         };
-        self.folder.write_checkpoint(here.clone(), None)?;
+        let state = is_only.then(|| phase.state());
+        self.folder.write_checkpoint(here.clone(), state)?;
         Ok(outcome)
     }
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::training::class_weights::ClassWeights;
 use crate::training::optim::{NamedGradients, OptimizerConfig};
 use crate::training::plan::{Plan, Selection};
 use crate::training::schedule::{LearningRate, Schedule};
@@ -20,6 +21,18 @@ pub struct Training {
     pub steps: Option<usize>,
     /// Samples in a step.
     pub batch_size: usize,
+    /// Whether a last batch that is not full is left out of an epoch. Where it is kept, one that would have
+    /// fewer than [`FEW`](crate::FEW) samples is spread: all batches of the epoch are then equally large but
+    /// for one sample.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub drop_last: bool,
+    /// Whether each class is drawn equally often, so that samples of small classes come several times an
+    /// epoch and some of large ones not at all.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub balanced: bool,
+    /// How much a sample of each class counts in the cross-entropy with the labels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class_weights: Option<ClassWeights>,
     /// Samples in a batch of an evaluation.
     pub eval_batch_size: usize,
     /// Evaluate after every so many epochs; the last epoch is always evaluated.
@@ -54,6 +67,9 @@ impl Default for Training {
             epochs: None,
             steps: None,
             batch_size: 64,
+            drop_last: false,
+            balanced: false,
+            class_weights: None,
             eval_batch_size: 256,
             eval_every: 1,
             checkpoint_every: None,
@@ -117,6 +133,9 @@ impl Training {
         at_least_one("log_every", Some(self.log_every))?;
         at_least_one("checkpoint_every", self.checkpoint_every)?;
         at_least_one("patience", self.patience)?;
+        if let Some(weights) = &self.class_weights {
+            weights.check().map_err(|error| error.within("train"))?;
+        }
         positive("lr", Some(self.lr))?;
         positive("clip_norm", self.clip_norm)?;
         positive("clip_value", self.clip_value)?;

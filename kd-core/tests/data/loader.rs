@@ -435,3 +435,104 @@ proptest! {
         prop_assert_eq!(epoch(&resident, at), epoch(&streamed, at));
     }
 }
+
+/// The sizes of the batches of an epoch, and every id that was drawn.
+fn drawn(loader: &Loader, epoch: usize) -> (Vec<usize>, Vec<u32>) {
+    let batches: Vec<Vec<u32>> = loader
+        .epoch(epoch)
+        .map(|batch| batch.unwrap().ids)
+        .collect();
+    let sizes = batches.iter().map(Vec::len).collect();
+    (sizes, batches.concat())
+}
+
+/// A remainder of up to three samples is spread over the batches; one of more is a batch of its own.
+#[test]
+fn a_last_batch_of_few_samples_is_spread() {
+    for (samples, batch_size, expected) in [
+        (65, 64, vec![32, 33]),
+        (33, 8, vec![6, 7, 6, 7, 7]),
+        (35, 8, vec![7; 5]),
+        (36, 8, vec![8, 8, 8, 8, 4]),
+        (32, 8, vec![8; 4]),
+        // Smaller batches than twice what is few are as they were asked for.
+        (8, 7, vec![7, 1]),
+        (3, 8, vec![3]),
+    ] {
+        for budget in [1 << 30, 0] {
+            let config = LoaderConfig {
+                resident_budget_bytes: budget,
+                ..LoaderConfig::new(batch_size)
+            };
+            let loader = loader(noise(samples), config);
+            let (sizes, mut ids) = drawn(&loader, 2);
+            assert_eq!(sizes, expected, "{samples} in batches of {batch_size}");
+            assert_eq!(loader.steps_per_epoch(), expected.len());
+            // Each step by itself, with pixels and without, has the same samples.
+            let steps = 0..expected.len();
+            let alone: Vec<u32> = steps
+                .clone()
+                .flat_map(|step| loader.batch(2, step).unwrap().ids)
+                .collect();
+            let bare = steps.flat_map(|step| loader.batch_without_samples(2, step).unwrap().ids);
+            assert_eq!((&alone, &bare.collect::<Vec<_>>()), (&ids, &ids));
+            ids.sort_unstable();
+            assert_eq!(
+                ids,
+                (0..u32::try_from(samples).unwrap()).collect::<Vec<_>>()
+            );
+        }
+    }
+    // In order, as for an evaluation, nothing is spread; and what is dropped is not either.
+    assert_eq!(
+        drawn(&loader(noise(65), LoaderConfig::ordered(64)), 0).0,
+        [64, 1]
+    );
+    let dropped = LoaderConfig {
+        drop_last: true,
+        ..LoaderConfig::new(64)
+    };
+    assert_eq!(drawn(&loader(noise(65), dropped), 0).0, [64]);
+}
+
+#[test]
+fn balanced_drawing_shows_each_class_equally_often() {
+    let shape = ImageShape::new(1, 2, 2);
+    let labels: Vec<u16> = (0..100)
+        .map(|at| {
+            if at < 90 {
+                0
+            } else if at < 97 {
+                2
+            } else {
+                3
+            }
+        })
+        .collect();
+    let dataset = Dataset::new("uneven", Split::Train, shape, 4, vec![0; 400], labels).unwrap();
+    let config = |seed| LoaderConfig {
+        seed,
+        balanced: true,
+        ..LoaderConfig::new(10)
+    };
+    let uneven = loader(dataset.clone(), config(1));
+    let mut seen = Vec::new();
+    for epoch in 0..3 {
+        let (sizes, ids) = drawn(&uneven, epoch);
+        assert_eq!(sizes, [10; 10]);
+        let mut counts = [0; 4];
+        ids.iter()
+            .for_each(|&id| counts[usize::from(dataset.label(id).unwrap())] += 1);
+        counts.sort_unstable();
+        assert_eq!(counts, [0, 33, 33, 34]);
+        // Of a large class no sample comes twice, of a small one all come.
+        let large: Vec<u32> = ids.iter().copied().filter(|&id| id < 90).collect();
+        let different: std::collections::BTreeSet<u32> = large.iter().copied().collect();
+        assert_eq!(different.len(), large.len());
+        assert!((90..100).all(|id| ids.contains(&id)));
+        assert_eq!(drawn(&loader(dataset.clone(), config(1)), epoch).1, ids);
+        seen.push(ids);
+    }
+    assert!(seen[0] != seen[1] && seen[1] != seen[2]);
+    assert_ne!(drawn(&loader(dataset.clone(), config(2)), 0).1, seen[0]);
+}

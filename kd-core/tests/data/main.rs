@@ -12,6 +12,8 @@ mod formats;
 mod loader;
 /// Finding the files of a data set.
 mod lookup;
+/// Images and masks of one's own.
+mod mask_folder;
 /// Masks on the way through subsets and batches.
 mod masks;
 /// The published files, where they are.

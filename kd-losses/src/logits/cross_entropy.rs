@@ -5,7 +5,7 @@ use crate::check;
 use crate::error::{Error, Result};
 use burn::config::Config;
 use burn::tensor::activation::log_softmax;
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{Int, Tensor, TensorData};
 
 /// Cross-entropy of the student's logits against hard labels, which may be smoothed.
 ///
@@ -74,6 +74,86 @@ pub fn cross_entropy(
         return Ok(hard * (1.0 - label_smoothing) + uniform * label_smoothing);
     }
     Ok(hard)
+}
+
+/// [`cross_entropy`] in which the samples of each class have a weight, for classes of uneven size.
+///
+/// ```text
+/// loss = ( (1 - e) sum over samples of  -w[y] log q[y]
+///          + (e / K) sum over samples and classes of  -w[k] log q[k] )  /  sum over samples of w[y]
+/// ```
+///
+/// It is divided by the weights of the batch and not by its samples, so that the scale of the weights does
+/// not matter; with equal weights it is [`cross_entropy`]. This is `PyTorch`'s `cross_entropy` with `weight`.
+///
+/// # Shapes
+///
+/// - `logits`: `[batch_size, num_classes]`
+/// - `targets`: `[batch_size]`, each from 0 to `num_classes - 1`
+/// - `weights`: one number a class, finite and above 0
+/// - result: `[1]`
+///
+/// # Errors
+///
+/// Those of [`cross_entropy`]; a weight out of range; another number of weights than of classes.
+///
+/// # Examples
+///
+/// ```
+/// use burn::tensor::{Device, Int, Tensor};
+/// use kd_losses::weighted_cross_entropy;
+///
+/// let device = Device::flex();
+/// let logits = Tensor::<2>::from_data([[2.0, 0.0], [0.0, 0.0]], &device);
+/// let targets = Tensor::<1, Int>::from_data([0, 1], &device);
+///
+/// let loss = weighted_cross_entropy(logits, targets, 0.0, &[1.0, 3.0])?.into_scalar::<f32>();
+/// // (ln(1 + e^-2) + 3 ln 2) / 4
+/// assert!((loss - 0.551_592_3).abs() < 1e-6);
+/// # Ok::<(), kd_losses::Error>(())
+/// ```
+pub fn weighted_cross_entropy(
+    logits: Tensor<2>,
+    targets: Tensor<1, Int>,
+    label_smoothing: f64,
+    weights: &[f64],
+) -> Result<Tensor<1>> {
+    check_smoothing(label_smoothing)?;
+    check::logits_and_targets("weighted_cross_entropy", &logits, &targets)?;
+    let [batch_size, num_classes] = logits.dims();
+    if weights.len() != num_classes {
+        return Err(Error::OutOfRange {
+            name: "weights",
+            range: "one number a class",
+            value: weights.len() as f64,
+            advice: "give as many numbers as there are logits",
+        });
+    }
+    if let Some(&value) = weights
+        .iter()
+        .find(|weight| !weight.is_finite() || **weight <= 0.0)
+    {
+        return Err(Error::OutOfRange {
+            name: "weights",
+            range: "finite and above 0",
+            value,
+            advice: "a class that should not count at all is better left out of the data",
+        });
+    }
+    let options = (&logits.device(), logits.dtype());
+    let weights = TensorData::new(weights.to_vec(), [1, num_classes]);
+    let weights = Tensor::<2>::from_data(weights, options); // [1, num_classes]
+    let log_q = log_softmax(logits, 1);
+    let targets = targets.without_autodiff().reshape([batch_size, 1]); // [batch_size, 1]
+    let of_class = weights.clone().repeat_dim(0, batch_size);
+    let of_sample = of_class.gather(1, targets.clone()); // [batch_size, 1]
+    let total = of_sample.clone().sum();
+    let hard = (log_q.clone().gather(1, targets) * of_sample).sum().neg();
+    if label_smoothing > 0.0 {
+        let uniform = (log_q * weights).sum().neg() / num_classes as f64;
+        return Ok((hard * (1.0 - label_smoothing) + uniform * label_smoothing) / total);
+    }
+    Ok(hard / total)
 }
 
 fn check_smoothing(value: f64) -> Result<()> {

@@ -24,7 +24,9 @@ mod weighted_soft_label;
 pub use adversarial_kl::{AdversarialKlLoss, AdversarialKlLossConfig, adversarial_kl};
 pub use alignment::{batch_alignment, class_alignment, instance_alignment};
 pub use belief_matching::{BeliefMatchingLoss, BeliefMatchingLossConfig, belief_matching};
-pub use cross_entropy::{CrossEntropyLoss, CrossEntropyLossConfig, cross_entropy};
+pub use cross_entropy::{
+    CrossEntropyLoss, CrossEntropyLossConfig, cross_entropy, weighted_cross_entropy,
+};
 pub use decoupled_kd::{DecoupledKdLoss, DecoupledKdLossConfig, decoupled_kd};
 pub use dist::{DistLoss, DistLossConfig, dist};
 pub use jensen_shannon::{JensenShannonLoss, JensenShannonLossConfig, jensen_shannon};

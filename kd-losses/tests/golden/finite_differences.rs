@@ -1,7 +1,9 @@
 //! Gradients against central differences of plain 64-bit loops that share no code with the crate.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use kd_losses::{AttentionDistance, attention_transfer, cross_entropy, hint, soft_target};
+use kd_losses::{
+    AttentionDistance, attention_transfer, cross_entropy, hint, soft_target, weighted_cross_entropy,
+};
 
 /// Values between -2 and 2 that look random; the same on every machine.
 fn wave(count: usize, phase: f64) -> Vec<f64> {
@@ -157,6 +159,62 @@ fn cross_entropy_has_the_gradient_of_its_formula() -> kd_losses::Result<()> {
         }
     }
     Ok(())
+}
+
+fn plain_weighted(logits: &[f64], weights: &[f64], targets: &[usize], smoothing: f64) -> f64 {
+    let (mut loss, mut total) = (0.0, 0.0);
+    for (row, &target) in logits.chunks(weights.len()).zip(targets) {
+        for (class, log_q) in log_softmax(row, 1.0).into_iter().enumerate() {
+            let hard = if class == target { 1.0 } else { 0.0 };
+            let share = (1.0 - smoothing) * hard + smoothing / weights.len() as f64;
+            loss -= weights[class] * share * log_q;
+        }
+        total += weights[target];
+    }
+    loss / total
+}
+
+#[test]
+fn weighted_cross_entropy_has_the_gradient_of_its_formula() -> kd_losses::Result<()> {
+    for [batch_size, num_classes] in [[1, 2], [3, 5], [7, 3]] {
+        let logits = wave(batch_size * num_classes, 0.3);
+        let weights: Vec<f64> = (1..=num_classes).map(|class| 0.5 * class as f64).collect();
+        let targets: Vec<usize> = (0..batch_size)
+            .map(|row| (2 * row + 1) % num_classes)
+            .collect();
+        let on_device = || {
+            let wide = |&class| i64::try_from(class).unwrap_or_default();
+            let data: Vec<i64> = targets.iter().map(wide).collect();
+            Tensor::<1, Int>::from_data(TensorData::new(data, [batch_size]), &Device::flex())
+        };
+        for smoothing in [0.0, 0.1] {
+            compare(
+                &logits,
+                [batch_size, num_classes],
+                |logits| weighted_cross_entropy(logits, on_device(), smoothing, &weights),
+                |logits| plain_weighted(logits, &weights, &targets, smoothing),
+            )?;
+            // Equal weights are none, whatever their scale.
+            let equal = vec![3.0; num_classes];
+            compare(
+                &logits,
+                [batch_size, num_classes],
+                |logits| weighted_cross_entropy(logits, on_device(), smoothing, &equal),
+                |logits| plain_cross_entropy(logits, num_classes, &targets, smoothing),
+            )?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn weights_that_are_no_weights_are_refused() {
+    let device = Device::flex();
+    for weights in [&[1.0][..], &[1.0, 0.0], &[1.0, f64::NAN], &[1.0, -2.0]] {
+        let logits = Tensor::<2>::zeros([3, 2], &device);
+        let targets = Tensor::<1, Int>::zeros([3], &device);
+        assert!(weighted_cross_entropy(logits, targets, 0.0, weights).is_err());
+    }
 }
 
 #[test]

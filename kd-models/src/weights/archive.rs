@@ -6,6 +6,7 @@ use std::path::Path;
 
 use kd_core::{Error, Result, Tensors};
 use zip::ZipArchive;
+use zip::read::{ArchiveOffset, Config};
 use zip::result::ZipError;
 
 use super::choice::{Chosen, WeightChoice, choose};
@@ -55,7 +56,13 @@ struct Archive<'a> {
 
 impl<'a> Archive<'a> {
     fn open(path: &'a Path, file: BufReader<File>) -> Result<Self> {
-        let mut zip = ZipArchive::new(file).map_err(|error| broken(path, "the archive", &error))?;
+        // The offset that the end record gives is the file's: looking for another finds one in files whose
+        // names have a certain length.
+        let config = Config {
+            archive_offset: ArchiveOffset::Known(0),
+        };
+        let mut zip = ZipArchive::with_config(config, file)
+            .map_err(|error| broken(path, "the archive", &error))?;
         let names: Vec<String> = zip
             .file_names()
             .filter_map(|name| name.ok().map(std::borrow::Cow::into_owned))

@@ -75,10 +75,12 @@ impl Callable {
                 Some(&Value::Callable(Self::DType(element))) => {
                     tensor(heap, &arguments, Some(element))
                 }
+                // An element type that is not known here.
+                Some(&object @ Value::Object(_)) => Ok(object),
                 _ => Err("a tensor has an element type that is not known here".into()),
             },
             Self::RebuildParameter => match arguments.first() {
-                Some(&tensor @ Value::Tensor(_)) => Ok(tensor),
+                Some(&tensor @ (Value::Tensor(_) | Value::Object(_))) => Ok(tensor),
                 _ => Err("a parameter without a tensor".into()),
             },
             Self::RebuildFromType => match arguments[..] {
@@ -93,12 +95,11 @@ impl Callable {
                 {
                     inner.call(heap, inner_arguments)
                 }
+                [object @ Value::Object(_), ..] => Ok(object),
                 _ => Err("a tensor of a kind that is not known here".into()),
             },
             Self::Inert => Ok(Value::Opaque),
-            Self::Storage(_) | Self::DType(_) | Self::Class => {
-                Err("it calls a class that is only ever named".into())
-            }
+            Self::Storage(_) | Self::DType(_) | Self::Class => Ok(Value::Opaque),
         }
     }
 }
@@ -127,6 +128,10 @@ fn dict(heap: &mut Heap, arguments: &[Value]) -> Value {
 
 /// `(storage, offset, shape, strides, ..)`.
 fn tensor(heap: &mut Heap, arguments: &[Value], element: Option<Element>) -> Result<Value, String> {
+    // A storage of a type that is not known here.
+    if let Some(&object @ Value::Object(_)) = arguments.first() {
+        return Ok(object);
+    }
     let &[Value::Storage(storage), offset, shape, strides, ..] = arguments else {
         return Err("a tensor without a storage".into());
     };
@@ -214,8 +219,9 @@ impl TensorRef {
 pub(super) fn storage(heap: &mut Heap, id: Value) -> Result<Value, String> {
     let parts = heap.tuple(id).map(<[Value]>::to_vec).unwrap_or_default();
     let kind = parts.first().and_then(|&kind| heap.text(kind));
-    if kind == Some("module") {
-        return Err("it holds the source code of a whole module".into());
+    // The source code of a module's class, or a storage of a type that is not known here.
+    if let (Some("module" | "storage"), Some(&object @ Value::Object(_))) = (kind, parts.get(1)) {
+        return Ok(object);
     }
     let (Some("storage"), Some(&Value::Callable(Callable::Storage(element)))) =
         (kind, parts.get(1))

@@ -1,6 +1,6 @@
 //! The choice of tensors in a file that holds several networks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use kd_core::{Error, Result, Tensors};
@@ -25,6 +25,11 @@ pub struct WeightChoice {
     /// Only tensors whose names begin with this are taken, and it is removed: `student.` or `backbone.`
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix: Option<String>,
+    /// Parts of names and what stands in their place: `fc.1.` and `linear.` make `fc.1.weight` into
+    /// `linear.weight`. A part begins where a name begins or after a dot; the longest that fits is taken, and
+    /// it may be replaced by nothing.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rename: BTreeMap<String, String>,
 }
 
 impl WeightChoice {
@@ -35,6 +40,13 @@ impl WeightChoice {
             key: Some(key.into()),
             ..self
         }
+    }
+
+    /// Replaces `from` by `to` in the names.
+    #[must_use]
+    pub fn with_rename(mut self, from: impl Into<String>, to: impl Into<String>) -> Self {
+        self.rename.insert(from.into(), to.into());
+        self
     }
 
     /// Takes the tensors whose names begin with `prefix` alone, and removes it.
@@ -69,8 +81,15 @@ impl Chosen {
 /// The name of the top of a file among the keys.
 const TOP: &str = ".";
 
-/// The depth below the top at which a state dictionary may lie. The tensors of an optimizer lie at three.
+/// The depth below the top to which a state dictionary is looked for first. The tensors of an optimizer lie at
+/// three.
 const DEPTH: usize = 2;
+
+/// The depth to which one is looked for where there is none above.
+const MAX_DEPTH: usize = 32;
+
+/// State dictionaries that an error lists at most. Nobody can choose from a file of ten thousand keys.
+const MAX_CANDIDATES: usize = 20;
 
 /// Finds the state dictionary in what a pickle holds.
 pub(super) fn choose(
@@ -79,87 +98,183 @@ pub(super) fn choose(
     choice: &WeightChoice,
     path: &Path,
 ) -> Result<Chosen> {
-    let mut found = Vec::new();
-    candidates(heap, top, TOP, DEPTH, &mut found);
-    let only = match (&choice.key, &found[..]) {
-        (_, []) => {
-            return Err(Error::Input {
-                path: path.to_owned(),
-                problem: format!(
-                    "holds no state dictionary, that is no names with tensors; {SAVE_STATE_DICT}"
-                ),
-            });
-        }
-        (Some(key), _) => found.iter().find(|(name, _)| name == key).ok_or_else(|| {
-            let known = found.iter().map(|(name, _)| name.as_str());
-            Error::unknown_name("key of a state dictionary", key, known)
-        })?,
-        // One dictionary may go by several names.
-        (None, [first, rest @ ..]) if rest.iter().all(|(_, dict)| *dict == first.1) => first,
-        (None, several) => {
-            let listed: Vec<String> = several
-                .iter()
-                .map(|(name, dict)| format!("`{name}` ({} tensors)", count(heap, *dict)))
-                .collect();
-            return Err(Error::Input {
-                path: path.to_owned(),
-                problem: format!(
-                    "holds more than one state dictionary: {}; choose one by its key",
-                    listed.join(", ")
-                ),
-            });
-        }
-    };
-    let (name, dict) = only;
     let mut remarks = Vec::new();
+    let (name, dict) = find(heap, top, choice, path)?;
     if name != TOP {
         remarks.push(format!("the state dictionary is the one under `{name}`"));
     }
     let mut named = BTreeMap::new();
     let mut ignored = Vec::new();
-    for &(key, value) in heap.dict(*dict).unwrap_or_default() {
+    for &(key, value) in heap.dict(dict).unwrap_or_default() {
         match (heap.text(key), value) {
             (Some(key), Value::Tensor(at)) => drop(named.insert(key.to_owned(), at)),
-            (Some(key), _) => ignored.push(key),
+            (Some(key), value) => {
+                if let Some(object) = heap.object(value).filter(|object| object.is_tensor) {
+                    return Err(unreadable(path, key, &object.name));
+                }
+                ignored.push(key);
+            }
             (None, _) => {}
         }
     }
     if !ignored.is_empty() {
         remarks.push(format!("ignored, as no tensors: {}", shortened(&ignored)));
     }
+    let made = heap.objects.iter().filter(|object| object.is_made);
+    let passed: Vec<&str> = made.map(|object| object.name.as_str()).collect();
+    if !passed.is_empty() {
+        remarks.push(format!(
+            "passed over, without being made: {}",
+            shortened(&passed)
+        ));
+    }
     Ok(Chosen { named, remarks })
 }
 
-/// Adds all dictionaries that have tensors, scalars not counted, directly in them.
-fn candidates(
-    heap: &Heap,
-    value: Value,
-    name: &str,
-    depth: usize,
-    found: &mut Vec<(String, Value)>,
-) {
-    if count(heap, value) > 0 {
-        found.push((name.to_owned(), value));
-    }
-    // Nobody can choose from a file of ten thousand keys.
-    if depth == 0 || found.len() > 20 {
-        return;
-    }
-    let below = |key: &str| match name {
-        TOP => key.to_owned(),
-        _ => format!("{name}.{key}"),
+/// The chosen dictionary and its key.
+fn find(heap: &Heap, top: Value, choice: &WeightChoice, path: &Path) -> Result<(String, Value)> {
+    let found = (DEPTH..=MAX_DEPTH)
+        .map(|depth| candidates(heap, top, depth))
+        .find(|found| !found.is_empty())
+        .unwrap_or_default();
+    let input = |problem| Error::Input {
+        path: path.to_owned(),
+        problem,
     };
-    for &(key, value) in heap.dict(value).unwrap_or_default() {
-        if let (Some(key), Value::Dict(_) | Value::List(_) | Value::Tuple(_)) =
-            (heap.text(key), value)
-        {
-            candidates(heap, value, &below(key), depth - 1, found);
+    if let Some(key) = &choice.key {
+        let chosen = at_key(heap, top, key).filter(|&dict| count(heap, dict) > 0);
+        let dict = chosen.ok_or_else(|| {
+            let known = found.iter().map(|(name, _)| name.as_str());
+            Error::unknown_name("key of a state dictionary", key, known)
+        })?;
+        return Ok((key.clone(), dict));
+    }
+    match &found[..] {
+        [] => Err(input(nothing_found(heap, top))),
+        [(name, dict)] => Ok((name.clone(), *dict)),
+        several => {
+            let listed: Vec<String> = several
+                .iter()
+                .map(|(name, dict)| format!("`{name}` ({} tensors)", count(heap, *dict)))
+                .collect();
+            Err(input(format!(
+                "holds more than one state dictionary: {}; choose one by its key",
+                listed.join(", ")
+            )))
         }
     }
-    for (index, &value) in heap.sequence(value).unwrap_or_default().iter().enumerate() {
-        if matches!(value, Value::Dict(_)) {
-            candidates(heap, value, &below(&index.to_string()), depth - 1, found);
+}
+
+/// Why there is nothing to read.
+fn nothing_found(heap: &Heap, top: Value) -> String {
+    if let Some(object) = heap.object(top) {
+        return format!(
+            "is a whole pickled object of `{}`, and making it would run code, which is refused; \
+             {SAVE_STATE_DICT}",
+            object.name
+        );
+    }
+    let held = heap.objects.iter().filter(|object| object.is_made);
+    let held: Vec<&str> = held.map(|object| object.name.as_str()).collect();
+    if held.is_empty() {
+        return format!(
+            "holds no state dictionary, that is no names with tensors; {SAVE_STATE_DICT}"
+        );
+    }
+    format!(
+        "holds no state dictionary, that is no names with tensors, but objects that would run code, which is \
+         refused: {}; {SAVE_STATE_DICT}",
+        shortened(&held)
+    )
+}
+
+/// The error of a tensor of a kind that is not known here, in the dictionary that was chosen.
+fn unreadable(path: &Path, tensor: &str, kind: &str) -> Error {
+    let what = if kind.ends_with("Storage") {
+        format!("has storage type `{kind}`, which is not known here")
+    } else if kind.contains("float8") {
+        format!("has element type `{kind}`, a float of 8 bits, which is not read here")
+    } else {
+        format!("is made by `{kind}`, which is not known here")
+    };
+    Error::Input {
+        path: path.to_owned(),
+        problem: format!("tensor `{tensor}` {what}; convert the tensors to float32"),
+    }
+}
+
+/// The value under a key, keys within keys joined by a dot.
+fn at_key(heap: &Heap, value: Value, key: &str) -> Option<Value> {
+    if key == TOP || key.is_empty() {
+        return Some(value);
+    }
+    let below = |part: &str, value: Value| match key.strip_prefix(part) {
+        Some("") => Some(value),
+        Some(rest) => at_key(
+            heap,
+            value,
+            rest.strip_prefix('.').filter(|rest| !rest.is_empty())?,
+        ),
+        None => None,
+    };
+    let items = heap.dict(value).unwrap_or_default().iter();
+    let mut named = items.filter_map(|&(name, value)| Some((heap.text(name)?, value)));
+    let list = || {
+        let (index, _) = key.split_once('.').unwrap_or((key, ""));
+        let &value = heap.sequence(value)?.get(index.parse::<usize>().ok()?)?;
+        below(index, value)
+    };
+    named
+        .find_map(|(name, value)| below(name, value).filter(|_| !name.is_empty()))
+        .or_else(list)
+}
+
+/// All dictionaries down to `depth` that have tensors, scalars not counted, directly in them; each once, by
+/// the first and shortest of its names.
+fn candidates(heap: &Heap, top: Value, depth: usize) -> Vec<(String, Value)> {
+    let mut found = Vec::new();
+    let mut level = vec![(TOP.to_owned(), top)];
+    let mut seen: HashSet<(u8, usize)> = place(top).into_iter().collect();
+    for _ in 0..=depth {
+        let mut next = Vec::new();
+        for (name, value) in std::mem::take(&mut level) {
+            if count(heap, value) > 0 {
+                found.push((name.clone(), value));
+            }
+            let below = |key: &str| match name.as_str() {
+                TOP => key.to_owned(),
+                name => format!("{name}.{key}"),
+            };
+            for &(key, value) in heap.dict(value).unwrap_or_default() {
+                if let (Some(key), Some(place)) = (heap.text(key), place(value))
+                    && seen.insert(place)
+                {
+                    next.push((below(key), value));
+                }
+            }
+            for (index, &value) in heap.sequence(value).unwrap_or_default().iter().enumerate() {
+                if let (Value::Dict(_), Some(place)) = (value, place(value))
+                    && seen.insert(place)
+                {
+                    next.push((below(&index.to_string()), value));
+                }
+            }
+            if found.len() > MAX_CANDIDATES {
+                return found;
+            }
         }
+        level = next;
+    }
+    found
+}
+
+/// What a container is known by; nothing else is looked into.
+fn place(value: Value) -> Option<(u8, usize)> {
+    match value {
+        Value::Dict(at) => Some((0, at)),
+        Value::List(at) => Some((1, at)),
+        Value::Tuple(at) => Some((2, at)),
+        _ => None,
     }
 }
 
@@ -209,7 +324,68 @@ pub(super) fn rename(
         tensors = kept;
         strip_wrappers(&mut tensors, remarks);
     }
-    Ok(tensors)
+    map_names(tensors, &choice.rename, path, remarks)
+}
+
+/// Replaces parts of names.
+fn map_names(
+    tensors: Tensors,
+    rules: &BTreeMap<String, String>,
+    path: &Path,
+    remarks: &mut Vec<String>,
+) -> Result<Tensors> {
+    let mut used: BTreeMap<&str, usize> = rules.keys().map(|from| (from.as_str(), 0)).collect();
+    let mut renamed = Tensors::new();
+    let bad = |problem| Error::Input {
+        path: path.to_owned(),
+        problem,
+    };
+    for (name, data) in tensors {
+        let new = mapped(&name, rules, &mut used);
+        if renamed.insert(new.clone(), data).is_some() {
+            return Err(bad(format!(
+                "has two tensors that `rename` calls `{new}`, one of them `{name}`; give them different names"
+            )));
+        }
+    }
+    for (from, count) in used {
+        if count == 0 {
+            let begin = shortened(&beginnings(&renamed));
+            return Err(bad(format!(
+                "has no name with `{from}`, which `rename` replaces; they begin with {begin}"
+            )));
+        }
+        let to = rules.get(from).map_or("", String::as_str);
+        remarks.push(format!("`{from}` replaced by `{to}` in {count} names"));
+    }
+    Ok(renamed)
+}
+
+/// A name with its parts replaced; counts what was used.
+fn mapped<'a>(
+    name: &str,
+    rules: &'a BTreeMap<String, String>,
+    used: &mut BTreeMap<&'a str, usize>,
+) -> String {
+    let mut out = String::new();
+    let mut rest = name;
+    while !rest.is_empty() {
+        let fits = rules
+            .iter()
+            .filter(|(from, _)| !from.is_empty() && rest.starts_with(*from));
+        if let Some((from, to)) = fits.max_by_key(|(from, _)| from.len()) {
+            *used.entry(from).or_default() += 1;
+            out.push_str(to);
+            rest = &rest[from.len()..];
+            if from.ends_with('.') {
+                continue;
+            }
+        }
+        let end = rest.find('.').map_or(rest.len(), |dot| dot + 1);
+        out.push_str(&rest[..end]);
+        rest = &rest[end..];
+    }
+    out
 }
 
 fn strip_wrappers(tensors: &mut Tensors, remarks: &mut Vec<String>) {

@@ -41,9 +41,48 @@ impl Weights {
     pub fn compare<M: Module>(&self, network: &M) -> LoadReport {
         let origin = self.path.display().to_string();
         let shapes = tensor_shapes(network, Names::PyTorch);
-        let mut report = LoadReport::compare(origin, &self.tensors, &shapes);
+        let prefix = self.prefix_of(&shapes);
+        let shape = |data: &TensorData| data.shape().as_slice().to_vec();
+        let file = self
+            .under(&prefix)
+            .map(|(name, data)| (name.to_owned(), shape(data)));
+        let mut report = LoadReport::of_shapes(origin, &file.collect(), &shapes);
         report.remarks.clone_from(&self.remarks);
+        if !prefix.is_empty() {
+            report
+                .remarks
+                .push(format!("`{prefix}` removed from the names"));
+        }
+        report.prefix = prefix;
         report
+    }
+
+    /// The tensors whose names begin with `prefix`, without it.
+    fn under<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a TensorData)> {
+        let tensors = self.tensors.iter();
+        tensors.filter_map(move |(name, data)| Some((name.strip_prefix(prefix)?, data)))
+    }
+
+    /// The one prefix that stands before every name of a network, where nothing else with axes is in the
+    /// file; empty where there is none.
+    fn prefix_of(&self, network: &Shapes) -> String {
+        let known = |name: &str| network.contains_key(name);
+        if self.tensors.keys().any(|name| known(name)) {
+            return String::new();
+        }
+        let is_array = |data: &TensorData| !data.shape().as_slice().is_empty();
+        let mut arrays = self.tensors.iter().filter(|(_, data)| is_array(data));
+        let Some((first, _)) = arrays.next() else {
+            return String::new();
+        };
+        let ends = first.match_indices('.').map(|(dot, _)| &first[..=dot]);
+        let prefix = ends
+            .filter(|prefix| arrays.clone().all(|(name, _)| name.starts_with(*prefix)))
+            .find(|prefix| {
+                let hits = self.under(prefix).filter(|(name, _)| known(name)).count();
+                2 * hits >= network.len().max(1)
+            });
+        prefix.unwrap_or_default().to_owned()
     }
 
     /// A copy of `network` with the weights of the file, and how they fitted.
@@ -105,11 +144,19 @@ impl Weights {
             report.check()?;
         }
         if report.is_exact() {
-            return import(network, &self.tensors, Names::PyTorch, &report.origin);
+            if report.prefix.is_empty() {
+                return import(network, &self.tensors, Names::PyTorch, &report.origin);
+            }
+            let named = self.under(&report.prefix);
+            let tensors = named.map(|(name, data)| (name.to_owned(), data.clone()));
+            return import(network, &tensors.collect(), Names::PyTorch, &report.origin);
         }
         let mut own = export(network, Names::PyTorch);
         for name in &report.matched {
-            if let (Some(place), Some(data)) = (own.get_mut(name), self.tensors.get(name)) {
+            if let (Some(place), Some(data)) = (
+                own.get_mut(name),
+                self.tensors.get(&format!("{}{name}", report.prefix)),
+            ) {
                 place.clone_from(data);
             }
         }
@@ -136,6 +183,12 @@ impl Weights {
                     "the first layer of the file has {channels} channels, the network {wanted}"
                 ));
             }
+        }
+        if spec.name.starts_with("mobilenetv2") {
+            reasons.push(format!(
+                "`{}` is the network of the CRD benchmark for small images, not torchvision's MobileNetV2",
+                spec.name
+            ));
         }
         let fitting = self.networks(device);
         if !fitting.is_empty() && fitting.iter().all(|fits| fits.name != spec.name) {
@@ -178,6 +231,7 @@ impl Weights {
     /// The size in the file of the axis along which two variants of a network differ.
     fn size_that_changes(&self, one: &Shapes, other: &Shapes, layer: &str) -> Result<usize> {
         let mut lacking = None;
+        let prefix = self.prefix_of(one);
         for (name, shape) in one {
             let axis = other.get(name).and_then(|other| {
                 (other.len() == shape.len())
@@ -185,7 +239,10 @@ impl Weights {
                     .flatten()
             });
             let Some(axis) = axis else { continue };
-            let found = self.tensors.get(name).map(TensorData::shape);
+            let found = self
+                .tensors
+                .get(&format!("{prefix}{name}"))
+                .map(TensorData::shape);
             if let Some(&size) = found.as_ref().and_then(|shape| shape.as_slice().get(axis)) {
                 return Ok(size);
             }
@@ -208,9 +265,11 @@ impl Weights {
             .filter_map(|known| {
                 let spec = self.spec(known.name, [PROBE_SIDE; 2], device).ok()?;
                 let wanted = spec.blank(device).ok()?.shapes();
-                let fits = wanted.len() == self.tensors.len()
+                let prefix = self.prefix_of(&wanted);
+                let fits = wanted.len() == self.under(&prefix).count()
                     && wanted.iter().all(|(name, shape)| {
-                        let found = self.tensors.get(name).map(TensorData::shape);
+                        let found = self.tensors.get(&format!("{prefix}{name}"));
+                        let found = found.map(TensorData::shape);
                         found.is_some_and(|found| found.as_slice() == shape.as_slice())
                     });
                 fits.then_some(spec)

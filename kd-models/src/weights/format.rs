@@ -47,6 +47,14 @@ impl WeightFormat {
         if about.is_dir() {
             return detect_folder(path).map(|format| (format, 0));
         }
+        if !about.is_file() {
+            return Err(Error::Input {
+                path: path.to_owned(),
+                problem:
+                    "is a pipe or a device and no file; write its bytes to a file and give that"
+                        .into(),
+            });
+        }
         let length = about.len();
         let mut file = File::open(path).map_err(Error::io("read", path))?;
         let mut head = Vec::new();

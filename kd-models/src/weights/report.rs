@@ -57,6 +57,9 @@ pub struct LoadReport {
     /// Remarks on what was chosen, removed and ignored in reading, and on what the differences may mean; a
     /// sentence each.
     pub remarks: Vec<String>,
+    /// What stood before the names in the file and was removed.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) prefix: String,
 }
 
 impl LoadReport {

@@ -1,5 +1,7 @@
-//! A reader of pickles that runs nothing: it knows the opcodes that `torch.save` writes and a short list of
-//! callables.
+//! A reader of pickles that runs nothing: it knows the opcodes of pickles and a short list of callables.
+//!
+//! What any other callable or class would make is passed over: its arguments and its state are read and
+//! dropped, and its name is kept, so that a dictionary that needs it can be refused by that name.
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -67,7 +69,9 @@ impl<R: Read> Machine<'_, '_, R> {
             }
             0x93 => {
                 let (name, module) = (self.pop()?, self.pop()?);
-                let names = self.heap.text(module).zip(self.heap.text(name));
+                let short = |name: &&str| name.len() <= 1000;
+                let text = |value| self.heap.text(value).filter(short);
+                let names = text(module).zip(text(name));
                 let Some((module, name)) =
                     names.map(|(module, name)| (module.to_owned(), name.to_owned()))
                 else {
@@ -84,12 +88,28 @@ impl<R: Read> Machine<'_, '_, R> {
             }
             b'i' => {
                 let (module, name) = (self.source.line()?, self.source.line()?);
-                return Err(self.would_run_code(&format!("makes a `{module}.{name}`")));
+                self.since_mark()?;
+                self.callable(&module, &name)?;
+                let class = self.pop()?;
+                self.instance(class)?;
             }
-            0x81 | 0x92 | b'o' => {
-                return Err(self.would_run_code("makes an object of a class"));
+            0x81 | 0x92 => {
+                // Keywords, then arguments, then the class.
+                self.pop_many(if opcode == 0x81 { 1 } else { 2 })?;
+                let class = self.pop()?;
+                self.instance(class)?;
             }
-            0x82..=0x84 => return Err(self.would_run_code("names a callable by number")),
+            b'o' => {
+                let Some(&class) = self.since_mark()?.first() else {
+                    return Err(self.damaged("an object without a class"));
+                };
+                self.instance(class)?;
+            }
+            0x82..=0x84 => {
+                return Err(self.unusable(
+                    "it names a callable by a number, whose meaning only its writer knows",
+                ));
+            }
             b'q' | b'r' | 0x94 | b'h' | b'j' => self.memoize(opcode)?,
             _ if self.scalar(opcode)? || self.text(opcode)? || self.container(opcode)? => {}
             _ => {
@@ -211,7 +231,8 @@ impl<R: Read> Machine<'_, '_, R> {
                     dict.extend(items);
                 }
             }
-            (0x90, Value::Opaque) => {}
+            // What is passed over has no elements: sets, and objects with elements of their own.
+            (_, Value::Opaque | Value::Object(_)) => {}
             _ => return Err(self.damaged("an element has no container of its kind")),
         }
         Ok(true)
@@ -241,22 +262,48 @@ impl<R: Read> Machine<'_, '_, R> {
                 self.stack.push(Value::Callable(callable));
                 Ok(())
             }
-            None if module.starts_with("torch") && name.ends_with("Storage") => {
-                let problem = format!("its storage type `{module}.{name}` is not known here");
-                Err(self.source.bad(problem, "convert the tensors to float32"))
+            None => {
+                let is_torch = module.split('.').next() == Some("torch");
+                let is_tensor = is_torch
+                    && (name.ends_with("Storage")
+                        || name.starts_with("_rebuild")
+                        || module == "torch" && name.chars().any(|letter| letter.is_ascii_digit()));
+                let object = self.heap.new_object(&format!("{module}.{name}"), is_tensor);
+                self.stack.push(object);
+                Ok(())
             }
-            None => Err(self.would_run_code(&format!("names `{module}.{name}`"))),
         }
+    }
+
+    /// What a class makes without a call: a dictionary, or something that is passed over.
+    fn instance(&mut self, class: Value) -> Result<()> {
+        let value = match class {
+            Value::Callable(Callable::Dict) => self.heap.new_dict(Vec::new()),
+            Value::Callable(_) | Value::Opaque => Value::Opaque,
+            Value::Object(_) => {
+                self.heap.make(class);
+                class
+            }
+            _ => return Err(self.damaged("it makes something of what is no class")),
+        };
+        self.stack.push(value);
+        Ok(())
     }
 
     fn call(&mut self) -> Result<()> {
         let (arguments, callable) = (self.pop()?, self.pop()?);
-        let Value::Callable(callable) = callable else {
-            return Err(self.would_run_code("calls something that is no known callable"));
+        let value = match callable {
+            Value::Callable(callable) => callable
+                .call(self.heap, arguments)
+                .map_err(|problem| self.unusable(&problem))?,
+            // Nothing is called: what it would have made is passed over.
+            Value::Object(_) => {
+                self.heap.make(callable);
+                callable
+            }
+            Value::Opaque => Value::Opaque,
+            _ => return Err(self.damaged("it calls what cannot be called")),
         };
-        let value = callable
-            .call(self.heap, arguments)
-            .map_err(|problem| self.unusable(&problem))?;
         self.stack.push(value);
         Ok(())
     }
@@ -265,8 +312,8 @@ impl<R: Read> Machine<'_, '_, R> {
     fn build(&mut self) -> Result<()> {
         self.pop()?;
         match self.peek()? {
-            Value::Dict(_) | Value::Opaque | Value::Tensor(_) => Ok(()),
-            _ => Err(self.would_run_code("sets the state of an object")),
+            Value::Dict(_) | Value::Opaque | Value::Object(_) | Value::Tensor(_) => Ok(()),
+            _ => Err(self.damaged("it sets the state of what has none")),
         }
     }
 
@@ -319,16 +366,6 @@ impl<R: Read> Machine<'_, '_, R> {
 
     fn unusable(&self, problem: &str) -> Error {
         self.source.bad(problem, SAVE_STATE_DICT)
-    }
-
-    fn would_run_code(&self, what: &str) -> Error {
-        self.source.bad(
-            format!(
-                "the pickle would run code, which is refused: it {what}, as a whole pickled module or \
-                 an object beside the weights does"
-            ),
-            SAVE_STATE_DICT,
-        )
     }
 }
 

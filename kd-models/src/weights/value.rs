@@ -1,5 +1,7 @@
 //! The contents of a pickle once it is read: plain data, and tensors as places in storages.
 
+use std::collections::HashMap;
+
 use super::callable::Callable;
 use super::element::Element;
 
@@ -13,6 +15,8 @@ pub(super) enum Value {
     Float(f64),
     /// Data that nothing here needs: bytes, sets, scalars of numpy, devices.
     Opaque,
+    /// Something that only code of the file's writer could make; it is passed over.
+    Object(usize),
     Callable(Callable),
     Text(usize),
     Tuple(usize),
@@ -52,6 +56,17 @@ pub(super) struct TensorRef {
 /// Tensors, and storages, that one file may have.
 const MAX_TENSORS: usize = 100_000;
 
+/// What is passed over: a callable that is not known here, and whatever it would have made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ObjectRef {
+    /// The callable or class, as `argparse.Namespace`.
+    pub(super) name: String,
+    /// Whether it stands for a tensor of a kind that is not read here.
+    pub(super) is_tensor: bool,
+    /// Whether anything was to be made by it, and not only named.
+    pub(super) is_made: bool,
+}
+
 /// Everything with parts that a pickle made.
 #[derive(Debug, Default)]
 pub(super) struct Heap {
@@ -61,9 +76,44 @@ pub(super) struct Heap {
     pub(super) dicts: Vec<Vec<(Value, Value)>>,
     pub(super) storages: Vec<StorageRef>,
     pub(super) tensors: Vec<TensorRef>,
+    pub(super) objects: Vec<ObjectRef>,
+    /// Places in `objects` by name.
+    object_names: HashMap<String, usize>,
 }
 
 impl Heap {
+    /// The object that `value` stands for, if it is passed over.
+    pub(super) fn object(&self, value: Value) -> Option<&ObjectRef> {
+        match value {
+            Value::Object(at) => self.objects.get(at),
+            _ => None,
+        }
+    }
+
+    /// Whatever `name` makes.
+    pub(super) fn new_object(&mut self, name: &str, is_tensor: bool) -> Value {
+        if let Some(&at) = self.object_names.get(name) {
+            return Value::Object(at);
+        }
+        let at = self.objects.len();
+        self.object_names.insert(name.to_owned(), at);
+        self.objects.push(ObjectRef {
+            name: name.to_owned(),
+            is_tensor,
+            is_made: false,
+        });
+        Value::Object(at)
+    }
+
+    /// Notes that something was to be made by `object`.
+    pub(super) fn make(&mut self, object: Value) {
+        if let Value::Object(at) = object
+            && let Some(object) = self.objects.get_mut(at)
+        {
+            object.is_made = true;
+        }
+    }
+
     pub(super) fn text(&self, value: Value) -> Option<&str> {
         match value {
             Value::Text(at) => self.texts.get(at).map(String::as_str),

@@ -42,7 +42,12 @@ impl SampleFacts {
 }
 
 /// Inspects the samples.
-pub(super) fn inspect(data: &OfflineData, findings: &mut Vec<Finding>) -> Result<SampleFacts> {
+/// `weighed`: the training does something about uneven classes.
+pub(super) fn inspect(
+    data: &OfflineData,
+    weighed: bool,
+    findings: &mut Vec<Finding>,
+) -> Result<SampleFacts> {
     let set = data.train.dataset();
     set.check_labelled()?;
     let shape = set.shape();
@@ -87,10 +92,12 @@ pub(super) fn inspect(data: &OfflineData, findings: &mut Vec<Finding>) -> Result
     let most = facts.train_per_class.iter().max();
     if let (Some(&fewest), Some(&most)) = (fewest, most)
         && most > 10 * fewest
+        && !weighed
     {
         let text = format!(
             "the classes are uneven: {fewest} to {most} training samples a class; accuracy says little of \
-             the small ones"
+             the small ones, and they are hardly learnt: `train.class_weights = \"balanced\"` weighs them in \
+             the cross-entropy, `train.balanced = true` draws each class equally often"
         );
         findings.push(Finding::note(Topic::Data, text));
     }
@@ -210,7 +217,7 @@ mod tests {
             augment: Augment::none(),
         };
         let mut findings = Vec::new();
-        let facts = inspect(&data, &mut findings).unwrap();
+        let facts = inspect(&data, false, &mut findings).unwrap();
         let findings = findings.into_iter().map(|found| (found.grade, found.text));
         (facts, findings.collect())
     }

@@ -3,8 +3,8 @@
 use kd_core::{Batch, Classifier, Finding, Topic};
 
 use super::{Diagnosis, DiagnosisOptions};
-use crate::Offline;
 use crate::taps::{FullAnswer, StudentTrace, TapShapes};
+use crate::{LossConfig, Offline};
 
 /// The outputs of student and teachers for one sample.
 pub(super) struct DryRun {
@@ -36,7 +36,21 @@ impl<S: Classifier> Offline<S> {
         };
         let fits = self.has_classes("the student", student.classes, diagnosis);
         let teachers = self.show_teachers(&sample, options, diagnosis);
-        if fits && teachers.iter().all(Option::is_some) {
+        let other = |answer: &Option<FullAnswer>| {
+            answer
+                .as_ref()
+                .is_some_and(|answer| answer.shapes.classes != student.classes)
+        };
+        for (index, answer) in teachers.iter().enumerate() {
+            if let Some(answer) = answer.as_ref().filter(|_| other(&teachers[index])) {
+                let text = format!(
+                    "{} tells {} other classes apart, and no loss reads its logits: it gives features alone",
+                    diagnosis.teachers[index].name, answer.shapes.classes
+                );
+                diagnosis.findings.push(Finding::ok(Topic::Teachers, text));
+            }
+        }
+        if fits && teachers.iter().all(Option::is_some) && !teachers.iter().any(other) {
             let who = if teachers.is_empty() {
                 "the student tells"
             } else {
@@ -75,7 +89,9 @@ impl<S: Classifier> Offline<S> {
                 Ok(answer) => {
                     let classes = answer.shapes.classes;
                     diagnosis.teachers[index].classes = Some(classes);
-                    let fits = self.has_classes(&name, classes, diagnosis);
+                    // A teacher whose logits nothing reads may know other classes.
+                    let fits = !self.losses.iter().any(LossConfig::reads_logits)
+                        || self.has_classes(&name, classes, diagnosis);
                     fits.then_some(answer)
                 }
                 Err(error) => {

@@ -11,7 +11,7 @@ mod dry_run;
 mod losses;
 mod normalisation;
 mod run;
-mod schedule;
+pub(crate) mod schedule;
 mod statistics;
 mod taps;
 mod teachers;
@@ -123,7 +123,8 @@ impl<S: Classifier> Offline<S> {
     /// [`Finding`].
     pub fn diagnose(&self, options: &DiagnosisOptions) -> Result<Diagnosis> {
         let mut findings = Vec::new();
-        let data = data::inspect(&self.data, &mut findings)?;
+        let weighed = self.training.balanced || self.training.class_weights.is_some();
+        let data = data::inspect(&self.data, weighed, &mut findings)?;
         let measured = || data.measured.clone();
         let constants = options.constants.clone().unwrap_or_else(measured);
         let plan = self.plan_of(data.train(), &mut findings);
@@ -159,7 +160,12 @@ impl<S: Classifier> Offline<S> {
     }
 
     fn plan_of(&self, samples: usize, findings: &mut Vec<Finding>) -> Option<Plan> {
-        let steps = samples.div_ceil(self.training.batch_size.max(1));
+        let size = self.training.batch_size.max(1);
+        let steps = if self.training.drop_last {
+            samples / size
+        } else {
+            samples.div_ceil(size)
+        };
         match self.training.plan(steps, None) {
             Ok(plan) => Some(plan),
             Err(error) => {
@@ -212,7 +218,10 @@ impl<S: Classifier> Offline<S> {
         } = diagnosis;
         let teachers = self.teachers.iter().zip(&dry.teachers).zip(facts);
         for ((teacher, answer), facts) in teachers {
-            if answer.is_some() {
+            // Of other classes nothing can be said.
+            let known =
+                |answer: &&crate::taps::FullAnswer| answer.shapes.classes == dry.student.classes;
+            if answer.as_ref().filter(known).is_some() {
                 teachers::measure(teacher.as_ref(), facts, &samples, constants, findings)?;
             }
         }

@@ -1,6 +1,6 @@
 //! The length of the training and its learning rates, inspected.
 
-use kd_core::{Finding, Plan, Schedule, Topic, Training};
+use kd_core::{Finding, LoaderConfig, Plan, Schedule, Topic, Training};
 use serde::Serialize;
 
 /// Steps and learning rates.
@@ -83,13 +83,8 @@ pub(super) fn inspect(
             training.batch_size
         );
         findings.push(Finding::note(Topic::Schedule, text));
-    } else if training.batch_size > 1 && samples % training.batch_size == 1 {
-        let text = format!(
-            "the last batch of an epoch has 1 sample ({samples} in batches of {}), on which batch norms \
-             learn nothing good",
-            training.batch_size
-        );
-        findings.push(Finding::note(Topic::Schedule, text));
+    } else if let Some(text) = last_batch(training, samples) {
+        findings.push(Finding::warning(Topic::Schedule, text));
     }
     if findings.len() == before {
         let text = format!(
@@ -103,6 +98,33 @@ pub(super) fn inspect(
         findings.push(Finding::ok(Topic::Schedule, text));
     }
     facts
+}
+
+/// What is said of a last batch that has few samples.
+pub(crate) fn last_batch(training: &Training, samples: usize) -> Option<String> {
+    let size = training.batch_size;
+    let rest = samples.checked_rem(size).unwrap_or(0);
+    let config = LoaderConfig::new(size);
+    if training.drop_last || rest == 0 || samples < size {
+        return None;
+    }
+    if config.spreads(samples) {
+        let steps = samples.div_ceil(size);
+        return Some(format!(
+            "{samples} samples in batches of {size} would leave a last batch of {rest}, too few for batch \
+             norms: each epoch is made of {steps} batches of {} or {} instead; `train.drop_last = true` \
+             leaves them out, or choose another `train.batch_size`",
+            samples / steps,
+            samples.div_ceil(steps)
+        ));
+    }
+    (rest == 1 && size > 1).then(|| {
+        format!(
+            "the last batch of an epoch has 1 sample ({samples} in batches of {size}), on which batch norms \
+             learn nothing good; `train.drop_last = true` leaves it out, or choose another \
+             `train.batch_size`"
+        )
+    })
 }
 
 #[cfg(test)]
@@ -180,12 +202,17 @@ mod tests {
 
     #[test]
     fn odd_batches_are_noted() {
-        let (_, findings) = inspected(|_| {}, 101);
+        let (_, findings) = inspected(|training| training.batch_size = 7, 71);
         assert!(
             findings[0]
                 .text
                 .starts_with("the last batch of an epoch has 1 sample")
         );
+        let (_, findings) = inspected(|_| {}, 101);
+        let said = "each epoch is made of 11 batches of 9 or 10 instead";
+        assert!(findings[0].text.contains(said), "{findings:?}");
+        let (_, findings) = inspected(|training| training.drop_last = true, 101);
+        assert_eq!(findings[0].grade, Grade::Ok);
         let (_, findings) = inspected(|_| {}, 9);
         assert!(
             findings[0].text.contains("more than the 9 samples"),

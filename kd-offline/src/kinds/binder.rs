@@ -50,6 +50,8 @@ pub(crate) struct Binder<'a> {
     /// Ids of the samples in their data set, and the labels of all its samples.
     pub(crate) ids: &'a [u32],
     pub(crate) labels: &'a [u16],
+    /// The weights of the classes in the cross-entropy, if they have any.
+    pub(crate) class_weights: Option<&'a [f64]>,
 }
 
 impl Binder<'_> {

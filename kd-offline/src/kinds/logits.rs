@@ -7,6 +7,7 @@ use kd_losses::{
     DecoupledKdLossConfig, DistLossConfig, JensenShannonLossConfig, LogitStandardisationLossConfig,
     MultiLevelLossConfig, NormalisedKdLossConfig, ReverseKlLossConfig, SoftCrossEntropyLossConfig,
     SoftTargetLossConfig, VirtualTeacherLossConfig, WeightedSoftLabelLossConfig,
+    weighted_cross_entropy,
 };
 
 use super::{
@@ -19,9 +20,15 @@ pub(super) const KINDS: &[LossKind] = &[
         "cross-entropy",
         Reads::Labels,
         || json(CrossEntropyLossConfig::new()),
-        |loss, _| {
-            let made = made(loss, CrossEntropyLossConfig::init)?;
-            labels(loss, move |logits, targets| made.forward(logits, targets))
+        |loss, binder| {
+            let plain = made(loss, CrossEntropyLossConfig::init)?;
+            let smoothing = loss.settings::<CrossEntropyLossConfig>()?.label_smoothing;
+            match binder.class_weights.map(<[f64]>::to_vec) {
+                None => labels(loss, move |logits, targets| plain.forward(logits, targets)),
+                Some(weights) => labels(loss, move |logits, targets| {
+                    weighted_cross_entropy(logits, targets, smoothing, &weights)
+                }),
+            }
         },
     ),
     LossKind::new::<SoftTargetLossConfig>(

@@ -7,11 +7,11 @@ use kd_core::{CacheConfig, Finding, Observer, Result, Teacher, Topic, Training};
 use kd_models::{ModelConfig, Network};
 use kd_recipe::{
     CachePlace, Check, Context, DataRecipe, LoadedData, MethodRecipe, NetworkRecipe, NewNetwork,
-    Prepared, TeacherRecipe,
+    Prepared, TeacherClasses, TeacherRecipe,
 };
 use serde::{Deserialize, Serialize};
 
-use super::{diagnose, samples};
+use super::{SAMPLE_KEYS, diagnose, samples, say};
 use crate::diagnose::KnownTeacher;
 use crate::{Ensemble, LossConfig, Offline, RESULT_PHASE};
 
@@ -40,11 +40,13 @@ pub struct DistillRecipe {
 
 impl MethodRecipe for DistillRecipe {
     const METHOD: &'static str = "offline";
+    const TRAIN_KEYS: &'static [&'static str] = SAMPLE_KEYS;
     const ABOUT: &'static str = "one student, frozen teachers, any weighted sum of losses";
 
     fn prepare(&mut self, at: &Context) -> Result<Prepared> {
         let (offline, config) = self.offline(at)?;
         let extra = offline.extra_parameters()?;
+        say(at, &offline);
         Ok(Prepared::new(offline)
             .with_student(RESULT_PHASE, config)
             .with_extra_parameters(extra))
@@ -56,7 +58,7 @@ impl MethodRecipe for DistillRecipe {
         let mut check = Check::of_student(&made, &facts)?;
         let mut teachers: Vec<Box<dyn Teacher>> = Vec::new();
         let mut known = Vec::new();
-        for checked in check.teachers(&self.teachers, &facts, at)? {
+        for checked in check.teachers_as(self.teacher_classes(), &self.teachers, &facts, at)? {
             teachers.push(checked.teacher);
             known.push(KnownTeacher {
                 name: checked.name,
@@ -99,7 +101,7 @@ impl DistillRecipe {
     fn offline(&mut self, at: &Context) -> Result<(Offline<Network>, ModelConfig)> {
         self.train.check()?;
         let (made, data) = self.read(at)?;
-        let teachers = at.teachers(&self.teachers, &data.facts)?;
+        let teachers = at.teachers_as(self.teacher_classes(), &self.teachers, &data.facts)?;
         let facts = data.facts.clone();
         let mut offline = self.method(&made, data, teachers, at);
         if let Some(cache) = &mut self.cache {
@@ -111,6 +113,15 @@ impl DistillRecipe {
             teacher.settle(&facts)?;
         }
         Ok((offline, made.config))
+    }
+
+    /// The classes that the teachers must know: any, where no loss reads their logits.
+    fn teacher_classes(&self) -> TeacherClasses {
+        if self.losses.iter().any(LossConfig::reads_logits) {
+            TeacherClasses::OfData
+        } else {
+            TeacherClasses::Any
+        }
     }
 
     /// The student and the data; an unknown name is said before the data are read.

@@ -7,7 +7,7 @@ use kd_recipe::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{diagnose, samples};
+use super::{SAMPLE_KEYS, diagnose, samples, say};
 use crate::{LossConfig, Offline, RESULT_PHASE};
 
 /// A recipe of ordinary training, which is offline distillation without a teacher.
@@ -27,6 +27,7 @@ pub struct TrainRecipe {
 
 impl MethodRecipe for TrainRecipe {
     const METHOD: &'static str = "train";
+    const TRAIN_KEYS: &'static [&'static str] = SAMPLE_KEYS;
     const ABOUT: &'static str = "a network from scratch with cross-entropy, for example a teacher";
     const VERB: Verb = Verb::Train;
 
@@ -35,6 +36,7 @@ impl MethodRecipe for TrainRecipe {
         let (made, data) = self.read(at)?;
         let offline = self.method(&made, data, at);
         offline.check()?;
+        say(at, &offline);
         Ok(Prepared::new(offline).with_student(RESULT_PHASE, made.config))
     }
 

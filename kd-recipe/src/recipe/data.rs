@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use kd_core::{Augment, DataRoots, DataSource, Error, Result, Split, Subset, Task, ViewPolicy};
+use kd_core::{
+    Augment, DataRoots, DataSource, Error, MaskClass, MaskValue, Result, Split, Subset, Task,
+    ViewPolicy,
+};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::recipe::loaded::{DataFacts, LoadedData};
@@ -13,7 +16,7 @@ use crate::recipe::source::{FolderSettings, find_source, only_for_folders};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataRecipe {
-    /// The data set by name, or `folder` for a folder of images of one's own.
+    /// The data set by name, or `folder` for a folder of images of one's own, or `masks` for images and masks.
     pub name: String,
     /// The folder, which has `train/CLASS` and `test/CLASS` in it; relative to where the program is started.
     #[serde(
@@ -35,6 +38,13 @@ pub struct DataRecipe {
     /// The normalisation that networks trained on a folder have unless they say their own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub normalisation: Option<FolderNormalisation>,
+    /// The classes of masks of your own (`name = "masks"`): their names in the order of their values, or
+    /// tables of `name` and `value`, a number or a colour as `"#804080"`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<MaskClass>,
+    /// What pixels without a class have in such masks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_class: Option<MaskValue>,
     /// The share of each class to train on, in `(0, 1]`; of a data set with masks the share of all images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fraction: Option<f64>,
@@ -86,6 +96,9 @@ impl DataRecipe {
             size: self.size,
             resize: self.resize,
             grey: self.grey,
+            masks: (!self.classes.is_empty() || self.no_class.is_some())
+                .then_some((&self.classes[..], self.no_class.as_ref())),
+            classes: None,
             prefix: "data.",
         };
         let source = find_source(&self.name, settings)?;
@@ -97,6 +110,15 @@ impl DataRecipe {
                 let problem =
                     "has three channels with \"imagenet\", grey images have one; remove it";
                 Err(Error::config("data.normalisation", problem))
+            }
+            (DataSource::Masks(folder), _)
+                if self.held_out.is_none() && !source.has(Split::Test) =>
+            {
+                let problem = format!(
+                    "is needed: `{}` has no images and masks to test on",
+                    folder.path().display()
+                );
+                Err(Error::config("data.held_out", problem))
             }
             (DataSource::Folder(folder), _)
                 if self.held_out.is_none() && !source.has(Split::Test) =>

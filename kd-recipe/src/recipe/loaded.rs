@@ -28,7 +28,7 @@ impl From<&DataSource> for DataFacts {
             task: source.task(),
             classes: source.classes(),
             class_names: match source {
-                DataSource::Folder(folder) => Some(folder.class_names().to_vec()),
+                DataSource::Folder(_) | DataSource::Masks(_) => source.class_names(),
                 _ => None,
             },
             shape: source.shape(),

@@ -1,5 +1,6 @@
 //! The table of a network that is trained.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use burn::tensor::Device;
@@ -43,6 +44,10 @@ pub struct NetworkRecipe {
     /// What is before the names of its tensors in `weights`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights_prefix: Option<String>,
+    /// Parts of the names of its tensors in `weights`, and what the network calls them:
+    /// `{ "fc.1." = "linear.", "downsample." = "shortcut." }`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub weights_rename: BTreeMap<String, String>,
 }
 
 /// A network as it is before the first step.
@@ -151,6 +156,7 @@ impl NetworkRecipe {
                 ("weights_fit", self.weights_fit.is_some()),
                 ("weights_key", self.weights_key.is_some()),
                 ("weights_prefix", self.weights_prefix.is_some()),
+                ("weights_rename", !self.weights_rename.is_empty()),
             ];
             return match extra.into_iter().find(|(_, given)| *given) {
                 Some((field, _)) => Err(Error::config(field, "has no effect without `weights`")),
@@ -158,7 +164,8 @@ impl NetworkRecipe {
             };
         };
         *file = absolute(file)?;
-        let choice = choice(self.weights_key.as_ref(), self.weights_prefix.as_ref());
+        let (key, prefix) = (self.weights_key.as_ref(), self.weights_prefix.as_ref());
+        let choice = choice(key, prefix, &self.weights_rename);
         let place = if file.is_dir() {
             model_folder(file)?
         } else {

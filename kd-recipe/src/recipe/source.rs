@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use kd_core::{DataSource, DatasetInfo, Error, ImageFit, ImageFolder, ImageShape, Result, Task};
+use kd_core::{
+    DataSource, DatasetInfo, Error, ImageFit, ImageFolder, ImageShape, MaskClass, MaskFolder,
+    MaskValue, Result, Task,
+};
 
 use crate::recipe::size::ImageSize;
 
@@ -20,8 +23,20 @@ pub struct FolderSettings<'a> {
     pub resize: Option<usize>,
     /// Whether they are made grey.
     pub grey: bool,
+    /// The classes of masks of one's own, and what pixels without a class have.
+    pub masks: Option<(&'a [MaskClass], Option<&'a MaskValue>)>,
+    /// The classes of a model, for a folder that has no `train`: its images are to be tested on.
+    pub classes: Option<&'a [String]>,
     /// The beginning of a setting's name as the user wrote it, for errors: `data.` in a recipe.
     pub prefix: &'static str,
+}
+
+/// The name that stands for folders of images and masks.
+const MASKS: &str = "masks";
+
+/// Whether `name` stands for folders of images and masks.
+pub fn is_masks(name: &str) -> bool {
+    name.eq_ignore_ascii_case(MASKS)
 }
 
 /// Whether `name` stands for a folder of images.
@@ -41,13 +56,45 @@ pub fn find_source(name: &str, settings: FolderSettings<'_>) -> Result<DataSourc
         size,
         resize,
         grey,
+        masks,
+        classes,
         prefix,
     } = settings;
-    if is_folder(name) {
-        let missing = |setting: &str, what: &str| {
-            let problem = format!("is needed for a folder of images: {what}");
-            Error::config(format!("{prefix}{setting}"), problem)
+    let missing = |setting: &str, what: &str| {
+        let kind = if is_masks(name) {
+            "images and masks"
+        } else {
+            "images"
         };
+        let problem = format!("is needed for a folder of {kind}: {what}");
+        Error::config(format!("{prefix}{setting}"), problem)
+    };
+    if is_masks(name) {
+        let path = path.ok_or_else(|| {
+            missing(
+                "path",
+                "the folder that has `train` and `trainannot`, or `images` and `masks`",
+            )
+        })?;
+        let sides = "the height and width in pixels that all are brought to";
+        let size = size.ok_or_else(|| missing("size", sides))?;
+        let names = "their names in the order of their values, or names with `value`";
+        let (classes, no_class) = masks.ok_or_else(|| missing("classes", names))?;
+        for (setting, given) in [("resize", resize.is_some()), ("grey", grey)] {
+            if given {
+                let problem =
+                    "is for a folder of images, of masks only the `size` can be chosen; remove it";
+                return Err(Error::config(format!("{prefix}{setting}"), problem));
+            }
+        }
+        let folder = MaskFolder::open(path, [size.height, size.width], classes, no_class);
+        return Ok(folder.map_err(|error| prefixed(prefix, error))?.into());
+    }
+    if masks.is_some() {
+        let problem = "are for data with masks of your own (`masks`); remove them";
+        return Err(Error::config(format!("{prefix}classes"), problem));
+    }
+    if is_folder(name) {
         let path = path.ok_or_else(|| {
             missing(
                 "path",
@@ -63,12 +110,15 @@ pub fn find_source(name: &str, settings: FolderSettings<'_>) -> Result<DataSourc
         let channels = if grey { 1 } else { 3 };
         let shape = ImageShape::new(channels, size.height, size.width);
         let fit = ImageFit::new(shape).with_resize(resize);
-        let folder = ImageFolder::open(path, fit);
+        let folder = match classes.filter(|_| !path.join("train").is_dir()) {
+            Some(classes) => ImageFolder::open_test(path, fit, classes),
+            None => ImageFolder::open(path, fit),
+        };
         return Ok(folder.map_err(|error| prefixed(prefix, error))?.into());
     }
     let info = DatasetInfo::find(name).map_err(|_| {
         let known = DatasetInfo::all().iter().map(|info| info.name);
-        Error::unknown_name("data set", name, known.chain([FOLDER]))
+        Error::unknown_name("data set", name, known.chain([FOLDER, MASKS]))
     })?;
     let resized = info.task == Task::Segmentation;
     let given = [

@@ -1,9 +1,10 @@
 //! The table of a teacher: a trained network to be learnt from.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use kd_core::{Error, ImageShape, Normalisation, Result, Task, class_folders};
+use kd_core::{Error, ImageShape, Normalisation, Result, Task, check_finite, class_folders};
 use kd_models::{
     CONFIG_FILE, Families, LoadReport, ModelConfig, TrainedModel, WeightChoice, WeightFit, Weights,
 };
@@ -43,10 +44,36 @@ pub struct TeacherRecipe {
     /// What is before the names of its tensors in `weights`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights_prefix: Option<String>,
+    /// Parts of the names of its tensors in `weights`, and what the network calls them:
+    /// `{ "fc.1." = "linear.", "downsample." = "shortcut." }`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub weights_rename: BTreeMap<String, String>,
     /// What the input of `weights` is normalised with; that of the data where nothing is said, as a model
     /// folder says it itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub normalisation: Option<Normalisation>,
+}
+
+/// The classes that a teacher must know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TeacherClasses {
+    /// Those of the data.
+    #[default]
+    OfData,
+    /// Whatever it knows: nothing reads its logits.
+    Any,
+}
+
+/// Facts about the same images in other classes.
+fn of_classes(data: &DataFacts, classes: usize) -> DataFacts {
+    if classes == data.classes {
+        return data.clone();
+    }
+    DataFacts {
+        classes,
+        class_names: None,
+        ..data.clone()
+    }
 }
 
 /// Where a teacher comes from.
@@ -88,27 +115,76 @@ impl TeacherRecipe {
         device: &Device,
         notices: &dyn Notices,
     ) -> Result<(Box<dyn TrainedModel>, Option<LoadReport>)> {
+        self.open_as(TeacherClasses::OfData, families, data, device, notices)
+    }
+
+    /// As [`TeacherRecipe::open`], of a teacher that need not know the classes of the data.
+    ///
+    /// # Errors
+    ///
+    /// As [`TeacherRecipe::open`].
+    pub fn open_as(
+        &self,
+        classes: TeacherClasses,
+        families: &Families,
+        data: &DataFacts,
+        device: &Device,
+        notices: &dyn Notices,
+    ) -> Result<(Box<dyn TrainedModel>, Option<LoadReport>)> {
+        let (opened, report) = self.read(classes, families, data, device, notices)?;
+        self.check_finite(opened.as_ref())?;
+        Ok((opened, report))
+    }
+
+    /// Refuses a network that gives no answers.
+    fn check_finite(&self, opened: &dyn TrainedModel) -> Result<()> {
+        let who = format!("teacher `{}`", self.path().display());
+        check_finite(&who, &opened.state_dict())
+    }
+
+    fn read(
+        &self,
+        classes: TeacherClasses,
+        families: &Families,
+        data: &DataFacts,
+        device: &Device,
+        notices: &dyn Notices,
+    ) -> Result<(Box<dyn TrainedModel>, Option<LoadReport>)> {
         match self.origin().map_err(|error| error.within("teachers"))? {
             Origin::Model(model) => {
                 let opened = open_for(families, &model_folder(model)?, data.task, device)?;
+                let facts = match classes {
+                    TeacherClasses::OfData => data.clone(),
+                    TeacherClasses::Any => of_classes(data, opened.config().network.classes),
+                };
                 check_fits(
                     &format!("teacher `{}`", model.display()),
                     opened.config(),
-                    data,
+                    &facts,
                 )?;
                 Ok((opened, None))
             }
             Origin::Weights { file, network } => {
-                let choice = choice(self.weights_key.as_ref(), self.weights_prefix.as_ref());
+                let (key, prefix) = (self.weights_key.as_ref(), self.weights_prefix.as_ref());
+                let choice = choice(key, prefix, &self.weights_rename);
+                let weights = Weights::read_chosen(file, &choice)?;
+                let facts = match classes {
+                    TeacherClasses::OfData => data.clone(),
+                    TeacherClasses::Any => {
+                        let size = [data.shape.height, data.shape.width];
+                        let own = weights.spec(network, size, device)?.classes;
+                        of_classes(data, own)
+                    }
+                };
                 let file = WeightFile {
                     who: format!("teacher `{}`", file.display()),
-                    weights: &Weights::read_chosen(file, &choice)?,
+                    weights: &weights,
                     network,
                     fit: WeightFit::Exact,
                     normalisation: self.normalisation.as_ref(),
                     remedy: "give `normalisation` in `[[teachers]]`",
                 };
-                let opened = file.open(families, data, device, notices);
+                let opened = file.open(families, &facts, device, notices);
                 let (opened, report) = opened.map_err(|error| match error {
                     Error::Config { ref field, .. } if field.starts_with("normalisation") => {
                         error.within("teachers")
@@ -135,6 +211,7 @@ impl TeacherRecipe {
         match self.origin().map_err(|error| error.within("teacher"))? {
             Origin::Model(model) => {
                 let opened = families.open(&model_folder(model)?, device)?;
+                self.check_finite(opened.as_ref())?;
                 let config = opened.config();
                 let [channels, height, width] = config.network.input;
                 let trained_on = config.provenance.data.clone();
@@ -177,6 +254,7 @@ impl TeacherRecipe {
                     ("network", self.network.is_some()),
                     ("weights_key", self.weights_key.is_some()),
                     ("weights_prefix", self.weights_prefix.is_some()),
+                    ("weights_rename", !self.weights_rename.is_empty()),
                     ("normalisation", self.normalisation.is_some()),
                 ];
                 match extra.into_iter().find(|(_, given)| *given) {
@@ -216,10 +294,15 @@ impl TeacherRecipe {
 }
 
 /// The choice that a recipe makes.
-pub(crate) fn choice(key: Option<&String>, prefix: Option<&String>) -> WeightChoice {
+pub(crate) fn choice(
+    key: Option<&String>,
+    prefix: Option<&String>,
+    rename: &BTreeMap<String, String>,
+) -> WeightChoice {
     let mut choice = WeightChoice::default();
     choice.key = key.cloned();
     choice.prefix = prefix.cloned();
+    choice.rename.clone_from(rename);
     choice
 }
 
@@ -267,7 +350,8 @@ pub fn check_fits(who: &str, config: &ModelConfig, data: &DataFacts) -> Result<(
             what: who.to_owned(),
             expected: format!("{} classes, as data set `{}` has", data.classes, data.name),
             found: config.network.classes.to_string(),
-            remedy: "use a data set of its classes".into(),
+            remedy: "use a data set of its classes; losses of features alone take any teacher"
+                .into(),
         });
     }
     let [channels, height, width] = config.network.input;

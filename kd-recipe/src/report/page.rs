@@ -5,6 +5,7 @@ use std::path::Path;
 use kd_core::{Costs, EpochLog, Error, Finding, Result, Subset};
 use kd_report::{RunReport, count};
 
+use crate::input_hashes::InputHashes;
 use crate::inputs::RecipeInputs;
 use crate::methods::Recipe;
 use crate::outcome::Outcome;
@@ -31,7 +32,7 @@ pub(crate) fn write(
     if outcome.is_none() {
         report = report.with_remark(progress(&epochs));
     }
-    report = facts(report, &text, subject.ok())?;
+    report = facts(report, folder, &text, subject.ok())?;
     if let Some(outcome) = &outcome {
         report = costs(report, outcome);
     }
@@ -62,7 +63,12 @@ fn not_looked_into(error: &Error) -> String {
 }
 
 /// What was run.
-fn facts(report: RunReport, text: &str, subject: Option<Subject<'_>>) -> Result<RunReport> {
+fn facts(
+    report: RunReport,
+    folder: &Path,
+    text: &str,
+    subject: Option<Subject<'_>>,
+) -> Result<RunReport> {
     let recipe: toml::Table = toml::from_str(text).unwrap_or_default();
     let plain = |key: &str| match recipe.get(key) {
         Some(toml::Value::String(text)) => Some(text.clone()),
@@ -74,6 +80,11 @@ fn facts(report: RunReport, text: &str, subject: Option<Subject<'_>>) -> Result<
     }
     if let Some(subject) = subject {
         report = inputs(report, subject)?;
+    }
+    let begun = InputHashes::read(folder);
+    for change in begun.map(|begun| begun.changes).unwrap_or_default() {
+        let how = format!("`{}` from epoch {}", change.set, change.from_epoch);
+        report = report.with_fact("changed", how);
     }
     for key in ["seed", "device"] {
         if let Some(value) = plain(key) {
@@ -100,6 +111,9 @@ fn inputs(mut report: RunReport, subject: Subject<'_>) -> Result<RunReport> {
             count(held_out)
         );
         report = report.with_fact("data", sizes);
+    }
+    if let Some(text) = subject.inputs.passed_over() {
+        report = report.with_fact("left out", text);
     }
     if let Some(spec) = subject.spec {
         let costs = subject.families.costs(spec, subject.device)?;

@@ -12,6 +12,14 @@ const CONFUSIONS: usize = 10;
 pub(super) fn classes(page: &mut Page, said: &Predictions, names: &[String]) -> Result<()> {
     page.heading(2, "Classes");
     let own = said.confusion().recalls();
+    let known: Vec<f64> = own.iter().copied().flatten().collect();
+    if !known.is_empty() {
+        let balanced = known.iter().sum::<f64>() / known.len() as f64;
+        page.paragraph(&format!(
+            "Balanced accuracy, in which each class counts alike: {}.",
+            percent(balanced)
+        ));
+    }
     let teacher = said
         .teacher_confusion()
         .map(kd_core::ConfusionMatrix::recalls);

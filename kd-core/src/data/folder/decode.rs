@@ -1,5 +1,6 @@
 //! Decoding one image file into pixels or a mask.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Cursor, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -76,6 +77,89 @@ pub(in crate::data) fn decode_mask(path: &Path) -> Result<Pixels> {
             }),
         }
     })
+}
+
+/// Reads the mask at `path` as numbers: the grey value of each pixel as the file has it, or the number of its
+/// colour in the palette. Of equal colours in a palette the first counts.
+pub(in crate::data) fn decode_numbers(path: &Path) -> Result<Pixels> {
+    read(path, |bytes| {
+        let Opened { image, stored, .. } = open(bytes)?;
+        let (height, width) = (image.height(), image.width());
+        let refused = || Refusal {
+            remedy: "save class numbers as grey values or in a palette of 8 bits, or give a colour for each class",
+            ..Refusal::new(format!(
+                "a mask of class numbers is a grey image of at most 8 bits or has a palette, this one is \
+                 {stored:?}"
+            ))
+        };
+        let step = match stored {
+            ExtendedColorType::L1 => 255,
+            ExtendedColorType::L2 => 85,
+            ExtendedColorType::L4 => 17,
+            ExtendedColorType::L8 => 1,
+            _ => 0,
+        };
+        let numbers = match (image, step) {
+            (image, 0) => {
+                let palette = palette(bytes).ok_or_else(refused)?;
+                let numbers = image.into_rgb8().into_raw();
+                let number = |colour: &[u8]| palette.get(colour).copied();
+                numbers
+                    .chunks_exact(3)
+                    .map(number)
+                    .collect::<Option<Vec<u8>>>()
+                    .ok_or_else(refused)?
+            }
+            (DynamicImage::ImageLuma8(image), step) => image
+                .into_raw()
+                .into_iter()
+                .map(|value| value / step)
+                .collect(),
+            _ => return Err(refused()),
+        };
+        Ok(Pixels {
+            bytes: numbers,
+            channels: 1,
+            height,
+            width,
+        })
+    })
+}
+
+/// Reads the mask at `path` as colours.
+pub(in crate::data) fn decode_colours(path: &Path) -> Result<Pixels> {
+    read(path, |bytes| {
+        let Opened { image, .. } = open(bytes)?;
+        let (height, width) = (image.height(), image.width());
+        Ok(Pixels {
+            bytes: image.into_rgb8().into_raw(),
+            channels: 3,
+            height,
+            width,
+        })
+    })
+}
+
+/// The numbers of the colours in the palette of a PNG whose chunks are known to be whole.
+fn palette(bytes: &[u8]) -> Option<HashMap<Vec<u8>, u8>> {
+    // Width, height and bits come first; 3 is the kind of image whose pixels are numbers of a palette.
+    if bytes.get(25) != Some(&3) {
+        return None;
+    }
+    let mut at = 8;
+    loop {
+        let rest = bytes.get(at..)?;
+        let length = usize::try_from(u32::from_be_bytes(*rest.first_chunk::<4>()?)).ok()?;
+        if rest.get(4..8)? == b"PLTE" {
+            let colours = rest.get(8..8 + length)?.chunks_exact(3);
+            let mut numbers = HashMap::new();
+            for (number, colour) in (0..=u8::MAX).zip(colours) {
+                numbers.entry(colour.to_vec()).or_insert(number);
+            }
+            return Some(numbers);
+        }
+        at = at.checked_add(length)?.checked_add(12)?;
+    }
 }
 
 /// Reads the file at `path` and makes something of its bytes.

@@ -21,6 +21,8 @@ pub(super) struct Class {
 }
 
 const EXTENSIONS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
+/// Names of the folder with the samples to test on, the first that is there.
+const HELD_OUT: [&str; 4] = ["test", "val", "valid", "validation"];
 const LAYOUT: &str = "put the images of each class into a folder `train/CLASS` below it";
 /// Labels have 16 bits.
 const MOST_CLASSES: usize = 1 << 16;
@@ -80,30 +82,57 @@ impl Listing {
 
     /// The held-out split of the data set at `root`, if it has one.
     pub(super) fn test(root: &Path, train: &Self) -> Result<Option<Self>> {
-        let paths = ["test", "val"].map(|name| root.join(name));
-        let Some(path) = paths.into_iter().find(|path| path.is_dir()) else {
+        let Some(path) = Self::test_folder(root) else {
             return Ok(None);
         };
-        let test = Self::read(path)?;
-        let lacks = |of: &Self, name: &str| !of.classes.iter().any(|class| class.name == name);
-        if let Some(class) = test.classes.iter().find(|class| lacks(train, &class.name)) {
-            let problem = format!(
-                "is no class of `{}`; move it there as well, or remove it",
-                train.path.display()
-            );
+        let names: Vec<&str> = train
+            .classes
+            .iter()
+            .map(|class| class.name.as_str())
+            .collect();
+        let origin = format!("`{}`", train.path.display());
+        Self::in_classes(path, &names, &origin).map(Some)
+    }
+
+    /// The folder with the samples to test on, if there is one.
+    fn test_folder(root: &Path) -> Option<PathBuf> {
+        let mut paths = HELD_OUT.iter().map(|name| root.join(name));
+        paths.find(|path| path.is_dir())
+    }
+
+    /// The samples to test on below `root`, or in it, of classes that are known by name.
+    pub(super) fn test_alone(root: &Path, classes: &[&str]) -> Result<Self> {
+        if !root.is_dir() {
+            return Err(input(
+                root,
+                "is not there, or no folder; give one with images",
+            ));
+        }
+        let path = Self::test_folder(root).unwrap_or_else(|| root.to_owned());
+        Self::in_classes(path, classes, "the model")
+    }
+
+    /// The samples of a split in the order of `classes`, of which some may have none.
+    fn in_classes(path: PathBuf, classes: &[&str], origin: &str) -> Result<Self> {
+        let mut test = Self::read_with(path, true)?;
+        let unknown = |class: &&Class| !classes.contains(&class.name.as_str());
+        if let Some(class) = test.classes.iter().find(unknown) {
+            let problem = format!("is no class of {origin}; move it there as well, or remove it");
             return Err(input(&test.path.join(&class.name), problem));
         }
-        if let Some(class) = train.classes.iter().find(|class| lacks(&test, &class.name)) {
-            let problem = format!(
-                "has no folder `{}`, which `{}` has; put some of its images there, or hold out a part of \
-                 `train` \
-                 with `held_out` in the recipe and remove this folder",
-                class.name,
-                train.path.display()
-            );
-            return Err(input(&test.path, problem));
+        if test.samples() == 0 {
+            return Err(input(&test.path, format!("has no images; {LAYOUT}")));
         }
-        Ok(Some(test))
+        let of_class = |name: &&str| {
+            let found = test.classes.iter().find(|class| class.name == **name);
+            let files = found.map(|class| class.files.clone()).unwrap_or_default();
+            Class {
+                name: (*name).to_owned(),
+                files,
+            }
+        };
+        test.classes = classes.iter().map(of_class).collect();
+        Ok(test)
     }
 
     /// The number of images.
@@ -112,6 +141,11 @@ impl Listing {
     }
 
     fn read(path: PathBuf) -> Result<Self> {
+        Self::read_with(path, false)
+    }
+
+    /// The classes below `path`, of which some may be empty.
+    fn read_with(path: PathBuf, may_be_empty: bool) -> Result<Self> {
         let (folders, mut skipped) = entries(&path)?;
         let mut classes = Vec::with_capacity(folders.len());
         for folder in folders {
@@ -127,7 +161,7 @@ impl Listing {
             let (inner, files) = entries(&folder)?;
             let (files, others): (Vec<_>, Vec<_>) =
                 files.into_iter().partition(|file| is_image(file));
-            if files.is_empty() {
+            if files.is_empty() && !(may_be_empty && inner.len() + others.len() == 0) {
                 let others = match inner.len() + others.len() {
                     0 => String::new(),
                     n => format!("; of the {n} entries in it none is one"),

@@ -27,8 +27,8 @@ use crate::error::{Error, Result};
 ///   they really are is seen from their first bytes. They lie directly in the folder of their class. Hidden
 ///   files, files of other extensions and folders in the folder of a class are passed over, and listed by
 ///   [`ImageFolder::skipped`].
-/// - The samples to test on are in `test`, or in `val` where there is no `test`, with the same classes; a
-///   folder without either has no [`Split::Test`], so that a part of the training samples must be held out.
+/// - The samples to test on are in `test`, or where there is none in `val`, `valid` or `validation`, with
+///   classes of the same names, of which some may be missing; a folder without any of them has no [`Split::Test`], so that a part of the training samples must be held out.
 /// - Sample ids follow the sorted class and file names, so that they are the same on every machine.
 ///
 /// Every image is decoded, turned upright by its EXIF orientation, made RGB or grey, resized and cropped as
@@ -59,7 +59,8 @@ pub struct ImageFolder {
     path: PathBuf,
     fit: ImageFit,
     class_names: Vec<String>,
-    train: Listing,
+    /// None where there is nothing but images to test on.
+    train: Option<Listing>,
     test: Option<Listing>,
 }
 
@@ -72,25 +73,61 @@ impl ImageFolder {
     /// # Errors
     ///
     /// [`Error::Input`] naming the folder: not there, without `train`, with fewer than two classes, a class
-    /// without images, a class that only one of the two splits has; [`Error::Config`] if `fit` is not usable.
+    /// without images, a class that only the split to test on has; [`Error::Config`] if `fit` is not usable.
     pub fn open(path: impl Into<PathBuf>, fit: ImageFit) -> Result<Self> {
         let path = path.into();
         fit.check()?;
         let train = Listing::train(&path)?;
         let test = Listing::test(&path, &train)?;
         let names = train.classes.iter().map(|class| class.name.clone());
-        Ok(Self {
+        let names = names.collect();
+        Ok(Self::made(path, fit, names, Some(train), test))
+    }
+
+    /// Lists images to test on below `path`, without any to train on: in a folder `test` (or `val`, `valid`,
+    /// `validation`) below it, or in the folders of classes directly in it. `class_names` are the classes in
+    /// label order, as a model knows them; some may have no images.
+    ///
+    /// # Errors
+    ///
+    /// As [`ImageFolder::open`], and [`Error::Input`] for a folder that is none of the classes.
+    pub fn open_test(
+        path: impl Into<PathBuf>,
+        fit: ImageFit,
+        class_names: &[String],
+    ) -> Result<Self> {
+        let path = path.into();
+        fit.check()?;
+        let names: Vec<&str> = class_names.iter().map(String::as_str).collect();
+        let test = Listing::test_alone(&path, &names)?;
+        Ok(Self::made(
+            path,
+            fit,
+            class_names.to_vec(),
+            None,
+            Some(test),
+        ))
+    }
+
+    fn made(
+        path: PathBuf,
+        fit: ImageFit,
+        class_names: Vec<String>,
+        train: Option<Listing>,
+        test: Option<Listing>,
+    ) -> Self {
+        Self {
             name: path
                 .file_name()
                 .unwrap_or(path.as_os_str())
                 .display()
                 .to_string(),
             fit,
-            class_names: names.collect(),
+            class_names,
             train,
             test,
             path,
-        })
+        }
     }
 
     /// What it is called: the last part of its path.
@@ -134,7 +171,7 @@ impl ImageFolder {
 
     /// What was passed over in both splits, sorted.
     pub fn skipped(&self) -> Vec<&Path> {
-        [Some(&self.train), self.test.as_ref()]
+        [self.train.as_ref(), self.test.as_ref()]
             .into_iter()
             .flatten()
             .flat_map(|listing| &listing.skipped)
@@ -155,7 +192,10 @@ impl ImageFolder {
                 Split::Validation => {
                     "has no validation split: a folder of images has samples to train on and to test on"
                 }
-                _ => {
+                Split::Train => {
+                    "has no folder `train`; give a folder with one, or ask for the test split"
+                }
+                Split::Test => {
                     "has neither a `test` nor a `val` folder; add one, or hold out a part of `train` with \
                      `held_out` in \
                      the recipe"
@@ -188,7 +228,7 @@ impl ImageFolder {
 
     fn listing(&self, split: Split) -> Option<&Listing> {
         match split {
-            Split::Train => Some(&self.train),
+            Split::Train => self.train.as_ref(),
             Split::Validation => None,
             Split::Test => self.test.as_ref(),
         }

@@ -1,0 +1,442 @@
+//! What people bring: uneven folders, odd batches, teachers of other classes, damaged weights, edited recipes.
+
+use std::path::Path;
+
+use burn::tensor::{Device, TensorData};
+use kd_core::{Names, export, write_tensors};
+use kd_models::{Network, NetworkSpec};
+use serde_json::Value;
+
+use crate::support::Place;
+
+const TRAIN: &str = r#"
+method = "train"
+
+[data]
+name = "folder"
+path = "photos"
+size = 32
+
+[network]
+name = "lenet5-half"
+
+[train]
+epochs = 1
+batch_size = 8
+"#;
+
+/// A place with a folder `photos`: so many images of each class to train on and to test on.
+fn place(classes: &[(&str, usize, usize)]) -> Place {
+    let place = Place::new();
+    let shapes =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cmd/data-folder.in/shapes/train");
+    for (index, &(class, train, test)) in classes.iter().enumerate() {
+        let from = shapes.join(["circle", "square"][index % 2]);
+        for (split, count) in [("train", train), ("test", test)] {
+            let to = place.path("photos").join(split).join(class);
+            if count > 0 {
+                std::fs::create_dir_all(&to).unwrap();
+            }
+            for number in 0..count {
+                let (file, source) = (format!("{number:03}.png"), [0, 3, 4, 5][number % 4]);
+                std::fs::copy(from.join(format!("{source}.png")), to.join(file)).unwrap();
+            }
+        }
+    }
+    std::fs::write(place.path("train.toml"), TRAIN).unwrap();
+    place
+}
+
+fn run(place: &Place, args: &[&str]) -> (String, String) {
+    let done = place.run(args);
+    assert_eq!(
+        done.code,
+        Some(0),
+        "{args:?}: {}{}",
+        done.stdout,
+        done.stderr
+    );
+    (done.stdout, done.stderr)
+}
+
+fn warnings(place: &Place, more: &[&str]) -> Vec<String> {
+    let found = place.json(&[&["check", "train.toml", "--json"], more].concat());
+    let all = found["findings"].as_array().unwrap().iter();
+    let text = |one: &Value| one["text"].as_str().unwrap().to_owned();
+    all.filter(|one| one["grade"] == "warning")
+        .map(text)
+        .collect()
+}
+
+#[test]
+fn what_is_left_out_of_a_folder_is_said_everywhere() {
+    let place = place(&[("cat", 8, 2), ("dog", 8, 2)]);
+    let dog = place.path("photos/train/dog");
+    for number in 1..8 {
+        std::fs::rename(
+            dog.join(format!("00{number}.png")),
+            dog.join(format!("00{number}.xyz")),
+        )
+        .unwrap();
+    }
+    std::fs::create_dir(dog.join("more")).unwrap();
+    let said = "8 entries of the folder were left out";
+    let warned = warnings(&place, &[]);
+    assert!(
+        warned.iter().any(|text| text.starts_with(said)),
+        "{warned:?}"
+    );
+    let (_, stderr) = run(&place, &["train", "train.toml", "--out", "run"]);
+    assert!(stderr.contains(&format!("note: {said}")), "{stderr}");
+    assert!(stderr.contains("train/dog/001.xyz"), "{stderr}");
+    assert!(place.text("run/report.md").contains(said));
+}
+
+#[test]
+fn a_last_batch_of_one_is_spread_and_said() {
+    let place = place(&[("cat", 17, 2), ("dog", 16, 2)]);
+    let said = "33 samples in batches of 8 would leave a last batch of 1";
+    let warned = warnings(&place, &[]);
+    assert!(
+        warned.iter().any(|text| text.starts_with(said)),
+        "{warned:?}"
+    );
+    let (_, stderr) = run(&place, &["train", "train.toml", "--out", "spread"]);
+    assert!(stderr.contains(&format!("note: {said}")), "{stderr}");
+    let drop = ["--set", "train.drop_last=true"];
+    assert_eq!(warnings(&place, &drop), Vec::<String>::new());
+    let (_, stderr) = run(
+        &place,
+        &["train", "train.toml", "--out", "dropped", drop[0], drop[1]],
+    );
+    assert_eq!(stderr, "");
+    let steps = |run: &str| -> Value {
+        serde_json::from_str(
+            place
+                .text(&format!("{run}/metrics.jsonl"))
+                .lines()
+                .next()
+                .unwrap(),
+        )
+        .unwrap()
+    };
+    assert_eq!(
+        (&steps("spread")["step"], &steps("dropped")["step"]),
+        (&5.into(), &4.into())
+    );
+}
+
+#[test]
+fn images_to_test_on_may_lack_a_class_or_be_all_there_is() {
+    let place = place(&[("cat", 6, 3), ("dog", 6, 2), ("fox", 6, 3)]);
+    run(&place, &["train", "train.toml", "--out", "run"]);
+    let eval = |more: &[&str]| {
+        let args = [
+            "eval", "--model", "run", "--data", "folder", "--path", "photos",
+        ];
+        place.run(&[&args, more].concat())
+    };
+    std::fs::remove_dir_all(place.path("photos/test/dog")).unwrap();
+    let lacks = eval(&["--json"]);
+    let said = "1 of the 3 classes have no image here, nothing is measured on them: `dog`";
+    assert!(lacks.stderr.contains(said), "{}", lacks.stderr);
+    let found: Value = serde_json::from_str(lacks.stdout.trim()).unwrap();
+    assert_eq!(
+        (&found["count"], &found["class_accuracy"][1]),
+        (&6.into(), &Value::Null)
+    );
+    let held_out = [
+        "train",
+        "train.toml",
+        "--out",
+        "held-out",
+        "--set",
+        "data.held_out=0.25",
+    ];
+    run(&place, &held_out);
+
+    // New data alone, below `test` or directly in the folder, and of no class of the model.
+    std::fs::remove_dir_all(place.path("photos/train")).unwrap();
+    assert_eq!(eval(&["--json"]).stdout, lacks.stdout);
+    std::fs::rename(place.path("photos/test"), place.path("new")).unwrap();
+    std::fs::remove_dir_all(place.path("photos")).unwrap();
+    std::fs::rename(place.path("new"), place.path("photos")).unwrap();
+    assert_eq!(eval(&["--json"]).stdout, lacks.stdout);
+    std::fs::rename(place.path("photos/cat"), place.path("photos/bird")).unwrap();
+    let refused = eval(&[]);
+    assert_eq!(refused.code, Some(3));
+    assert!(
+        refused
+            .stderr
+            .contains("`photos/bird` is no class of the model"),
+        "{}",
+        refused.stderr
+    );
+}
+
+#[test]
+fn uneven_classes_are_weighed_or_drawn_equally_and_told_apart() {
+    let place = place(&[("common", 44, 9), ("rare", 4, 2)]);
+    let check = place.run(&["check", "train.toml", "--brief"]);
+    for remedy in [
+        "train.class_weights = \"balanced\"",
+        "train.balanced = true",
+    ] {
+        assert!(check.stdout.contains(remedy), "{}", check.stdout);
+    }
+    let mut logs = Vec::new();
+    for (out, set) in [
+        ("plain", "seed=0"),
+        ("weighed", "train.class_weights=balanced"),
+        ("given", "train.class_weights=[1,11]"),
+        ("drawn", "train.balanced=true"),
+    ] {
+        run(&place, &["train", "train.toml", "--out", out, "--set", set]);
+        let log = place.text(&format!("{out}/metrics.jsonl"));
+        logs.push(log.split("\"seconds\"").next().unwrap().to_owned());
+    }
+    // Balanced weights of 44 and 4 samples are as 1 to 11.
+    let loss = |log: &str| {
+        let log: Value = serde_json::from_str(&format!("{}\"x\":0}}", log)).unwrap();
+        log["train"]["cross-entropy"].as_f64().unwrap()
+    };
+    assert!((loss(&logs[1]) - loss(&logs[2])).abs() < 1e-5, "{logs:?}");
+    assert!(loss(&logs[0]) != loss(&logs[1]) && loss(&logs[0]) != loss(&logs[3]));
+    let eval = [
+        "eval", "--model", "plain", "--data", "folder", "--path", "photos",
+    ];
+    let (stdout, _) = run(&place, &eval);
+    assert!(stdout.contains("balanced accuracy"), "{stdout}");
+    assert!(stdout.contains("\n  rare "), "{stdout}");
+    assert!(!stdout.contains("top-k"), "{stdout}");
+    assert!(place.text("plain/report.md").contains("Balanced accuracy"));
+
+    let wrong = place.run(&["train", "train.toml", "--set", "train.class_weights=[1]"]);
+    assert_eq!(wrong.code, Some(2));
+    assert!(
+        wrong
+            .stderr
+            .contains("`train.class_weights` must be one number a class, 2, got 1"),
+        "{}",
+        wrong.stderr
+    );
+}
+
+/// A weight file of a network for `classes`, changed by `change`.
+fn weights(place: &Place, name: &str, classes: usize, change: impl Fn(&mut [f32])) {
+    let spec = NetworkSpec::new("lenet5-half", classes, [3, 32, 32]);
+    let network = Network::build(&spec, 1, &Device::flex()).unwrap();
+    let mut tensors = export(&network, Names::PyTorch);
+    let bias = tensors.get_mut("conv1.bias").unwrap();
+    let mut values = bias.try_to_vec::<f32>().unwrap();
+    change(&mut values);
+    *bias = TensorData::new(values, bias.shape());
+    write_tensors(&place.path(name), &tensors).unwrap();
+}
+
+const DISTIL: &str = r#"
+method = "offline"
+
+[data]
+name = "folder"
+path = "photos"
+size = 32
+
+[student]
+name = "lenet5-half"
+
+[[teachers]]
+weights = "teacher.safetensors"
+network = "lenet5-half"
+normalisation = { mean = [0.5, 0.5, 0.5], std = [0.5, 0.5, 0.5] }
+
+[[losses]]
+kind = "cross-entropy"
+
+[[losses]]
+kind = "attention-transfer"
+student_taps = ["conv1", "conv2"]
+
+[train]
+epochs = 1
+batch_size = 8
+"#;
+
+#[test]
+fn a_teacher_of_other_classes_serves_losses_that_read_no_logits() {
+    let place = place(&[("cat", 8, 2), ("dog", 8, 2)]);
+    weights(&place, "teacher.safetensors", 7, |_| {});
+    std::fs::write(place.path("distil.toml"), DISTIL).unwrap();
+    let found = place.json(&["check", "distil.toml", "--json"]);
+    let texts = found["findings"].to_string();
+    assert!(
+        texts.contains("tells 7 other classes apart, and no loss reads its logits"),
+        "{texts}"
+    );
+    assert!(!texts.contains("\"error\""), "{texts}");
+    run(&place, &["distill", "distil.toml", "--out", "run"]);
+    assert!(!place.text("run/metrics.jsonl").contains("agreement"));
+    // The same teacher in a folder of its own.
+    let import = [
+        "import",
+        "teacher.safetensors",
+        "--input",
+        "3,32,32",
+        "--mean",
+        "0,0,0",
+        "--std",
+        "1,1,1",
+        "--out",
+        "teacher",
+        "--network",
+        "lenet5-half",
+    ];
+    run(&place, &import);
+    let text = DISTIL.split("[[teachers]]").collect::<Vec<_>>();
+    let rest = text[1]
+        .split("[[losses]]")
+        .skip(1)
+        .collect::<Vec<_>>()
+        .join("[[losses]]");
+    let in_folder = format!(
+        "{}[[teachers]]\nmodel = \"teacher\"\n\n[[losses]]{rest}",
+        text[0]
+    );
+    std::fs::write(place.path("folder.toml"), &in_folder).unwrap();
+    run(&place, &["distill", "folder.toml", "--out", "folder"]);
+    // With a loss of logits it is refused.
+    let logits = format!("{in_folder}\n[[losses]]\nkind = \"kd\"\n");
+    std::fs::write(place.path("logits.toml"), logits).unwrap();
+    let refused = place.run(&["distill", "logits.toml"]);
+    assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("expected 2 classes")
+            && refused.stderr.contains("losses of features alone"),
+        "{}",
+        refused.stderr
+    );
+}
+
+#[test]
+fn weights_that_are_no_numbers_are_named() {
+    let place = place(&[("cat", 8, 2), ("dog", 8, 2)]);
+    for (name, bad) in [("nan", f32::NAN), ("infinite", f32::INFINITY)] {
+        let file = format!("{name}.safetensors");
+        weights(&place, &file, 2, |values| values[0] = bad);
+        let import = [
+            "import",
+            &file,
+            "--input",
+            "3,32,32",
+            "--mean",
+            "0,0,0",
+            "--std",
+            "1,1,1",
+            "--out",
+            name,
+            "--network",
+            "lenet5-half",
+        ];
+        let (_, stderr) = run(&place, &import);
+        assert!(
+            stderr.starts_with("warning: 1 of 10 tensors have numbers that are not finite"),
+            "{stderr}"
+        );
+        let eval = place.run(&[
+            "eval", "--model", name, "--data", "folder", "--path", "photos",
+        ]);
+        assert_eq!(eval.code, Some(4), "{}", eval.stderr);
+        assert!(
+            eval.stderr
+                .contains("has weights that are not finite, in `conv1.bias`"),
+            "{}",
+            eval.stderr
+        );
+        std::fs::copy(place.path(&file), place.path("teacher.safetensors")).unwrap();
+        std::fs::write(place.path("distil.toml"), DISTIL).unwrap();
+        let distil = place.run(&["distill", "distil.toml"]);
+        assert_eq!(distil.code, Some(4), "{}", distil.stderr);
+        assert!(
+            distil.stderr.starts_with(
+                "error: teacher `teacher.safetensors` has weights that are not finite"
+            ),
+            "{}",
+            distil.stderr
+        );
+    }
+}
+
+#[test]
+fn an_edited_recipe_is_noticed_and_a_run_can_be_made_longer() {
+    let place = Place::new();
+    let train = |out: &'static str, epochs: &'static str| {
+        [
+            "train",
+            "teacher.toml",
+            "--out",
+            out,
+            "--set",
+            epochs,
+            "--set",
+            "train.schedule={kind=\"constant\"}",
+        ]
+    };
+    run(&place, &train("whole", "train.epochs=3"));
+    run(&place, &train("run", "train.epochs=2"));
+    // Edited, done or not: refused with the setting by name.
+    let recipe = place.text("run/recipe.toml");
+    let edited = recipe.replace("lr = 0.003", "lr = 0.3");
+    assert_ne!(edited, recipe);
+    std::fs::write(place.path("run/recipe.toml"), edited).unwrap();
+    let refused = place.run(&["resume", "run"]);
+    assert_eq!(refused.code, Some(1), "{}", refused.stdout);
+    assert!(
+        refused.stderr.contains("`train.lr` was 0.003, is 0.3"),
+        "{}",
+        refused.stderr
+    );
+    assert!(
+        refused.stderr.contains("kd resume RUN --set"),
+        "{}",
+        refused.stderr
+    );
+    std::fs::write(place.path("run/recipe.toml"), &recipe).unwrap();
+    // What makes no sense under way is refused; longer training goes on as if it had been asked for at first.
+    for (set, said) in [
+        (
+            "train.lr=0.5",
+            "`train.lr` cannot be changed in a run that was begun",
+        ),
+        ("train.epochs=1", "`train.epochs` is 1, and 2 are done"),
+    ] {
+        let refused = place.run(&["resume", "run", "--set", set]);
+        assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+        assert!(refused.stderr.contains(said), "{}", refused.stderr);
+    }
+    run(&place, &["resume", "run", "--set", "train.epochs=3"]);
+    assert_eq!(
+        place.read("run/model/model.safetensors"),
+        place.read("whole/model/model.safetensors")
+    );
+    assert_eq!(
+        place.text("run/recipe.toml"),
+        place.text("whole/recipe.toml")
+    );
+    assert!(
+        place
+            .text("run/report.md")
+            .contains("`train.epochs=3` from epoch 3")
+    );
+    // It is done, and its report is written again where it is missing.
+    std::fs::remove_file(place.path("run/report.md")).unwrap();
+    std::fs::write(place.path("run/.writing-abc"), "left").unwrap();
+    std::fs::write(place.path("run/checkpoint-0-7.safetensors"), "left").unwrap();
+    run(&place, &["resume", "run"]);
+    assert!(
+        place
+            .text("run/report.md")
+            .contains("`train.epochs=3` from epoch 3")
+    );
+    assert!(!place.path("run/.writing-abc").exists());
+    assert!(!place.path("run/checkpoint-0-7.safetensors").exists());
+}
