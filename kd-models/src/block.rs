@@ -20,6 +20,33 @@ pub(crate) enum Shortcut {
     Named,
 }
 
+/// The shortcut of a block whose structure is given block by block: [`ResidualBlock`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum BlockShortcut {
+    /// The input as it is: as many channels, stride 1.
+    Identity,
+    /// A strided 1x1 convolution and a batch norm (option B), whether or not the channels agree.
+    Projection,
+    /// Every `stride`-th pixel, with so many channels of zeros before and after (option A).
+    Padded([usize; 2]),
+}
+
+/// A basic block of a network whose structure is given block by block: inner width, output width and shortcut
+/// are each said, so that none follows from two numbers that happen to be equal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResidualBlock {
+    /// Channels between the two convolutions.
+    pub inner: usize,
+    /// Output channels.
+    pub width: usize,
+    /// The stride of the first convolution, 1 or 2.
+    pub stride: usize,
+    /// The shortcut.
+    pub shortcut: BlockShortcut,
+}
+
 /// A 1x1 convolution and its norm: `.0` and `.1` in files.
 type Projection = (Conv2d, Option<BatchNorm>);
 
@@ -65,6 +92,8 @@ pub(crate) struct BasicBlock {
     bn2: Option<BatchNorm>,
     downsample: Option<Projection>,
     shortcut: Option<Projection>,
+    /// Channels of zeros before and after those of the input, where the shortcut is no projection.
+    padding: [usize; 2],
 }
 
 /// `relu(bn3(conv3(relu(bn2(conv2(relu(bn1(conv1(x)))))))) + shortcut(x))`.
@@ -108,6 +137,7 @@ impl Block {
                 bn2: norm(width, device),
                 downsample: projection(shortcut == Shortcut::Downsample),
                 shortcut: named,
+                padding: halves(width.saturating_sub(channels)),
             }),
             BlockKind::Bottleneck => Self::Bottleneck(Bottleneck {
                 conv1: conv([channels, width], 1, 1, device),
@@ -120,6 +150,33 @@ impl Block {
                 shortcut: named,
             }),
         }
+    }
+
+    /// A basic block of this structure on `channels` channels, its weights blank; a projection is called
+    /// `downsample`.
+    pub(crate) fn of_structure(block: &ResidualBlock, channels: usize, device: &Device) -> Self {
+        let ResidualBlock {
+            inner,
+            width,
+            stride,
+            shortcut,
+        } = *block;
+        let projection = (shortcut == BlockShortcut::Projection).then(|| {
+            let conv = conv([channels, width], 1, stride, device);
+            (conv, norm(width, device))
+        });
+        Self::Basic(BasicBlock {
+            conv1: conv([channels, inner], 3, stride, device),
+            bn1: norm(inner, device),
+            conv2: conv([inner, width], 3, 1, device),
+            bn2: norm(width, device),
+            downsample: projection,
+            shortcut: None,
+            padding: match shortcut {
+                BlockShortcut::Padded(padding) => padding,
+                BlockShortcut::Identity | BlockShortcut::Projection => [0, 0],
+            },
+        })
     }
 
     pub(crate) fn forward(&self, input: Tensor<4>) -> Tensor<4> {
@@ -187,15 +244,16 @@ impl Block {
     pub(crate) fn with_explicit_shortcut(self) -> Self {
         match self {
             Self::Basic(mut block) if block.downsample.is_none() && block.shortcut.is_none() => {
-                let [width, channels, _, _] = block.conv1.weight.dims();
+                let [_, channels, _, _] = block.conv1.weight.dims();
+                let [before, after] = block.padding;
+                let width = before + channels + after;
                 let stride = block.conv1.stride[0];
                 if stride != 1 || channels != width {
                     let device = block.conv1.weight.device();
                     let mut thinning = conv([channels, width], 1, stride, &device);
                     let eye = Tensor::<2>::eye(channels, &device);
-                    let new = width.saturating_sub(channels);
                     let zeros = |count: usize| Tensor::zeros([count, channels], &device);
-                    let rows = Tensor::cat(vec![zeros(new / 2), eye, zeros(new - new / 2)], 0);
+                    let rows = Tensor::cat(vec![zeros(before), eye, zeros(after)], 0);
                     // [channels_out, channels_in, 1, 1]
                     thinning.weight = thinning
                         .weight
@@ -216,8 +274,7 @@ impl BasicBlock {
         let shortcut = if let Some((conv, norm)) = projection {
             normed(conv, norm.as_ref(), input)
         } else {
-            let [channels, _, _, _] = self.conv1.weight.dims();
-            zero_padded(input, self.conv1.stride[0], channels)
+            zero_padded(input, self.conv1.stride[0], self.padding)
         };
         kd_kernels::ConvLayer::new(&self.conv2)
             .norm(self.bn2.as_ref())
@@ -242,28 +299,27 @@ impl Bottleneck {
             .forward(hidden)
     }
 }
-/// Every `stride`-th pixel of `input`, with channels of zeros before and after until there are `channels`.
-///
-/// Half of the new channels come before and half after, an odd one after.
-fn zero_padded(input: Tensor<4>, stride: usize, channels: usize) -> Tensor<4> {
+
+/// New channels before and after the others: half of them each, an odd one after.
+fn halves(new: usize) -> [usize; 2] {
+    [new / 2, new - new / 2]
+}
+
+/// Every `stride`-th pixel of `input`, with so many channels of zeros before and after.
+fn zero_padded(input: Tensor<4>, stride: usize, [before, after]: [usize; 2]) -> Tensor<4> {
     let thinned = match isize::try_from(stride) {
         Ok(stride) if stride > 1 => input.slice(s![.., .., ..;stride, ..;stride]),
         _ => input,
     };
-    let [batch_size, channels_in, height, width] = thinned.dims();
-    let new = channels.saturating_sub(channels_in);
-    if new == 0 {
-        return thinned;
-    }
+    let [batch_size, _, height, width] = thinned.dims();
     // Joining zeros takes a quarter of the time of `pad` on flex, which fills the whole result first.
     let zeros = |count: usize| Tensor::zeros([batch_size, count, height, width], &thinned.device());
-    let after = zeros(new - new / 2);
-    let parts = if new < 2 {
-        vec![thinned, after]
-    } else {
-        vec![zeros(new / 2), thinned, after]
-    };
-    Tensor::cat(parts, 1)
+    match (before, after) {
+        (0, 0) => thinned,
+        (0, after) => Tensor::cat(vec![thinned.clone(), zeros(after)], 1),
+        (before, 0) => Tensor::cat(vec![zeros(before), thinned.clone()], 1),
+        (before, after) => Tensor::cat(vec![zeros(before), thinned.clone(), zeros(after)], 1),
+    }
 }
 
 #[cfg(test)]
@@ -278,7 +334,7 @@ mod tests {
         let input = Tensor::<1, Int>::arange(0..2 * 3 * 3, &device)
             .float()
             .reshape([1, 2, 3, 3]);
-        let output = zero_padded(input, 2, 5);
+        let output = zero_padded(input, 2, halves(3));
         assert_eq!(output.dims(), [1, 5, 2, 2]);
         let values = output.into_data().try_to_vec::<f32>().unwrap();
         let expected = [
@@ -294,7 +350,7 @@ mod tests {
     #[test]
     fn a_shortcut_that_changes_nothing_is_the_identity() {
         let input = Tensor::<4>::ones([2, 3, 5, 4], &Device::flex());
-        let output = zero_padded(input.clone(), 1, 3);
+        let output = zero_padded(input.clone(), 1, halves(0));
         assert_eq!(output.into_data(), input.into_data());
     }
 }

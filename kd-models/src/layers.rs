@@ -201,7 +201,7 @@ pub(crate) fn check_input(network: &str, input: [usize; 3], smallest: usize) -> 
 }
 
 /// The largest width of a layer: a structure may come from a damaged file.
-const LARGEST_WIDTH: usize = 4096;
+pub(crate) const LARGEST_WIDTH: usize = 4096;
 /// The most blocks, or layers that are no part of a block, in a row.
 pub(crate) const MOST_BLOCKS: usize = 256;
 

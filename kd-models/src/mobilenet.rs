@@ -138,6 +138,8 @@ type Normed = (Conv2d, Option<BatchNorm>);
 #[derive(Module, Debug)]
 struct InvertedResidual {
     conv: Sequence,
+    /// Whether the input is added: a part of the structure, which equal widths alone do not tell.
+    adds: bool,
 }
 
 type Sequence = (
@@ -210,6 +212,7 @@ impl InvertedResidual {
                 conv([middle, width], 1, 1, device),
                 norm(width, device),
             ),
+            adds: stride == 1 && before == width,
         }
     }
 
@@ -217,8 +220,7 @@ impl InvertedResidual {
         let (expand, norm1, _, depthwise, norm2, _, project, norm3) = &self.conv;
         let hidden = normed_relu(expand, norm1.as_ref(), input.clone());
         let hidden = normed_relu(depthwise, norm2.as_ref(), hidden);
-        let [width, ..] = project.weight.dims();
-        if width == input.dims()[1] && depthwise.stride == [1, 1] {
+        if self.adds {
             kd_kernels::ConvLayer::new(project)
                 .norm(norm3.as_ref())
                 .plus(input)

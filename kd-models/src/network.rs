@@ -8,6 +8,7 @@ use crate::chain::Chain;
 use crate::chunk_cnn::ChunkCnn;
 use crate::lenet::LeNet;
 use crate::mobilenet::MobileNetV2;
+use crate::mobilenet_paper::PaperMobileNetV2;
 use crate::named::ModelNetwork;
 use crate::resnet::{CrdResNet, HeResNet};
 use crate::resnet_large::{CifarStemResNet, ImageNetResNet};
@@ -50,6 +51,8 @@ pub enum Network {
     Vgg(Vgg),
     /// A MobileNetV2 for small images.
     MobileNetV2(MobileNetV2),
+    /// A MobileNetV2 of its paper.
+    PaperMobileNetV2(PaperMobileNetV2),
     /// A ShuffleNet V1 for small images.
     ShuffleNetV1(ShuffleNetV1),
     /// A ShuffleNet V2 for small images.
@@ -83,6 +86,7 @@ impl Network {
             Self::WideResNet(_) => WideResNet::SCHEME,
             Self::Vgg(_) => Vgg::SCHEME,
             Self::MobileNetV2(_) => MobileNetV2::SCHEME,
+            Self::PaperMobileNetV2(_) => PaperMobileNetV2::SCHEME,
             Self::ShuffleNetV1(_) => ShuffleNetV1::SCHEME,
             Self::ShuffleNetV2(_) => ShuffleNetV2::SCHEME,
             Self::ImageNetResNet(_) => ImageNetResNet::SCHEME,
@@ -115,6 +119,13 @@ impl Network {
             Structure::WideResNet(config) => blank!(WideResNet, config),
             Structure::Vgg(config) => blank!(Vgg, config),
             Structure::MobileNetV2(config) => blank!(MobileNetV2, config),
+            Structure::PaperMobileNetV2(config) => blank!(PaperMobileNetV2, config),
+            Structure::HeResNetBlocks(config) => {
+                Self::HeResNet(HeResNet::of_blocks(&config, input, classes, device)?)
+            }
+            Structure::CrdResNetBlocks(config) => {
+                Self::CrdResNet(CrdResNet::of_blocks(&config, input, classes, device)?)
+            }
             Structure::ShuffleNetV1(config) => blank!(ShuffleNetV1, config),
             Structure::ShuffleNetV2(config) => blank!(ShuffleNetV2, config),
             Structure::ImageNetResNet(config) => blank!(ImageNetResNet, config),
@@ -135,6 +146,7 @@ macro_rules! forward {
             Network::WideResNet($inner) => $call,
             Network::Vgg($inner) => $call,
             Network::MobileNetV2($inner) => $call,
+            Network::PaperMobileNetV2($inner) => $call,
             Network::ShuffleNetV1($inner) => $call,
             Network::ShuffleNetV2($inner) => $call,
             Network::ImageNetResNet($inner) => $call,
@@ -179,6 +191,7 @@ impl StagedNetwork for Network {
             Self::WideResNet(network) => Self::WideResNet(network.fold_norms()),
             Self::Vgg(network) => Self::Vgg(network.fold_norms()),
             Self::MobileNetV2(network) => Self::MobileNetV2(network.fold_norms()),
+            Self::PaperMobileNetV2(network) => Self::PaperMobileNetV2(network.fold_norms()),
             Self::ShuffleNetV1(network) => Self::ShuffleNetV1(network.fold_norms()),
             Self::ShuffleNetV2(network) => Self::ShuffleNetV2(network.fold_norms()),
             Self::ImageNetResNet(network) => Self::ImageNetResNet(network.fold_norms()),
@@ -200,9 +213,12 @@ impl ModelNetwork for Network {
         "lenet",
         "he-resnet",
         "crd-resnet",
+        "he-resnet-blocks",
+        "crd-resnet-blocks",
         "wide-resnet",
         "vgg",
         "mobilenet-v2",
+        "mobilenet-v2-paper",
         "shufflenet-v1",
         "shufflenet-v2",
         "imagenet-resnet",

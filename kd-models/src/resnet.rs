@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::block::{Block, BlockKind, Shortcut};
 use crate::chain::Chain;
 use crate::layers::{check_blocks, check_input, check_size, check_widths, conv, linear, norm};
+use crate::resnet_blocks::ResNetBlocks;
 use crate::resnet_body::{Body, Pooling, group, resnet};
 use crate::spec::check_classes;
 
@@ -113,6 +114,24 @@ impl HeResNet {
         })
     }
 
+    pub(crate) fn of_blocks(
+        config: &ResNetBlocks,
+        input: [usize; 3],
+        classes: usize,
+        device: &Device,
+    ) -> Result<Self> {
+        config.check_padded(input, classes)?;
+        let [layer1, layer2, layer3] = config.groups(device);
+        Ok(Self {
+            conv1: conv([input[0], config.stem], 3, 1, device),
+            bn1: norm(config.stem, device),
+            layer1,
+            layer2,
+            layer3,
+            linear: linear(config.features(), classes, device),
+        })
+    }
+
     /// The same function with its shortcuts, which have no parameters, written as 1x1 convolutions whose
     /// weights are 1 and 0.
     ///
@@ -172,6 +191,24 @@ impl CrdResNet {
             layer2,
             layer3,
             fc: linear(config.widths[3], classes, device),
+        })
+    }
+
+    pub(crate) fn of_blocks(
+        config: &ResNetBlocks,
+        input: [usize; 3],
+        classes: usize,
+        device: &Device,
+    ) -> Result<Self> {
+        config.check_projected(input, classes)?;
+        let [layer1, layer2, layer3] = config.groups(device);
+        Ok(Self {
+            conv1: conv([input[0], config.stem], 3, 1, device),
+            bn1: norm(config.stem, device),
+            layer1,
+            layer2,
+            layer3,
+            fc: linear(config.features(), classes, device),
         })
     }
 

@@ -8,7 +8,9 @@ use serde_json::{Map, Value};
 use crate::chunk_cnn::ChunkCnnConfig;
 use crate::lenet::LeNetConfig;
 use crate::mobilenet::MobileNetV2Config;
+use crate::mobilenet_paper::InvertedBlocks;
 use crate::resnet::ResNetConfig;
+use crate::resnet_blocks::ResNetBlocks;
 use crate::resnet_large::LargeResNetConfig;
 use crate::shufflenet_v1::ShuffleNetV1Config;
 use crate::shufflenet_v2::ShuffleNetV2Config;
@@ -112,12 +114,18 @@ families! {
     HeResNet(ResNetConfig), "he-resnet", Classification, ResNetConfig::check_growing;
     /// ResNets of the CRD benchmark: [`CrdResNet`](crate::CrdResNet).
     CrdResNet(ResNetConfig), "crd-resnet", Classification, ResNetConfig::check;
+    /// CIFAR ResNets block by block, as cutting channels leaves them: [`HeResNet`](crate::HeResNet).
+    HeResNetBlocks(ResNetBlocks), "he-resnet-blocks", Classification, ResNetBlocks::check_padded;
+    /// ResNets of the CRD benchmark block by block: [`CrdResNet`](crate::CrdResNet).
+    CrdResNetBlocks(ResNetBlocks), "crd-resnet-blocks", Classification, ResNetBlocks::check_projected;
     /// Wide ResNets: [`WideResNet`](crate::WideResNet).
     WideResNet(ResNetConfig), "wide-resnet", Classification, ResNetConfig::check;
     /// VGG for small images: [`Vgg`](crate::Vgg).
     Vgg(VggConfig), "vgg", Classification, VggConfig::check;
     /// MobileNetV2 for small images: [`MobileNetV2`](crate::MobileNetV2).
     MobileNetV2(MobileNetV2Config), "mobilenet-v2", Classification, MobileNetV2Config::check;
+    /// MobileNetV2 of its paper, block by block: [`PaperMobileNetV2`](crate::PaperMobileNetV2).
+    PaperMobileNetV2(InvertedBlocks), "mobilenet-v2-paper", Classification, InvertedBlocks::check;
     /// ShuffleNet V1 for small images: [`ShuffleNetV1`](crate::ShuffleNetV1).
     ShuffleNetV1(ShuffleNetV1Config), "shufflenet-v1", Classification, ShuffleNetV1Config::check;
     /// ShuffleNet V2 for small images: [`ShuffleNetV2`](crate::ShuffleNetV2).

@@ -3,6 +3,7 @@
 use super::{Entry, classifier};
 use crate::lenet::LeNetConfig;
 use crate::mobilenet::MobileNetV2Config;
+use crate::mobilenet_paper::InvertedBlocks;
 use crate::resnet::ResNetConfig;
 use crate::resnet_large::LargeResNetConfig;
 use crate::shufflenet_v1::ShuffleNetV1Config;
@@ -96,7 +97,7 @@ macro_rules! large {
     };
 }
 
-pub(super) static CLASSIFIERS: [Entry; 36] = [
+pub(super) static CLASSIFIERS: [Entry; 40] = [
     classifier(
         "lenet5-half",
         "LeNet-5 with ReLU, max pooling and half the widths (3, 8, 60, 42), as in DAFL",
@@ -136,6 +137,26 @@ pub(super) static CLASSIFIERS: [Entry; 36] = [
         "mobilenetv2-half",
         "MobileNetV2 of the CRD benchmark, expansion 6, half the widths",
         || Structure::MobileNetV2(MobileNetV2Config::HALF),
+    ),
+    classifier(
+        "mobilenetv2-mini-strided",
+        "mobilenetv2-mini with a stem of stride 2",
+        || Structure::PaperMobileNetV2(InvertedBlocks::mini_strided()),
+    ),
+    classifier(
+        "mobilenetv2-mini",
+        "MobileNetV2 as in its paper, four stages, widths 16/24/32/48, for small images",
+        || Structure::PaperMobileNetV2(InvertedBlocks::mini()),
+    ),
+    classifier(
+        "mobilenetv2-cifar",
+        "MobileNetV2 of its paper, stride 1 in the stem and the second stage",
+        || Structure::PaperMobileNetV2(InvertedBlocks::cifar()),
+    ),
+    classifier(
+        "mobilenetv2-imagenet",
+        "MobileNetV2 of its paper for large images, as in torchvision",
+        || Structure::PaperMobileNetV2(InvertedBlocks::imagenet()),
     ),
     classifier(
         "shufflenetv1",

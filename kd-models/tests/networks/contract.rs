@@ -29,7 +29,7 @@ macro_rules! for_every_network {
 }
 
 /// Small ones of all families but the largest, and whether its maps are taken after a ReLU.
-const SMALL: [(&str, bool); 14] = [
+const SMALL: [(&str, bool); 15] = [
     ("lenet5-half", true),
     ("lenet5", true),
     ("chunk-cnn", true),
@@ -40,6 +40,7 @@ const SMALL: [(&str, bool); 14] = [
     ("wrn-16-1", false),
     ("vgg8", true),
     ("mobilenetv2-half", false),
+    ("mobilenetv2-mini", false),
     ("shufflenetv1", true),
     ("shufflenetv2", true),
     ("skd-small-resnet14", true),
@@ -338,6 +339,7 @@ fn public_types_are_send_and_unpin() {
     check::<kd_models::WideResNet>();
     check::<kd_models::Vgg>();
     check::<kd_models::MobileNetV2>();
+    check::<kd_models::PaperMobileNetV2>();
     check::<kd_models::ShuffleNetV1>();
     check::<kd_models::ShuffleNetV2>();
     check::<kd_models::ImageNetResNet>();

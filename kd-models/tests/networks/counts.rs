@@ -34,6 +34,11 @@ fn parameters_are_the_published_ones() {
         ("vgg8", 100, 3, 3_965_028),
         ("vgg13", 100, 3, 9_462_180),
         ("mobilenetv2-half", 100, 3, 812_836),
+        ("mobilenetv2-cifar", 10, 3, 2_236_682),
+        ("mobilenetv2-cifar", 100, 3, 2_351_972),
+        ("mobilenetv2-imagenet", 1000, 3, 3_504_872),
+        ("mobilenetv2-mini", 10, 3, 65_386),
+        ("mobilenetv2-mini", 10, 1, 65_098),
         ("shufflenetv1", 100, 3, 949_258),
         ("shufflenetv2", 100, 3, 1_355_528),
         ("resnet50-cifar", 100, 3, 23_705_252),
@@ -258,6 +263,8 @@ fn a_table_in_the_readme_has_these_numbers() {
             name if name.starts_with("skd-unet") => (12, 3),
             name if name.starts_with("skd") => (10, 3),
             name if name.starts_with("lenet") => (10, 1),
+            name if name.starts_with("mobilenetv2-mini") => (10, 3),
+            "mobilenetv2-imagenet" => (1000, 3),
             "resnet18" | "resnet34" | "resnet50" => (1000, 3),
             name if name.starts_with("resnet") && !name.contains(['x', '-']) => (10, 3),
             _ => (100, 3),
@@ -280,6 +287,19 @@ fn a_table_in_the_readme_has_these_numbers() {
     }
     let known: Vec<_> = known_networks().map(|known| known.name).collect();
     assert_eq!(counted, known);
+}
+
+#[test]
+fn the_mobilenet_of_the_paper_costs_what_its_table_says() {
+    for (name, classes, input, macs) in [
+        ("mobilenetv2-imagenet", 1000, [3, 224, 224], 300_774_272),
+        ("mobilenetv2-cifar", 10, [3, 32, 32], 87_976_448),
+        ("mobilenetv2-cifar", 100, [3, 32, 32], 88_091_648),
+        ("mobilenetv2-mini", 10, [1, 28, 28], 6_653_520),
+        ("mobilenetv2-mini", 10, [3, 32, 32], 8_984_832),
+    ] {
+        assert_eq!(costs(name, classes, input).macs(), macs, "{name}");
+    }
 }
 
 #[test]

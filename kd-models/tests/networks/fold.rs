@@ -53,6 +53,7 @@ fn families(device: &Device) -> Vec<(&'static str, Network, [usize; 3], usize)> 
         // The first norm of each of 6 blocks, and the last norm.
         named("wrn-16-1", [3, 16, 16], 7),
         named("mobilenetv2-half", [3, 32, 32], 0),
+        named("mobilenetv2-mini", [3, 16, 16], 0),
         named("skd-small-resnet10", [1, 33, 40], 0),
         ("vgg", Network::Vgg(vgg), input, 0),
         ("shufflenetv1", Network::ShuffleNetV1(shuffle_v1), input, 0),

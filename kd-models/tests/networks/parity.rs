@@ -8,10 +8,11 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use kd_core::{Names, StagedNetwork, Tensors, export, import, read_tensors};
 use kd_models::{
-    BlockKind, CifarStemResNet, CrdResNet, HeResNet, ImageNetResNet, InvertedResiduals,
-    LargeResNetConfig, LeNet, LeNetConfig, MobileNetV2, MobileNetV2Config, Network, NetworkSpec,
-    ResNetConfig, ShuffleNetV1, ShuffleNetV1Config, ShuffleNetV2, ShuffleNetV2Config, SkdResNet,
-    SkdResNetConfig, StemKind, UNet, UNetConfig, Vgg, VggConfig, WideResNet,
+    BlockKind, BlockShortcut, CifarStemResNet, CrdResNet, HeResNet, ImageNetResNet, InvertedBlock,
+    InvertedBlocks, InvertedResiduals, LargeResNetConfig, LeNet, LeNetConfig, MobileNetV2,
+    MobileNetV2Config, Network, NetworkSpec, PaperMobileNetV2, ResNetBlocks, ResNetConfig,
+    ResidualBlock, ShuffleNetV1, ShuffleNetV1Config, ShuffleNetV2, ShuffleNetV2Config, SkdResNet,
+    SkdResNetConfig, StemKind, Structure, UNet, UNetConfig, Vgg, VggConfig, WideResNet,
 };
 
 /// `count` numbers in `[-1, 1)` that depend on the name; the same as `noise` of `generate.py`.
@@ -208,6 +209,81 @@ fn resnet_of_crd_with_projections() {
     };
     compare("crd_narrow", |device| {
         CrdResNet::new(&config, [3, 9, 12], 5, 0, device).unwrap()
+    });
+}
+
+fn of_structure(
+    structure: Structure,
+    classes: usize,
+    input: [usize; 3],
+    device: &Device,
+) -> Network {
+    let spec = NetworkSpec::with_structure("cut", structure, classes, input);
+    Network::build(&spec, 0, device).unwrap()
+}
+
+/// Blocks whose widths agree by chance, on both sides of a shortcut that thins or projects.
+fn cut_resnet(first: BlockShortcut, second: BlockShortcut, third: BlockShortcut) -> ResNetBlocks {
+    let block = |inner, width, stride, shortcut| ResidualBlock {
+        inner,
+        width,
+        stride,
+        shortcut,
+    };
+    ResNetBlocks {
+        stem: 4,
+        groups: [
+            vec![block(3, 4, 1, first)],
+            vec![
+                block(2, 7, 2, second),
+                block(5, 7, 1, BlockShortcut::Identity),
+            ],
+            vec![block(1, 7, 2, third)],
+        ],
+    }
+}
+
+#[test]
+fn resnet_of_he_that_was_cut() {
+    let padded = BlockShortcut::Padded;
+    let config = cut_resnet(BlockShortcut::Identity, padded([2, 1]), padded([0, 0]));
+    compare("he_cut", |device| {
+        let structure = Structure::HeResNetBlocks(config.clone());
+        of_structure(structure, 4, [3, 9, 12], device)
+    });
+}
+
+#[test]
+fn resnet_of_crd_that_was_cut_keeps_projections_between_equal_widths() {
+    let projection = BlockShortcut::Projection;
+    let config = cut_resnet(projection, projection, projection);
+    compare("crd_cut", |device| {
+        let structure = Structure::CrdResNetBlocks(config.clone());
+        of_structure(structure, 4, [3, 9, 12], device)
+    });
+}
+
+#[test]
+fn mobilenet_v2_of_the_paper_grows_no_shortcut_where_widths_agree() {
+    let block = |hidden, width, stride, expands, adds| InvertedBlock {
+        hidden,
+        width,
+        stride,
+        expands,
+        adds,
+    };
+    let config = InvertedBlocks {
+        stem: 5,
+        stem_stride: 2,
+        stages: vec![
+            vec![block(5, 5, 1, false, false)],
+            vec![block(9, 5, 1, true, false), block(3, 5, 1, true, true)],
+            vec![block(7, 6, 2, true, false)],
+        ],
+        last: 11,
+    };
+    compare("mobilenetv2_cut", |device| {
+        PaperMobileNetV2::new(&config, [3, 14, 11], 5, 0, device).unwrap()
     });
 }
 
