@@ -37,6 +37,10 @@ use kd_datafree::{
 use kd_models::{Network, NetworkSpec};
 use serde_json::{Value, json};
 
+/// As the command has it.
+#[global_allocator]
+static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// A teacher, its images, and the widths of the generator that learns through it.

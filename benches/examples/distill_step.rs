@@ -29,6 +29,10 @@ use kd_models::Network;
 use kd_offline::Offline;
 use serde_json::{Value, json};
 
+/// As the command has it.
+#[global_allocator]
+static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 const BATCH_SIZE: usize = 64;

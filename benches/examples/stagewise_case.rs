@@ -26,6 +26,10 @@ use kd_stagewise::{
 };
 use serde_json::{Value, json};
 
+/// As the command has it.
+#[global_allocator]
+static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const STAGES: [&str; 6] = ["stem", "layer1", "layer2", "layer3", "layer4", "head"];
 
 fn main() -> std::result::Result<(), Box<dyn Error>> {

@@ -2,9 +2,9 @@
 
     python3 benches/pytorch/distill_step.py             (PyTorch 2.15, numpy, safetensors; Linux)
 
-It builds kd's side, the example `distill_step`, in cargo's dev profile: in this workspace all dependencies, Burn and its
-kernels among them, are at opt-level 3 there, and kd's own crates at 2. The build selects the whole workspace, so that Burn
-is compiled with the features that the tests use and not once more. `CARGO_TARGET_DIR` is respected.
+It builds kd's side, the example `distill_step`, in the release profile and over the whole workspace, so that Burn has the
+features that it has in the command `kd`; the allocator is the command's, too. `CARGO_TARGET_DIR` is respected, `--kd PATH`
+takes a build that is there.
 
 For each pair of networks:
 
@@ -13,7 +13,8 @@ For each pair of networks:
    results are compared (see TOLERANCES). Nothing is timed if they differ.
 2. Each side runs the step many times, in processes of its own that alternate (kd, kd with a teacher cache, PyTorch, kd,
    ...), so that a disturbance hits all. The median of all steps counts, and the largest peak memory (VmHWM) of the processes. A process
-   during which others kept more than a tenth of a core busy is done again, whatever it measured, up to `--attempts` times.
+   during which others kept more than a tenth of a core busy is done again, whatever it measured, up to `--attempts` times;
+   with `--priority` each process runs by `chrt -r 10` instead (as root), and others cannot take its cores.
 3. Each side once more with a clock between the parts of the step.
 
 A step, in all: take 64 samples out of the data that lies in memory as bytes, make floats of them, normalise them for the
@@ -69,6 +70,7 @@ FAULTS = {
 
 
 def child(folder, mode, threads, warm_up, steps, fault):
+    import networks
     import torch
     import torch.nn.functional as F
     from safetensors.torch import load_file
@@ -77,105 +79,11 @@ def child(folder, mode, threads, warm_up, steps, fault):
     torch.set_num_threads(threads)
     resting = memory("VmRSS")
 
-    class LeNet(nn.Module):
-        def __init__(self, widths, channels, classes, size):
-            super().__init__()
-            a, b, c, d = widths
-            self.conv1 = nn.Conv2d(channels, a, 5, padding=2 if size < 32 else 0)
-            self.conv2 = nn.Conv2d(a, b, 5)
-            self.conv3 = nn.Conv2d(b, c, 5)
-            self.fc1 = nn.Linear(c, d)
-            self.fc2 = nn.Linear(d, classes)
-
-        def forward(self, x):
-            x = F.max_pool2d(F.relu(self.conv1(x)), 2)
-            x = F.max_pool2d(F.relu(self.conv2(x)), 2)
-            x = F.relu(self.conv3(x)).flatten(1)
-            return self.fc2(F.relu(self.fc1(x)))
-
-    class Block(nn.Module):
-        def __init__(self, before, width, stride):
-            super().__init__()
-            self.conv1 = nn.Conv2d(before, width, 3, stride, 1, bias=False)
-            self.bn1 = nn.BatchNorm2d(width)
-            self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
-            self.bn2 = nn.BatchNorm2d(width)
-            self.stride = stride
-            self.new = width - before
-
-        def forward(self, x):
-            y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
-            if self.stride != 1 or self.new:
-                x = x[:, :, :: self.stride, :: self.stride]
-                x = F.pad(x, (0, 0, 0, 0, self.new // 2, self.new - self.new // 2))
-            return F.relu(y + x)
-
-    class ProjectedBlock(nn.Module):
-        def __init__(self, before, width, stride):
-            super().__init__()
-            self.conv1 = nn.Conv2d(before, width, 3, stride, 1, bias=False)
-            self.bn1 = nn.BatchNorm2d(width)
-            self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
-            self.bn2 = nn.BatchNorm2d(width)
-            if stride != 1 or before != width:
-                project = nn.Conv2d(before, width, 1, stride, bias=False)
-                self.downsample = nn.Sequential(project, nn.BatchNorm2d(width))
-            else:
-                self.downsample = nn.Identity()
-
-        def forward(self, x):
-            y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
-            return F.relu(y + self.downsample(x))
-
-    class WideResNet(nn.Module):
-        """The ResNets `x4` of the CRD benchmark."""
-
-        def __init__(self, depth, channels, classes):
-            super().__init__()
-            blocks = (depth - 2) // 6
-            self.conv1 = nn.Conv2d(channels, 32, 3, 1, 1, bias=False)
-            self.bn1 = nn.BatchNorm2d(32)
-            for group, (before, width) in enumerate([(32, 64), (64, 128), (128, 256)]):
-                first = ProjectedBlock(before, width, 1 if group == 0 else 2)
-                rest = [ProjectedBlock(width, width, 1) for _ in range(blocks - 1)]
-                setattr(self, f"layer{group + 1}", nn.Sequential(first, *rest))
-            self.fc = nn.Linear(256, classes)
-
-        def forward(self, x):
-            x = F.relu(self.bn1(self.conv1(x)))
-            x = self.layer3(self.layer2(self.layer1(x)))
-            return self.fc(x.mean((2, 3)))
-
-    class ResNet(nn.Module):
-        def __init__(self, depth, channels, classes):
-            super().__init__()
-            blocks = (depth - 2) // 6
-            self.conv1 = nn.Conv2d(channels, 16, 3, 1, 1, bias=False)
-            self.bn1 = nn.BatchNorm2d(16)
-            for group, (before, width) in enumerate([(16, 16), (16, 32), (32, 64)]):
-                first = Block(before, width, 1 if group == 0 else 2)
-                rest = [Block(width, width, 1) for _ in range(blocks - 1)]
-                setattr(self, f"layer{group + 1}", nn.Sequential(first, *rest))
-            self.linear = nn.Linear(64, classes)
-
-        def forward(self, x):
-            x = F.relu(self.bn1(self.conv1(x)))
-            x = self.layer3(self.layer2(self.layer1(x)))
-            return self.linear(x.mean((2, 3)))
-
     setup = {"nesterov": False, "dampening": 0.0, **json.loads((folder / "setup.json").read_text())}
     setup.update(FAULTS.get(fault, {}))
 
     def network(role):
-        name, (channels, height, _) = setup[role], setup["input"]
-        if name.startswith("lenet5"):
-            widths = [3, 8, 60, 42] if name.endswith("half") else [6, 16, 120, 84]
-            made = LeNet(widths, channels, setup["classes"], height)
-        elif name.endswith("x4"):
-            depth = int(name.removeprefix("resnet").removesuffix("x4"))
-            made = WideResNet(depth, channels, setup["classes"])
-        else:
-            made = ResNet(int(name.removeprefix("resnet")), channels, setup["classes"])
+        made = networks.make(setup[role], setup["input"], setup["classes"])
         missing, unexpected = made.load_state_dict(load_file(folder / f"{role}.safetensors"), strict=False)
         missing = [name for name in missing if not name.endswith("num_batches_tracked")]
         if missing or unexpected:
@@ -183,11 +91,7 @@ def child(folder, mode, threads, warm_up, steps, fault):
         return made
 
     def normalise(role):
-        values = setup[f"{role}_normalisation"]
-        mean, std = (values[field][: setup["input"][0]] for field in ("mean", "std"))
-        scale = torch.tensor([1 / s for s in std]).view(1, -1, 1, 1)
-        shift = torch.tensor([-m / s for m, s in zip(mean, std)]).view(1, -1, 1, 1)
-        return lambda pixels: pixels * scale + shift
+        return networks.normalise(setup[f"{role}_normalisation"], setup["input"][0])
 
     data = load_file(folder / "data.safetensors")
     images, labels, order = data["images"], data["labels"], data["order"]
@@ -302,19 +206,24 @@ def memory(field):
 
 def build(example="distill_step"):
     """Builds kd's side and gives its path."""
-    command = ["cargo", "build", "--workspace", "--example", example, "--message-format=json-render-diagnostics"]
+    command = ["cargo", "build", "--release", "--workspace", "--example", example, "--message-format=json-render-diagnostics"]
     lines = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
     built = [message["executable"] for message in map(json.loads, lines) if message.get("executable")]
     return pathlib.Path(built[-1])
+
+
+def has_priority():
+    return "--priority" in sys.argv
 
 
 def run(command, threads):
     """Runs one side in a process of its own and gives what it printed."""
     number = str(threads)
     environment = {**os.environ, "RAYON_NUM_THREADS": number, "OMP_NUM_THREADS": number, "MKL_NUM_THREADS": number}
-    done = subprocess.run([str(word) for word in command], env=environment, stdout=subprocess.PIPE, text=True)
+    command = [*(["chrt", "-r", "10"] if has_priority() else []), *(str(word) for word in command)]
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, timeout=1800)
     if done.returncode != 0:
-        sys.exit(f"`{command[0]}` failed with {done.returncode}")
+        sys.exit(f"`{' '.join(command)}` failed with {done.returncode}")
     return json.loads(done.stdout) if done.stdout else None
 
 
@@ -348,7 +257,9 @@ def run_watched(command, threads):
 
 
 def run_quietly(command, options):
-    """As `run_watched`, but on an idle machine, and again if others disturbed it."""
+    """As `run_watched`, but on an idle machine, and again if others disturbed it; neither is needed with priority."""
+    if has_priority():
+        return run_watched(command, options.threads)
     for _ in range(options.attempts):
         wait_until_idle()
         answer = run_watched(command, options.threads)
@@ -445,7 +356,27 @@ def versions(torch_version):
     lock = (ROOT / "Cargo.lock").read_text()
     burn = lock.split('name = "burn"\nversion = "', 1)[1].split('"', 1)[0]
     kd = lock.split('name = "kd-core"\nversion = "', 1)[1].split('"', 1)[0]
-    return f"kd {kd}, Burn {burn} (flex, rayon, simd), rustc {rustc}; PyTorch {torch_version}, Python {platform.python_version()}"
+    return f"kd {kd}, Burn {burn} (flex, rayon, simd, x86-v4), rustc {rustc}; PyTorch {torch_version}, Python {platform.python_version()}"
+
+
+def quiet_words(others, options):
+    """A line about what else the machine did."""
+    kept = f"kept {statistics.median(others):.2f} cores busy during the median process, {max(others):.2f} during the worst"
+    if has_priority():
+        return f"- each process by `chrt -r 10`, so that others could not take its cores; on what it left idle they {kept}"
+    again = f"a process with more than {DISTURBED} was done again, at most {options.attempts} times in all"
+    return f"- others on the machine {kept} ({again})"
+
+
+def command_line(name):
+    """How this run was asked for, without the paths of the machine."""
+    words, place = [], None
+    for word in sys.argv[1:]:
+        if place in ("--kd", "--out", "--data"):
+            word = "PATH"
+        words.append(word)
+        place = word
+    return " ".join([f"python3 benches/pytorch/{name}", *words])
 
 
 def report(measured, options):
@@ -454,7 +385,6 @@ def report(measured, options):
         for result, _ in measured
         for process in [*(process for side in SIDES for process in result[side]), *result["parts"].values()]
     ]
-    words = " ".join(["python3 benches/pytorch/distill_step.py", *sys.argv[1:]])
     torch_version = measured[0][0]["check"]["torch"]
     lines = [
         "# One distillation step: kd and PyTorch on a CPU",
@@ -463,10 +393,9 @@ def report(measured, options):
         f"- machine: {machine()}",
         f"- versions: {versions(torch_version)}",
         f"- threads: {options.threads} on each side (`RAYON_NUM_THREADS`, `torch.set_num_threads`)",
-        "- build: cargo's dev profile (dependencies at opt-level 3, kd's crates at 2)",
-        f"- command: `{words}`",
-        f"- others on the machine kept {statistics.median(others):.2f} cores busy during the median process, {max(others):.2f} during"
-        f" the worst (a process with more than {DISTURBED} was done again, at most {options.attempts} times in all)",
+        "- build: release, the allocator and Burn's features as in the command",
+        f"- command: `{command_line('distill_step.py')}`",
+        quiet_words(others, options),
         "",
         "Batch 64, 10 classes, teacher live or (kd, cached) its logits read from a cache on disk, 0.1 cross-entropy + 0.9 KD at temperature 4, SGD with momentum 0.9 and weight",
         "decay 5e-4, data resident and not augmented.",
@@ -543,24 +472,35 @@ def report(measured, options):
     return "\n".join(lines) + "\n"
 
 
+def add_options(parser, warm_up, steps):
+    """Options that the comparisons of steps have in common."""
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--warm-up", type=int, default=warm_up, help="steps of each process that are not timed")
+    parser.add_argument("--steps", type=int, default=steps, help="timed steps of each process")
+    parser.add_argument("--rounds", type=int, default=3, help="processes of each side")
+    parser.add_argument("--attempts", type=int, default=10, help="how often a disturbed process is run in all")
+    add_priority(parser)
+    parser.add_argument("--check-only", action="store_true", help="compare the numbers and time nothing")
+    parser.add_argument("--kd", type=pathlib.Path, help="kd's side, an example that is built already")
+    parser.add_argument("--out", type=pathlib.Path, help="where the table goes (below benches/results)")
+    parser.add_argument("--child", type=pathlib.Path, help=argparse.SUPPRESS)
+    parser.add_argument("--mode", choices=["check", "time", "breakdown"], help=argparse.SUPPRESS)
+
+
+def add_priority(parser):
+    parser.add_argument("--priority", action="store_true", help="run each process by `chrt -r 10`, before all others")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", nargs="+", default=PAIRS, choices=PAIRS)
-    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--check-steps", type=int, default=3, help="steps after which both must agree")
-    parser.add_argument("--warm-up", type=int, default=5, help="steps of each process that are not timed")
-    parser.add_argument("--steps", type=int, default=30, help="timed steps of each process")
-    parser.add_argument("--rounds", type=int, default=3, help="processes of each side")
-    parser.add_argument("--attempts", type=int, default=10, help="how often a disturbed process is run in all")
-    parser.add_argument("--check-only", action="store_true", help="compare the numbers and time nothing")
-    parser.add_argument("--out", type=pathlib.Path, help="where the table goes (benches/results/DATE-cpu-distill-step.md)")
-    parser.add_argument("--child", type=pathlib.Path, help=argparse.SUPPRESS)
-    parser.add_argument("--mode", choices=["check", "time", "breakdown"], help=argparse.SUPPRESS)
+    add_options(parser, warm_up=5, steps=30)
     parser.add_argument("--fault", choices=FAULTS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         return child(options.child, options.mode, options.threads, options.warm_up, options.steps, options.fault)
-    kd = build()
+    kd = options.kd or build()
     measured = []
     for pair in options.pairs:
         with tempfile.TemporaryDirectory() as folder:

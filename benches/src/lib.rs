@@ -5,14 +5,22 @@
 //! |---|---|
 //! | `losses` | [`losses::measured`]: every loss of kd-losses with inputs |
 //! | `pair` | [`Pair`]: a teacher, a student and their images; [`Setup`]: all that a step needs |
+//! | `online` | [`OnlineCase`]: students that teach each other; [`OnlineSetup`]: all that a step needs |
 //! | `parts` | [`StepInParts`]: the step of kd-offline written out, so that each part can be timed |
 //!
 //! Nothing here draws on a clock or on the machine: the same pair gives the same weights, batches and losses.
 
 pub mod losses;
+mod online;
 mod pair;
 mod parts;
 
+pub use online::{
+    BRANCHES, ONLINE_CASES, ONLINE_CLASSES, ONLINE_INPUT, ONLINE_NETWORK, OnlineCase, OnlineSetup,
+    SHARED,
+};
 pub use pair::{CE_WEIGHT, KD_WEIGHT, TEMPERATURE};
-pub use pair::{CLASSES, LR, MOMENTUM, PAIRS, Pair, Setup, WEIGHT_DECAY, noise_images, step_at};
+pub use pair::{
+    CLASSES, LR, MOMENTUM, PAIRS, Pair, Setup, WEIGHT_DECAY, noise_images, step_at, training,
+};
 pub use parts::{PARTS, StepInParts, StepTimes};

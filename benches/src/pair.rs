@@ -93,14 +93,6 @@ impl Pair {
         let network = |name: &str, seed| {
             Network::build(&NetworkSpec::new(name, CLASSES, self.input), seed, device)
         };
-        let mut training = Training::for_epochs(1_000_000);
-        training.batch_size = batch_size;
-        training.lr = LR;
-        training.optimizer = OptimizerConfig::Sgd {
-            momentum: MOMENTUM,
-            weight_decay: WEIGHT_DECAY,
-            nesterov: false,
-        };
         let held_out = noise_images(shape, CLASSES, CLASSES, 1)?;
         Ok(Setup {
             pair: self,
@@ -116,7 +108,7 @@ impl Pair {
                 views: ViewPolicy::Fixed,
                 augment: Augment::none(),
             },
-            training,
+            training: training(batch_size),
         })
     }
 }
@@ -187,6 +179,19 @@ impl Setup {
     pub fn train(&self) -> &Subset {
         &self.data.train
     }
+}
+
+/// Batch size, optimizer and learning rate of every step.
+pub fn training(batch_size: usize) -> Training {
+    let mut training = Training::for_epochs(1_000_000);
+    training.batch_size = batch_size;
+    training.lr = LR;
+    training.optimizer = OptimizerConfig::Sgd {
+        momentum: MOMENTUM,
+        weight_decay: WEIGHT_DECAY,
+        nesterov: false,
+    };
+    training
 }
 
 /// The context of step `step`.
