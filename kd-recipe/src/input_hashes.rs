@@ -144,7 +144,7 @@ fn flatten(path: &str, value: &toml::Value, into: &mut BTreeMap<String, String>)
                 flatten(&below(key), value, into);
             }
         }
-        toml::Value::Array(items) if items.iter().any(|item| item.is_table()) => {
+        toml::Value::Array(items) if items.iter().any(toml::Value::is_table) => {
             for (index, item) in items.iter().enumerate() {
                 flatten(&below(&index.to_string()), item, into);
             }

@@ -156,20 +156,18 @@ impl PreparedRun {
             None => machine.clone().with_data_dir(begun.data_dir.clone()),
         };
         let run = recipe.prepare(&machine)?;
-        match begun.changed(&run.hashes) {
-            Some(what) => Err(Error::Run {
+        if let Some(what) = begun.changed(&run.hashes) {
+            return Err(Error::Run {
                 path: folder.path().to_owned(),
                 problem: format!(
                     "{what} has changed since the run was begun; restore it, or start a new run"
                 ),
-            }),
-            None => {
-                if !changes.is_empty() {
-                    run.note_changes(folder, begun, changes)?;
-                }
-                Ok(run)
-            }
+            });
         }
+        if !changes.is_empty() {
+            run.note_changes(folder, begun, changes)?;
+        }
+        Ok(run)
     }
 
     /// Writes the recipe with its changes into the folder, and makes a finished run one that goes on.

@@ -98,8 +98,7 @@ impl Callable {
                 [object @ Value::Object(_), ..] => Ok(object),
                 _ => Err("a tensor of a kind that is not known here".into()),
             },
-            Self::Inert => Ok(Value::Opaque),
-            Self::Storage(_) | Self::DType(_) | Self::Class => Ok(Value::Opaque),
+            Self::Inert | Self::Storage(_) | Self::DType(_) | Self::Class => Ok(Value::Opaque),
         }
     }
 }

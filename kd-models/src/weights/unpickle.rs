@@ -65,7 +65,7 @@ impl<R: Read> Machine<'_, '_, R> {
             }
             b'c' => {
                 let (module, name) = (self.source.line()?, self.source.line()?);
-                self.callable(&module, &name)?;
+                self.callable(&module, &name);
             }
             0x93 => {
                 let (name, module) = (self.pop()?, self.pop()?);
@@ -77,7 +77,7 @@ impl<R: Read> Machine<'_, '_, R> {
                 else {
                     return Err(self.damaged("a callable without a name"));
                 };
-                self.callable(&module, &name)?;
+                self.callable(&module, &name);
             }
             b'R' => self.call()?,
             b'b' => self.build()?,
@@ -89,7 +89,7 @@ impl<R: Read> Machine<'_, '_, R> {
             b'i' => {
                 let (module, name) = (self.source.line()?, self.source.line()?);
                 self.since_mark()?;
-                self.callable(&module, &name)?;
+                self.callable(&module, &name);
                 let class = self.pop()?;
                 self.instance(class)?;
             }
@@ -256,23 +256,18 @@ impl<R: Read> Machine<'_, '_, R> {
         Ok(())
     }
 
-    fn callable(&mut self, module: &str, name: &str) -> Result<()> {
-        match Callable::find(module, name) {
-            Some(callable) => {
-                self.stack.push(Value::Callable(callable));
-                Ok(())
-            }
-            None => {
-                let is_torch = module.split('.').next() == Some("torch");
-                let is_tensor = is_torch
-                    && (name.ends_with("Storage")
-                        || name.starts_with("_rebuild")
-                        || module == "torch" && name.chars().any(|letter| letter.is_ascii_digit()));
-                let object = self.heap.new_object(&format!("{module}.{name}"), is_tensor);
-                self.stack.push(object);
-                Ok(())
-            }
+    fn callable(&mut self, module: &str, name: &str) {
+        if let Some(callable) = Callable::find(module, name) {
+            self.stack.push(Value::Callable(callable));
+            return;
         }
+        let is_torch = module.split('.').next() == Some("torch");
+        let is_tensor = is_torch
+            && (name.ends_with("Storage")
+                || name.starts_with("_rebuild")
+                || module == "torch" && name.chars().any(|letter| letter.is_ascii_digit()));
+        let object = self.heap.new_object(&format!("{module}.{name}"), is_tensor);
+        self.stack.push(object);
     }
 
     /// What a class makes without a call: a dictionary, or something that is passed over.

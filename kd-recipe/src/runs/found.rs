@@ -4,7 +4,7 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use kd_core::{Error, Result};
+use kd_core::{Error, Metrics, Result};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -26,7 +26,7 @@ pub struct FoundRun {
     pub student: Option<String>,
     /// Whether it is done.
     pub state: FoundState,
-    /// What the value is: the accuracy or the mean IoU.
+    /// What the value is: the accuracy or the mean intersection over union.
     pub metric: Option<&'static str>,
     /// Its last value, 0 to 1.
     pub value: Option<f64>,
@@ -146,17 +146,13 @@ fn run(folder: &Path) -> FoundRun {
     }
 }
 
-/// The last accuracy or mean IoU: of the outcome, or of what is measured so far.
+/// The last accuracy or mean intersection over union: of the outcome, or of what is measured so far.
 fn last_value(outcome: Option<&Outcome>, curve: &[Point]) -> (Option<&'static str>, Option<f64>) {
     for metric in ["accuracy", "mean_iou"] {
+        let of = |metrics: &Metrics| metrics.get(metric).copied();
         let value = match outcome {
-            Some(outcome) => outcome.metrics.get(metric).copied(),
-            None => {
-                let measured = curve.iter().rev();
-                measured
-                    .filter_map(|point| point.metrics.get(metric).copied())
-                    .next()
-            }
+            Some(outcome) => of(&outcome.metrics),
+            None => curve.iter().rev().find_map(|point| of(&point.metrics)),
         };
         if value.is_some() {
             return (Some(metric), value);
