@@ -221,7 +221,7 @@ impl<S: Classifier> Offline<S> {
             // Of other classes nothing can be said.
             let known =
                 |answer: &&crate::taps::FullAnswer| answer.shapes.classes == dry.student.classes;
-            if answer.as_ref().filter(known).is_some() {
+            if answer.as_ref().as_ref().is_some_and(known) {
                 teachers::measure(teacher.as_ref(), facts, &samples, constants, findings)?;
             }
         }
