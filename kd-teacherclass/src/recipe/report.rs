@@ -97,10 +97,12 @@ fn missing(students: usize, head: &Metrics) -> kd_report::Result<Section> {
         ("zeros, worst", Align::Right),
         ("means, mean", Align::Right),
         ("means, worst", Align::Right),
+        ("own head, mean", Align::Right),
+        ("own head, worst", Align::Right),
     ];
     let mut table = Table::new(columns);
     for missing in 1..students {
-        let names = ["zero", "mean"].into_iter().flat_map(|policy| {
+        let names = ["zero", "mean", "head"].into_iter().flat_map(|policy| {
             ["accuracy", "worst_accuracy"].map(|what| format!("{policy}_without_{missing}_{what}"))
         });
         let values: Option<Vec<f64>> = names.map(|name| head.get(&name).copied()).collect();

@@ -332,8 +332,8 @@ fn what_cannot_work_is_said_before_training() {
         ),
         (
             "teacher-class={ split = \"rotated\", relu = true }",
-            "`teacher-class.relu` is true, and `teacher-class.split` is `rotated`: directions have no sign of \
-             their own, so that a ReLU would lose half of them; leave it out",
+            "`teacher-class.relu` is true, and `teacher-class.split` is `rotated`: directions have no sign \
+             of their own, so that a ReLU would lose half of them; leave it out",
         ),
         (
             "teacher-class={ loss = \"gan-direct\", gan = { mse_weight = 0.0 } }",
@@ -341,8 +341,8 @@ fn what_cannot_work_is_said_before_training() {
         ),
         (
             "teacher-class.gan={ student_steps = 4 }",
-            "`teacher-class.gan` has no effect, as `teacher-class.loss` is `mse`; set that to `gan-direct` or \
-             `gan-literal`, or leave the table out",
+            "`teacher-class.gan` has no effect, as `teacher-class.loss` is `mse`; set that to `gan-direct` \
+             or `gan-literal`, or leave the table out",
         ),
         (
             "teacher-class.only=4",
