@@ -28,11 +28,11 @@ pub struct TeacherClassConfig {
     pub collapse: f64,
     /// The loss of a student.
     pub loss: ChunkLoss,
+    /// Whether what the teacher says of the samples is computed once and kept in memory.
+    pub keep: bool,
     /// The adversarial losses, where `loss` is one.
     #[serde(skip_serializing_if = "GanConfig::is_usual")]
     pub gan: GanConfig,
-    /// Whether what the teacher says of the samples is computed once and kept in memory.
-    pub keep: bool,
     /// The tuning of the head.
     pub head: HeadConfig,
 }

@@ -25,7 +25,7 @@ name = "lenet5-half"
 
 [teacher-class]
 students = 4
-collapse = 100.0
+collapse = 1e9
 
 [teacher-class.head]
 epochs = 1
@@ -95,7 +95,13 @@ fn a_run_leaves_a_class_in_a_model_folder_which_is_a_teacher_in_turn() {
     assert_eq!(config.network.name, "lenet5-half-class-4");
     drop(folder);
     let report = std::fs::read_to_string(path.join("report.md")).unwrap();
-    for part in ["## Students", "## Head", "NMSE", "students missing"] {
+    for part in [
+        "## Students",
+        "## Head",
+        "NMSE",
+        "students missing",
+        "missing.svg",
+    ] {
         assert!(report.contains(part), "{part}: {report}");
     }
 
