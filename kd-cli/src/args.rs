@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::builder::RangedU64ValueParser;
+use clap::builder::{RangedI64ValueParser, RangedU64ValueParser};
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use kd_core::{DeviceName, MaskClass, MaskValue, Split, ValuedClass};
 use kd_models::WeightFit;
@@ -356,7 +356,7 @@ pub(crate) struct RecipeOptions {
     #[arg(long, value_name = "K")]
     pub(crate) student: Option<usize>,
     /// Train so many of its students side by side, each in a process of its own, and join them
-    #[arg(long, value_name = "N", conflicts_with = "student", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", conflicts_with = "student", value_parser = jobs())]
     pub(crate) jobs: Option<u16>,
     #[command(flatten)]
     pub(crate) run: RunOptions,
@@ -676,6 +676,11 @@ pub(crate) struct CompareOptions {
 /// A seed that a recipe can hold, whose integers have a sign.
 fn seed() -> RangedU64ValueParser {
     clap::value_parser!(u64).range(..=i64::MAX.unsigned_abs())
+}
+
+/// A number of processes.
+fn jobs() -> RangedI64ValueParser<u16> {
+    clap::value_parser!(u16).range(1..)
 }
 
 fn device(name: &str) -> Result<DeviceName, String> {

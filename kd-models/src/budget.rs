@@ -190,8 +190,8 @@ pub fn fit_network(
 ) -> Result<NetworkSpec> {
     let Structure::ChunkCnn(template) = spec.structure()? else {
         let problem = format!(
-            "is for a network with free widths, and `{}` has its own; use `chunk-cnn` or a `structure` of that \
-             family",
+            "is for a network with free widths, and `{}` has its own; use `chunk-cnn` or a `structure` of \
+             that family",
             spec.name
         );
         return Err(Error::config("budget", problem));
@@ -221,8 +221,8 @@ fn unmet(
     let (number, what) = (wanted.number(), wanted.what());
     let problem = match counts(&config) {
         Some(found) => format!(
-            "of {number} {what} is met by no widths within {:.0} %: the nearest, {:?} and {:?}, have {}; give \
-             another budget, another template or another number of students",
+            "of {number} {what} is met by no widths within {:.0} %: the nearest, {:?} and {:?}, have {}; \
+             give another budget, another template or another number of students",
             100.0 * BUDGET_TOLERANCE,
             config.blocks,
             config.hidden,
@@ -334,8 +334,8 @@ mod tests {
     fn what_cannot_be_met_is_said_in_words() {
         let wanted = Wanted::Parameters(500);
         let error = fit_widths(&ChunkCnnConfig::template(), wanted, class(4)).unwrap_err();
-        let expected = "`budget` of 500 parameters is met by no widths within 3 %: the nearest, [[1, 1], [1]] \
-                        and [1], have";
+        let expected = "`budget` of 500 parameters is met by no widths within 3 %: the nearest, [[1, 1], \
+                        [1]] and [1], have";
         assert!(error.to_string().starts_with(expected), "{error}");
         let refused = |budget: Budget| budget.wanted(None).unwrap_err().to_string();
         let both = Budget {

@@ -75,8 +75,8 @@ impl ChunkCnnConfig {
             return Ok(());
         }
         let problem = format!(
-            "of {input:?} leave no pixel after {} blocks with kernels of {} behind a pooling by {}; give larger \
-             images, fewer blocks, or `padded`",
+            "of {input:?} leave no pixel after {} blocks with kernels of {} behind a pooling by {}; give \
+             larger images, fewer blocks, or `padded`",
             self.blocks.len(),
             self.kernel,
             self.pool

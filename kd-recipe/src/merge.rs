@@ -22,14 +22,14 @@ struct PartRun {
     count: usize,
 }
 
-/// Begins the run of the whole in the new folder `out` with the phases of runs of its parts, which may come in
-/// any order and from other machines. What is left to do is that run's: it ends in the same bytes as one
+/// Begins the run of the whole in the new folder `out` with the phases of runs of its parts, which may come
+/// in any order and from other machines. What is left to do is that run's: it ends in the same bytes as one
 /// run of everything.
 ///
 /// # Errors
 ///
-/// [`Error::Run`] for a run that is not done, of no part, of another recipe or made from other inputs than the
-/// first, and for a part that is missing or there twice; those of [`Recipe::prepare`] and
+/// [`Error::Run`] for a run that is not done, of no part, of another recipe or made from other inputs than
+/// the first, and for a part that is missing or there twice; those of [`Recipe::prepare`] and
 /// [`PreparedRun::begin`].
 pub fn merge_runs(
     methods: &Methods,
@@ -138,8 +138,8 @@ fn check_together(parts: &mut [PartRun]) -> Result<()> {
         }
         if beside(part.folder.path())? != files {
             let problem = format!(
-                "has another tensor file beside its results {than}, so that the parts do not fit together; run \
-                 them anew on one kind of machine"
+                "has another tensor file beside its results {than}, so that the parts do not fit together; \
+                 run them anew on one kind of machine"
             );
             return Err(run_error(&part.folder, problem));
         }

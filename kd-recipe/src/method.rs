@@ -66,8 +66,8 @@ pub trait MethodRecipe: Serialize + DeserializeOwned + Debug + 'static {
         Ok(MethodReport::default())
     }
 
-    /// The parts that can be run alone, of which [`merge_runs`](crate::merge_runs) makes the whole. By default
-    /// there are none.
+    /// The parts that can be run alone, of which [`merge_runs`](crate::merge_runs) makes the whole. By
+    /// default there are none.
     fn parts(&mut self) -> Option<Parts<'_>> {
         None
     }

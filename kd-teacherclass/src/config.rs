@@ -28,11 +28,11 @@ pub struct TeacherClassConfig {
     pub collapse: f64,
     /// The loss of a student.
     pub loss: ChunkLoss,
+    /// Whether what the teacher says of the samples is computed once and kept in memory.
+    pub keep: bool,
     /// The adversarial losses, where `loss` is one.
     #[serde(skip_serializing_if = "GanConfig::is_usual")]
     pub gan: GanConfig,
-    /// Whether what the teacher says of the samples is computed once and kept in memory.
-    pub keep: bool,
     /// The tuning of the head.
     pub head: HeadConfig,
 }
@@ -126,6 +126,9 @@ pub struct HeadConfig {
     /// The share of whole chunks that is set to 0 in a step, the others scaled up, which makes one head that
     /// bears missing students; 0, not in the paper.
     pub chunk_dropout: f64,
+    /// What is added to the diagonal where heads are refitted for missing students, as a share of the mean
+    /// variance of the features; 0.001, ours.
+    pub ridge: f64,
 }
 
 impl Default for HeadConfig {
@@ -135,6 +138,7 @@ impl Default for HeadConfig {
             lr: 1e-3,
             dropout: 0.5,
             chunk_dropout: 0.0,
+            ridge: 1e-3,
         }
     }
 }
@@ -198,6 +202,9 @@ impl TeacherClassConfig {
         }
         if !self.collapse.is_finite() || self.collapse <= 0.0 {
             return out_of_range("collapse", "finite and above 0", self.collapse);
+        }
+        if !self.head.ridge.is_finite() || self.head.ridge <= 0.0 {
+            return out_of_range("head.ridge", "finite and above 0", self.head.ridge);
         }
         if !self.head.lr.is_finite() || self.head.lr <= 0.0 {
             return out_of_range("head.lr", "finite and above 0", self.head.lr);

@@ -1,5 +1,5 @@
-//! The discriminator of a chunk: a trunk with one output that tells the teacher's chunks from a student's, and
-//! one that names the teacher's chunk.
+//! The discriminator of a chunk: a trunk with one output that tells the teacher's chunks from a student's,
+//! and one that names the teacher's chunk.
 
 use burn::module::Module;
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
@@ -140,7 +140,8 @@ impl Block {
 /// The discriminator of one chunk, thrown away after training.
 ///
 /// ```text
-/// chunk -> trunk -> 1 unit: whether it is the teacher's      (a logit; the official code has a sigmoid on it)
+/// chunk -> trunk -> 1 unit: whether it is the teacher's      (a logit; the official code has a sigmoid on
+/// it)
 ///                -> m units: the teacher's chunk             (linear)
 /// ```
 #[derive(Module, Debug)]

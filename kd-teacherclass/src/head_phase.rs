@@ -17,7 +17,8 @@ use crate::class::Class;
 use crate::config::HeadConfig;
 use crate::kept::Features;
 use crate::method::TeacherClass;
-use crate::missing::{ALL_SETS, AdditiveHead, HostParts, MissingChunk};
+use crate::missing::{ALL_SETS, AdditiveHead, HostParts, MissingAccuracy, MissingChunk, summed};
+use crate::refit::RefittedHeads;
 use crate::student::Student;
 
 /// The head under training, and the class that it belongs to.
@@ -121,17 +122,58 @@ impl<S: Student> HeadPhase<'_, S> {
         }
         // The features that are kept have passed through the ReLU already.
         let additive = AdditiveHead::new(head, &self.lengths, false)?;
-        let additive = additive.with_means(&self.features.means);
+        #[expect(clippy::cast_possible_truncation, reason = "means of single precision")]
+        let means = self.features.statistics.means().into_iter();
+        let means: Vec<f32> = means.map(|mean| mean as f32).collect();
+        let additive = additive.with_means(&means);
         let parts = self.host_parts(head, &additive)?;
+        let mut found = Vec::new();
         for (name, policy) in [("zero", MissingChunk::Zero), ("mean", MissingChunk::Mean)] {
-            let fill = additive.fills(policy)?;
-            for found in parts.accuracies(&fill) {
+            found.push((name, parts.accuracies(&additive.fills(policy)?)));
+        }
+        if let Some(refitted) = self.refitted_heads()? {
+            found.push(("head", self.refitted_accuracies(head, &refitted)?));
+        }
+        for (name, all) in found {
+            for found in all {
                 let name = format!("{name}_without_{}", found.missing);
                 metrics.insert(format!("{name}_accuracy"), found.mean);
                 metrics.insert(format!("{name}_worst_accuracy"), found.worst);
             }
         }
         Ok(metrics)
+    }
+
+    /// The heads for each set of students, if there can be any.
+    fn refitted_heads(&self) -> Result<Option<RefittedHeads>> {
+        if !RefittedHeads::can_be_of(&self.lengths) {
+            return Ok(None);
+        }
+        let ridge = self.method.config.head.ridge;
+        RefittedHeads::new(&self.features.statistics, &self.lengths, ridge).map(Some)
+    }
+
+    /// The accuracies by number of missing students, each set with a head of its own.
+    fn refitted_accuracies(
+        &self,
+        head: &Linear,
+        refitted: &RefittedHeads,
+    ) -> Result<Vec<MissingAccuracy>> {
+        let ids = self.held_out.subset().ids();
+        let features = Features::read(&self.features.held_out, 0, ids)?;
+        let dataset = self.held_out.subset().dataset();
+        let labels = ids.iter().filter_map(|&id| dataset.label(id));
+        let labels: Vec<i64> = labels.map(i64::from).collect();
+        let mut found: Vec<Vec<f64>> = vec![Vec::new(); self.lengths.len()];
+        for present in refitted.sets() {
+            let of_set = refitted.head(head, &present)?;
+            let classes = of_set.forward(features.clone()).argmax(1).into_data();
+            let pairs = classes.iter::<i64>().zip(&labels);
+            let right = pairs.filter(|(class, label)| class == *label).count();
+            let missing = present.iter().filter(|&&there| !there).count();
+            found[missing].push(right as f64 / labels.len().max(1) as f64);
+        }
+        Ok(summed(&found))
     }
 
     fn host_parts(&self, head: &Linear, additive: &AdditiveHead) -> Result<HostParts> {
@@ -224,7 +266,14 @@ impl<S: Student> Phase for HeadPhase<'_, S> {
     }
 
     fn artifacts(&self) -> Result<BTreeMap<String, Tensors>> {
-        self.method.division_artifact()
+        let mut files = self.method.division_artifact()?;
+        if let Some(refitted) = self.refitted_heads()? {
+            let heads = refitted.tensors(&self.head.valid())?;
+            if !heads.is_empty() {
+                files.insert("missing-heads".into(), heads);
+            }
+        }
+        Ok(files)
     }
 
     fn state(&self) -> PhaseState {
@@ -235,5 +284,39 @@ impl<S: Student> Phase for HeadPhase<'_, S> {
 
     fn restore(&mut self, state: &PhaseState) -> Result<()> {
         self.head.restore(state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_chunks_are_dropped_and_the_mean_stays() {
+        let config = HeadConfig {
+            dropout: 0.25,
+            chunk_dropout: 0.5,
+            ..HeadConfig::default()
+        };
+        let lengths = [3, 2];
+        let mut draws = Draws::new(1, "dropout of the head", 0, 0);
+        let factors = dropout(&config, &lengths, 4000, &mut draws, &Device::flex());
+        let rows: Vec<f32> = factors.into_data().iter::<f32>().collect();
+        let kept = 1.0 / (0.5 * 0.75);
+        assert!(
+            rows.iter()
+                .all(|&factor| factor == 0.0 || (factor - kept).abs() < 1e-6)
+        );
+        let mean = rows.iter().sum::<f32>() / rows.len() as f32;
+        assert!((mean - 1.0).abs() < 0.05, "{mean}");
+        // A chunk is dropped whole in half of the samples, and by chance in some more.
+        let first = rows
+            .chunks_exact(5)
+            .map(|row| row[..3].iter().all(|&factor| factor == 0.0));
+        let share = first.filter(|&whole| whole).count() as f64 / 4000.0;
+        assert!(
+            (share - (0.5 + 0.5 * 0.25_f64.powi(3))).abs() < 0.03,
+            "{share}"
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! The features of the finished students, which are computed once for the tuning of the head.
 
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
 
 use burn::tensor::Tensor;
 use kd_core::{
@@ -11,6 +11,8 @@ use kd_core::{
 
 use crate::class::Class;
 use crate::method::TeacherClass;
+use crate::refit::RefittedHeads;
+use crate::split::DenseStatistics;
 use crate::student::Student;
 
 /// The field of the features in a store.
@@ -21,8 +23,8 @@ const FEATURES: &str = "features";
 pub(crate) struct Features {
     pub(crate) train: Store,
     pub(crate) held_out: Store,
-    /// The mean of each feature over the training samples.
-    pub(crate) means: Vec<f32>,
+    /// The means and covariances of the features over the training samples.
+    pub(crate) statistics: Arc<DenseStatistics>,
 }
 
 impl Features {
@@ -83,7 +85,12 @@ impl<S: Student> TeacherClass<S> {
         let chunks = self.division()?.chunks();
         let length = chunks.iter().map(|chunk| chunk.length).sum::<usize>();
         let fields = [CacheField::new(FEATURES, [length])];
-        let mut sums = vec![0.0_f64; length];
+        let lengths: Vec<usize> = chunks.iter().map(|chunk| chunk.length).collect();
+        let mut statistics = if RefittedHeads::can_be_of(&lengths) {
+            DenseStatistics::new(length)
+        } else {
+            DenseStatistics::of_means(length)
+        };
         let mut build = StoreBuild {
             what: "features of the students".into(),
             observer,
@@ -93,7 +100,7 @@ impl<S: Student> TeacherClass<S> {
         let mut of_training = |view: u64, ids: &[u32]| {
             let batch = train.view(view, ids)?;
             let rows = class.join(class.chunks(&self.preprocessing.input(&batch)?));
-            add_columns(&mut sums, &rows);
+            statistics.add(&rows);
             Ok(vec![rows])
         };
         let Some(of_train) = Store::compute(&fields, &train, &mut build, &mut of_training)? else {
@@ -108,24 +115,10 @@ impl<S: Student> TeacherClass<S> {
         if stop.load(Ordering::Relaxed) {
             return Ok(None);
         }
-        let views = u64::from(train.config().views.count().unwrap_or(1));
-        let rows = (train.subset().len() as u64 * views).max(1) as f64;
-        #[expect(clippy::cast_possible_truncation, reason = "means of single precision")]
-        let means = sums.iter().map(|sum| (sum / rows) as f32).collect();
         Ok(of_held_out.map(|of_held_out| Features {
             train: of_train,
             held_out: of_held_out,
-            means,
+            statistics: Arc::new(statistics),
         }))
-    }
-}
-
-/// Adds the sums of the columns of `rows`.
-fn add_columns(sums: &mut [f64], rows: &Tensor<2>) {
-    let numbers: Vec<f32> = rows.clone().into_data().iter::<f32>().collect();
-    for row in numbers.chunks_exact(sums.len()) {
-        for (sum, number) in sums.iter_mut().zip(row) {
-            *sum += f64::from(*number);
-        }
     }
 }

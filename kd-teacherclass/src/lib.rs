@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod adversarial;
+mod cholesky;
 mod class;
 mod config;
 mod discriminator;
@@ -14,6 +15,7 @@ mod missing;
 mod objective;
 #[cfg(feature = "recipe")]
 mod recipe;
+mod refit;
 mod split;
 mod student;
 mod student_phase;
@@ -32,6 +34,7 @@ pub use missing::{AdditiveHead, MissingAccuracy, MissingChunk};
 pub use objective::chunk_mse;
 #[cfg(feature = "recipe")]
 pub use recipe::TeacherClassRecipe;
+pub use refit::RefittedHeads;
 pub use split::{Chunk, DenseStatistics, Division, SplitKind, split_by_index};
 pub use student::Student;
 pub use teacher_head::TeacherHead;

@@ -16,6 +16,9 @@ pub enum MissingChunk {
     Zero,
     /// The mean of the chunk over the training samples, after the ReLU if there is one.
     Mean,
+    /// A head for the students that are there: see [`RefittedHeads`](crate::RefittedHeads), which takes their
+    /// features and not their parts of the logits.
+    Head,
 }
 
 /// The head of a class by students: what each adds to the logits, so that a student on another machine sends
@@ -136,6 +139,11 @@ impl AdditiveHead {
                 };
                 means.cloned().map(Some).ok_or_else(unknown)
             }
+            MissingChunk::Head => {
+                let problem = "is `head`, and a head for a set of students needs their features: use \
+                               `RefittedHeads`";
+                Err(Error::config("missing", problem))
+            }
             MissingChunk::Fail => {
                 let problem = format!(
                     "{student} is missing; wait for it, or say what stands in its place with `zero` or \
@@ -161,6 +169,17 @@ pub struct MissingAccuracy {
 /// The most students for which all sets are tried.
 pub(crate) const ALL_SETS: usize = 8;
 
+/// The mean and the worst of accuracies by number of missing students; `found` has those of each number.
+pub(crate) fn summed(found: &[Vec<f64>]) -> Vec<MissingAccuracy> {
+    let sets = found.iter().enumerate().filter(|(_, all)| !all.is_empty());
+    let summed = sets.map(|(missing, all)| MissingAccuracy {
+        missing,
+        mean: all.iter().sum::<f64>() / all.len() as f64,
+        worst: all.iter().copied().fold(1.0, f64::min),
+    });
+    summed.collect()
+}
+
 /// Parts of all students on the host, and the labels.
 pub(crate) struct HostParts {
     /// By student, `[samples * num_classes]`.
@@ -179,13 +198,7 @@ impl HostParts {
             let missing = students - present.count_ones() as usize;
             found[missing].push(self.accuracy(present, fill));
         }
-        let summed = found.iter().enumerate().filter(|(_, all)| !all.is_empty());
-        let summed = summed.map(|(missing, all)| MissingAccuracy {
-            missing,
-            mean: all.iter().sum::<f64>() / all.len() as f64,
-            worst: all.iter().copied().fold(1.0, f64::min),
-        });
-        summed.collect()
+        summed(&found)
     }
 
     /// The accuracy with the students whose bits are set.

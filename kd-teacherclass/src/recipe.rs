@@ -145,7 +145,8 @@ impl TeacherClassRecipe {
             cache.make_absolute()?;
         }
         if self.student.budget.is_some() {
-            let problem = "is that of one network; give the budget of the whole class in the table `[budget]`";
+            let problem =
+                "is that of one network; give that of the whole class in the table `[budget]`";
             return Err(Error::config("student.budget", problem));
         }
         let facts = at.facts(&self.data)?;

@@ -55,9 +55,9 @@ pub type Metrics = BTreeMap<String, f64>;
 ///
 /// The contract:
 ///
-/// * a step depends on the state and the [`StepContext`] alone: every random draw is made from the context, or
-///   on the device of [`draws_on`](Phase::draws_on), so that `restore(state())` and going on gives the same
-///   bits as going on;
+/// * a step depends on the state and the [`StepContext`] alone: every random draw is made from the context,
+///   or on the device of [`draws_on`](Phase::draws_on), so that `restore(state())` and going on gives the
+///   same bits as going on;
 /// * `evaluate` changes nothing that `state` holds.
 pub trait Phase {
     /// The plan; it does not change while the phase runs.

@@ -9,8 +9,8 @@ use crate::training::run_folder::RunFolder;
 
 impl RunFolder {
     /// Takes over the finished phases of other runs, part after part, as though they had been run in this
-    /// folder, which must be new: their results, their lines of the metrics, their outcomes. The runner goes on
-    /// with the phase after the last of them.
+    /// folder, which must be new: their results, their lines of the metrics, their outcomes. The runner goes
+    /// on with the phase after the last of them.
     ///
     /// Files beside the results are not taken over; a phase that writes them writes them again.
     ///

@@ -1,5 +1,5 @@
-//! Plain convolutional networks of the catalogue: the template, and those of the teacher-class paper's official
-//! code, dropout included.
+//! Plain convolutional networks of the catalogue: the template, and those of the teacher-class paper's
+//! official code, dropout included.
 
 use super::{Entry, classifier};
 use crate::chunk_cnn::ChunkCnnConfig;
@@ -19,7 +19,7 @@ macro_rules! grey {
 pub(super) static CLASSIFIERS: [Entry; 14] = [
     classifier(
         "chunk-cnn",
-        "Plain network with free widths, a student of a class: 8, 8, 16 channels, 32 features, at half the size",
+        "Plain network with free widths, a student of a class: 8, 8, 16 channels, 32 features",
         || Structure::ChunkCnn(ChunkCnnConfig::template()),
     ),
     classifier(

@@ -96,7 +96,13 @@ fn shares_no_parameter<N: ModelNetwork>(known: &str) {
 
 /// The last layers, and the last norm of a wide ResNet.
 fn is_head(network: &str, tensor: &str) -> bool {
-    let last = ["fc", "linear", "classifier.", "segmentation_head."];
+    let last = [
+        "fc",
+        "hidden.",
+        "linear",
+        "classifier.",
+        "segmentation_head.",
+    ];
     last.iter().any(|head| tensor.starts_with(head))
         || network.starts_with("wrn") && tensor.starts_with("bn1.")
 }

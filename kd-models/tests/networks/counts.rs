@@ -68,7 +68,8 @@ fn networks_of_the_teacher_class_paper_are_as_large_as_its_code_prints() {
         ("tcn-mnist-gan-1", 256, 1, 65_792, 22.71),
         ("tcn-mnist-gan-2", 128, 1, 42_272, 11.09),
         ("tcn-mnist-gan-4", 64, 1, 17_456, 1.81),
-        ("tcn-mnist-gan-8", 32, 1, 9_464, 1.81),
+        // Eight of them have 14.44 million.
+        ("tcn-mnist-gan-8", 32, 1, 9_464, 1.805),
         ("tcn-fashion-1", 256, 1, 49_600, 6.14),
         ("tcn-fashion", 128, 1, 22_800, 6.12),
         ("tcn-fashion", 64, 1, 21_712, 6.12),
@@ -253,6 +254,8 @@ fn costs_scale_with_the_image() {
 #[test]
 fn a_table_in_the_readme_has_these_numbers() {
     let readme = include_str!("../../README.md");
+    let grey =
+        |name: &str| name == "chunk-cnn" || name.starts_with("tcn-") && !name.contains("cifar");
     let mut counted = Vec::new();
     // The only table with five columns.
     let is_row = |line: &&str| line.starts_with("| `") && line.matches('|').count() == 6;
@@ -264,6 +267,7 @@ fn a_table_in_the_readme_has_these_numbers() {
             name if name.starts_with("skd") => (10, 3),
             name if name.starts_with("lenet") => (10, 1),
             name if name.starts_with("mobilenetv2-mini") => (10, 3),
+            name if grey(name) => (10, 1),
             "resnet18" | "resnet34" | "resnet50" | "mobilenetv2-imagenet" => (1000, 3),
             name if name.starts_with("resnet") && !name.contains(['x', '-']) => (10, 3),
             _ => (100, 3),
@@ -272,6 +276,7 @@ fn a_table_in_the_readme_has_these_numbers() {
             name if name.starts_with("skd-unet") => [480, 640],
             name if name.starts_with("skd-resnet") && !name.contains("cifar") => [224, 224],
             _ if classes == 1000 => [224, 224],
+            name if grey(name) => [28, 28],
             _ => [32, 32],
         };
         let costs = costs(name, classes, [channels, height, width]);

@@ -8,11 +8,11 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use kd_core::{Names, StagedNetwork, Tensors, export, import, read_tensors};
 use kd_models::{
-    BlockKind, BlockShortcut, CifarStemResNet, CrdResNet, HeResNet, ImageNetResNet, InvertedBlock,
-    InvertedBlocks, InvertedResiduals, LargeResNetConfig, LeNet, LeNetConfig, MobileNetV2,
-    MobileNetV2Config, Network, NetworkSpec, PaperMobileNetV2, ResNetBlocks, ResNetConfig,
-    ResidualBlock, ShuffleNetV1, ShuffleNetV1Config, ShuffleNetV2, ShuffleNetV2Config, SkdResNet,
-    SkdResNetConfig, StemKind, Structure, UNet, UNetConfig, Vgg, VggConfig, WideResNet,
+    BlockKind, BlockShortcut, ChunkCnn, ChunkCnnConfig, CifarStemResNet, Config, CrdResNet,
+    HeResNet, ImageNetResNet, InvertedBlock, InvertedBlocks, InvertedResiduals, LargeResNetConfig,
+    LeNet, LeNetConfig, MobileNetV, Network, NetworkSpec, PaperMobileNetV, ResNetBlocks,
+    ResNetConfig, ResidualBlock, ShuffleNetV, SkdResNet, SkdResNetConfig, StemKind, Structure,
+    UNet, UNetConfig, Vgg, VggConfig, WideResNet,
 };
 
 /// `count` numbers in `[-1, 1)` that depend on the name; the same as `noise` of `generate.py`.
@@ -284,6 +284,27 @@ fn mobilenet_v2_of_the_paper_grows_no_shortcut_where_widths_agree() {
     };
     compare("mobilenetv2_cut", |device| {
         PaperMobileNetV2::new(&config, [3, 14, 11], 5, 0, device).unwrap()
+    });
+}
+
+#[test]
+fn chunk_cnn_padded_behind_a_mean_pooling() {
+    let mut config = ChunkCnnConfig::template();
+    config.blocks = vec![vec![3, 4], vec![5]];
+    config.hidden = vec![6];
+    compare("chunk_padded", |device| {
+        ChunkCnn::new(&config, [2, 16, 16], 4, 0, device).unwrap()
+    });
+}
+
+#[test]
+fn chunk_cnn_without_padding_or_hidden_layers() {
+    let mut config = ChunkCnnConfig::template();
+    config.blocks = vec![vec![3, 3]];
+    config.hidden = Vec::new();
+    (config.pool, config.kernel, config.padded) = (1, 5, false);
+    compare("chunk_bare", |device| {
+        ChunkCnn::new(&config, [1, 14, 14], 4, 0, device).unwrap()
     });
 }
 

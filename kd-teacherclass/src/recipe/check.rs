@@ -112,8 +112,9 @@ fn class_of(made: &Made) -> Result<Class<Network>> {
 fn untuned(made: &Made) -> Option<Finding> {
     let config = &made.method.config;
     let literal = config.loss == ChunkLoss::GanLiteral;
-    let text = "`gan-literal` does not bring the students' outputs to the teacher's units, so that the copied \
-                head is at chance, and `teacher-class.head.epochs` is 0; tune the head, or use `gan-direct`";
+    let text = "`gan-literal` does not bring the students' outputs to the teacher's units, so that the \
+                copied head is at chance, and `teacher-class.head.epochs` is 0; tune the head, or use \
+                `gan-direct`";
     (literal && config.head.epochs == 0).then(|| Finding::warning(Topic::Schedule, text))
 }
 

@@ -97,10 +97,12 @@ fn missing(students: usize, head: &Metrics) -> kd_report::Result<Section> {
         ("zeros, worst", Align::Right),
         ("means, mean", Align::Right),
         ("means, worst", Align::Right),
+        ("own head, mean", Align::Right),
+        ("own head, worst", Align::Right),
     ];
     let mut table = Table::new(columns);
     for missing in 1..students {
-        let names = ["zero", "mean"].into_iter().flat_map(|policy| {
+        let names = ["zero", "mean", "head"].into_iter().flat_map(|policy| {
             ["accuracy", "worst_accuracy"].map(|what| format!("{policy}_without_{missing}_{what}"))
         });
         let values: Option<Vec<f64>> = names.map(|name| head.get(&name).copied()).collect();
@@ -109,10 +111,33 @@ fn missing(students: usize, head: &Metrics) -> kd_report::Result<Section> {
             table.row([missing.to_string()].into_iter().chain(shown))?;
         }
     }
-    Ok(if table.is_empty() {
-        section
-    } else {
-        section.with_table(table)
+    if table.is_empty() {
+        return Ok(section);
+    }
+    let picture = Picture::Svg(over_missing(students, head).svg()?);
+    let caption = "Accuracy by the number of missing students, mean of all sets";
+    Ok(section
+        .with_table(table)
+        .with_picture("missing", caption, picture))
+}
+
+/// The accuracy over the number of missing students, a line a policy.
+fn over_missing(students: usize, head: &Metrics) -> LinePlot {
+    let plot = LinePlot::new("Missing students", "students missing", "accuracy (%)");
+    let policies = [
+        ("zero", "zeros"),
+        ("mean", "means"),
+        ("head", "a head of their own"),
+    ];
+    policies.into_iter().fold(plot, |plot, (policy, title)| {
+        let points = (0..students).filter_map(|missing| {
+            let value = match missing {
+                0 => head.get("accuracy"),
+                _ => head.get(&format!("{policy}_without_{missing}_accuracy")),
+            };
+            Some((missing as f64, 100.0 * value?))
+        });
+        plot.with_series(Series::new(title, points.collect::<Vec<_>>()))
     })
 }
 

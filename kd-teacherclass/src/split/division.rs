@@ -286,8 +286,8 @@ fn rotation(
     let features = statistics.features();
     if features > MOST_ROTATED {
         let problem = format!(
-            "is `rotated`, and the teacher's dense vector has {features} units; at most {MOST_ROTATED} can be \
-             rotated. Use `balanced` or `correlation`"
+            "is `rotated`, and the teacher's dense vector has {features} units; at most {MOST_ROTATED} can \
+             be rotated. Use `balanced` or `correlation`"
         );
         return Err(Error::config("teacher-class.split", problem));
     }

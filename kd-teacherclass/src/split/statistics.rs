@@ -26,6 +26,15 @@ impl DenseStatistics {
         }
     }
 
+    /// As [`DenseStatistics::new`], for the means alone: covariances take the square of the units for each
+    /// sample.
+    pub(crate) fn of_means(features: usize) -> Self {
+        Self {
+            products: Vec::new(),
+            ..Self::new(features)
+        }
+    }
+
     /// Adds dense vectors, `[samples, features]`.
     pub fn add(&mut self, dense: &Tensor<2>) {
         let numbers: Vec<f64> = dense.clone().into_data().iter::<f64>().collect();
@@ -37,7 +46,7 @@ impl DenseStatistics {
             let away: Vec<f64> = row.iter().zip(&self.origin).map(|(x, o)| x - o).collect();
             for (unit, &deviation) in away.iter().enumerate() {
                 self.sums[unit] += deviation;
-                if deviation == 0.0 {
+                if deviation == 0.0 || self.products.is_empty() {
                     continue;
                 }
                 let start = unit * self.features;

@@ -108,6 +108,11 @@ fn a_missing_chunk_is_zeros_or_means_or_an_error() {
     let filled = Tensor::<2>::from_data([[4.0, 5.0, 6.0]; 4], &Device::flex());
     assert!((mean - with(filled)).abs().max().into_scalar::<f32>() < 1e-4);
 
+    let error = additive.logits(&parts, MissingChunk::Head).unwrap_err();
+    assert!(
+        error.to_string().ends_with("use `RefittedHeads`"),
+        "{error}"
+    );
     let error = additive.logits(&parts, MissingChunk::Fail).unwrap_err();
     assert!(
         error.to_string().starts_with("`student` 1 is missing;"),

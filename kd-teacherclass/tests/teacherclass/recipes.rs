@@ -25,7 +25,7 @@ name = "lenet5-half"
 
 [teacher-class]
 students = 4
-collapse = 100.0
+collapse = 1e9
 
 [teacher-class.head]
 epochs = 1
@@ -95,7 +95,13 @@ fn a_run_leaves_a_class_in_a_model_folder_which_is_a_teacher_in_turn() {
     assert_eq!(config.network.name, "lenet5-half-class-4");
     drop(folder);
     let report = std::fs::read_to_string(path.join("report.md")).unwrap();
-    for part in ["## Students", "## Head", "NMSE", "students missing"] {
+    for part in [
+        "## Students",
+        "## Head",
+        "NMSE",
+        "students missing",
+        "missing.svg",
+    ] {
         assert!(report.contains(part), "{part}: {report}");
     }
 
@@ -332,8 +338,8 @@ fn what_cannot_work_is_said_before_training() {
         ),
         (
             "teacher-class={ split = \"rotated\", relu = true }",
-            "`teacher-class.relu` is true, and `teacher-class.split` is `rotated`: directions have no sign of \
-             their own, so that a ReLU would lose half of them; leave it out",
+            "`teacher-class.relu` is true, and `teacher-class.split` is `rotated`: directions have no sign \
+             of their own, so that a ReLU would lose half of them; leave it out",
         ),
         (
             "teacher-class={ loss = \"gan-direct\", gan = { mse_weight = 0.0 } }",
@@ -341,8 +347,8 @@ fn what_cannot_work_is_said_before_training() {
         ),
         (
             "teacher-class.gan={ student_steps = 4 }",
-            "`teacher-class.gan` has no effect, as `teacher-class.loss` is `mse`; set that to `gan-direct` or \
-             `gan-literal`, or leave the table out",
+            "`teacher-class.gan` has no effect, as `teacher-class.loss` is `mse`; set that to `gan-direct` \
+             or `gan-literal`, or leave the table out",
         ),
         (
             "teacher-class.only=4",

@@ -207,7 +207,7 @@ fn every_evaluation_of_the_head_says_what_missing_students_cost() {
     let heads = epochs.iter().filter(|epoch| epoch.phase == HEAD_PHASE);
     for head in heads.filter_map(|epoch| epoch.evaluation.as_ref()) {
         for missing in [1, 2] {
-            for policy in ["zero", "mean"] {
+            for policy in ["zero", "mean", "head"] {
                 let mean = head[&format!("{policy}_without_{missing}_accuracy")];
                 let worst = head[&format!("{policy}_without_{missing}_worst_accuracy")];
                 assert!(
@@ -217,6 +217,9 @@ fn every_evaluation_of_the_head_says_what_missing_students_cost() {
             }
         }
         assert!(!head.contains_key("zero_without_3_accuracy"));
+        // Six sets of some of three students.
+        let heads = read_tensors(&place.path().join("missing-heads.safetensors")).unwrap();
+        assert_eq!(heads["weight"].shape().as_slice(), [6, 10, 10]);
         let student = last(&epochs, "student-2").unwrap();
         same(head["student_2_nmse"], student["nmse"]);
     }
