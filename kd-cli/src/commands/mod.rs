@@ -12,6 +12,7 @@ mod import;
 mod losses;
 mod methods;
 mod models;
+mod predict;
 mod recipe;
 mod report;
 mod resume;
@@ -42,6 +43,7 @@ pub(crate) fn run(args: Args, methods: &Methods) -> Result<()> {
         Command::Compare(options) => compare::run(methods, &options),
         Command::CompareRun(options) => compare_run::run(methods, &options),
         Command::Eval(options) => eval::run(methods, &options),
+        Command::Predict(options) => predict::run(methods, &options),
         Command::Synthesize(options) => synthesize::run(&options),
         Command::Import(options) => import::run(&options),
         Command::Export(options) => export::run(methods, &options),

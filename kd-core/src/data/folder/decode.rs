@@ -207,7 +207,10 @@ fn open(bytes: &[u8]) -> Result<Opened, Refusal> {
         offset,
         ..Refusal::new(problem)
     })?;
-    open_limited(format, bytes)
+    match format {
+        ImageFormat::Png => open_limited(format, &whole::without_texts(bytes)),
+        _ => open_limited(format, bytes),
+    }
 }
 
 /// Decodes within limits.

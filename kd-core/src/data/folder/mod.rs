@@ -64,6 +64,37 @@ pub struct ImageFolder {
     test: Option<Listing>,
 }
 
+/// Reads images by their paths, each brought to one size as [`ImageFolder`] does it: `[images, channels,
+/// height, width]`, 0 to 255.
+///
+/// # Errors
+///
+/// [`Error::Config`] if `fit` is not usable or the images take more than 8 GiB, [`Error::BadFile`] for the
+/// first file that is not an image, damaged, cut off, or larger than 100 megapixels.
+pub fn read_images<P: AsRef<Path> + Sync>(paths: &[P], fit: &ImageFit) -> Result<Vec<u8>> {
+    fit.check()?;
+    let bytes = paths.len().checked_mul(fit.shape.bytes());
+    let bytes = bytes
+        .filter(|bytes| *bytes as u64 <= MOST_BYTES)
+        .ok_or_else(|| {
+            Error::config(
+                "images",
+                format!("are {}, which take too much memory at once", paths.len()),
+            )
+        })?;
+    let mut images = vec![0; bytes];
+    let places = images.chunks_exact_mut(fit.shape.bytes());
+    for_each(paths.len(), paths.iter().zip(places), |(path, image)| {
+        decode::decode(path.as_ref(), fit, image)
+    })?;
+    Ok(images)
+}
+
+/// Whether a path ends as the images that are read do.
+pub fn is_image_path(path: &Path) -> bool {
+    listing::is_image(path)
+}
+
 /// The most memory that the images of one split may take: 8 GiB.
 pub(super) const MOST_BYTES: u64 = 8 << 30;
 
