@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::notices::Notices;
 use crate::recipe::loaded::DataFacts;
-use crate::recipe::paths::{absolute, model_folder};
+use crate::recipe::paths::{absolute, expanded, model_folder};
 use crate::recipe::weights::WeightFile;
 
 /// An entry of `[[teachers]]`: a model folder, or a plain weight file with what it does not say itself.
@@ -167,7 +167,7 @@ impl TeacherRecipe {
             Origin::Weights { file, network } => {
                 let (key, prefix) = (self.weights_key.as_ref(), self.weights_prefix.as_ref());
                 let choice = choice(key, prefix, &self.weights_rename);
-                let weights = Weights::read_chosen(file, &choice)?;
+                let weights = Weights::read_chosen(&expanded(file), &choice)?;
                 let facts = match classes {
                     TeacherClasses::OfData => data.clone(),
                     TeacherClasses::Any => {

@@ -196,11 +196,18 @@ fn open(bytes: &[u8]) -> Result<Opened, Refusal> {
         return Err(Refusal::new("the file has more than 256 MiB"));
     }
     let format = image::guess_format(bytes).ok();
-    let known = [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP];
+    let known = [
+        ImageFormat::Png,
+        ImageFormat::Jpeg,
+        ImageFormat::WebP,
+        ImageFormat::Bmp,
+        ImageFormat::Gif,
+        ImageFormat::Tiff,
+    ];
     let Some(format) = format.filter(|format| known.contains(format)) else {
         return Err(Refusal {
             remedy: "save it as one of them, or remove it",
-            ..Refusal::new("this is no PNG, JPEG or WebP image")
+            ..Refusal::new("this is no PNG, JPEG, WebP, BMP, GIF or TIFF image")
         });
     };
     whole::check(format, bytes).map_err(|(offset, problem)| Refusal {

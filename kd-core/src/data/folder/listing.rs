@@ -20,7 +20,7 @@ pub(super) struct Class {
     pub(super) files: Vec<PathBuf>,
 }
 
-const EXTENSIONS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
+const EXTENSIONS: [&str; 8] = ["png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff"];
 /// Names of the folder with the samples to test on, the first that is there.
 const HELD_OUT: [&str; 4] = ["test", "val", "valid", "validation"];
 const LAYOUT: &str = "put the images of each class into a folder `train/CLASS` below it";
