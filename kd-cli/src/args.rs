@@ -4,9 +4,15 @@ use std::path::PathBuf;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
-use kd_core::{DeviceName, MaskClass, MaskValue, Split, ValuedClass};
+use kd_core::{DeviceName, MaskClass, MaskValue, Split};
 use kd_models::WeightFit;
 use kd_recipe::ImageSize;
+
+mod predict;
+mod values;
+
+pub(crate) use predict::{PredictFormat, PredictOptions};
+use values::{mask_class, mask_value, rename};
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 the run failed, 2 bad arguments or recipe, 3 input missing \
                           or unreadable, \
@@ -429,47 +435,6 @@ pub(crate) enum GraphInput {
     Normalised,
 }
 
-/// What `kd predict` takes.
-#[derive(Clone, Debug, Group)]
-pub(crate) struct PredictOptions {
-    /// The model folder, or the folder of a run
-    pub(crate) model: PathBuf,
-    /// Image files, folders of images (those below are looked into), or one data set by name
-    #[arg(required = true)]
-    pub(crate) images: Vec<PathBuf>,
-    /// A second network to show beside it, such as its teacher
-    #[arg(long, value_name = "MODEL")]
-    pub(crate) teacher: Option<PathBuf>,
-    /// How many of the likeliest classes are shown; 3, or all where there are fewer
-    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u16).range(1..))]
-    pub(crate) top: Option<u16>,
-    /// As what
-    #[arg(long, value_enum, default_value_t = PredictFormat::Table)]
-    pub(crate) format: PredictFormat,
-    /// The split of a data set: `train`, `validation` or `test`
-    #[arg(long, default_value = "test")]
-    pub(crate) split: Split,
-    /// The length of the shorter side of an image before the centre is cut out
-    #[arg(long, value_name = "PIXELS")]
-    pub(crate) resize: Option<usize>,
-    /// The device to compute on
-    #[arg(long)]
-    pub(crate) device: Option<DeviceName>,
-    #[command(flatten)]
-    pub(crate) place: DataOptions,
-}
-
-/// What `kd predict` prints.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum PredictFormat {
-    /// A table to read
-    Table,
-    /// A JSON object a line, with all probabilities
-    Jsonl,
-    /// A head and a line of values each, with all probabilities
-    Csv,
-}
-
 /// What `kd synthesize` takes.
 #[derive(Clone, Debug, Group)]
 pub(crate) struct SynthesizeOptions {
@@ -513,36 +478,6 @@ impl TypedFormat {
 }
 
 /// Weights that a network is measured with must at least be there.
-/// A class of masks with its value.
-fn mask_class(text: &str) -> Result<MaskClass, String> {
-    let (name, value) = text
-        .split_once('=')
-        .ok_or("write name and value, as in `road=128`")?;
-    Ok(MaskClass::Valued(ValuedClass {
-        name: name.to_owned(),
-        value: mask_value(value)?,
-    }))
-}
-
-/// What the pixels of a class have: a number, or a colour.
-fn mask_value(text: &str) -> Result<MaskValue, String> {
-    if text.starts_with('#') {
-        return Ok(MaskValue::Colour(text.to_owned()));
-    }
-    let number = text
-        .parse()
-        .map_err(|_| "a value is a number to 255, or a colour as `#804080`")?;
-    Ok(MaskValue::Number(number))
-}
-
-/// A part of names and what stands in its place.
-fn rename(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((from, to)) if !from.is_empty() => Ok((from.to_owned(), to.to_owned())),
-        _ => Err("write the file's part, `=`, and the network's, as in `fc.1.=linear.`".into()),
-    }
-}
-
 fn fit(name: &str) -> Result<WeightFit, String> {
     match name {
         "exact" => Ok(WeightFit::Exact),

@@ -51,7 +51,10 @@ fn place() -> Place {
             std::fs::create_dir_all(&to).unwrap();
             for entry in std::fs::read_dir(shapes.join(&part)).unwrap() {
                 let entry = entry.unwrap();
-                std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+                // What is no image would be said of each run.
+                if entry.path().extension().is_none_or(|kind| kind != "txt") {
+                    std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+                }
             }
         }
     }

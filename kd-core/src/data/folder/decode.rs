@@ -86,7 +86,8 @@ pub(in crate::data) fn decode_numbers(path: &Path) -> Result<Pixels> {
         let Opened { image, stored, .. } = open(bytes)?;
         let (height, width) = (image.height(), image.width());
         let refused = || Refusal {
-            remedy: "save class numbers as grey values or in a palette of 8 bits, or give a colour for each class",
+            remedy: "save class numbers as grey values or in a palette of 8 bits, or give a colour for each \
+                     class",
             ..Refusal::new(format!(
                 "a mask of class numbers is a grey image of at most 8 bits or has a palette, this one is \
                  {stored:?}"

@@ -25,11 +25,12 @@ use crate::error::{Error, Result};
 ///
 /// - Classes are the folders below `train`, sorted by name; label 0 is the first.
 /// - Images are PNG, JPEG, WebP, BMP, GIF or TIFF, by the extensions `png`, `jpg`, `jpeg`, `webp`, `bmp`,
-///   `gif`, `tif` and `tiff` in either case; what they really are is seen from their first bytes. They lie directly in the folder of their class. Hidden
-///   files, files of other extensions and folders in the folder of a class are passed over, and listed by
-///   [`ImageFolder::skipped`].
+///   `gif`, `tif` and `tiff` in either case; what they really are is seen from their first bytes.
+///   They lie directly in the folder of their class. Hidden files, files of other extensions and folders in
+///   the folder of a class are passed over, and listed by [`ImageFolder::skipped`].
 /// - The samples to test on are in `test`, or where there is none in `val`, `valid` or `validation`, with
-///   classes of the same names, of which some may be missing; a folder without any of them has no [`Split::Test`], so that a part of the training samples must be held out.
+///   classes of the same names, of which some may be missing; a folder without any of them has
+///   no [`Split::Test`], so that a part of the training samples must be held out.
 /// - Sample ids follow the sorted class and file names, so that they are the same on every machine.
 ///
 /// Every image is decoded, turned upright by its EXIF orientation, made RGB or grey, resized and cropped as
