@@ -201,7 +201,7 @@ fn a_network_that_knows_other_classes_is_refused() {
         (
             Some(2),
             "error: teacher `teacher`: expected 2 classes, as data set `shapes` has, got 10; use a data set \
-             of its classes\n"
+             of its classes; losses of features alone take any teacher\n"
         )
     );
     std::fs::remove_dir_all(place.path("teacher")).unwrap();

@@ -161,7 +161,8 @@ impl TeacherRecipe {
                     &format!("teacher `{}`", model.display()),
                     opened.config(),
                     &facts,
-                )?;
+                )
+                .map_err(for_teachers)?;
                 Ok((opened, None))
             }
             Origin::Weights { file, network } => {
@@ -338,6 +339,27 @@ pub fn open_for(
     }
 }
 
+/// What can be done about a network of other classes.
+const OF_ITS_CLASSES: &str = "use a data set of its classes";
+
+/// The error of a teacher of other classes says who may have one.
+fn for_teachers(error: Error) -> Error {
+    match error {
+        Error::Shape {
+            what,
+            expected,
+            found,
+            remedy,
+        } if remedy == OF_ITS_CLASSES => Error::Shape {
+            what,
+            expected,
+            found,
+            remedy: format!("{remedy}; losses of features alone take any teacher"),
+        },
+        other => other,
+    }
+}
+
 /// Checks that a trained network takes the images of a data set and knows its classes; `who` is what an error
 /// calls it.
 ///
@@ -350,8 +372,7 @@ pub fn check_fits(who: &str, config: &ModelConfig, data: &DataFacts) -> Result<(
             what: who.to_owned(),
             expected: format!("{} classes, as data set `{}` has", data.classes, data.name),
             found: config.network.classes.to_string(),
-            remedy: "use a data set of its classes; losses of features alone take any teacher"
-                .into(),
+            remedy: OF_ITS_CLASSES.into(),
         });
     }
     let [channels, height, width] = config.network.input;
