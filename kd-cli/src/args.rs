@@ -4,9 +4,15 @@ use std::path::PathBuf;
 
 use clap::builder::{RangedI64ValueParser, RangedU64ValueParser};
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
-use kd_core::{DeviceName, MaskClass, MaskValue, Split, ValuedClass};
+use kd_core::{DeviceName, MaskClass, MaskValue, Split};
 use kd_models::WeightFit;
 use kd_recipe::ImageSize;
+
+mod predict;
+mod values;
+
+pub(crate) use predict::{PredictFormat, PredictOptions};
+use values::{mask_class, mask_value, rename};
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 the run failed, 2 bad arguments or recipe, 3 input missing \
                           or unreadable, \
@@ -79,6 +85,8 @@ pub(crate) enum Command {
         #[command(flatten)]
         list: RunsOptions,
     },
+    /// Say what a trained network takes images for
+    Predict(PredictOptions),
     /// Write the images that a data-free run has made for other programs, or as data for other runs
     Synthesize(SynthesizeOptions),
     /// Compare methods over several seeds; may be stopped and taken up again at any time
@@ -571,36 +579,6 @@ impl TypedFormat {
 }
 
 /// Weights that a network is measured with must at least be there.
-/// A class of masks with its value.
-fn mask_class(text: &str) -> Result<MaskClass, String> {
-    let (name, value) = text
-        .split_once('=')
-        .ok_or("write name and value, as in `road=128`")?;
-    Ok(MaskClass::Valued(ValuedClass {
-        name: name.to_owned(),
-        value: mask_value(value)?,
-    }))
-}
-
-/// What the pixels of a class have: a number, or a colour.
-fn mask_value(text: &str) -> Result<MaskValue, String> {
-    if text.starts_with('#') {
-        return Ok(MaskValue::Colour(text.to_owned()));
-    }
-    let number = text
-        .parse()
-        .map_err(|_| "a value is a number to 255, or a colour as `#804080`")?;
-    Ok(MaskValue::Number(number))
-}
-
-/// A part of names and what stands in its place.
-fn rename(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((from, to)) if !from.is_empty() => Ok((from.to_owned(), to.to_owned())),
-        _ => Err("write the file's part, `=`, and the network's, as in `fc.1.=linear.`".into()),
-    }
-}
-
 fn fit(name: &str) -> Result<WeightFit, String> {
     match name {
         "exact" => Ok(WeightFit::Exact),

@@ -74,7 +74,10 @@ impl Kd {
     /// and can be resumed.
     pub fn main(self) -> ExitCode {
         let args = args::Args::parse();
-        let run = std::panic::AssertUnwindSafe(|| commands::run(args, &self.methods));
+        let run = std::panic::AssertUnwindSafe(|| {
+            commands::run(args, &self.methods)?;
+            output::finish()
+        });
         // A backend panics where memory runs out, for one; the table of exit codes has no 101.
         match std::panic::catch_unwind(run) {
             Ok(Ok(())) => ExitCode::SUCCESS,

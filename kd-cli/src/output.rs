@@ -1,6 +1,8 @@
 //! Output: results on standard output, everything else on standard error.
 
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
 
 use kd_recipe::with_causes;
 use kd_report::{Align, Table};
@@ -8,10 +10,59 @@ use serde::Serialize;
 
 use crate::advice::advice;
 
+/// The first error of standard output.
+static LOST: Mutex<Option<std::io::Error>> = Mutex::new(None);
+
 /// A line of the result.
 pub(crate) fn line(text: &str) {
+    keep(writeln!(std::io::stdout(), "{}", visible(text)));
+}
+
+/// Keeps an error of standard output for the end of the command.
+fn keep(outcome: std::io::Result<()>) {
     // The reader may have heard enough and gone, as `head` does; that is no failure.
-    drop(writeln!(std::io::stdout(), "{text}"));
+    if let Err(error) = outcome
+        && error.kind() != std::io::ErrorKind::BrokenPipe
+    {
+        let mut lost = LOST.lock().unwrap_or_else(PoisonError::into_inner);
+        lost.get_or_insert(error);
+    }
+}
+
+/// Writes out what is left of the result.
+///
+/// # Errors
+///
+/// [`Error::Io`](kd_core::Error::Io) if a part of it could not be written.
+pub(crate) fn finish() -> kd_core::Result<()> {
+    keep(std::io::stdout().flush());
+    match LOST.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        None => Ok(()),
+        Some(error) => Err(kd_core::Error::io("write", "standard output")(error)),
+    }
+}
+
+/// The text with the characters that would steer a terminal in their written form: names of folders, tensors
+/// and keys are others'.
+fn visible(text: &str) -> Cow<'_, str> {
+    let steers = |character: char| match character {
+        '\n' | '\t' => false,
+        // What changes the direction of writing hides what a name is.
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
+        other => other.is_control(),
+    };
+    if !text.contains(steers) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        if steers(character) {
+            out.extend(character.escape_default());
+        } else {
+            out.push(character);
+        }
+    }
+    Cow::Owned(out)
 }
 
 /// The result as one object on the last line.
@@ -30,7 +81,7 @@ pub(crate) fn remark(text: &str) {
 
 /// A notice beside the result, wherever standard error goes.
 pub(crate) fn notice(text: &str) {
-    drop(writeln!(std::io::stderr(), "{text}"));
+    drop(writeln!(std::io::stderr(), "{}", visible(text)));
 }
 
 /// An error, with its causes and with what can be done about it.
@@ -105,4 +156,16 @@ pub(crate) fn bytes(bytes: u64) -> String {
         unit += 1;
     }
     format!("{size:.1} {}", units[unit])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn characters_that_steer_a_terminal_are_written_out() {
+        assert_eq!(visible("a\tb\nc \u{e9}"), "a\tb\nc \u{e9}");
+        assert_eq!(visible("\u{1b}[2Jx\r\u{7}"), "\\u{1b}[2Jx\\r\\u{7}");
+        assert_eq!(visible("\u{9b}31m\u{202e}"), "\\u{9b}31m\\u{202e}");
+    }
 }

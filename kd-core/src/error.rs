@@ -129,8 +129,8 @@ pub enum Error {
     },
     /// Weights are not numbers, or are infinite.
     #[error(
-        "{what} has weights that are not finite, in {tensors}; its training has diverged, or the file is damaged: \
-         take an earlier checkpoint"
+        "{what} has weights that are not finite, in {tensors}; its training has diverged, or the file \
+         is damaged: take an earlier checkpoint"
     )]
     WeightsNotFinite {
         /// The model.

@@ -89,6 +89,13 @@ impl GeneratorConfig {
         if self.noise == 0 {
             return wrong("noise", "must be above 0; 100 is usual".into());
         }
+        const WIDEST: usize = 1 << 14;
+        if self.noise > WIDEST || self.widths.iter().any(|width| *width > WIDEST) {
+            let (noise, widths) = (self.noise, self.widths);
+            let problem =
+                format!("and `noise` must be at most {WIDEST}, got {widths:?} and {noise}");
+            return wrong("widths", problem);
+        }
         if self.widths.contains(&0) {
             let widths = self.widths;
             return wrong("widths", format!("must be above 0, got {widths:?}"));

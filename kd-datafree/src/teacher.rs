@@ -3,7 +3,8 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use burn::tensor::{Device, Tensor};
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{DType, Device, Tensor};
 use kd_core::{
     Answer, Batch, Error, FrozenTeacher, ImageClassifier, ImageShape, Normalisation, Preprocessing,
     Requested, Result, Teacher, Tensors, count_norms,
@@ -82,6 +83,21 @@ pub(crate) fn stem(stage_names: &[String]) -> usize {
     usize::from(stage_names.len() > 1 && stage_names[0] == "stem")
 }
 
+/// The precision of a network's weights.
+fn precision<N: Module>(network: &N) -> DType {
+    struct First(Option<DType>);
+
+    impl ModuleVisitor for First {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.0.get_or_insert_with(|| param.val().dtype());
+        }
+    }
+
+    let mut first = First(None);
+    network.visit(&mut first);
+    first.0.unwrap_or(DType::F32)
+}
+
 /// A frozen classifier as it was trained, its batch norms where they were.
 #[derive(Debug)]
 pub struct FrozenClassifier<N> {
@@ -110,7 +126,8 @@ impl<N: ImageClassifier> FrozenClassifier<N> {
         let preprocessing = preprocessing.into();
         image_normalisation(&preprocessing)?;
         let black = Batch::black([image.channels, image.height, image.width], 1, device);
-        let black = preprocessing.input(&black)?;
+        let black: Tensor<4> = preprocessing.input(&black)?;
+        let black = black.cast(precision(network));
         let teacher = FrozenTeacher::unfolded(network, preprocessing, device);
         let (logits, norms) = watch_norms(|| teacher.network().forward(&black));
         let held = count_norms(network);

@@ -313,7 +313,9 @@ fn zero_padded(input: Tensor<4>, stride: usize, [before, after]: [usize; 2]) -> 
     };
     let [batch_size, _, height, width] = thinned.dims();
     // Joining zeros takes a quarter of the time of `pad` on flex, which fills the whole result first.
-    let zeros = |count: usize| Tensor::zeros([batch_size, count, height, width], &thinned.device());
+    // Of the map's own precision, which need not be the device's usual one.
+    let options = (&thinned.device(), thinned.dtype());
+    let zeros = |count: usize| Tensor::zeros([batch_size, count, height, width], options);
     match (before, after) {
         (0, 0) => thinned,
         (0, after) => Tensor::cat(vec![thinned.clone(), zeros(after)], 1),
@@ -324,7 +326,7 @@ fn zero_padded(input: Tensor<4>, stride: usize, [before, after]: [usize; 2]) -> 
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::Int;
+    use burn::tensor::{DType, Int};
 
     use super::*;
 
@@ -345,6 +347,13 @@ mod tests {
             [0., 0., 0., 0.],
         ];
         assert_eq!(values, expected.as_flattened());
+    }
+
+    #[test]
+    fn the_shortcut_without_parameters_keeps_the_precision() {
+        let input = Tensor::<4>::ones([1, 2, 2, 2], &Device::flex()).cast(DType::F64);
+        let output = zero_padded(input, 1, 5);
+        assert_eq!((output.dtype(), output.dims()), (DType::F64, [1, 5, 2, 2]));
     }
 
     #[test]

@@ -244,6 +244,9 @@ impl LossConfig {
     /// Checks what can be checked without a network, for the loss at `index` and so many teachers.
     pub(crate) fn check(&self, index: usize, teachers: usize) -> Result<()> {
         let field = |name: &str| format!("losses.{index}.{name}");
+        if let Some(name) = &self.name {
+            check_name(name).map_err(|problem| Error::config(field("name"), problem))?;
+        }
         if let Schedule::Constant { value: weight } = self.weight
             && (!weight.is_finite() || weight < 0.0)
         {
@@ -296,6 +299,25 @@ impl LossConfig {
         }
         Ok(())
     }
+}
+
+/// Names are names in logs and of metrics.
+fn check_name(name: &str) -> std::result::Result<(), String> {
+    const MOST: usize = 60;
+    if name == "total" {
+        return Err("is `total`, which is the sum of all losses; choose another".into());
+    }
+    let good = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | ' ' | '/');
+    if name.trim().is_empty()
+        || name.chars().count() > MOST
+        || !name.chars().all(good)
+        || name.contains("..")
+    {
+        return Err(format!(
+            "must be 1 to {MOST} letters, digits, spaces, `-`, `_`, `/` and single dots, got {name:?}"
+        ));
+    }
+    Ok(())
 }
 
 impl Serialize for LossConfig {

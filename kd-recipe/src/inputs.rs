@@ -40,10 +40,13 @@ impl RecipeInputs {
             .cloned()
             .collect::<Vec<_>>()
             .join(", ");
+        let count = match names.len() {
+            1 => "1 entry of the folder was".to_owned(),
+            count => format!("{count} entries of the folder were"),
+        };
         Some(format!(
-            "{} entries of the folder were left out, as no images of a kind that is read or as folders in the \
-             folder of a class: {first}{more}",
-            names.len()
+            "{count} left out, as no image of a kind that is read or as a folder in the folder of a class: \
+             {first}{more}"
         ))
     }
 }

@@ -17,11 +17,15 @@ pub fn count(number: u64) -> String {
     out
 }
 
-/// A share in percent.
+/// A share in percent, in words where it is not a number.
 ///
 /// ```
+/// assert_eq!(kd_report::percent(f64::NAN), "not a number");
 /// assert_eq!(kd_report::percent(0.255), "25.50 %");
 /// ```
 pub fn percent(share: f64) -> String {
+    if share.is_nan() {
+        return "not a number".into();
+    }
     format!("{:.2} %", 100.0 * share)
 }

@@ -42,8 +42,8 @@ pub(super) fn run(options: &ImportOptions) -> Result<()> {
     let config = model.config();
     if !not_finite.is_empty() {
         output::notice(&format!(
-            "warning: {} of {} tensors have numbers that are not finite, the first is `{}`; the model gives no \
-             answers",
+            "warning: {} of {} tensors have numbers that are not finite, the first is `{}`; the model gives \
+             no answers",
             not_finite.len(),
             state.len(),
             not_finite[0]

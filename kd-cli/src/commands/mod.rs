@@ -15,6 +15,7 @@ mod losses;
 mod merge;
 mod methods;
 mod models;
+mod predict;
 mod recipe;
 mod report;
 mod resume;
@@ -48,6 +49,7 @@ pub(crate) fn run(args: Args, methods: &Methods) -> Result<()> {
         Command::CompareRun(options) => compare_run::run(methods, &options),
         Command::Eval(options) => eval::run(methods, &options),
         Command::Runs { what, list } => runs::run(what.as_ref(), &list),
+        Command::Predict(options) => predict::run(methods, &options),
         Command::Synthesize(options) => synthesize::run(&options),
         Command::Import(options) => import::run(&options),
         Command::Export(options) => export::run(methods, &options),

@@ -10,10 +10,17 @@ use crate::args::MachineOptions;
 use crate::output;
 use crate::progress::notices::Printed;
 
+/// The most threads that are started.
+const MOST_THREADS: u16 = 1024;
+
 /// The machine that was asked for. The thread pool of the CPU backend is sized here, which must be done
 /// before its first use.
 pub(super) fn machine(options: &MachineOptions) -> Result<Machine> {
     if let Some(threads) = options.threads {
+        if threads > MOST_THREADS {
+            let problem = format!("must be at most {MOST_THREADS}, got {threads}");
+            return Err(Error::config("--threads", problem));
+        }
         rayon::ThreadPoolBuilder::new()
             .num_threads(usize::from(threads))
             .build_global()

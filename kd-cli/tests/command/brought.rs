@@ -1,4 +1,4 @@
-//! What people bring: uneven folders, odd batches, teachers of other classes, damaged weights, edited recipes.
+//! What people bring: uneven folders, odd batches, other classes, damaged weights, edited recipes.
 
 use std::path::Path;
 
@@ -198,7 +198,7 @@ fn uneven_classes_are_weighed_or_drawn_equally_and_told_apart() {
     // Balanced weights of 44 and 4 samples are as 1 to 11.
     let loss = |log: &str| {
         let log: Value = serde_json::from_str(&format!("{}\"x\":0}}", log)).unwrap();
-        log["train"]["cross-entropy"].as_f64().unwrap()
+        log["train"]["cross_entropy"].as_f64().unwrap()
     };
     assert!((loss(&logs[1]) - loss(&logs[2])).abs() < 1e-5, "{logs:?}");
     assert!(loss(&logs[0]) != loss(&logs[1]) && loss(&logs[0]) != loss(&logs[3]));
@@ -439,4 +439,115 @@ fn an_edited_recipe_is_noticed_and_a_run_can_be_made_longer() {
     );
     assert!(!place.path("run/.writing-abc").exists());
     assert!(!place.path("run/checkpoint-0-7.safetensors").exists());
+}
+
+#[test]
+fn each_image_has_its_answer_in_three_forms() {
+    let place = place(&[("cat", 6, 3), ("dog", 6, 2), ("fox", 6, 3)]);
+    run(&place, &["train", "train.toml", "--out", "run"]);
+    std::fs::copy(
+        place.path("photos/test/cat/000.png"),
+        place.path("alone,1.png"),
+    )
+    .unwrap();
+    let predict = |more: &[&str]| run(&place, &[&["predict", "run"], more].concat()).0;
+    let both = ["photos/test", "alone,1.png", "--teacher", "run"];
+    let table = predict(&both);
+    assert_eq!(table.lines().count(), 2 + 9 + 1, "{table}");
+    assert!(
+        table.contains("photos/test/dog/001.png") && table.contains("teacher"),
+        "{table}"
+    );
+    assert!(
+        table
+            .lines()
+            .last()
+            .unwrap()
+            .contains("of 8 with a label are right"),
+        "{table}"
+    );
+
+    let lines = predict(&[&both[..], &["--format", "jsonl", "--top", "2"]].concat());
+    let objects: Vec<Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(objects.len(), 9);
+    for object in &objects {
+        let shares: Vec<f64> = object["probabilities"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|p| p.as_f64().unwrap())
+            .collect();
+        assert!((shares.iter().sum::<f64>() - 1.0).abs() < 1e-9);
+        let answer = usize::try_from(object["answer"].as_u64().unwrap()).unwrap();
+        assert!(shares.iter().all(|share| *share <= shares[answer]));
+        assert_eq!(object["top"].as_array().unwrap().len(), 2);
+        assert_eq!(object["teacher"]["probabilities"], object["probabilities"]);
+    }
+    assert_eq!(
+        (&objects[3]["label"], &objects[3]["label_name"]),
+        (&1.into(), &"dog".into())
+    );
+    assert_eq!(objects[8].get("label"), None);
+    assert_eq!(objects[8]["probabilities"], objects[0]["probabilities"]);
+
+    let csv = predict(&[&both[..2], &["--format", "csv"]].concat());
+    let mut rows = csv.lines();
+    assert_eq!(
+        rows.next(),
+        Some("image,label,answer,probability,p cat,p dog,p fox")
+    );
+    assert!(
+        rows.next_back().unwrap().starts_with("\"alone,1.png\",,"),
+        "{csv}"
+    );
+    // The answers are those that an evaluation counts.
+    let eval = [
+        "eval", "--model", "run", "--data", "folder", "--path", "photos", "--json",
+    ];
+    let right = objects
+        .iter()
+        .filter(|object| object.get("label") == Some(&object["answer"]))
+        .count();
+    let accuracy = place.json(&eval)["accuracy"].as_f64().unwrap();
+    assert!((accuracy * 8.0 - right as f64).abs() < 1e-9);
+    for (images, said) in [
+        ("nowhere", "`nowhere` is not there"),
+        ("train.toml", "this is no PNG"),
+    ] {
+        let refused = place.run(&["predict", "run", images]);
+        assert_eq!(refused.code, Some(3), "{}", refused.stderr);
+        assert!(refused.stderr.contains(said), "{}", refused.stderr);
+    }
+}
+
+/// Names of others never steer a terminal; a full standard output is an error, a closed one is none.
+#[cfg(target_os = "linux")]
+#[test]
+fn names_are_shown_safely_and_a_full_output_is_an_error() {
+    let place = place(&[("cat", 6, 3), ("dog\u{1b}[31m", 6, 2)]);
+    let info = ["data", "info", "folder", "--path", "photos", "--size", "32"];
+    let (stdout, _) = run(&place, &info);
+    assert!(
+        stdout.contains("dog\\u{1b}[31m") && !stdout.contains('\u{1b}'),
+        "{stdout}"
+    );
+    run(&place, &["train", "train.toml", "--out", "run"]);
+    assert!(!place.text("run/report.md").contains('\u{1b}'));
+    let full = std::fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let output = place.command(&info).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.starts_with("error: cannot write `standard output`: No space left"),
+        "{said}"
+    );
+    let mut child = place.command(&info).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }

@@ -87,8 +87,8 @@ pub(super) fn read_published(
     if let Some(published) = published.filter(|published| *published != pairs.len()) {
         let problem = format!(
             "has the wrong number of images, {} in place of the {published} that were published; download \
-             the data set again, or read a part of it as data of your own: `name = \"masks\"` with its `path` \
-             and `classes`",
+             the data set again, or read a part of it as data of your own: `name = \"masks\"` with its \
+             `path` and `classes`",
             pairs.len()
         );
         return Err(input(&folder.join(folders(split)[0]), problem));

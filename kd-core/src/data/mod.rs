@@ -26,7 +26,9 @@ pub(crate) mod task;
 pub use camvid::read_camvid;
 pub use cifar::{CifarLabels, read_cifar10, read_cifar100};
 pub use dataset::Dataset;
-pub use folder::{ImageFit, ImageFolder, class_folders, write_image_folder};
+pub use folder::{
+    ImageFit, ImageFolder, class_folders, is_image_path, read_images, write_image_folder,
+};
 pub use idx::{read_idx, write_idx};
 pub use info::DatasetInfo;
 pub use mask_folder::{MaskClass, MaskFolder, MaskValue, ValuedClass};

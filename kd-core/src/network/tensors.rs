@@ -219,12 +219,23 @@ pub fn read_tensors(path: &Path) -> Result<Tensors> {
     file.iter()
         .map(|(name, view)| {
             let dtype = from_safetensors(view.dtype())
-                .ok_or_else(|| bad(format!("tensor `{name}` has type {:?}", view.dtype())))?;
+                .ok_or_else(|| bad(unknown_type(name, view.dtype())))?;
             let data =
                 TensorData::from_bytes_vec(view.data().to_vec(), view.shape().to_vec(), dtype);
             Ok((name.to_owned(), data))
         })
         .collect()
+}
+
+/// A type of numbers that is not read, in words.
+fn unknown_type(tensor: &str, dtype: Dtype) -> String {
+    let name = format!("{dtype:?}");
+    let what = if name.starts_with("F8") {
+        ", a float of 8 bits, which is not read here; convert it to F32"
+    } else {
+        ", which is not read here"
+    };
+    format!("tensor `{tensor}` has type {name}{what}")
 }
 
 /// Writes a file beside its place and renames it there, so that a reader sees the old one or the whole new

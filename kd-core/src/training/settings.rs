@@ -8,6 +8,9 @@ use crate::training::optim::{NamedGradients, OptimizerConfig};
 use crate::training::plan::{Plan, Selection};
 use crate::training::schedule::{LearningRate, Schedule};
 
+/// The most samples in a batch: more than fit into any memory.
+const MOST_IN_A_BATCH: usize = 10_000_000;
+
 /// How long and how a phase trains: the `[train]` table of a recipe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -124,6 +127,15 @@ impl Training {
                 return Err(Error::config("train.steps", problem));
             }
             _ => {}
+        }
+        for (name, value) in [
+            ("batch_size", self.batch_size),
+            ("eval_batch_size", self.eval_batch_size),
+        ] {
+            if value > MOST_IN_A_BATCH {
+                let problem = format!("must be at most {MOST_IN_A_BATCH}, got {value}");
+                return Err(Error::config(format!("train.{name}"), problem));
+            }
         }
         at_least_one("epochs", self.epochs)?;
         at_least_one("steps", self.steps)?;

@@ -212,16 +212,16 @@ fn what_is_wrong_with_a_folder_is_said() {
     );
     assert_eq!(
         said(&[("train/dog/1.png", "rgb.png"), ("train/cat", "")]),
-        "`ROOT/train/cat` has no image; put files of the kinds png, jpg, jpeg, webp directly into it, or \
-         remove it"
+        "`ROOT/train/cat` has no image; put files of the kinds png, jpg, jpeg, webp, bmp, gif, tif, tiff \
+         directly into it, or remove it"
     );
     assert_eq!(
         said(&[
             ("train/dog/1.png", "rgb.png"),
-            ("train/cat/1.gif", "not-read.gif")
+            ("train/cat/1.xyz", "not-read.gif")
         ]),
-        "`ROOT/train/cat` has no image; put files of the kinds png, jpg, jpeg, webp directly into it, or \
-         remove it; of the \
+        "`ROOT/train/cat` has no image; put files of the kinds png, jpg, jpeg, webp, bmp, gif, tif, tiff \
+         directly into it, or remove it; of the \
          1 entries in it none is one"
     );
     let both = [
@@ -261,10 +261,7 @@ fn a_file_that_is_no_good_image_is_named() {
     ];
     let said = |content: &[u8]| {
         let root = tree(&both);
-        // The first of two bad files in the order of ids, whichever thread is faster.
-        for name in ["train/dog/0.png", "train/dog/2.png"] {
-            fs::write(root.path().join(name), content).unwrap();
-        }
+        fs::write(root.path().join("train/dog/0.png"), content).unwrap();
         let folder = open(&root).unwrap();
         let text = refusal(&root, folder.load(Split::Train));
         let text = text
@@ -278,8 +275,8 @@ fn a_file_that_is_no_good_image_is_named() {
         "0: the file is empty; replace the file or remove it"
     );
     assert_eq!(
-        said(&file("not-read.gif")),
-        "0: this is no PNG, JPEG or WebP image; save it as one of them, or remove it"
+        said(b"%!PS-Adobe-3.0"),
+        "0: this is no PNG, JPEG, WebP, BMP, GIF or TIFF image; save it as one of them, or remove it"
     );
     assert_eq!(
         said(&file("bomb.png")),
@@ -366,4 +363,103 @@ fn a_folder_is_a_source_like_a_named_set() {
     let mean = red.iter().sum::<f64>() / red.len() as f64;
     let found = source.normalisation(&train).unwrap();
     assert!((found.mean[0] - mean).abs() < 1e-6);
+}
+
+/// All are named at once, in the order of ids, whichever thread is faster.
+#[test]
+fn several_files_that_are_no_images_are_named_together() {
+    let root = tree(&[
+        ("train/cat/1.png", "rgb.png"),
+        ("train/dog/1.png", "rgb.png"),
+    ]);
+    for number in 2..15 {
+        fs::write(
+            root.path().join(format!("train/dog/{number:02}.png")),
+            "none",
+        )
+        .unwrap();
+    }
+    fs::write(root.path().join("train/cat/2.png"), "").unwrap();
+    let said = refusal(&root, open(&root).unwrap().load(Split::Train));
+    assert!(
+        said.starts_with(
+            "`ROOT` has 14 images of 16 that cannot be read: `ROOT/train/cat/2.png` (the file is empty), \
+             `ROOT/train/dog/02.png` (this is no PNG"
+        ),
+        "{said}"
+    );
+    assert!(
+        said.ends_with("and 4 more; replace them or remove them"),
+        "{said}"
+    );
+}
+
+#[test]
+fn formats_without_loss_give_the_same_pixels() {
+    let pixel = |x: u32, y: u32| {
+        image::Rgb([0, 90, 255].map(|low: u8| low.wrapping_add((3 * x + 50 * y) as u8)))
+    };
+    let picture = image::RgbImage::from_fn(12, 9, pixel);
+    // A GIF has at most 256 colours; these are 108.
+    let root = tempfile::tempdir().unwrap();
+    let classes = ["a-png", "b-bmp", "c-tif", "d-tiff", "e-gif"];
+    for class in classes {
+        let folder = root.path().join("train").join(class);
+        fs::create_dir_all(&folder).unwrap();
+        let extension = class.rsplit('-').next().unwrap();
+        picture.save(folder.join(format!("1.{extension}"))).unwrap();
+        // Cut off, all but PNG may be read in part; none may panic.
+        let whole = fs::read(folder.join(format!("1.{extension}"))).unwrap();
+        for length in (0..whole.len()).step_by(7) {
+            let cut = tempfile::tempdir().unwrap();
+            for (other, bytes) in [("x", &whole[..length]), ("y", &whole[..])] {
+                let folder = cut.path().join("train").join(other);
+                fs::create_dir_all(&folder).unwrap();
+                fs::write(folder.join(format!("1.{extension}")), bytes).unwrap();
+            }
+            drop(
+                ImageFolder::open(cut.path(), rgb(8))
+                    .unwrap()
+                    .load(Split::Train),
+            );
+        }
+    }
+    let data = ImageFolder::open(root.path(), rgb(8))
+        .unwrap()
+        .load(Split::Train)
+        .unwrap();
+    let first = data.image(0).unwrap();
+    for (id, class) in (0..).zip(classes).take(4) {
+        assert_eq!(data.image(id).unwrap(), first, "{class}");
+    }
+    // The encoder of GIF picks its colours itself.
+    let gif = data.image(4).unwrap().iter().zip(first);
+    assert!(gif.map(|(one, other)| one.abs_diff(*other)).max().unwrap() < 40);
+}
+
+/// A colour profile that would fill the memory is not unpacked.
+#[test]
+fn a_colour_profile_that_is_a_bomb_changes_nothing() {
+    let plain = fs::read(fixtures().join("rgb.png")).unwrap();
+    let mut packed = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+    let zeros = vec![0_u8; 1 << 20];
+    for _ in 0..300 {
+        std::io::Write::write_all(&mut packed, &zeros).unwrap();
+    }
+    let profile = [&b"profile\0\0"[..], &packed.finish().unwrap()].concat();
+    let mut bytes = plain[..33].to_vec();
+    bytes.extend(u32::try_from(profile.len()).unwrap().to_be_bytes());
+    let chunk = [&b"iCCP"[..], &profile].concat();
+    let mut crc = flate2::Crc::new();
+    crc.update(&chunk);
+    bytes.extend(chunk);
+    bytes.extend(crc.sum().to_be_bytes());
+    bytes.extend(&plain[33..]);
+    let root = tree(&[
+        ("train/cat/1.png", "rgb.png"),
+        ("train/dog/1.png", "rgb.png"),
+    ]);
+    fs::write(root.path().join("train/dog/1.png"), bytes).unwrap();
+    let data = open(&root).unwrap().load(Split::Train).unwrap();
+    assert_eq!(data.image(0), data.image(1));
 }

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::source::BLOCK;
 
+/// The most images of a bank: fifteen times as many as ImageNet has.
+const MOST_IMAGES: usize = 20_000_000;
+
 /// The size of a bank, and the share of it that is made anew.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -33,6 +36,13 @@ impl BankConfig {
     pub fn check(&self) -> Result<()> {
         if self.images == 0 {
             let problem = "must be above 0; 50000 is as large as the training split of CIFAR-10";
+            return Err(Error::config("bank.images", problem));
+        }
+        if self.images > MOST_IMAGES {
+            let problem = format!(
+                "must be at most {MOST_IMAGES}, got {}; more would fill the memory before anything is learnt",
+                self.images
+            );
             return Err(Error::config("bank.images", problem));
         }
         if !(0.0..=1.0).contains(&self.refresh) {

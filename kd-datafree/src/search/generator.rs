@@ -68,7 +68,7 @@ pub struct GeneratorSearch {
 }
 
 impl GeneratorSearch {
-    /// CMI by its public code for CIFAR-10: 200 steps at 1e-3, weights 1, 0.5 and 0.8, 0.5 for the
+    /// CMI by its public code for CIFAR-10: 200 steps at 1e-3, weights 1, 1 and 0.8, 0.5 for the
     /// disagreement.
     pub fn cmi() -> Self {
         Self {
@@ -84,7 +84,7 @@ impl GeneratorSearch {
             steps: 200,
             generator_lr: 1e-3,
             noise_lr: 1e-3,
-            one_hot: 0.5,
+            one_hot: 1.0,
             bn_statistics: 1.0,
             adversarial: 0.5,
             average: 0.0,

@@ -239,6 +239,6 @@ pub(crate) const INFO: LossInfo = LossInfo {
     usual_weight: None,
     cost: "time batch^2 times features, memory batch^2",
     disagreements: "kernels of all pairs (the paper), or only products of the differences of neighbours in \
-        the batch after a learned embedding (1910.10699, whose weight of 0.02 belongs to that); here the \
-        paper",
+        the batch after a learned embedding (1910.10699, whose weight of 0.02 belongs to that); the distance \
+        squared (the paper), or not (torchdistill); here the paper",
 };

@@ -160,5 +160,6 @@ pub(crate) const INFO: LossInfo = LossInfo {
     usual_weight: None,
     cost: "channels0 * channels1 a sample, times the size of the smaller map in time",
     disagreements: "the sum over the entries of a matrix (the paper), or their mean (1910.10699, with a \
-        weight of 50); the larger map max-pooled (the paper) or averaged; here the paper",
+        weight of 50), or norms that are not squared (torchdistill); the larger map max-pooled (the paper) \
+        or averaged; here the paper",
 };

@@ -167,5 +167,6 @@ pub(crate) const INFO: LossInfo = LossInfo {
     }),
     cost: "channels^2 a sample, times the size of a map in time",
     disagreements: "divided by channels^2 without normalisation (the paper), or rows normalised and divided \
-        by channels (the authors' code); here the authors' code",
+        by channels (the authors' code), or divided by the batch twice (torchdistill); here the authors' \
+        code",
 };

@@ -74,7 +74,15 @@ pub(crate) fn export<N: ModelNetwork>(
         let axes = [InputSpec::new(axes)];
         exporter.export_dynamic(network, images(2), images(3), &axes, forward)
     };
-    let graph = graph.map_err(|error| in_words(&config.network.name, options.batch, &error))?;
+    let graph = graph.map_err(|error| {
+        let asks_for_batch = options.batch.is_none() && needs_batch(&error);
+        // One size of batch is advised only where it helps.
+        let alone = asks_for_batch.then(|| exporter.export(network, images(1), forward));
+        match alone {
+            Some(Err(own)) => in_words(&config.network.name, Some(1), &own),
+            _ => in_words(&config.network.name, options.batch, &error),
+        }
+    })?;
     names::rename(graph.as_bytes(), "images", "logits").ok_or_else(|| {
         cannot(
             &config.network.name,
@@ -112,6 +120,14 @@ fn cannot(network: &str, reason: &str) -> Error {
     )
 }
 
+/// Whether a graph could perhaps be written for one size of batch.
+fn needs_batch(error: &ExportError) -> bool {
+    matches!(
+        error,
+        ExportError::DynamicShapeLost { .. } | ExportError::DynamicGraphMismatch { .. }
+    )
+}
+
 fn in_words(network: &str, batch: Option<usize>, error: &ExportError) -> Error {
     match error {
         ExportError::UnsupportedOperation { kind, .. } => {
@@ -128,9 +144,7 @@ fn in_words(network: &str, batch: Option<usize>, error: &ExportError) -> Error {
                 &format!("Burn's exporter does not know its operation {operation}"),
             )
         }
-        ExportError::DynamicShapeLost { .. } | ExportError::DynamicGraphMismatch { .. }
-            if batch.is_none() =>
-        {
+        error if batch.is_none() && needs_batch(error) => {
             let problem = format!(
                 "is needed for `{network}`, whose graph Burn's exporter writes for one size of batch \
                  only; give 1"

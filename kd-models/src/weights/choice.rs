@@ -81,8 +81,8 @@ impl Chosen {
 /// The name of the top of a file among the keys.
 const TOP: &str = ".";
 
-/// The depth below the top to which a state dictionary is looked for first. The tensors of an optimizer lie at
-/// three.
+/// The depth below the top to which a state dictionary is looked for first. The tensors of an optimizer lie
+/// at three.
 const DEPTH: usize = 2;
 
 /// The depth to which one is looked for where there is none above.

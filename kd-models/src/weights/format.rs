@@ -19,17 +19,26 @@ pub enum WeightFormat {
     ModelFolder,
     /// A safetensors file.
     Safetensors,
+    /// A folder of Hugging Face's with `model.safetensors` and a `config.json` of its own.
+    SafetensorsFolder,
+    /// A folder with several safetensors files and the list of what is in which.
+    Sharded,
     /// A file of `torch.save` as it is since PyTorch 1.6.
     PytorchZip,
     /// A file of `torch.save` as it was before PyTorch 1.6.
     PytorchLegacy,
 }
 
+/// The list of the files of a folder, and of what is in which.
+pub(super) const INDEX_FILE: &str = "model.safetensors.index.json";
+
 impl std::fmt::Display for WeightFormat {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::ModelFolder => "model folder",
             Self::Safetensors => "safetensors",
+            Self::SafetensorsFolder => "Hugging Face folder",
+            Self::Sharded => "safetensors in several files",
             Self::PytorchZip => "PyTorch archive",
             Self::PytorchLegacy => "PyTorch file of before version 1.6",
         })
@@ -115,19 +124,43 @@ impl WeightFormat {
 }
 
 fn detect_folder(path: &Path) -> Result<WeightFormat> {
-    match [CONFIG_FILE, WEIGHTS_FILE]
-        .into_iter()
-        .find(|file| !path.join(file).is_file())
-    {
-        None => Ok(WeightFormat::ModelFolder),
-        Some(missing) => Err(Error::Input {
-            path: path.to_owned(),
-            problem: format!(
-                "is a folder without `{missing}`, and so no model folder; give a model folder, or a \
-                 weight file itself"
-            ),
-        }),
+    let has = |file: &str| path.join(file).is_file();
+    if has(INDEX_FILE) {
+        return Ok(WeightFormat::Sharded);
     }
+    if has(CONFIG_FILE) && has(WEIGHTS_FILE) {
+        return Ok(if is_own(&path.join(CONFIG_FILE)) {
+            WeightFormat::ModelFolder
+        } else {
+            WeightFormat::SafetensorsFolder
+        });
+    }
+    let missing = if has(CONFIG_FILE) {
+        WEIGHTS_FILE
+    } else {
+        CONFIG_FILE
+    };
+    Err(Error::Input {
+        path: path.to_owned(),
+        problem: format!(
+            "is a folder without `{missing}`, and so no model folder; give a model folder, or a weight file \
+             itself"
+        ),
+    })
+}
+
+/// Whether a `config.json` is not known to be of another library: Hugging Face's say their `architectures` or
+/// `model_type`, timm's their `architecture`.
+fn is_own(config: &Path) -> bool {
+    let text = std::fs::read(config).unwrap_or_default();
+    let config: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
+    let others = [
+        "architectures",
+        "architecture",
+        "model_type",
+        "transformers_version",
+    ];
+    config.get("network").is_some() || !others.iter().any(|key| config.get(*key).is_some())
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `format` | which kind of file it is, by its first bytes |
 //! | `archive`, `legacy` | the two formats of `torch.save` |
+//! | `sharded` | safetensors in several files |
 //! | `unpickle`, `callable`, `value`, `element`, `gather` | pickles, read without running anything |
 //! | `choice` | which of the tensors of a file are meant |
 //! | `report`, `fit` | tensors against a network |
@@ -18,6 +19,7 @@ mod format;
 mod gather;
 mod legacy;
 mod report;
+mod sharded;
 mod source;
 mod unpickle;
 mod value;
@@ -76,6 +78,8 @@ impl Weights {
     ///
     /// * a model folder, as [`crate::save_model`] writes it;
     /// * a safetensors file, any floating point or integer type;
+    /// * a folder of Hugging Face's with `model.safetensors`, or with `model.safetensors.index.json` and the
+    ///   files that it names;
     /// * a PyTorch file (`.pt`, `.pth`, `.tar`), as `torch.save` writes it now or wrote it before version
     ///   1.6, with a state dictionary at its top or under a key; parameters, views, shared and non-contiguous
     ///   tensors of any type.
@@ -117,6 +121,10 @@ impl Weights {
                 (read_tensors(&path.join(WEIGHTS_FILE))?, Vec::new())
             }
             WeightFormat::Safetensors => (read_tensors(path)?, Vec::new()),
+            WeightFormat::SafetensorsFolder => {
+                (read_tensors(&path.join(WEIGHTS_FILE))?, Vec::new())
+            }
+            WeightFormat::Sharded => (sharded::read(path)?, Vec::new()),
             WeightFormat::PytorchZip => {
                 let (tensors, chosen) = archive::read(path, length, choice)?;
                 (tensors, chosen.remarks)

@@ -19,7 +19,7 @@ fn read(value: &[u8]) -> kd_core::Result<Weights> {
 }
 
 fn values(weights: &Weights, name: &str) -> Vec<f32> {
-    weights.tensors[name].to_vec::<f32>().unwrap()
+    weights.tensors[name].try_to_vec::<f32>().unwrap()
 }
 
 #[test]
@@ -316,4 +316,68 @@ fn a_pipe_is_refused_before_it_is_opened() {
         error.to_string().contains("is a pipe or a device"),
         "{error}"
     );
+}
+
+#[test]
+fn folders_of_hugging_face_are_read_whole_or_in_several_files() {
+    let (spec, tensors) = lenet();
+    let device = Device::flex();
+    let folder = TempDir::new().unwrap();
+    let place = |name: &str| folder.path().join(name);
+    let config = r#"{ "architecture": "lenet", "num_classes": 3 }"#;
+    std::fs::write(place("config.json"), config).unwrap();
+    write_tensors(&place("model.safetensors"), &tensors).unwrap();
+    let loaded = |weights: &Weights| {
+        let (network, _) = weights
+            .load_network::<Network>(&spec, WeightFit::Exact, &device)
+            .unwrap();
+        export(&network, Names::PyTorch)
+    };
+    assert_eq!(loaded(&Weights::read(folder.path()).unwrap()), tensors);
+
+    std::fs::remove_file(place("model.safetensors")).unwrap();
+    let middle = tensors.keys().nth(5).unwrap().clone();
+    let (mut first, mut second) = (tensors.clone(), Tensors::new());
+    let mut map = Vec::new();
+    for (name, data) in &tensors {
+        let is_first = *name < middle;
+        if !is_first {
+            first.remove(name);
+            second.insert(name.clone(), data.clone());
+        }
+        map.push(format!(
+            "\"{name}\": \"part-{}.safetensors\"",
+            if is_first { 1 } else { 2 }
+        ));
+    }
+    write_tensors(&place("part-1.safetensors"), &first).unwrap();
+    write_tensors(&place("part-2.safetensors"), &second).unwrap();
+    let index = format!(
+        "{{ \"metadata\": {{}}, \"weight_map\": {{ {} }} }}",
+        map.join(", ")
+    );
+    let list = place("model.safetensors.index.json");
+    std::fs::write(&list, &index).unwrap();
+    let weights = Weights::read(folder.path()).unwrap();
+    assert_eq!(loaded(&weights), tensors);
+
+    // What is not beside the list, or lies elsewhere, or lacks a tensor, is named.
+    for (from, to, said) in [
+        ("part-2.safe", "part-3.safe", "which is no file beside it"),
+        (
+            "part-2.safe",
+            "../part-2.safe",
+            "which is no file beside it",
+        ),
+        (
+            "\"conv1.bias\"",
+            "\"conv9.bias\"",
+            "`conv9.bias` should be in `part-1.safetensors`",
+        ),
+    ] {
+        std::fs::write(&list, index.replace(from, to)).unwrap();
+        let error = Weights::read(folder.path()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Input);
+        assert!(error.to_string().contains(said), "{error}");
+    }
 }

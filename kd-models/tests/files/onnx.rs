@@ -70,8 +70,13 @@ fn networks_that_cannot_be_written_are_refused_in_words() {
     let text = graph(spec, &OnnxOptions::default())
         .unwrap_err()
         .to_string();
+    // A batch of one would not help, so that it is not advised.
+    let mut one = OnnxOptions::default();
+    one.batch = Some(1);
+    let spec = NetworkSpec::new("shufflenetv2", 4, [3, 32, 32]);
+    assert_eq!(graph(spec, &one).unwrap_err().to_string(), text);
     assert!(
-        text.starts_with("`batch` is needed for `shufflenetv2`"),
+        text.starts_with("`onnx` is a format that `shufflenetv2` cannot be written in"),
         "{text}"
     );
     let config = ModelConfig::new(text_spec(), Preprocessing::Tokens);

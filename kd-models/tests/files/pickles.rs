@@ -2,18 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-/// A pickle of protocol 2, put together piece by piece.
-#[derive(Clone, Debug)]
-pub(crate) struct Pickle(Vec<u8>);
-
-/// A value within a pickle.
+/// A value within a pickle of protocol 2.
 pub(crate) type Piece = Vec<u8>;
 
-impl Pickle {
-    /// The pickle of one value.
-    pub(crate) fn of(value: &[u8]) -> Vec<u8> {
-        [b"\x80\x02", value, b"."].concat()
-    }
+/// The pickle of one value.
+fn pickle(value: &[u8]) -> Vec<u8> {
+    [b"\x80\x02", value, b"."].concat()
 }
 
 pub(crate) fn text(text: &str) -> Piece {
@@ -95,7 +89,7 @@ pub(crate) fn archive(
     storages: &[(&str, &[f32])],
     zip64: bool,
 ) -> PathBuf {
-    let mut members = vec![("data.pkl".to_owned(), Pickle::of(value))];
+    let mut members = vec![("data.pkl".to_owned(), pickle(value))];
     for (key, values) in storages {
         let bytes = values
             .iter()

@@ -69,6 +69,7 @@ impl Campaign {
             }
             check_settings(&format!("teacher `{}`", entry.name), &entry.set)?;
         }
+        self.check_twins()?;
         check_settings("the campaign", &self.set)?;
         for entry in &self.methods {
             let who = format!("method `{}`", entry.name);
@@ -77,6 +78,41 @@ impl Campaign {
         }
         self.check_sweep()?;
         self.check_claims()
+    }
+
+    /// Refuses what would be run twice: the runs of two entries that differ in name alone are the same.
+    fn check_twins(&self) -> Result<(), String> {
+        let twins = |what: &str, names: Option<[&str; 2]>| match names {
+            None => Ok(()),
+            Some([one, other]) => Err(format!(
+                "{what} `{other}` is {what} `{one}` once more: recipe, settings and teachers are the same; \
+                 remove one of them"
+            )),
+        };
+        let methods = self.methods.iter().enumerate().find_map(|(index, entry)| {
+            let before = self.methods[..index].iter();
+            let mut same = before.filter(|other| {
+                (&other.recipe, &other.set, &other.teachers)
+                    == (&entry.recipe, &entry.set, &entry.teachers)
+                    && self
+                        .sweep
+                        .as_ref()
+                        .is_none_or(|sweep| sweep.takes(&other.name) == sweep.takes(&entry.name))
+            });
+            same.next()
+                .map(|other| [other.name.as_str(), entry.name.as_str()])
+        });
+        twins("method", methods)?;
+        let teachers = self.teachers.iter().enumerate().find_map(|(index, entry)| {
+            let before = self.teachers[..index].iter();
+            let mut same = before.filter(|other| {
+                (&other.recipe, &other.set, &other.teachers, &other.seed)
+                    == (&entry.recipe, &entry.set, &entry.teachers, &entry.seed)
+            });
+            same.next()
+                .map(|other| [other.name.as_str(), entry.name.as_str()])
+        });
+        twins("teacher", teachers)
     }
 
     fn known_method(&self, name: &str) -> Result<(), String> {
@@ -172,7 +208,10 @@ fn check_names<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> Result<(
 }
 
 fn check_teachers(who: &str, names: &[String], known: &[TeacherEntry]) -> Result<(), String> {
-    for name in names {
+    for (index, name) in names.iter().enumerate() {
+        if names[..index].contains(name) {
+            return Err(format!("{who} names teacher `{name}` twice; name it once"));
+        }
         if !known.iter().any(|entry| entry.name == *name) {
             let known: Vec<&str> = known.iter().map(|entry| entry.name.as_str()).collect();
             if known.is_empty() {
@@ -329,6 +368,22 @@ methods = ["kd"]
                 "\"train.epochs\" = 3",
                 "train.epochs = 3",
                 "write `\"train.epochs\"` in place of `train.epochs`",
+            ),
+            (
+                "[\"big\"]",
+                "[\"big\", \"big\"]",
+                "method `kd` names teacher `big` twice",
+            ),
+            (
+                "[[methods]]\nname = \"kd\"",
+                "[[methods]]\nname = \"again\"\nrecipe = \"alone.toml\"\n\n[[methods]]\nname = \"kd\"",
+                "method `again` is method `alone` once more",
+            ),
+            (
+                "[[methods]]\nname = \"alone\"",
+                "[[teachers]]\nname = \"bigger\"\nrecipe = \"teacher.toml\"\nseed = \"each\"\n\n\
+                 [[methods]]\nname = \"alone\"",
+                "teacher `bigger` is teacher `big` once more",
             ),
             (
                 "name = \"kd\"",

@@ -9,6 +9,7 @@ use kd_core::{
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::recipe::loaded::{DataFacts, LoadedData};
+use crate::recipe::paths::expanded;
 use crate::recipe::size::ImageSize;
 use crate::recipe::source::{FolderSettings, find_source, only_for_folders};
 
@@ -209,7 +210,7 @@ impl DataRecipe {
 /// A path as it is from wherever the recipe is run again.
 fn absolute<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
     let path = Option::<PathBuf>::deserialize(deserializer)?;
-    path.map(std::path::absolute)
+    path.map(|path| std::path::absolute(expanded(&path)))
         .transpose()
         .map_err(serde::de::Error::custom)
 }

@@ -24,9 +24,18 @@ pub fn check_utf8(path: &Path) -> Result<()> {
     }
 }
 
+/// A path whose first part `~` is replaced by the user's own folder, as a shell does it.
+pub(crate) fn expanded(path: &Path) -> PathBuf {
+    match (path.strip_prefix("~"), std::env::var_os("HOME")) {
+        (Ok(rest), Some(home)) if !home.is_empty() => Path::new(&home).join(rest),
+        _ => path.to_owned(),
+    }
+}
+
 /// An absolute path that a recipe can hold.
 pub(crate) fn absolute(path: &Path) -> Result<PathBuf> {
-    let path = std::path::absolute(path).map_err(Error::io("read", path))?;
+    let path = expanded(path);
+    let path = std::path::absolute(&path).map_err(Error::io("read", &path))?;
     check_utf8(&path)?;
     Ok(path)
 }
@@ -37,6 +46,7 @@ pub(crate) fn absolute(path: &Path) -> Result<PathBuf> {
 ///
 /// [`Error::Unfinished`] for a run that has no model yet, [`Error::Input`] for a folder that is neither.
 pub fn model_folder(path: &Path) -> Result<PathBuf> {
+    let path = &expanded(path);
     let inside = path.join(MODEL);
     if inside.is_dir() {
         return Ok(inside);

@@ -1,4 +1,4 @@
-//! The size of images: a number of pixels, or height and width.
+//! The size of images: a number of pixels, or height and width; written alike in recipes and as options.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,8 @@ use std::str::FromStr;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Height and width of images: `64` or `[48, 64]` in a recipe, `64` or `48x64` as text.
+/// Height and width of images: `64` or `[48, 64]` in a recipe, `64` or `48x64` as text; either form is taken
+/// in both places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ImageSize {
     /// Rows.
@@ -21,8 +22,9 @@ impl FromStr for ImageSize {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (height, width) = text.split_once('x').unwrap_or((text, text));
-        match (height.parse(), width.parse()) {
+        let bare = text.trim().trim_start_matches('[').trim_end_matches(']');
+        let (height, width) = bare.split_once(['x', ',']).unwrap_or((bare, bare));
+        match (height.trim().parse(), width.trim().parse()) {
             (Ok(height), Ok(width)) => Ok(Self { height, width }),
             _ => Err(format!("{EXPECTED} such as 48x64")),
         }
@@ -57,6 +59,10 @@ impl<'de> Deserialize<'de> for ImageSize {
                     height: side,
                     width: side,
                 })
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                text.parse().map_err(E::custom)
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut sides: A) -> Result<Self::Value, A::Error> {

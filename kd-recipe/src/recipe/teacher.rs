@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::notices::Notices;
 use crate::recipe::loaded::DataFacts;
-use crate::recipe::paths::{absolute, model_folder};
+use crate::recipe::paths::{absolute, expanded, model_folder};
 use crate::recipe::weights::WeightFile;
 
 /// An entry of `[[teachers]]`: a model folder, or a plain weight file with what it does not say itself.
@@ -161,13 +161,14 @@ impl TeacherRecipe {
                     &format!("teacher `{}`", model.display()),
                     opened.config(),
                     &facts,
-                )?;
+                )
+                .map_err(for_teachers)?;
                 Ok((opened, None))
             }
             Origin::Weights { file, network } => {
                 let (key, prefix) = (self.weights_key.as_ref(), self.weights_prefix.as_ref());
                 let choice = choice(key, prefix, &self.weights_rename);
-                let weights = Weights::read_chosen(file, &choice)?;
+                let weights = Weights::read_chosen(&expanded(file), &choice)?;
                 let facts = match classes {
                     TeacherClasses::OfData => data.clone(),
                     TeacherClasses::Any => {
@@ -338,6 +339,27 @@ pub fn open_for(
     }
 }
 
+/// What can be done about a network of other classes.
+const OF_ITS_CLASSES: &str = "use a data set of its classes";
+
+/// The error of a teacher of other classes says who may have one.
+fn for_teachers(error: Error) -> Error {
+    match error {
+        Error::Shape {
+            what,
+            expected,
+            found,
+            remedy,
+        } if remedy == OF_ITS_CLASSES => Error::Shape {
+            what,
+            expected,
+            found,
+            remedy: format!("{remedy}; losses of features alone take any teacher"),
+        },
+        other => other,
+    }
+}
+
 /// Checks that a trained network takes the images of a data set and knows its classes; `who` is what an error
 /// calls it.
 ///
@@ -350,8 +372,7 @@ pub fn check_fits(who: &str, config: &ModelConfig, data: &DataFacts) -> Result<(
             what: who.to_owned(),
             expected: format!("{} classes, as data set `{}` has", data.classes, data.name),
             found: config.network.classes.to_string(),
-            remedy: "use a data set of its classes; losses of features alone take any teacher"
-                .into(),
+            remedy: OF_ITS_CLASSES.into(),
         });
     }
     let [channels, height, width] = config.network.input;

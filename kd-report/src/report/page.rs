@@ -76,7 +76,7 @@ impl Page {
             write_atomically(&place.join(file), bytes)?;
         }
         let earlier = std::fs::read_to_string(&path).unwrap_or_default();
-        let page = format!("{}\n", self.text.trim_end());
+        let page = format!("{}\n", visible(self.text.trim_end()));
         write_atomically(&path, page.as_bytes())?;
         self.remove_old(&place, &earlier).map_err(Error::from)
     }
@@ -97,6 +97,19 @@ impl Page {
         }
         Ok(())
     }
+}
+
+/// The text with control characters, which names of others may have, in their written form.
+fn visible(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\n' | '\t' => out.push(character),
+            control if control.is_control() => out.extend(control.escape_default()),
+            other => out.push(other),
+        }
+    }
+    out
 }
 
 /// Text that Markdown takes as text.

@@ -86,7 +86,8 @@ pub(in crate::data) fn decode_numbers(path: &Path) -> Result<Pixels> {
         let Opened { image, stored, .. } = open(bytes)?;
         let (height, width) = (image.height(), image.width());
         let refused = || Refusal {
-            remedy: "save class numbers as grey values or in a palette of 8 bits, or give a colour for each class",
+            remedy: "save class numbers as grey values or in a palette of 8 bits, or give a colour for each \
+                     class",
             ..Refusal::new(format!(
                 "a mask of class numbers is a grey image of at most 8 bits or has a palette, this one is \
                  {stored:?}"
@@ -196,18 +197,28 @@ fn open(bytes: &[u8]) -> Result<Opened, Refusal> {
         return Err(Refusal::new("the file has more than 256 MiB"));
     }
     let format = image::guess_format(bytes).ok();
-    let known = [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP];
+    let known = [
+        ImageFormat::Png,
+        ImageFormat::Jpeg,
+        ImageFormat::WebP,
+        ImageFormat::Bmp,
+        ImageFormat::Gif,
+        ImageFormat::Tiff,
+    ];
     let Some(format) = format.filter(|format| known.contains(format)) else {
         return Err(Refusal {
             remedy: "save it as one of them, or remove it",
-            ..Refusal::new("this is no PNG, JPEG or WebP image")
+            ..Refusal::new("this is no PNG, JPEG, WebP, BMP, GIF or TIFF image")
         });
     };
     whole::check(format, bytes).map_err(|(offset, problem)| Refusal {
         offset,
         ..Refusal::new(problem)
     })?;
-    open_limited(format, bytes)
+    match format {
+        ImageFormat::Png => open_limited(format, &whole::without_texts(bytes)),
+        _ => open_limited(format, bytes),
+    }
 }
 
 /// Decodes within limits.

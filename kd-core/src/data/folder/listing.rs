@@ -20,7 +20,7 @@ pub(super) struct Class {
     pub(super) files: Vec<PathBuf>,
 }
 
-const EXTENSIONS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
+const EXTENSIONS: [&str; 8] = ["png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff"];
 /// Names of the folder with the samples to test on, the first that is there.
 const HELD_OUT: [&str; 4] = ["test", "val", "valid", "validation"];
 const LAYOUT: &str = "put the images of each class into a folder `train/CLASS` below it";
@@ -61,6 +61,10 @@ impl Listing {
         }
         let listing = Self::read(path)?;
         match listing.classes.as_slice() {
+            [] if root.join("trainannot").is_dir() => {
+                let problem = "has images with masks, no folder for each class; read it as `name = \"masks\"`";
+                Err(input(root, problem))
+            }
             [] => Err(input(root, format!("has no folder in `train`; {LAYOUT}"))),
             [one] => {
                 let problem = format!(
@@ -198,7 +202,7 @@ fn is_hidden(path: &Path) -> bool {
     name.as_encoded_bytes().starts_with(b".")
 }
 
-fn is_image(path: &Path) -> bool {
+pub(super) fn is_image(path: &Path) -> bool {
     let extension = path.extension().unwrap_or_default();
     !is_hidden(path)
         && EXTENSIONS

@@ -8,6 +8,7 @@ pub(crate) mod save;
 pub(crate) mod whole;
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 pub use fit::ImageFit;
 use listing::Listing;
@@ -23,19 +24,20 @@ use crate::error::{Error, Result};
 /// A folder of images of one's own: `PATH/train/CLASS/*.png` and `PATH/test/CLASS/*.png`.
 ///
 /// - Classes are the folders below `train`, sorted by name; label 0 is the first.
-/// - Images are PNG, JPEG or WebP, by the extensions `png`, `jpg`, `jpeg` and `webp` in either case; what
-///   they really are is seen from their first bytes. They lie directly in the folder of their class. Hidden
-///   files, files of other extensions and folders in the folder of a class are passed over, and listed by
-///   [`ImageFolder::skipped`].
+/// - Images are PNG, JPEG, WebP, BMP, GIF or TIFF, by the extensions `png`, `jpg`, `jpeg`, `webp`, `bmp`,
+///   `gif`, `tif` and `tiff` in either case; what they really are is seen from their first bytes.
+///   They lie directly in the folder of their class. Hidden files, files of other extensions and folders in
+///   the folder of a class are passed over, and listed by [`ImageFolder::skipped`].
 /// - The samples to test on are in `test`, or where there is none in `val`, `valid` or `validation`, with
-///   classes of the same names, of which some may be missing; a folder without any of them has no [`Split::Test`], so that a part of the training samples must be held out.
+///   classes of the same names, of which some may be missing; a folder without any of them has
+///   no [`Split::Test`], so that a part of the training samples must be held out.
 /// - Sample ids follow the sorted class and file names, so that they are the same on every machine.
 ///
 /// Every image is decoded, turned upright by its EXIF orientation, made RGB or grey, resized and cropped as
 /// [`ImageFit`] says, and held as `u8` like those of every other data set. Transparency, colour profiles and
 /// gamma are dropped, 16 bits become 8, and of an animation the first frame counts.
 ///
-/// PNG files carry checksums, all of which are checked. JPEG and WebP carry none: a file that was cut off is
+/// PNG files carry checksums, all of which are checked. The others carry none: a file that was cut off is
 /// refused, but pixels that were damaged inside it may go unseen.
 ///
 /// ```
@@ -62,6 +64,66 @@ pub struct ImageFolder {
     /// None where there is nothing but images to test on.
     train: Option<Listing>,
     test: Option<Listing>,
+}
+
+/// An error that names the images of a folder that cannot be read, the first few of them by what is wrong.
+fn check_broken(folder: &Path, images: usize, mut broken: Vec<(usize, Error)>) -> Result<()> {
+    const SHOWN: usize = 10;
+    broken.sort_by_key(|(at, _)| *at);
+    if broken.len() < 2 {
+        return match broken.pop() {
+            Some((_, error)) => Err(error),
+            None => Ok(()),
+        };
+    }
+    let count = broken.len();
+    let shown = broken.iter().take(SHOWN).map(|(_, error)| match error {
+        Error::BadFile { path, problem, .. } => format!("`{}` ({problem})", path.display()),
+        other => other.to_string(),
+    });
+    let shown: Vec<String> = shown.collect();
+    let more = match count.saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Err(Error::Input {
+        path: folder.to_owned(),
+        problem: format!(
+            "has {count} images of {images} that cannot be read: {}{more}; replace them or remove them",
+            shown.join(", ")
+        ),
+    })
+}
+
+/// Reads images by their paths, each brought to one size as [`ImageFolder`] does it: `[images, channels,
+/// height, width]`, 0 to 255.
+///
+/// # Errors
+///
+/// [`Error::Config`] if `fit` is not usable or the images take more than 8 GiB, [`Error::BadFile`] for the
+/// first file that is not an image, damaged, cut off, or larger than 100 megapixels.
+pub fn read_images<P: AsRef<Path> + Sync>(paths: &[P], fit: &ImageFit) -> Result<Vec<u8>> {
+    fit.check()?;
+    let bytes = paths.len().checked_mul(fit.shape.bytes());
+    let bytes = bytes
+        .filter(|bytes| *bytes as u64 <= MOST_BYTES)
+        .ok_or_else(|| {
+            Error::config(
+                "images",
+                format!("are {}, which take too much memory at once", paths.len()),
+            )
+        })?;
+    let mut images = vec![0; bytes];
+    let places = images.chunks_exact_mut(fit.shape.bytes());
+    for_each(paths.len(), paths.iter().zip(places), |(path, image)| {
+        decode::decode(path.as_ref(), fit, image)
+    })?;
+    Ok(images)
+}
+
+/// Whether a path ends as the images that are read do.
+pub fn is_image_path(path: &Path) -> bool {
+    listing::is_image(path)
 }
 
 /// The most memory that the images of one split may take: 8 GiB.
@@ -184,8 +246,8 @@ impl ImageFolder {
     /// # Errors
     ///
     /// [`Error::Input`] if the split is not there or its images take more than 8 GiB; [`Error::BadFile`] for
-    /// the first file, in the order of ids, that is not an image, damaged, cut off, or larger than 100
-    /// megapixels.
+    /// a file that is not an image, damaged, cut off, or larger than 100 megapixels; where there are several,
+    /// [`Error::Input`] that names them all, in the order of ids.
     pub fn load(&self, split: Split) -> Result<Dataset> {
         let Some(listing) = self.listing(split) else {
             let problem = match split {
@@ -214,9 +276,22 @@ impl ImageFolder {
         images.resize(bytes, 0);
         let files: Vec<&Path> = self.files(split).collect();
         let places = images.chunks_exact_mut(self.fit.shape.bytes());
-        for_each(files.len(), files.iter().zip(places), |(path, image)| {
-            decode::decode(path, &self.fit, image)
-        })?;
+        let broken = Mutex::new(Vec::new());
+        let jobs = files.iter().zip(places).enumerate();
+        for_each(
+            files.len(),
+            jobs,
+            |(at, (path, image))| match decode::decode(path, &self.fit, image) {
+                Err(error @ Error::BadFile { .. }) => {
+                    let mut broken = broken.lock().unwrap_or_else(PoisonError::into_inner);
+                    broken.push((at, error));
+                    Ok(())
+                }
+                other => other,
+            },
+        )?;
+        let broken = broken.into_inner().unwrap_or_else(PoisonError::into_inner);
+        check_broken(&self.path, files.len(), broken)?;
         let labels = (0_u16..)
             .zip(&listing.classes)
             .flat_map(|(label, class)| std::iter::repeat_n(label, class.files.len()))

@@ -1,8 +1,9 @@
 //! A data set written as a folder of images.
 
+use std::io::Cursor;
 use std::path::Path;
 
-use image::{ExtendedColorType, ImageError, ImageFormat};
+use image::{ExtendedColorType, ImageFormat};
 
 use crate::data::dataset::Dataset;
 use crate::data::parallel::for_each;
@@ -106,15 +107,12 @@ pub fn write_image_folder(data: &Dataset, path: &Path, folders: &[String]) -> Re
         let pixel = |at: usize| planes[at % channels * plane + at / channels];
         let pixels: Vec<u8> = (0..planes.len()).map(pixel).collect();
         let format = ImageFormat::Png;
-        image::save_buffer_with_format(&path, &pixels, width, height, colours, format).map_err(
-            |error| {
-                let cause = match error {
-                    ImageError::IoError(error) => error,
-                    other => std::io::Error::other(other),
-                };
-                Error::io("write", &path)(cause)
-            },
-        )
+        // In memory first: an encoder that is dropped says nothing of a disk that is full.
+        let mut file = Cursor::new(Vec::new());
+        let encoded =
+            image::write_buffer_with_format(&mut file, &pixels, width, height, colours, format);
+        encoded.map_err(|error| Error::io("write", &path)(std::io::Error::other(error)))?;
+        std::fs::write(&path, file.into_inner()).map_err(Error::io("write", &path))
     })
 }
 

@@ -3,6 +3,8 @@
 //! Decoders forgive much: a JPEG that was cut off comes out with a grey rest, and a PNG chunk with a wrong
 //! checksum may be left out. For training data either is a silent mistake.
 
+use std::borrow::Cow;
+
 use flate2::Crc;
 use image::ImageFormat;
 
@@ -47,6 +49,39 @@ fn png(bytes: &[u8]) -> Result<(), Flaw> {
             return Ok(());
         }
         at = at.saturating_add(length).saturating_add(12);
+    }
+}
+
+/// A PNG without its texts and its colour profile, which are compressed by themselves, so that a small file
+/// may hold ones that fill the memory; pixels do not depend on them. `bytes` are those of a whole file.
+pub(super) fn without_texts(bytes: &[u8]) -> Cow<'_, [u8]> {
+    const TEXTS: [&[u8]; 4] = [b"iCCP", b"zTXt", b"iTXt", b"tEXt"];
+    let chunks = || Chunks { bytes, at: 8 };
+    if !chunks().any(|(name, _)| TEXTS.contains(&name)) {
+        return Cow::Borrowed(bytes);
+    }
+    let mut out = bytes.get(..8).unwrap_or_default().to_vec();
+    for (_, chunk) in chunks().filter(|(name, _)| !TEXTS.contains(name)) {
+        out.extend_from_slice(chunk);
+    }
+    Cow::Owned(out)
+}
+
+/// The chunks of a PNG, each with its name.
+struct Chunks<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Iterator for Chunks<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let rest = self.bytes.get(self.at..)?;
+        let length = usize::try_from(u32::from_be_bytes(*rest.first_chunk::<4>()?)).ok()?;
+        let whole = length.checked_add(12)?;
+        self.at = self.at.checked_add(whole)?;
+        Some((rest.get(4..8)?, rest.get(..whole)?))
     }
 }
 
