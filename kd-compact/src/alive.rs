@@ -1,11 +1,11 @@
-//! Which channels are alive, and the widths that follow.
+//! Live channels, and the widths that follow from them.
 
 use std::collections::BTreeMap;
 
 use crate::graph::{Graph, Op};
 use crate::groups::Groups;
 
-/// Which channels are alive, counting those that go together once.
+/// The channels that are alive, counting those that go together once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alive(pub(crate) Vec<bool>);
 

@@ -1,5 +1,6 @@
 //! Amounts in a recipe: a share of a whole, or a number.
 
+use kd_core::Error;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -16,6 +17,19 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub struct Amount(f64);
 
 impl Amount {
+    /// A share of up to 1, or a number above it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] for one that is not above 0.
+    pub fn new(number: f64) -> kd_core::Result<Self> {
+        if number.is_finite() && number > 0.0 {
+            return Ok(Self(number));
+        }
+        let problem = format!("must be above 0, got {number}");
+        Err(Error::config("amount", problem))
+    }
+
     /// In numbers: of `whole`, if it is a share.
     #[expect(
         clippy::cast_possible_truncation,

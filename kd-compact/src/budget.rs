@@ -105,9 +105,9 @@ impl Budget {
         Ok(())
     }
 
-    /// Which channels stay: those with the highest `scores`, one for each unit of [`Groups`], until every limit
-    /// holds; then every one that still fits comes back, the best first. So no channel could be added to the
-    /// result within the budget. Every group keeps a channel.
+    /// Which channels stay: those with the highest `scores`, one for each unit of [`Groups`], until every
+    /// limit holds; then every one that still fits comes back, the best first. So no channel could be added
+    /// to the result within the budget. Every group keeps a channel.
     ///
     /// # Errors
     ///
@@ -150,8 +150,8 @@ fn check_one(field: &str, most: u64, now: u64, floor: u64) -> Result<()> {
     }
     if most < floor {
         let problem = format!(
-            "is {most} of {now}, and no less than {floor} is possible: every group of channels keeps one, and \
-             some are fixed; allow more, or lift other limits"
+            "is {most} of {now}, and no less than {floor} is possible: every group of channels keeps one, \
+             and some are fixed; allow more, or lift other limits"
         );
         return Err(Error::config(field, problem));
     }

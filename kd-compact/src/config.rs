@@ -75,7 +75,8 @@ pub struct BlockConfig {
     /// Parameters of the block's layers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parameters: Option<Amount>,
-    /// The strength of the penalty in the block, as a multiple of the whole network's; 1 where nothing is said.
+    /// The strength of the penalty in the block, as a multiple of the whole network's; 1 where nothing is
+    /// said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strength: Option<f64>,
 }

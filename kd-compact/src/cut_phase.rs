@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use burn::tensor::TensorData;
 use kd_core::{
-    Classifier, LossTerms, Metrics, Names, Phase, PhaseState, Plan, Result, StepContext, Tensors,
-    export,
+    Classifier, LossTerms, Metrics, Names, Phase, PhaseState, Plan, Result, RunFolder, StepContext,
+    Tensors, export,
 };
 
 use crate::alive::Alive;
@@ -21,10 +21,14 @@ pub(crate) struct CutPhase<'a, N: Classifier> {
     cut: Cut<N>,
 }
 
-impl<'a, N: Classifier> CutPhase<'a, N> {
-    pub(crate) fn new(method: &'a Compact<N>, cut: Cut<N>) -> Result<Self> {
-        let plan = Plan::no_steps(None);
-        Ok(Self { method, plan, cut })
+impl<N: Classifier> Compact<N> {
+    /// The phase of the cut, a function of what the phases before it left.
+    pub(crate) fn cut_phase(&self, earlier: &RunFolder) -> Result<CutPhase<'_, N>> {
+        Ok(CutPhase {
+            method: self,
+            plan: Plan::no_steps(None),
+            cut: self.cut(earlier)?,
+        })
     }
 }
 

@@ -213,8 +213,8 @@ impl Graph {
         self.push(Op::Concat, inputs.to_vec(), [channels, height, width])
     }
 
-    /// Every `stride`-th pixel, with channels of zeros before and after: a shortcut without parameters, called
-    /// `path` in [`Widths`](crate::Widths).
+    /// Every `stride`-th pixel, with channels of zeros before and after: a shortcut without parameters,
+    /// called `path` in [`Widths`](crate::Widths).
     pub fn pad(
         &mut self,
         path: impl Into<String>,

@@ -13,16 +13,13 @@ use crate::alive::{Alive, Widths};
 use crate::budget::Budget;
 use crate::config::{CompactSettings, Criterion, cut_training, sparsify_training};
 use crate::costs::{CostModel, Size};
-use crate::cut_phase::CutPhase;
 use crate::graph::Graph;
 use crate::groups::Groups;
 use crate::penalty::{Penalty, Resource, suggest_strength};
 use crate::recalibrate::recalibrated;
 use crate::scores::{l1_scores, random_scores, uniform_scores};
-use crate::sparsify_phase::SparsifyPhase;
 use crate::surgery::Surgery;
 use crate::tensors::scales;
-use crate::train_phase::TrainPhase;
 
 /// The phase of sparse training.
 pub const SPARSIFY_PHASE: &str = "sparsify";
@@ -346,7 +343,7 @@ impl<N: Classifier> Compact<N> {
     }
 
     /// The network with which the last phase begins.
-    fn cut_result(&self, folder: &RunFolder) -> Result<N> {
+    pub(crate) fn cut_result(&self, folder: &RunFolder) -> Result<N> {
         let built = (self.build)(&self.widths(folder)?)?
             .valid()
             .to_device(&self.device);
@@ -376,9 +373,9 @@ impl<N: Classifier> Method for Compact<N> {
 
     fn start(&self, index: usize, earlier: &RunFolder) -> Result<Box<dyn Phase + '_>> {
         Ok(match index {
-            0 => Box::new(SparsifyPhase::new(self)?),
-            1 => Box::new(CutPhase::new(self, self.cut(earlier)?)?),
-            _ => Box::new(TrainPhase::new(self, &self.cut_result(earlier)?)?),
+            0 => Box::new(self.sparsify_phase()?),
+            1 => Box::new(self.cut_phase(earlier)?),
+            _ => Box::new(self.train_phase(earlier)?),
         })
     }
 }

@@ -22,8 +22,8 @@ pub enum Grouping {
     L2,
 }
 
-/// What a layer's part of the penalty is weighted with: the cost of one pair of channels, as `MorphNet` counts
-/// it (weights alone, a multiply-accumulate as 1).
+/// What a layer's part of the penalty is weighted with: the cost of one pair of channels, as `MorphNet`
+/// counts it (weights alone, a multiply-accumulate as 1).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Resource {
     /// The weight of a multiply-accumulate.
@@ -93,8 +93,9 @@ impl CostModel {
     }
 
     /// The penalty of each layer, by its path, for the regularisers `regulariser` of every channel,
-    /// counting those that go together once: the form of `MorphNet`'s paper, with the counts of live channels as
-    /// constants. A depthwise layer counts from both sides, as there, although its cost is linear in one number.
+    /// counting those that go together once: the form of `MorphNet`'s paper, with the counts of live
+    /// channels as constants. A depthwise layer counts from both sides, as there, although its cost is
+    /// linear in one number.
     ///
     /// ```text
     /// conv, linear: G = c (a_in R_out + a_out R_in)        depthwise: G = c (R_in + R_out)

@@ -4,8 +4,8 @@ use kd_core::{Classifier, Names, NetworkInput, Result, Tensors, detached_copy, e
 
 use crate::tensors::{put, values};
 
-/// A copy of the network, on the plain device, whose norms have the mean of the statistics of `inputs`, each as
-/// training sees it.
+/// A copy of the network, on the plain device, whose norms have the mean of the statistics of `inputs`, each
+/// as training sees it.
 ///
 /// A norm keeps a moving average `r' = (1 - m) r + m b`. From `r = 0` it is `m b`, and `m` follows from one
 /// input passed twice, from `r = 0` and from `r = 1`. So the mean of all `b` needs no access to the norm.

@@ -5,8 +5,12 @@ mod report;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::rc::Rc;
 
-use kd_core::{Error, InnerTables, Names, Result, Training, import, settings_of, settings_over};
+use kd_core::{
+    Error, InnerTables, Method, Names, Phase, Result, RunFolder, Training, import, settings_of,
+    settings_over,
+};
 use kd_models::{ModelConfig, Network};
 use kd_recipe::{
     Check, Context, DataFacts, DataRecipe, MadeModel, MethodRecipe, MethodReport, OpenTeacher,
@@ -77,18 +81,16 @@ impl MethodRecipe for CompactRecipe {
     fn prepare(&mut self, at: &Context) -> Result<Prepared> {
         let facts = self.settle(at)?;
         let opened = at.open_teacher(&self.network, &facts, "the network")?;
-        let method = self.method(at, &opened)?;
+        let method = Rc::new(self.method(at, &opened)?);
         method.check()?;
-        // What the models are asked of stands beside the method, which the runner takes.
-        let asked = self.method(at, &opened)?;
         self.network.settle(&facts)?;
         let config = opened.model.config().clone();
         let spec = config.network.clone();
-        Ok(Prepared::new(method)
+        Ok(Prepared::new(Shared(Rc::clone(&method)))
             .with_spec(spec)
             .with_models(move |folder| {
                 let mut config = config.clone();
-                config.network = cut_spec(&config.network, &asked.widths(folder)?)?;
+                config.network = cut_spec(&config.network, &method.widths(folder)?)?;
                 Ok(vec![MadeModel::new(MODEL, TRAIN_PHASE, config)])
             }))
     }
@@ -100,6 +102,23 @@ impl MethodRecipe for CompactRecipe {
 
     fn report(&self, run: &Path) -> Result<MethodReport> {
         report::report(self, run)
+    }
+}
+
+/// The method, which is asked for the widths of its result when the run is done.
+struct Shared(Rc<Compact<Network>>);
+
+impl Method for Shared {
+    fn phases(&self) -> Vec<String> {
+        self.0.phases()
+    }
+
+    fn skips(&self, index: usize, earlier: &RunFolder) -> Result<bool> {
+        self.0.skips(index, earlier)
+    }
+
+    fn start(&self, index: usize, earlier: &RunFolder) -> Result<Box<dyn Phase + '_>> {
+        self.0.start(index, earlier)
     }
 }
 

@@ -30,24 +30,26 @@ pub(crate) struct SparsifyPhase<'a, N: Classifier> {
     held_out: Loader,
 }
 
-impl<'a, N: Classifier> SparsifyPhase<'a, N> {
-    pub(crate) fn new(method: &'a Compact<N>) -> Result<Self> {
-        let train = method.train_loader(&method.sparsify)?;
-        let network = detached_copy(&method.network).train();
-        let (optimizer, decay) = without_decay(&method.sparsify.optimizer);
-        Ok(Self {
-            plan: method.sparsify.plan(train.steps_per_epoch(), None)?,
+impl<N: Classifier> Compact<N> {
+    pub(crate) fn sparsify_phase(&self) -> Result<SparsifyPhase<'_, N>> {
+        let train = self.train_loader(&self.sparsify)?;
+        let network = detached_copy(&self.network).train();
+        let (optimizer, decay) = without_decay(&self.sparsify.optimizer);
+        Ok(SparsifyPhase {
+            plan: self.sparsify.plan(train.steps_per_epoch(), None)?,
             network: Trained::new("network", network, optimizer)?,
-            penalty: method.penalty(),
-            resource: method.resource(),
-            strength: method.strength()?,
+            penalty: self.penalty(),
+            resource: self.resource(),
+            strength: self.strength()?,
             decay,
-            held_out: method.held_out_loader()?,
+            held_out: self.held_out_loader()?,
             train,
-            method,
+            method: self,
         })
     }
+}
 
+impl<N: Classifier> SparsifyPhase<'_, N> {
     /// The scales as they are.
     fn scales(&mut self) -> Scales {
         let mut found = BTreeMap::new();

@@ -33,8 +33,8 @@ pub struct Surgery<'a> {
 }
 
 impl Surgery<'_> {
-    /// The tensors, in PyTorch's names, with the scales of dead channels at exactly 0, and their shifts as the
-    /// policy says: the network that [`Surgery::cut`] reproduces.
+    /// The tensors, in PyTorch's names, with the scales of dead channels at exactly 0, and their shifts as
+    /// the policy says: the network that [`Surgery::cut`] reproduces.
     ///
     /// # Errors
     ///

@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use kd_core::{
     Classifier, Loader, LossTerms, Metrics, NamedGradients, NetworkInput, Phase, PhaseState, Plan,
-    Requested, Result, Selection, StepContext, Tensors, Trained, detached_copy,
+    Requested, Result, RunFolder, Selection, StepContext, Tensors, Trained, detached_copy,
 };
 
 use crate::method::Compact;
@@ -18,17 +18,18 @@ pub(crate) struct TrainPhase<'a, N: Classifier> {
     held_out: Loader,
 }
 
-impl<'a, N: Classifier> TrainPhase<'a, N> {
-    pub(crate) fn new(method: &'a Compact<N>, cut: &N) -> Result<Self> {
-        let train = method.train_loader(&method.train)?;
-        let network = detached_copy(cut).train();
+impl<N: Classifier> Compact<N> {
+    /// The phase that begins with the network that the cut left.
+    pub(crate) fn train_phase(&self, earlier: &RunFolder) -> Result<TrainPhase<'_, N>> {
+        let train = self.train_loader(&self.train)?;
+        let network = detached_copy(&self.cut_result(earlier)?).train();
         let selection = Some(Selection::highest("accuracy"));
-        Ok(Self {
-            plan: method.train.plan(train.steps_per_epoch(), selection)?,
-            network: Trained::new("network", network, method.train.optimizer.clone())?,
-            held_out: method.held_out_loader()?,
+        Ok(TrainPhase {
+            plan: self.train.plan(train.steps_per_epoch(), selection)?,
+            network: Trained::new("network", network, self.train.optimizer.clone())?,
+            held_out: self.held_out_loader()?,
             train,
-            method,
+            method: self,
         })
     }
 }

@@ -150,8 +150,8 @@ fn findings(recipe: &CompactRecipe, epochs: &[EpochLog]) -> Vec<Finding> {
             None => "set `compact.strength` above the one that `kd check` shows".to_owned(),
         };
         let text = format!(
-            "sparse training left nearly all channels alive, and the budget cut through live ones; {strength}, \
-             or train longer"
+            "sparse training left nearly all channels alive, and the budget cut through live ones; \
+             {strength}, or train longer"
         );
         findings.push(Finding::warning(Topic::Schedule, text));
     }

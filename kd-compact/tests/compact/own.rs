@@ -13,7 +13,7 @@ const CLASSES: usize = 3;
 
 #[derive(Module, Debug)]
 pub(crate) struct Own {
-    left: Conv2d,
+    pub(crate) left: Conv2d,
     left_norm: BatchNorm,
     right: Conv2d,
     right_norm: BatchNorm,
