@@ -3,7 +3,7 @@
 use kd_core::{Error, Result};
 
 use crate::alive::Alive;
-use crate::costs::{CostModel, Size};
+use crate::costs::{CostModel, Kind, Size};
 use crate::groups::Groups;
 
 /// Limits on a network's cost, or on that of one of its blocks. What is not limited is the largest number.
@@ -203,16 +203,14 @@ impl<'a> State<'a> {
     /// Whether a unit has a part in something that is above its limit.
     fn helps(&self, unit: usize) -> bool {
         let mut layers = self.model.touched[unit].iter();
-        layers.any(|&(layer, counts)| {
+        layers.any(|&(layer, _)| {
             let layer = &self.model.layers[layer];
-            let one = layer.size(counts);
+            let has_macs = layer.kind != Kind::Norm;
             self.limits.iter().any(|&(block, most)| {
                 let size = self.size(block);
-                let concerned = block.is_none_or(|block| block == layer.block);
-                let has_macs = layer.kind != crate::costs::Kind::Norm;
                 let above =
-                    (has_macs && size.macs > most.macs) || (size.parameters > most.parameters);
-                concerned && above && (one != Size::default() || has_macs)
+                    (has_macs && size.macs > most.macs) || size.parameters > most.parameters;
+                above && block.is_none_or(|block| block == layer.block)
             })
         })
     }

@@ -9,6 +9,7 @@ use kd_core::{
 };
 
 use crate::alive::Alive;
+use crate::budget::Limit;
 use crate::config::{Criterion, Update};
 use crate::costs::Size;
 use crate::method::{Compact, momentum};
@@ -24,6 +25,7 @@ pub(crate) struct SparsifyPhase<'a, N: Classifier> {
     penalty: Penalty,
     resource: Resource,
     strength: f64,
+    limits: Vec<Limit>,
     /// Weight decay, which norms do not have: their scales would fall with the weights, at no gain.
     decay: f64,
     train: Loader,
@@ -41,6 +43,7 @@ impl<N: Classifier> Compact<N> {
             penalty: self.penalty(),
             resource: self.resource(),
             strength: self.strength()?,
+            limits: self.budget()?.limits,
             decay,
             held_out: self.held_out_loader()?,
             train,
@@ -67,11 +70,11 @@ impl<N: Classifier> SparsifyPhase<'_, N> {
     }
 
     /// The strength in every block: none where the channels that are alive are within every limit.
-    fn strengths(&self, alive: &Alive) -> Result<Vec<f64>> {
+    fn strengths(&self, alive: &Alive) -> Vec<f64> {
         let sizes = self.method.model.by_block(alive);
         let whole = sizes.iter().fold(Size::default(), |sum, size| sum + *size);
         let mut strengths = vec![0.0; sizes.len()];
-        for limit in self.method.budget()?.limits {
+        for limit in &self.limits {
             let is_above =
                 |size: Size| size.macs > limit.most.macs || size.parameters > limit.most.parameters;
             for (block, name) in self.method.model.blocks().iter().enumerate() {
@@ -86,34 +89,34 @@ impl<N: Classifier> SparsifyPhase<'_, N> {
                 }
             }
         }
-        Ok(strengths)
+        strengths
     }
 
     /// The pressure on every channel.
-    fn pressures(&self, scales: &Scales) -> Result<Vec<f64>> {
+    fn pressures(&self, scales: &Scales) -> Vec<f64> {
         let alive = self
             .penalty
             .alive(scales, self.method.settings.compact.threshold);
-        let strengths = self.strengths(&alive)?;
+        let strengths = self.strengths(&alive);
         let model = &self.method.model;
         let pressures = model.pressures(&self.resource, &alive, &strengths);
         if self.method.settings.compact.criterion != Criterion::Slimming {
-            return Ok(pressures);
+            return pressures;
         }
         // One penalty for all, as strong as the weighted one is on the mean: twice the strength in all.
         let strongest = strengths.into_iter().fold(0.0, f64::max);
         let even = 2.0 * strongest / self.method.groups.scales().max(1) as f64;
-        Ok(vec![even; pressures.len()])
+        vec![even; pressures.len()]
     }
 
     /// Moves the scales by the penalty and lets weights decay, at the pace that momentum gives to steps.
-    fn shrink(&mut self, at: StepContext) -> Result<f64> {
+    fn shrink(&mut self, at: StepContext) -> f64 {
         let momentum = at
             .momentum
             .unwrap_or(momentum(&self.method.sparsify.optimizer));
         let rate = at.lr / (1.0 - momentum);
         let scales = self.scales();
-        let pressures = self.pressures(&scales)?;
+        let pressures = self.pressures(&scales);
         let value = self.penalty.value(&scales, &pressures);
         let stepped = match self.method.settings.compact.update {
             Update::Proximal => self.penalty.proximal(&scales, &pressures, rate),
@@ -138,7 +141,7 @@ impl<N: Classifier> SparsifyPhase<'_, N> {
             }
             (decays && path.ends_with(".weight")).then(|| values * kept)
         });
-        Ok(value)
+        value
     }
 }
 
@@ -187,7 +190,7 @@ impl<N: Classifier> Phase for SparsifyPhase<'_, N> {
         self.network.collect(&mut gradients, &mut total.backward());
         method.sparsify.clip(&mut gradients);
         self.network.step(at, &gradients);
-        let penalty = self.shrink(at)?;
+        let penalty = self.shrink(at);
         let like = Tensor::<1>::zeros([1], self.train.device());
         terms.push(("penalty".into(), on_device(&[penalty], &like)));
         Ok(terms)
