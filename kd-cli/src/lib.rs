@@ -54,6 +54,7 @@ impl Kd {
             .with::<kd_datafree::DataFreeRecipe>()
             .with::<kd_online::OnlineRecipe>()
             .with::<kd_teacherclass::TeacherClassRecipe>()
+            .with::<kd_compact::CompactRecipe>()
             .with_networks::<kd_teacherclass::Class<kd_models::Network>>();
         Self {
             methods: methods.with_usual("offline"),

@@ -57,6 +57,7 @@ fn the_framework_knows_no_method_and_no_method_another() {
         "kd-datafree",
         "kd-online",
         "kd-teacherclass",
+        "kd-compact",
     ] {
         assert!(
             methods.contains(own),

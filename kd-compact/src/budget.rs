@@ -1,0 +1,248 @@
+//! The hard budget: the channels with the highest scores that fit into it.
+
+use kd_core::{Error, Result};
+
+use crate::alive::Alive;
+use crate::costs::{CostModel, Kind, Size};
+use crate::groups::Groups;
+
+/// Limits on a network's cost, or on that of one of its blocks. What is not limited is the largest number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// The block; none for the whole network.
+    pub block: Option<String>,
+    /// The most that is allowed.
+    pub most: Size,
+}
+
+/// The limits of a cut, all of which hold at its end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Budget {
+    /// The limits.
+    pub limits: Vec<Limit>,
+}
+
+/// No limit.
+pub(crate) const UNLIMITED: u64 = u64::MAX;
+
+/// The least cost of every part: what is left when every group has one channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Floor {
+    /// Of the whole network.
+    pub whole: Size,
+    /// Of each block, with its name.
+    pub blocks: Vec<(String, Size)>,
+}
+
+impl Floor {
+    /// The floor of a network.
+    pub fn of(model: &CostModel, groups: &Groups) -> Self {
+        let least = Alive::chosen(groups, |_, _| false);
+        let names = model.blocks().iter().cloned();
+        Self {
+            whole: model.size(&least),
+            blocks: names.zip(model.by_block(&least)).collect(),
+        }
+    }
+}
+
+impl Budget {
+    /// A budget for the whole network.
+    pub fn whole(most: Size) -> Self {
+        let block = None;
+        Self {
+            limits: vec![Limit { block, most }],
+        }
+    }
+
+    /// The limits with the numbers of their blocks, none for the whole network.
+    fn placed(&self, model: &CostModel) -> Result<Vec<(Option<usize>, Size)>> {
+        let place = |limit: &Limit| {
+            let Some(name) = &limit.block else {
+                return Ok((None, limit.most));
+            };
+            let known = model.blocks().iter().map(String::as_str);
+            let block = model.blocks().iter().position(|block| block == name);
+            let block = block.ok_or_else(|| Error::unknown_name("block", name, known))?;
+            Ok((Some(block), limit.most))
+        };
+        self.limits.iter().map(place).collect()
+    }
+
+    /// Checks that the budget asks for something, and for nothing that cannot be.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if there are no limits, one is met already, or one is below the floor;
+    /// [`Error::UnknownName`] for a block that there is not.
+    pub fn check(&self, model: &CostModel, groups: &Groups) -> Result<()> {
+        if self.limits.is_empty() {
+            let problem =
+                "is missing; say how much is allowed, as `macs = 0.5` or `parameters = 0.2`";
+            return Err(Error::config("budget", problem));
+        }
+        let (all, least) = (Alive::all(groups), Alive::chosen(groups, |_, _| false));
+        let (now, floor) = (model.by_block(&all), model.by_block(&least));
+        for (block, most) in self.placed(model)? {
+            let of = |sizes: &[Size]| match block {
+                Some(block) => sizes[block],
+                None => sizes.iter().fold(Size::default(), |sum, size| sum + *size),
+            };
+            let field = match block {
+                Some(block) => format!("blocks.{}", model.blocks()[block]),
+                None => "budget".to_owned(),
+            };
+            check_one(
+                &format!("{field}.macs"),
+                most.macs,
+                of(&now).macs,
+                of(&floor).macs,
+            )?;
+            let (now, floor) = (of(&now).parameters, of(&floor).parameters);
+            check_one(&format!("{field}.parameters"), most.parameters, now, floor)?;
+        }
+        Ok(())
+    }
+
+    /// Which channels stay: those with the highest `scores`, one for each unit of [`Groups`], until every
+    /// limit holds; then every one that still fits comes back, the best first. So no channel could be added
+    /// to the result within the budget. Every group keeps a channel.
+    ///
+    /// # Errors
+    ///
+    /// As [`Budget::check`].
+    pub fn choose(&self, model: &CostModel, groups: &Groups, scores: &[f64]) -> Result<Alive> {
+        self.check(model, groups)?;
+        let limits = self.placed(model)?;
+        let mut state = State::new(model, groups, limits);
+        let mut order: Vec<usize> = (0..groups.units.len())
+            .filter(|&unit| groups.is_free(&groups.units[unit]))
+            .collect();
+        order.sort_by(|&one, &other| scores[one].total_cmp(&scores[other]).then(other.cmp(&one)));
+        let mut taken = Vec::new();
+        for unit in order {
+            if state.is_met() {
+                break;
+            }
+            if state.left[groups.units[unit].group] > 1 && state.helps(unit) {
+                state.take(unit);
+                taken.push(unit);
+            }
+        }
+        for unit in taken.into_iter().rev() {
+            state.put(unit);
+            if !state.is_met() {
+                state.take(unit);
+            }
+        }
+        Ok(state.alive)
+    }
+}
+
+fn check_one(field: &str, most: u64, now: u64, floor: u64) -> Result<()> {
+    if most == UNLIMITED {
+        return Ok(());
+    }
+    if most >= now {
+        let problem = format!("is {most}, and the network needs only {now}; nothing is to be cut");
+        return Err(Error::config(field, problem));
+    }
+    if most < floor {
+        let problem = format!(
+            "is {most} of {now}, and no less than {floor} is possible: every group of channels keeps one, \
+             and some are fixed; allow more, or lift other limits"
+        );
+        return Err(Error::config(field, problem));
+    }
+    Ok(())
+}
+
+/// Channels on their way into a budget.
+struct State<'a> {
+    model: &'a CostModel,
+    groups: &'a Groups,
+    limits: Vec<(Option<usize>, Size)>,
+    alive: Alive,
+    left: Vec<usize>,
+    counts: Vec<[u64; 2]>,
+    sizes: Vec<Size>,
+}
+
+impl<'a> State<'a> {
+    fn new(model: &'a CostModel, groups: &'a Groups, limits: Vec<(Option<usize>, Size)>) -> Self {
+        let alive = Alive::all(groups);
+        Self {
+            model,
+            groups,
+            limits,
+            left: alive.by_group(groups),
+            counts: model.counts(&alive),
+            sizes: model.by_block(&alive),
+            alive,
+        }
+    }
+
+    fn size(&self, block: Option<usize>) -> Size {
+        match block {
+            Some(block) => self.sizes[block],
+            None => {
+                let sizes = self.sizes.iter();
+                sizes.fold(Size::default(), |sum, size| sum + *size)
+            }
+        }
+    }
+
+    fn is_met(&self) -> bool {
+        self.limits.iter().all(|&(block, most)| {
+            let size = self.size(block);
+            size.macs <= most.macs && size.parameters <= most.parameters
+        })
+    }
+
+    /// Whether a unit has a part in something that is above its limit.
+    fn helps(&self, unit: usize) -> bool {
+        let mut layers = self.model.touched[unit].iter();
+        layers.any(|&(layer, _)| {
+            let layer = &self.model.layers[layer];
+            let has_macs = layer.kind != Kind::Norm;
+            self.limits.iter().any(|&(block, most)| {
+                let size = self.size(block);
+                let above =
+                    (has_macs && size.macs > most.macs) || size.parameters > most.parameters;
+                above && block.is_none_or(|block| block == layer.block)
+            })
+        })
+    }
+
+    fn change(&mut self, unit: usize, add: bool) {
+        let model = self.model;
+        let touched = &model.touched[unit];
+        let before: Vec<Size> = touched
+            .iter()
+            .map(|&(layer, _)| model.layers[layer].size(self.counts[layer]))
+            .collect();
+        if add {
+            model.put(&mut self.counts, unit);
+        } else {
+            model.take(&mut self.counts, unit);
+        }
+        for (&(layer, _), before) in touched.iter().zip(before) {
+            let after = model.layers[layer].size(self.counts[layer]);
+            let size = &mut self.sizes[model.layers[layer].block];
+            size.macs = size.macs - before.macs + after.macs;
+            size.parameters = size.parameters - before.parameters + after.parameters;
+        }
+        self.alive.0[unit] = add;
+        let left = &mut self.left[self.groups.units[unit].group];
+        *left = if add { *left + 1 } else { *left - 1 };
+    }
+
+    fn take(&mut self, unit: usize) {
+        self.change(unit, false);
+    }
+
+    fn put(&mut self, unit: usize) {
+        self.change(unit, true);
+    }
+}

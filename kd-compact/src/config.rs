@@ -1,0 +1,265 @@
+//! The settings of the method.
+
+use std::collections::BTreeMap;
+
+use kd_core::{Error, Result, Training};
+use serde::{Deserialize, Serialize};
+
+use crate::alive::Alive;
+use crate::amount::Amount;
+use crate::budget::{Budget, Limit, UNLIMITED};
+use crate::costs::{CostModel, Size};
+use crate::groups::Groups;
+use crate::penalty::Grouping;
+use crate::surgery::Policy;
+
+/// By what the channels that stay are chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Criterion {
+    /// The scales of the norms after training under the resource-weighted penalty.
+    #[default]
+    Sparsify,
+    /// The same under one penalty for all scales: network slimming.
+    Slimming,
+    /// The mean size of the weights of a channel, without sparse training.
+    L1,
+    /// Chance, without sparse training.
+    Random,
+    /// One factor for all widths; the smaller network begins with new weights.
+    Uniform,
+    /// Nothing is cut: the control, trained on as the others are.
+    None,
+}
+
+impl Criterion {
+    /// Whether it needs sparse training.
+    pub fn sparsifies(self) -> bool {
+        matches!(self, Self::Sparsify | Self::Slimming)
+    }
+}
+
+/// How the penalty moves the scales.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Update {
+    /// A proximal step after each step of the optimizer, which reaches 0 exactly.
+    #[default]
+    Proximal,
+    /// A step down the subgradient after each step of the optimizer.
+    Subgradient,
+}
+
+/// The table `[budget]` of a recipe: what the network may cost after the cut.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct BudgetConfig {
+    /// Multiply-accumulates for one image: a share of those of the uncut network, or a number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub macs: Option<Amount>,
+    /// Parameters, those of norms and biases included: a share, or a number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parameters: Option<Amount>,
+}
+
+/// An entry of the table `[blocks]` of a recipe, by the name of a stage of the network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct BlockConfig {
+    /// Multiply-accumulates of the block's layers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub macs: Option<Amount>,
+    /// Parameters of the block's layers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parameters: Option<Amount>,
+    /// The strength of the penalty in the block, as a multiple of the whole network's; 1 where nothing is
+    /// said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strength: Option<f64>,
+}
+
+/// The table `[distill]` of a recipe: learning from the network as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct DistillConfig {
+    /// The divisor of both logits; 4, as in the CRD benchmark's code.
+    pub temperature: f64,
+    /// The share of the distillation in the loss, the rest is cross-entropy; 0.9 as there. 0 asks no teacher.
+    pub weight: f64,
+}
+
+impl Default for DistillConfig {
+    fn default() -> Self {
+        Self {
+            temperature: 4.0,
+            weight: 0.9,
+        }
+    }
+}
+
+/// The table `[compact]` of a recipe.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct CompactConfig {
+    /// By what the channels that stay are chosen.
+    pub criterion: Criterion,
+    /// What becomes of the shifts of channels that are cut.
+    pub policy: Policy,
+    /// How the scales that decide about one channel are put together.
+    pub grouping: Grouping,
+    /// How the penalty moves the scales.
+    pub update: Update,
+    /// The strength of the penalty. By default the one at which it alone moves the scales, on the mean, by 1
+    /// and as often by 1 more as the budget halves the cost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strength: Option<f64>,
+    /// The scale at or below which a channel counts as dead during sparse training; 0.01, as in MorphNet's
+    /// example. The cut itself goes by the budget.
+    pub threshold: f64,
+    /// Batches on which the statistics of norms are taken anew before they are relied on.
+    pub recalibrate: usize,
+}
+
+impl Default for CompactConfig {
+    fn default() -> Self {
+        Self {
+            criterion: Criterion::default(),
+            policy: Policy::default(),
+            grouping: Grouping::default(),
+            update: Update::default(),
+            strength: None,
+            threshold: 0.01,
+            recalibrate: 16,
+        }
+    }
+}
+
+/// All settings beside those of the two trainings.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct CompactSettings {
+    /// The budget of the whole network.
+    pub budget: BudgetConfig,
+    /// Budgets and strengths by block.
+    pub blocks: BTreeMap<String, BlockConfig>,
+    /// The distillation.
+    pub distill: DistillConfig,
+    /// All else.
+    pub compact: CompactConfig,
+}
+
+/// Sparse training, where nothing else is said: 6 epochs at a constant rate of 0.01 (inferred).
+pub fn sparsify_training() -> Training {
+    let mut training = Training::for_epochs(6);
+    training.lr = 0.01;
+    training
+}
+
+/// The training after the cut, where nothing else is said: 12 epochs from a rate of 0.02 (inferred).
+pub fn cut_training() -> Training {
+    let mut training = Training::for_epochs(12);
+    training.lr = 0.02;
+    training
+}
+
+impl CompactSettings {
+    /// Checks every value that needs no network.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] for the first value out of range.
+    pub fn check(&self) -> Result<()> {
+        let (distill, compact) = (&self.distill, &self.compact);
+        positive("distill.temperature", distill.temperature)?;
+        if !(0.0..=1.0).contains(&distill.weight) {
+            let problem = format!("must be 0 to 1, got {}", distill.weight);
+            return Err(Error::config("distill.weight", problem));
+        }
+        positive("compact.threshold", compact.threshold)?;
+        if let Some(strength) = compact.strength {
+            not_negative("compact.strength", strength)?;
+        }
+        if compact.recalibrate == 0 {
+            let problem = "must be at least 1, got 0";
+            return Err(Error::config("compact.recalibrate", problem));
+        }
+        for (name, block) in &self.blocks {
+            if let Some(strength) = block.strength {
+                not_negative(&format!("blocks.{name}.strength"), strength)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The budget for a network, in numbers.
+    ///
+    /// # Errors
+    ///
+    /// As [`Budget::check`]; [`Error::UnknownName`] for a block that there is not; [`Error::Config`] for a
+    /// budget where nothing is to be cut.
+    pub fn limits(&self, model: &CostModel, groups: &Groups) -> Result<Budget> {
+        let all = Alive::all(groups);
+        let (whole, by_block) = (model.size(&all), model.by_block(&all));
+        let mut budget = Budget::default();
+        budget
+            .limits
+            .extend(limit(None, whole, self.budget.macs, self.budget.parameters));
+        for (name, block) in &self.blocks {
+            let known = model.blocks().iter().map(String::as_str);
+            let place = model.blocks().iter().position(|known| known == name);
+            let place = place.ok_or_else(|| Error::unknown_name("block", name, known))?;
+            let size = by_block[place];
+            budget
+                .limits
+                .extend(limit(Some(name), size, block.macs, block.parameters));
+        }
+        if self.compact.criterion != Criterion::None {
+            budget.check(model, groups)?;
+        } else if !budget.limits.is_empty() {
+            let problem =
+                "is given, and with `compact.criterion` \"none\" nothing is cut; leave it out";
+            return Err(Error::config("budget", problem));
+        }
+        Ok(budget)
+    }
+}
+
+fn limit(
+    block: Option<&String>,
+    whole: Size,
+    macs: Option<Amount>,
+    parameters: Option<Amount>,
+) -> Option<Limit> {
+    if macs.is_none() && parameters.is_none() {
+        return None;
+    }
+    let most = |amount: Option<Amount>, whole| amount.map_or(UNLIMITED, |amount| amount.of(whole));
+    Some(Limit {
+        block: block.cloned(),
+        most: Size {
+            macs: most(macs, whole.macs),
+            parameters: most(parameters, whole.parameters),
+        },
+    })
+}
+
+fn positive(field: &str, value: f64) -> Result<()> {
+    if value.is_finite() && value > 0.0 {
+        return Ok(());
+    }
+    let problem = format!("must be finite and above 0, got {value}");
+    Err(Error::config(field, problem))
+}
+
+fn not_negative(field: &str, value: f64) -> Result<()> {
+    if value.is_finite() && value >= 0.0 {
+        return Ok(());
+    }
+    let problem = format!("must be finite and not negative, got {value}");
+    Err(Error::config(field, problem))
+}

@@ -1,0 +1,327 @@
+//! The graph of a network: its layers, and how their maps are joined, by the paths of their tensors.
+
+use kd_core::{Error, Result};
+
+/// The output of a layer or an operation of a [`Graph`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NodeId(pub(crate) usize);
+
+/// A convolution of a [`Graph`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConvShape {
+    /// Output channels.
+    pub width: usize,
+    /// Height and width of the kernel.
+    pub kernel: [usize; 2],
+    /// The stride in both directions.
+    pub stride: usize,
+    /// Pixels of zeros above and below, and on the left and the right.
+    pub padding: [usize; 2],
+    /// Groups of channels that do not mix: 1, or as many as there are input channels.
+    pub groups: usize,
+    /// Whether it has a bias.
+    pub bias: bool,
+}
+
+impl ConvShape {
+    /// A square convolution without bias that keeps the size.
+    pub fn square(width: usize, kernel: usize) -> Self {
+        Self {
+            width,
+            kernel: [kernel, kernel],
+            stride: 1,
+            padding: [kernel / 2, kernel / 2],
+            groups: 1,
+            bias: false,
+        }
+    }
+
+    /// A depthwise convolution of so many channels.
+    pub fn depthwise(width: usize, kernel: usize) -> Self {
+        Self {
+            groups: width,
+            ..Self::square(width, kernel)
+        }
+    }
+
+    /// With this stride.
+    #[must_use]
+    pub fn with_stride(mut self, stride: usize) -> Self {
+        self.stride = stride;
+        self
+    }
+
+    /// With a bias.
+    #[must_use]
+    pub fn with_bias(mut self) -> Self {
+        self.bias = true;
+        self
+    }
+}
+
+/// What a node does.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Op {
+    Input,
+    Conv { path: String, shape: ConvShape },
+    Norm { path: String },
+    Relu,
+    Relu6,
+    MaxPool,
+    Average,
+    Add,
+    Concat,
+    Pad { path: String, padding: [usize; 2] },
+    Flatten,
+    Linear { path: String, bias: bool },
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    pub(crate) op: Op,
+    pub(crate) inputs: Vec<usize>,
+    pub(crate) block: String,
+    /// Channels, height, width; features and 1 by 1 after a flattening.
+    pub(crate) shape: [usize; 3],
+}
+
+/// The layers of a network in the order in which they run, as far as cutting channels needs to know them.
+///
+/// Layers are named by the paths of their tensors as PyTorch has them: `conv1` stands for `conv1.weight`. The
+/// description is by hand; [`check_cut`](crate::check_cut) proves it on the network itself.
+///
+/// ```
+/// use kd_compact::{ConvShape, Graph};
+///
+/// let mut graph = Graph::new([3, 8, 8]);
+/// let map = graph.conv("stem", graph.input(), ConvShape::square(4, 3));
+/// let map = graph.norm("norm", map);
+/// let map = graph.relu(map);
+/// let pooled = graph.average(map);
+/// graph.linear("fc", pooled, 10);
+/// assert!(graph.check().is_ok());
+/// ```
+#[derive(Clone, Debug)]
+pub struct Graph {
+    pub(crate) nodes: Vec<Node>,
+    block: String,
+    problem: Option<String>,
+}
+
+impl Graph {
+    /// A graph of the input `[channels, height, width]` alone.
+    pub fn new(input: [usize; 3]) -> Self {
+        let node = Node {
+            op: Op::Input,
+            inputs: Vec::new(),
+            block: String::new(),
+            shape: input,
+        };
+        Self {
+            nodes: vec![node],
+            block: "network".into(),
+            problem: None,
+        }
+    }
+
+    /// The input.
+    pub fn input(&self) -> NodeId {
+        NodeId(0)
+    }
+
+    /// Begins a block: the layers that follow belong to it.
+    pub fn block(&mut self, name: impl Into<String>) {
+        self.block = name.into();
+    }
+
+    /// A convolution called `path`.
+    pub fn conv(&mut self, path: impl Into<String>, input: NodeId, shape: ConvShape) -> NodeId {
+        let path = path.into();
+        let [channels, height, width] = self.shape(input);
+        let fits = shape.groups > 0
+            && channels.is_multiple_of(shape.groups)
+            && shape.width.is_multiple_of(shape.groups);
+        let out = |side: usize, axis: usize| {
+            let (side, kernel) = (side + 2 * shape.padding[axis], shape.kernel[axis]);
+            (side >= kernel && shape.stride > 0).then(|| (side - kernel) / shape.stride + 1)
+        };
+        let (height, width) = match (out(height, 0), out(width, 1)) {
+            (Some(height), Some(width)) if fits => (height, width),
+            _ => {
+                self.bad(format!(
+                    "`{path}` does not fit its input of {channels} channels"
+                ));
+                (1, 1)
+            }
+        };
+        self.push(
+            Op::Conv { path, shape },
+            vec![input],
+            [shape.width, height, width],
+        )
+    }
+
+    /// A batch norm called `path`.
+    pub fn norm(&mut self, path: impl Into<String>, input: NodeId) -> NodeId {
+        let shape = self.shape(input);
+        self.push(Op::Norm { path: path.into() }, vec![input], shape)
+    }
+
+    /// A ReLU.
+    pub fn relu(&mut self, input: NodeId) -> NodeId {
+        let shape = self.shape(input);
+        self.push(Op::Relu, vec![input], shape)
+    }
+
+    /// A ReLU that ends at 6.
+    pub fn relu6(&mut self, input: NodeId) -> NodeId {
+        let shape = self.shape(input);
+        self.push(Op::Relu6, vec![input], shape)
+    }
+
+    /// A maximum pooling to maps of `size`, padded with what is never the maximum, if at all.
+    pub fn max_pool(&mut self, input: NodeId, size: [usize; 2]) -> NodeId {
+        let [channels, _, _] = self.shape(input);
+        self.push(Op::MaxPool, vec![input], [channels, size[0], size[1]])
+    }
+
+    /// Global average pooling.
+    pub fn average(&mut self, input: NodeId) -> NodeId {
+        let [channels, _, _] = self.shape(input);
+        self.push(Op::Average, vec![input], [channels, 1, 1])
+    }
+
+    /// The sum of maps of one shape.
+    pub fn add(&mut self, inputs: &[NodeId]) -> NodeId {
+        let shape = inputs.first().map_or([0; 3], |&input| self.shape(input));
+        if inputs.iter().any(|&input| self.shape(input) != shape) {
+            self.bad("maps that are added differ in shape".into());
+        }
+        self.push(Op::Add, inputs.to_vec(), shape)
+    }
+
+    /// Maps of one size, the channels of one behind those of the other.
+    pub fn concat(&mut self, inputs: &[NodeId]) -> NodeId {
+        let [_, height, width] = inputs.first().map_or([0; 3], |&input| self.shape(input));
+        let channels = inputs.iter().map(|&input| self.shape(input)[0]).sum();
+        if inputs
+            .iter()
+            .any(|&input| self.shape(input)[1..] != [height, width])
+        {
+            self.bad("maps that are joined differ in size".into());
+        }
+        self.push(Op::Concat, inputs.to_vec(), [channels, height, width])
+    }
+
+    /// Every `stride`-th pixel, with channels of zeros before and after: a shortcut without parameters,
+    /// called `path` in [`Widths`](crate::Widths).
+    pub fn pad(
+        &mut self,
+        path: impl Into<String>,
+        input: NodeId,
+        stride: usize,
+        padding: [usize; 2],
+    ) -> NodeId {
+        let [channels, height, width] = self.shape(input);
+        let stride = stride.max(1);
+        let shape = [
+            padding[0] + channels + padding[1],
+            height.div_ceil(stride),
+            width.div_ceil(stride),
+        ];
+        let path = path.into();
+        self.push(Op::Pad { path, padding }, vec![input], shape)
+    }
+
+    /// All pixels of all channels in a row, channel by channel.
+    pub fn flatten(&mut self, input: NodeId) -> NodeId {
+        let features = self.shape(input).iter().product();
+        self.push(Op::Flatten, vec![input], [features, 1, 1])
+    }
+
+    /// A linear layer with bias called `path`, to `width` features.
+    pub fn linear(&mut self, path: impl Into<String>, input: NodeId, width: usize) -> NodeId {
+        let path = path.into();
+        if self.shape(input)[1..] != [1, 1] {
+            self.bad(format!("`{path}` takes a map; flatten or pool it first"));
+        }
+        self.push(Op::Linear { path, bias: true }, vec![input], [width, 1, 1])
+    }
+
+    /// The blocks in the order in which they begin.
+    pub fn blocks(&self) -> Vec<String> {
+        let mut blocks: Vec<String> = Vec::new();
+        for node in &self.nodes[1..] {
+            if !blocks.contains(&node.block) {
+                blocks.push(node.block.clone());
+            }
+        }
+        blocks
+    }
+
+    /// Checks that everything fits, and that no two layers have one path.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] with the first thing that does not.
+    pub fn check(&self) -> Result<()> {
+        let bad = |problem: &str| Err(Error::config("graph", problem));
+        if let Some(problem) = &self.problem {
+            return bad(problem);
+        }
+        let mut paths: Vec<&str> = self
+            .nodes
+            .iter()
+            .filter_map(|node| node.op.path())
+            .collect();
+        paths.sort_unstable();
+        if let Some(twice) = paths.windows(2).find(|pair| pair[0] == pair[1]) {
+            return bad(&format!("has two layers called `{}`", twice[0]));
+        }
+        match self.nodes.last() {
+            Some(Node {
+                op: Op::Linear { .. },
+                ..
+            }) => Ok(()),
+            _ => bad("must end in a linear layer, whose outputs are the classes"),
+        }
+    }
+
+    /// The nodes that read the output of `node`.
+    pub(crate) fn readers(&self, node: usize) -> Vec<usize> {
+        let reads = |reader: &usize| self.nodes[*reader].inputs.contains(&node);
+        (0..self.nodes.len()).filter(reads).collect()
+    }
+
+    fn shape(&self, node: NodeId) -> [usize; 3] {
+        self.nodes[node.0].shape
+    }
+
+    fn bad(&mut self, problem: String) {
+        self.problem.get_or_insert(problem);
+    }
+
+    fn push(&mut self, op: Op, inputs: Vec<NodeId>, shape: [usize; 3]) -> NodeId {
+        let node = Node {
+            op,
+            inputs: inputs.into_iter().map(|input| input.0).collect(),
+            block: self.block.clone(),
+            shape,
+        };
+        self.nodes.push(node);
+        NodeId(self.nodes.len() - 1)
+    }
+}
+
+impl Op {
+    /// The path of a layer.
+    pub(crate) fn path(&self) -> Option<&str> {
+        match self {
+            Self::Conv { path, .. }
+            | Self::Norm { path }
+            | Self::Pad { path, .. }
+            | Self::Linear { path, .. } => Some(path),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,48 @@
+#![doc = include_str!("../README.md")]
+
+mod alive;
+mod amount;
+mod budget;
+mod checker;
+mod config;
+mod constants;
+mod costs;
+mod cut_phase;
+mod graph;
+mod groups;
+mod method;
+#[cfg(feature = "recipe")]
+mod networks;
+mod objective;
+mod penalty;
+mod recalibrate;
+#[cfg(feature = "recipe")]
+mod recipe;
+mod scores;
+mod sparsify_phase;
+mod surgery;
+mod tensors;
+mod train_phase;
+
+pub use alive::{Alive, Widths};
+pub use costs::{CostModel, LayerSize, Size};
+pub use graph::{ConvShape, Graph, NodeId};
+pub use groups::{Group, Groups};
+
+pub use budget::{Budget, Floor, Limit};
+pub use checker::check_cut;
+pub use penalty::{Grouping, Penalty, Resource, Scales, suggest_strength};
+pub use recalibrate::recalibrated;
+pub use scores::{l1_scores, random_scores, uniform_scores};
+pub use surgery::{Policy, Surgery};
+
+pub use amount::Amount;
+pub use config::{
+    BlockConfig, BudgetConfig, CompactConfig, CompactSettings, Criterion, DistillConfig, Update,
+    cut_training, sparsify_training,
+};
+pub use method::{CUT_PHASE, Compact, SPARSIFY_PHASE, TRAIN_PHASE};
+#[cfg(feature = "recipe")]
+pub use networks::{cut_spec, graph_of};
+#[cfg(feature = "recipe")]
+pub use recipe::CompactRecipe;

@@ -1,0 +1,245 @@
+//! The networks of kd-models whose channels can be cut: their graphs, and the structures of what is left.
+
+use kd_core::{Error, Result};
+use kd_models::{BlockShortcut, InvertedBlocks, NetworkSpec, ResNetBlocks, Structure, VggConfig};
+
+use crate::alive::Widths;
+use crate::graph::{ConvShape, Graph, NodeId};
+
+/// The families of kd-models whose channels can be cut.
+const FAMILIES: &str =
+    "he-resnet, crd-resnet, he-resnet-blocks, crd-resnet-blocks, vgg, mobilenet-v2-paper";
+
+/// The graph of a network of kd-models: a VGG, a ResNet of three groups, or a MobileNetV2 of its paper. The
+/// blocks are the network's stages, and `head`.
+///
+/// # Errors
+///
+/// As [`NetworkSpec::check`], and [`Error::Config`] for a family whose channels cannot be cut.
+pub fn graph_of(spec: &NetworkSpec) -> Result<Graph> {
+    spec.check()?;
+    let mut graph = Graph::new(spec.input);
+    match spec.structure()? {
+        Structure::Vgg(config) => vgg(&mut graph, &config, spec),
+        Structure::PaperMobileNetV2(blocks) => mobilenet(&mut graph, &blocks, spec.classes),
+        other => {
+            let (blocks, head) = resnet_blocks(other)?;
+            resnet(&mut graph, &blocks, head.layer(), spec.classes);
+        }
+    }
+    graph.check()?;
+    Ok(graph)
+}
+
+/// The spec of the network that is left of `spec` when its layers have these widths. Blocks add what they
+/// added before, whatever widths agree now.
+///
+/// # Errors
+///
+/// As [`graph_of`].
+pub fn cut_spec(spec: &NetworkSpec, widths: &Widths) -> Result<NetworkSpec> {
+    let structure = match spec.structure()? {
+        Structure::Vgg(config) => Structure::Vgg(cut_vgg(&config, widths)),
+        Structure::PaperMobileNetV2(blocks) => {
+            Structure::PaperMobileNetV2(cut_mobilenet(&blocks, widths))
+        }
+        other => {
+            let (blocks, head) = resnet_blocks(other)?;
+            head.structure(cut_resnet(&blocks, widths))
+        }
+    };
+    let name = format!("{}-compact", spec.name.trim_end_matches("-compact"));
+    let spec = NetworkSpec::with_structure(name, structure, spec.classes, spec.input);
+    Ok(spec)
+}
+
+/// A map after its norm, or after its activation.
+fn normed(graph: &mut Graph, paths: [&str; 2], input: NodeId, shape: ConvShape) -> NodeId {
+    let map = graph.conv(paths[0], input, shape);
+    graph.norm(paths[1], map)
+}
+
+/// Which of the two ResNets of three groups.
+#[derive(Clone, Copy)]
+enum ResNet {
+    He,
+    Crd,
+}
+
+impl ResNet {
+    fn layer(self) -> &'static str {
+        match self {
+            Self::He => "linear",
+            Self::Crd => "fc",
+        }
+    }
+
+    fn structure(self, blocks: ResNetBlocks) -> Structure {
+        match self {
+            Self::He => Structure::HeResNetBlocks(blocks),
+            Self::Crd => Structure::CrdResNetBlocks(blocks),
+        }
+    }
+}
+
+fn resnet_blocks(structure: Structure) -> Result<(ResNetBlocks, ResNet)> {
+    Ok(match structure {
+        Structure::HeResNet(config) => (ResNetBlocks::padded(&config), ResNet::He),
+        Structure::CrdResNet(config) => (ResNetBlocks::projected(&config), ResNet::Crd),
+        Structure::HeResNetBlocks(blocks) => (blocks, ResNet::He),
+        Structure::CrdResNetBlocks(blocks) => (blocks, ResNet::Crd),
+        other => {
+            let problem = format!(
+                "is of family `{}`, whose channels cannot be cut yet; those of {FAMILIES} can",
+                other.family()
+            );
+            return Err(Error::config("network", problem));
+        }
+    })
+}
+
+fn block_path(group: usize, index: usize) -> String {
+    format!("layer{}.{index}", group + 1)
+}
+
+fn resnet(graph: &mut Graph, blocks: &ResNetBlocks, head: &str, classes: usize) {
+    graph.block("stem");
+    let stem = ConvShape::square(blocks.stem, 3);
+    let map = normed(graph, ["conv1", "bn1"], graph.input(), stem);
+    let mut map = graph.relu(map);
+    for (group, row) in blocks.groups.iter().enumerate() {
+        graph.block(format!("layer{}", group + 1));
+        for (index, block) in row.iter().enumerate() {
+            let path = block_path(group, index);
+            let at = |name: &str| format!("{path}.{name}");
+            let first = ConvShape::square(block.inner, 3).with_stride(block.stride);
+            let hidden = normed(graph, [&at("conv1"), &at("bn1")], map, first);
+            let hidden = graph.relu(hidden);
+            let second = ConvShape::square(block.width, 3);
+            let hidden = normed(graph, [&at("conv2"), &at("bn2")], hidden, second);
+            let shortcut = match block.shortcut {
+                BlockShortcut::Identity => map,
+                BlockShortcut::Padded(padding) => {
+                    graph.pad(at("shortcut"), map, block.stride, padding)
+                }
+                BlockShortcut::Projection => {
+                    let shape = ConvShape::square(block.width, 1).with_stride(block.stride);
+                    let paths = [at("downsample.0"), at("downsample.1")];
+                    normed(graph, [&paths[0], &paths[1]], map, shape)
+                }
+            };
+            let sum = graph.add(&[hidden, shortcut]);
+            map = graph.relu(sum);
+        }
+    }
+    graph.block("head");
+    let pooled = graph.average(map);
+    graph.linear(head, pooled, classes);
+}
+
+fn cut_resnet(blocks: &ResNetBlocks, widths: &Widths) -> ResNetBlocks {
+    let mut cut = blocks.clone();
+    cut.stem = widths.width("conv1");
+    for (group, row) in cut.groups.iter_mut().enumerate() {
+        for (index, block) in row.iter_mut().enumerate() {
+            let path = block_path(group, index);
+            block.inner = widths.width(&format!("{path}.conv1"));
+            block.width = widths.width(&format!("{path}.conv2"));
+            if let BlockShortcut::Padded(padding) = &mut block.shortcut {
+                *padding = widths.padding(&format!("{path}.shortcut"));
+            }
+        }
+    }
+    cut
+}
+
+/// The sides from which a VGG pools a fourth time.
+const LARGE: usize = 64;
+
+fn vgg(graph: &mut Graph, config: &VggConfig, spec: &NetworkSpec) {
+    let [_, mut height, mut width] = spec.input;
+    let poolings = if height.min(width) >= LARGE { 4 } else { 3 };
+    let mut map = graph.input();
+    for (group, row) in config.widths.iter().enumerate() {
+        graph.block(format!("block{group}"));
+        if (1..=poolings).contains(&group) {
+            [height, width] = [height / 2, width / 2];
+            map = graph.max_pool(map, [height, width]);
+        }
+        for (index, &channels) in row.iter().enumerate() {
+            let paths = [0, 1].map(|layer| format!("block{group}.{}", 3 * index + layer));
+            let shape = ConvShape::square(channels, 3).with_bias();
+            map = normed(graph, [&paths[0], &paths[1]], map, shape);
+            map = graph.relu(map);
+        }
+    }
+    graph.block("head");
+    let pooled = graph.average(map);
+    graph.linear("classifier", pooled, spec.classes);
+}
+
+fn cut_vgg(config: &VggConfig, widths: &Widths) -> VggConfig {
+    let mut cut = config.clone();
+    for (group, row) in cut.widths.iter_mut().enumerate() {
+        for (index, channels) in row.iter_mut().enumerate() {
+            *channels = widths.width(&format!("block{group}.{}", 3 * index));
+        }
+    }
+    cut
+}
+
+fn mobilenet(graph: &mut Graph, blocks: &InvertedBlocks, classes: usize) {
+    graph.block("stem");
+    let stem = ConvShape::square(blocks.stem, 3).with_stride(blocks.stem_stride);
+    let map = normed(graph, ["features.0.0", "features.0.1"], graph.input(), stem);
+    let mut map = graph.relu6(map);
+    let mut feature = 0;
+    for (stage, row) in blocks.stages.iter().enumerate() {
+        graph.block(format!("stage{}", stage + 1));
+        for block in row {
+            feature += 1;
+            let at = |name: String| format!("features.{feature}.conv.{name}");
+            let (mut hidden, mut layer) = (map, 0);
+            if block.expands {
+                let shape = ConvShape::square(block.hidden, 1);
+                let paths = [at("0.0".into()), at("0.1".into())];
+                hidden = normed(graph, [&paths[0], &paths[1]], hidden, shape);
+                hidden = graph.relu6(hidden);
+                layer = 1;
+            }
+            let shape = ConvShape::depthwise(block.hidden, 3).with_stride(block.stride);
+            let paths = [at(format!("{layer}.0")), at(format!("{layer}.1"))];
+            hidden = normed(graph, [&paths[0], &paths[1]], hidden, shape);
+            hidden = graph.relu6(hidden);
+            let paths = [layer + 1, layer + 2].map(|layer| at(layer.to_string()));
+            let shape = ConvShape::square(block.width, 1);
+            hidden = normed(graph, [&paths[0], &paths[1]], hidden, shape);
+            map = match block.adds {
+                true => graph.add(&[hidden, map]),
+                false => hidden,
+            };
+        }
+    }
+    graph.block("last");
+    let paths = [0, 1].map(|layer| format!("features.{}.{layer}", feature + 1));
+    let shape = ConvShape::square(blocks.last, 1);
+    let map = normed(graph, [&paths[0], &paths[1]], map, shape);
+    let map = graph.relu6(map);
+    graph.block("head");
+    let pooled = graph.average(map);
+    graph.linear("classifier.1", pooled, classes);
+}
+
+fn cut_mobilenet(blocks: &InvertedBlocks, widths: &Widths) -> InvertedBlocks {
+    let mut cut = blocks.clone();
+    cut.stem = widths.width("features.0.0");
+    let mut feature = 0;
+    for block in cut.stages.iter_mut().flatten() {
+        feature += 1;
+        let layer = usize::from(block.expands);
+        block.hidden = widths.width(&format!("features.{feature}.conv.{layer}.0"));
+        block.width = widths.width(&format!("features.{feature}.conv.{}", layer + 1));
+    }
+    cut.last = widths.width(&format!("features.{}.0", feature + 1));
+    cut
+}

@@ -1,0 +1,77 @@
+//! Scores of channels without sparse training: the baselines.
+
+use kd_core::{Draws, Tensors};
+
+use crate::graph::{Graph, Op};
+use crate::groups::Groups;
+use crate::tensors::{shape, values};
+
+/// The mean size of all weights that go with a channel, over the mean of its group: magnitude pruning by
+/// groups. One number for each channel, counting those that go together once.
+///
+/// ```text
+/// score = m / mean of the group's m      m = sum |w| / number of w, over the weights that write or read it
+/// ```
+pub fn l1_scores(graph: &Graph, groups: &Groups, tensors: &Tensors) -> Vec<f64> {
+    let mut sums = vec![[0.0, 0.0]; groups.units.len()];
+    for (index, node) in graph.nodes.iter().enumerate() {
+        let path = match &node.op {
+            Op::Conv { path, .. } | Op::Linear { path, .. } => path,
+            _ => continue,
+        };
+        let name = format!("{path}.weight");
+        let (weights, shape) = (values(tensors, &name), shape(tensors, &name));
+        let [outputs, inputs] = [shape[0], shape[1]];
+        let area = weights.len() / (outputs * inputs).max(1);
+        let rows = &groups.of_node[index];
+        let columns = &groups.of_node[node.inputs[0]];
+        for (place, taps) in weights.chunks(area.max(1)).enumerate() {
+            let (output, input) = (place / inputs, place % inputs);
+            let size: f64 = taps.iter().map(|tap| tap.abs()).sum();
+            let mut units = vec![rows[output]];
+            // A depthwise layer's weights are of one channel.
+            if columns.len() == inputs && columns[input] != rows[output] {
+                units.push(columns[input]);
+            }
+            for unit in units {
+                sums[unit][0] += size;
+                sums[unit][1] += taps.len() as f64;
+            }
+        }
+    }
+    let means = sums
+        .into_iter()
+        .map(|[sum, count]| sum / f64::max(count, 1.0));
+    over_group_means(groups, means.collect())
+}
+
+fn over_group_means(groups: &Groups, means: Vec<f64>) -> Vec<f64> {
+    let mut sums = vec![[0.0, 0.0]; groups.groups().len()];
+    for (unit, mean) in groups.units.iter().zip(&means) {
+        sums[unit.group][0] += mean;
+        sums[unit.group][1] += 1.0;
+    }
+    let pairs = groups.units.iter().zip(means);
+    let score = |(unit, mean): (&crate::groups::Unit, f64)| {
+        let [sum, count] = sums[unit.group];
+        if sum > 0.0 { mean * count / sum } else { 0.0 }
+    };
+    pairs.map(score).collect()
+}
+
+/// Scores at random.
+pub fn random_scores(groups: &Groups, seed: u64) -> Vec<f64> {
+    let mut draws = Draws::new(seed, "scores", 0, 0);
+    groups.units.iter().map(|_| draws.uniform()).collect()
+}
+
+/// Scores that thin all groups by one factor: of a group of `n` the first has 1, the last `1 / n`.
+pub fn uniform_scores(groups: &Groups) -> Vec<f64> {
+    let mut seen = vec![0; groups.groups().len()];
+    let score = |unit: &crate::groups::Unit| {
+        let channels = groups.groups()[unit.group].channels;
+        seen[unit.group] += 1;
+        (channels + 1 - seen[unit.group]) as f64 / channels as f64
+    };
+    groups.units.iter().map(score).collect()
+}

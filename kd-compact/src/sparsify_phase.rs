@@ -1,0 +1,233 @@
+//! The phase of sparse training: the loss, and the penalty on the scales of norms.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::{Tensor, TensorData};
+use kd_core::{
+    Classifier, Loader, LossTerms, Metrics, NamedGradients, NetworkInput, OptimizerConfig, Phase,
+    PhaseState, Plan, Requested, Result, StepContext, Tensors, Trained, detached_copy,
+};
+
+use crate::alive::Alive;
+use crate::budget::Limit;
+use crate::config::{Criterion, Update};
+use crate::costs::Size;
+use crate::method::{Compact, momentum};
+use crate::objective::loss;
+use crate::penalty::{Penalty, Resource, Scales};
+use crate::recalibrate::recalibrated;
+
+/// The network under sparse training.
+pub(crate) struct SparsifyPhase<'a, N: Classifier> {
+    method: &'a Compact<N>,
+    plan: Plan,
+    network: Trained<N>,
+    penalty: Penalty,
+    resource: Resource,
+    strength: f64,
+    limits: Vec<Limit>,
+    /// Weight decay, which norms do not have: their scales would fall with the weights, at no gain.
+    decay: f64,
+    train: Loader,
+    held_out: Loader,
+}
+
+impl<N: Classifier> Compact<N> {
+    pub(crate) fn sparsify_phase(&self) -> Result<SparsifyPhase<'_, N>> {
+        let train = self.train_loader(&self.sparsify)?;
+        let network = detached_copy(&self.network).train();
+        let (optimizer, decay) = without_decay(&self.sparsify.optimizer);
+        Ok(SparsifyPhase {
+            plan: self.sparsify.plan(train.steps_per_epoch(), None)?,
+            network: Trained::new("network", network, optimizer)?,
+            penalty: self.penalty(),
+            resource: self.resource(),
+            strength: self.strength()?,
+            limits: self.budget()?.limits,
+            decay,
+            held_out: self.held_out_loader()?,
+            train,
+            method: self,
+        })
+    }
+}
+
+impl<N: Classifier> SparsifyPhase<'_, N> {
+    /// The scales as they are.
+    fn scales(&mut self) -> Scales {
+        let mut found = BTreeMap::new();
+        self.network.change(|path, values| {
+            if let Some(norm) = path.strip_suffix(".gamma") {
+                let numbers: Vec<f64> = values.into_data().iter::<f64>().collect();
+                found.insert(norm.to_owned(), numbers);
+            }
+            None
+        });
+        let norms = self.method.groups.norms().iter();
+        norms
+            .map(|norm| found.remove(norm).unwrap_or_default())
+            .collect()
+    }
+
+    /// The strength in every block: none where the channels that are alive are within every limit.
+    fn strengths(&self, alive: &Alive) -> Vec<f64> {
+        let sizes = self.method.model.by_block(alive);
+        let whole = sizes.iter().fold(Size::default(), |sum, size| sum + *size);
+        let mut strengths = vec![0.0; sizes.len()];
+        for limit in &self.limits {
+            let is_above =
+                |size: Size| size.macs > limit.most.macs || size.parameters > limit.most.parameters;
+            for (block, name) in self.method.model.blocks().iter().enumerate() {
+                let above = match &limit.block {
+                    None => is_above(whole),
+                    Some(limited) => limited == name && is_above(sizes[block]),
+                };
+                if above {
+                    let own = self.method.settings.blocks.get(name);
+                    let own = own.and_then(|block| block.strength).unwrap_or(1.0);
+                    strengths[block] = own * self.strength;
+                }
+            }
+        }
+        strengths
+    }
+
+    /// The pressure on every channel.
+    fn pressures(&self, scales: &Scales) -> Vec<f64> {
+        let alive = self
+            .penalty
+            .alive(scales, self.method.settings.compact.threshold);
+        let strengths = self.strengths(&alive);
+        let model = &self.method.model;
+        let pressures = model.pressures(&self.resource, &alive, &strengths);
+        if self.method.settings.compact.criterion != Criterion::Slimming {
+            return pressures;
+        }
+        // One penalty for all, as strong as the weighted one is on the mean: twice the strength in all.
+        let strongest = strengths.into_iter().fold(0.0, f64::max);
+        let even = 2.0 * strongest / self.method.groups.scales().max(1) as f64;
+        vec![even; pressures.len()]
+    }
+
+    /// Moves the scales by the penalty and lets weights decay, at the pace that momentum gives to steps.
+    fn shrink(&mut self, at: StepContext) -> f64 {
+        let momentum = at
+            .momentum
+            .unwrap_or(momentum(&self.method.sparsify.optimizer));
+        let rate = at.lr / (1.0 - momentum);
+        let scales = self.scales();
+        let pressures = self.pressures(&scales);
+        let value = self.penalty.value(&scales, &pressures);
+        let stepped = match self.method.settings.compact.update {
+            Update::Proximal => self.penalty.proximal(&scales, &pressures, rate),
+            Update::Subgradient => {
+                let slopes = self.penalty.subgradient(&scales, &pressures);
+                let down = |(scale, slope): (&f64, &f64)| scale - rate * slope;
+                let norms = scales.iter().zip(&slopes);
+                let norm = |(scales, slopes): (&Vec<f64>, &Vec<f64>)| {
+                    scales.iter().zip(slopes).map(down).collect()
+                };
+                norms.map(norm).collect()
+            }
+        };
+        let norms = self.method.groups.norms().iter().zip(stepped);
+        let norms: BTreeMap<&str, Vec<f64>> = norms
+            .map(|(norm, scales)| (norm.as_str(), scales))
+            .collect();
+        let (decays, kept) = (self.decay > 0.0, 1.0 - rate * self.decay);
+        self.network.change(|path, values| {
+            if let Some(scales) = path.strip_suffix(".gamma").and_then(|norm| norms.get(norm)) {
+                return Some(on_device(scales, &values));
+            }
+            (decays && path.ends_with(".weight")).then(|| values * kept)
+        });
+        value
+    }
+}
+
+/// Numbers as a tensor like another.
+#[expect(clippy::cast_possible_truncation, reason = "networks are in 32 bits")]
+fn on_device(numbers: &[f64], like: &Tensor<1>) -> Tensor<1> {
+    let numbers: Vec<f32> = numbers.iter().map(|&number| number as f32).collect();
+    let shape = [numbers.len()];
+    Tensor::from_data(TensorData::new(numbers, shape), &like.device())
+}
+
+/// The optimizer without weight decay, and the decay.
+fn without_decay(optimizer: &OptimizerConfig) -> (OptimizerConfig, f64) {
+    let mut plain = optimizer.clone();
+    let decay = match &mut plain {
+        OptimizerConfig::Sgd { weight_decay, .. }
+        | OptimizerConfig::Adam { weight_decay, .. }
+        | OptimizerConfig::Adamw { weight_decay, .. } => std::mem::take(weight_decay),
+        _ => 0.0,
+    };
+    (plain, decay)
+}
+
+impl<N: Classifier> Phase for SparsifyPhase<'_, N> {
+    fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    fn step(&mut self, at: StepContext) -> Result<LossTerms> {
+        let batch = self.train.batch(at.epoch, at.step_in_epoch)?;
+        let method = self.method;
+        let teacher = match method.settings.distill.weight > 0.0 {
+            true => Some(
+                method
+                    .teacher
+                    .answer(&batch, &Requested::output())?
+                    .logits()?,
+            ),
+            false => None,
+        };
+        let input: N::Input = method.preprocessing.input(&batch)?;
+        let logits = self.network.network().forward(&input.lifted());
+        let targets = Tensor::from_inner(batch.targets);
+        let (total, mut terms) = loss(logits, teacher, targets, &method.settings.distill)?;
+        let mut gradients = NamedGradients::new();
+        self.network.collect(&mut gradients, &mut total.backward());
+        method.sparsify.clip(&mut gradients);
+        self.network.step(at, &gradients);
+        let penalty = self.shrink(at);
+        let like = Tensor::<1>::zeros([1], self.train.device());
+        terms.push(("penalty".into(), on_device(&[penalty], &like)));
+        Ok(terms)
+    }
+
+    fn evaluate(&mut self) -> Result<Metrics> {
+        let scales = self.scales();
+        let threshold = self.method.settings.compact.threshold;
+        let alive = self.penalty.alive(&scales, threshold);
+        let inputs = self.method.first_inputs(&self.train)?;
+        let network = recalibrated(&self.network.valid(), &inputs)?;
+        let mut metrics = self.method.measure(&network, &self.held_out)?;
+        let size = self.method.model.size(&alive);
+        let scores = self.penalty.scores(&scales);
+        let finite: Vec<f64> = scores
+            .into_iter()
+            .filter(|score| score.is_finite())
+            .collect();
+        let near = |score: &&f64| (threshold / 3.0..=3.0 * threshold).contains(*score);
+        let in_gap = finite.iter().filter(near).count() as f64 / finite.len().max(1) as f64;
+        metrics.insert("live_macs".into(), size.macs as f64);
+        metrics.insert("live_parameters".into(), size.parameters as f64);
+        metrics.insert("scores_in_gap".into(), in_gap);
+        Ok(metrics)
+    }
+
+    fn result(&self) -> Tensors {
+        self.network.result()
+    }
+
+    fn state(&self) -> PhaseState {
+        let mut state = PhaseState::default();
+        self.network.put(&mut state);
+        state
+    }
+
+    fn restore(&mut self, state: &PhaseState) -> Result<()> {
+        self.network.restore(state)
+    }
+}

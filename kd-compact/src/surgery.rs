@@ -1,0 +1,277 @@
+//! Surgery on named tensors: a mask, the constants that dead channels leave, and the smaller network.
+
+use kd_core::{Error, Result, Tensors};
+use serde::{Deserialize, Serialize};
+
+use crate::alive::Alive;
+use crate::constants::constants;
+use crate::graph::{ConvShape, Graph, Op};
+use crate::groups::Groups;
+use crate::tensors::{gather, put, shape, values};
+
+/// What becomes of the shift of a channel that is cut: without its scale the channel still says a constant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Policy {
+    /// It is set to 0, and so is the constant: the network changes when the channel is masked.
+    Zero,
+    /// It stays, and the constant is folded into the layers that read it; where that is not exact, as under
+    /// the zeros that pad a convolution, the cut is refused.
+    Fold,
+    /// It is folded where that is exact, and set to 0 elsewhere.
+    #[default]
+    FoldOrZero,
+}
+
+/// A network's description with its groups: all that surgery needs to know.
+#[derive(Clone, Copy, Debug)]
+pub struct Surgery<'a> {
+    /// The layers.
+    pub graph: &'a Graph,
+    /// The groups of their channels.
+    pub groups: &'a Groups,
+}
+
+impl Surgery<'_> {
+    /// The tensors, in PyTorch's names, with the scales of dead channels at exactly 0, and their shifts as
+    /// the policy says: the network that [`Surgery::cut`] reproduces.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Mismatch`] if the tensors are not those of the description; [`Error::Config`] if `policy` is
+    /// [`Policy::Fold`] and a constant cannot be folded.
+    pub fn masked(&self, tensors: &Tensors, alive: &Alive, policy: Policy) -> Result<Tensors> {
+        self.check(tensors)?;
+        let mut masked = tensors.clone();
+        let dead: Vec<bool> = alive.0.iter().map(|alive| !alive).collect();
+        self.clear(&mut masked, "weight", &dead);
+        if policy == Policy::Zero {
+            self.clear(&mut masked, "bias", &dead);
+            return Ok(masked);
+        }
+        // A shift that is set to 0 makes constants 0 and no constant anything else, so that this ends.
+        loop {
+            let (inexact, reader) = self.inexact(&masked, alive);
+            match (reader, policy) {
+                (None, _) => return Ok(masked),
+                (Some(_), Policy::FoldOrZero) => self.clear(&mut masked, "bias", &inexact),
+                (Some(reader), _) => {
+                    let problem = format!(
+                        "is \"fold\", and `{reader}` reads a constant that cannot be folded exactly; use \
+                         \"fold-or-zero\""
+                    );
+                    return Err(Error::config("policy", problem));
+                }
+            }
+        }
+    }
+
+    /// The tensors of the smaller network: those of [`Surgery::masked`] without the dead channels, whose
+    /// constants are folded into what reads them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Surgery::masked`].
+    pub fn cut(&self, tensors: &Tensors, alive: &Alive, policy: Policy) -> Result<Tensors> {
+        let mut whole = self.masked(tensors, alive, policy)?;
+        self.fold(&mut whole, alive);
+        Ok(self.gathered(&whole, alive))
+    }
+
+    /// Sets the numbers of all norms' channels to 0 whose unit is among `units`.
+    fn clear(&self, tensors: &mut Tensors, field: &str, units: &[bool]) {
+        for (index, node) in self.graph.nodes.iter().enumerate() {
+            if let Op::Norm { path } = &node.op {
+                let name = format!("{path}.{field}");
+                let mut numbers = values(tensors, &name);
+                for (number, &unit) in numbers.iter_mut().zip(&self.groups.of_node[index]) {
+                    if units[unit] {
+                        *number = 0.0;
+                    }
+                }
+                put(tensors, &name, &numbers);
+            }
+        }
+    }
+
+    /// The dead units whose constants a layer cannot take exactly, and one such layer.
+    fn inexact(&self, masked: &Tensors, alive: &Alive) -> (Vec<bool>, Option<String>) {
+        let constants = constants(self.graph, masked);
+        let (mut inexact, mut reader) = (vec![false; alive.0.len()], None);
+        for (index, node) in self.graph.nodes.iter().enumerate() {
+            if !self.mixes(index) || self.place(index).is_some() {
+                continue;
+            }
+            let input = node.inputs[0];
+            for (&unit, constant) in self.groups.of_node[input].iter().zip(&constants[input]) {
+                if !alive.0[unit] && *constant != Some(0.0) {
+                    inexact[unit] = true;
+                    reader = node.op.path().map(str::to_owned);
+                }
+            }
+        }
+        (inexact, reader)
+    }
+
+    /// Whether a node is a layer in which channels meet.
+    fn mixes(&self, node: usize) -> bool {
+        match &self.graph.nodes[node].op {
+            Op::Conv { shape, .. } => shape.groups == 1,
+            Op::Linear { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// The tensor that takes the constants of a layer's input, and their sign; none where that is not exact.
+    fn place(&self, node: usize) -> Option<(String, f64)> {
+        let bias = |path: &str| Some((format!("{path}.bias"), 1.0));
+        match &self.graph.nodes[node].op {
+            Op::Linear { path, bias: true } => bias(path),
+            Op::Conv { path, shape } if shape.padding == [0, 0] && shape.bias => bias(path),
+            Op::Conv { shape, .. } if shape.padding == [0, 0] => {
+                match self.graph.readers(node).as_slice() {
+                    [reader] => match &self.graph.nodes[*reader].op {
+                        Op::Norm { path } => Some((format!("{path}.running_mean"), -1.0)),
+                        _ => None,
+                    },
+                    _ => None,
+                }
+            }
+            _ => None,
+        }
+    }
+
+    /// Folds the constants of dead channels into what reads them.
+    fn fold(&self, tensors: &mut Tensors, alive: &Alive) {
+        let constants = constants(self.graph, tensors);
+        for (index, node) in self.graph.nodes.iter().enumerate() {
+            let (Some((name, sign)), true) = (self.place(index), self.mixes(index)) else {
+                continue;
+            };
+            let input = node.inputs[0];
+            let dead = self.groups.of_node[input].iter().zip(&constants[input]);
+            let dead = dead.map(|(&unit, constant)| match constant {
+                Some(constant) if !alive.0[unit] => *constant,
+                _ => 0.0,
+            });
+            let dead: Vec<f64> = dead.collect();
+            if dead.iter().all(|&constant| constant == 0.0) {
+                continue;
+            }
+            let weight = format!("{}.weight", node.op.path().unwrap_or_default());
+            let sums = sums(tensors, &weight, &dead);
+            let folded = values(tensors, &name).into_iter().zip(sums);
+            let folded: Vec<f64> = folded.map(|(value, sum)| value + sign * sum).collect();
+            put(tensors, &name, &folded);
+        }
+    }
+
+    /// The tensors without the dead channels.
+    fn gathered(&self, whole: &Tensors, alive: &Alive) -> Tensors {
+        let mut cut = Tensors::new();
+        for (index, node) in self.graph.nodes.iter().enumerate() {
+            let Some(path) = node.op.path() else { continue };
+            let kept = alive.kept(self.groups, index);
+            let mut take = |field: &str, inputs: Option<&[usize]>| {
+                let name = format!("{path}.{field}");
+                if let Some(data) = whole.get(&name) {
+                    let mut data = gather(data, 0, &kept);
+                    if let Some(inputs) = inputs {
+                        data = gather(&data, 1, inputs);
+                    }
+                    cut.insert(name, data);
+                }
+            };
+            match &node.op {
+                Op::Norm { .. } => {
+                    for field in NORM {
+                        take(field, None);
+                    }
+                }
+                Op::Conv { .. } | Op::Linear { .. } => {
+                    let inputs = alive.kept(self.groups, node.inputs[0]);
+                    take("weight", self.mixes(index).then_some(&inputs));
+                    take("bias", None);
+                }
+                _ => {}
+            }
+        }
+        cut
+    }
+
+    /// Checks that the tensors are exactly those of the description.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Mismatch`] with what differs.
+    pub fn check(&self, tensors: &Tensors) -> Result<()> {
+        let mut wanted = std::collections::BTreeMap::new();
+        for node in &self.graph.nodes {
+            let before = node
+                .inputs
+                .first()
+                .map(|&input| self.graph.nodes[input].shape[0]);
+            for (name, shape) in shapes(&node.op, before.unwrap_or_default(), node.shape[0]) {
+                wanted.insert(name, shape);
+            }
+        }
+        let known = |name: &&String| !wanted.contains_key(name.as_str());
+        let unexpected: Vec<String> = tensors.keys().filter(known).cloned().collect();
+        let lacking = |name: &&String| !tensors.contains_key(name.as_str());
+        let missing: Vec<String> = wanted.keys().filter(lacking).cloned().collect();
+        let other = wanted.iter().filter_map(|(name, wanted)| {
+            let found = tensors.get(name)?.shape().as_slice().to_vec();
+            (found != *wanted).then(|| format!("{name}: network {found:?}, description {wanted:?}"))
+        });
+        let unequal: Vec<String> = other.collect();
+        if missing.is_empty() && unexpected.is_empty() && unequal.is_empty() {
+            return Ok(());
+        }
+        Err(Error::Mismatch {
+            origin: "the description of the network".into(),
+            missing: unexpected,
+            unexpected: missing,
+            unequal,
+            hint: String::new(),
+        })
+    }
+}
+
+const NORM: [&str; 4] = ["weight", "bias", "running_mean", "running_var"];
+
+/// The tensors of a layer.
+fn shapes(op: &Op, inputs: usize, outputs: usize) -> Vec<(String, Vec<usize>)> {
+    let with_bias = |path: &str, weight: Vec<usize>, bias: bool| {
+        let bias = bias.then(|| (format!("{path}.bias"), vec![outputs]));
+        let weight = (format!("{path}.weight"), weight);
+        std::iter::once(weight).chain(bias).collect()
+    };
+    match op {
+        Op::Norm { path } => {
+            let field = |field| (format!("{path}.{field}"), vec![outputs]);
+            NORM.into_iter().map(field).collect()
+        }
+        Op::Conv { path, shape } => {
+            let ConvShape { kernel, groups, .. } = *shape;
+            let weight = vec![outputs, inputs / groups, kernel[0], kernel[1]];
+            with_bias(path, weight, shape.bias)
+        }
+        Op::Linear { path, bias } => with_bias(path, vec![outputs, inputs], *bias),
+        _ => Vec::new(),
+    }
+}
+
+/// For every output the sum over inputs and places of weight times constant.
+fn sums(tensors: &Tensors, weight: &str, constants: &[f64]) -> Vec<f64> {
+    let shape = shape(tensors, weight);
+    let weights = values(tensors, weight);
+    let area: usize = shape[2..].iter().product();
+    let of_output = |row: &[f64]| {
+        let inputs = row.chunks(area.max(1)).zip(constants);
+        inputs
+            .map(|(taps, constant)| constant * taps.iter().sum::<f64>())
+            .sum()
+    };
+    let row = constants.len() * area.max(1);
+    weights.chunks(row.max(1)).map(of_output).collect()
+}
