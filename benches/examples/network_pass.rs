@@ -9,7 +9,8 @@
 //!     the time of a step of training with cross-entropy
 //! ```
 //!
-//! `--size` sets height and width of the images, 32 by default. All but the first print one JSON object.
+//! `--size` sets height and width of the images, 32 by default. `--width` takes a ResNet-8 in place of the network,
+//! with so many channels in its stem. All but the first print one JSON object.
 //! `RAYON_NUM_THREADS` sets the number of threads.
 
 use std::error::Error;
@@ -24,7 +25,7 @@ use kd_core::{
     Normalisation, Requested, RunFolder, Teacher as _, Tensors, ViewPolicy, export,
     write_atomically, write_tensors,
 };
-use kd_models::{Network, NetworkSpec};
+use kd_models::{Network, NetworkSpec, ResNetConfig, Structure};
 use kd_offline::{LossConfig, Offline, OfflineData};
 use serde_json::{Value, json};
 
@@ -44,6 +45,7 @@ struct Arguments {
     write: Option<PathBuf>,
     batch: usize,
     size: usize,
+    width: Option<usize>,
     train: bool,
     warm_up: usize,
     seconds: f64,
@@ -56,6 +58,7 @@ impl Arguments {
             write: None,
             batch: 64,
             size: 32,
+            width: None,
             train: false,
             warm_up: 2,
             seconds: 5.0,
@@ -68,6 +71,7 @@ impl Arguments {
                 "--write" => read.write = Some(PathBuf::from(value()?)),
                 "--batch" => read.batch = value()?.parse()?,
                 "--size" => read.size = value()?.parse()?,
+                "--width" => read.width = Some(value()?.parse()?),
                 "--train" => read.train = true,
                 "--warm-up" => read.warm_up = value()?.parse()?,
                 "--seconds" => read.seconds = value()?.parse()?,
@@ -87,9 +91,18 @@ struct Setup {
 }
 
 impl Setup {
-    fn new(name: &str, batch: usize, size: usize) -> Result<Self> {
+    fn new(arguments: &Arguments, batch: usize) -> Result<Self> {
         let device = Device::flex();
-        let spec = NetworkSpec::new(name, CLASSES, [3, size, size]);
+        let size = arguments.size;
+        let input = [3, size, size];
+        let spec = match arguments.width {
+            None => NetworkSpec::new(&arguments.network, CLASSES, input),
+            Some(width) => {
+                let widths = [width, width, 2 * width, 4 * width];
+                let structure = Structure::HeResNet(ResNetConfig { blocks: 1, widths });
+                NetworkSpec::with_structure("resnet8 of another width", structure, CLASSES, input)
+            }
+        };
         let shape = ImageShape::new(3, size, size);
         Ok(Self {
             network: Network::build(&spec, 1, &device)?,
@@ -153,7 +166,7 @@ fn timed(arguments: &Arguments, mut work: impl FnMut(usize) -> Result<()>) -> Re
 }
 
 fn infer(arguments: &Arguments) -> Result<Value> {
-    let setup = Setup::new(&arguments.network, arguments.batch, arguments.size)?;
+    let setup = Setup::new(arguments, arguments.batch)?;
     let frozen = setup.frozen();
     let loader = Loader::new(
         setup.data.clone(),
@@ -168,7 +181,7 @@ fn infer(arguments: &Arguments) -> Result<Value> {
 }
 
 fn train(arguments: &Arguments) -> Result<Value> {
-    let setup = Setup::new(&arguments.network, arguments.batch, arguments.size)?;
+    let setup = Setup::new(arguments, arguments.batch)?;
     let folder = tempfile::tempdir()?;
     let folder = RunFolder::create(folder.path())?;
     let method = setup.method(arguments.batch);
@@ -182,7 +195,7 @@ fn train(arguments: &Arguments) -> Result<Value> {
 /// Writes everything that another program needs to do the same, and what came of it here.
 fn write(arguments: &Arguments, folder: &Path) -> Result<()> {
     let [count, steps] = CHECKED;
-    let setup = Setup::new(&arguments.network, count, arguments.size)?;
+    let setup = Setup::new(arguments, count)?;
     let ordered = LoaderConfig::ordered(count);
     let batch = Loader::new(setup.data.clone(), ordered, &setup.device)?.batch(0, 0)?;
     let answer = setup.frozen().answer(&batch, &Requested::output())?;

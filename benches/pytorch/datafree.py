@@ -2,7 +2,7 @@
 
     python3 benches/pytorch/datafree.py             (PyTorch 2.15, numpy, safetensors; Linux)
 
-It builds kd's side, the example `datafree_case`, in cargo's dev profile as `distill_step.py` does; `--kd` names one that is there.
+It builds kd's side, the example `datafree_case`, as `distill_step.py` does; `--kd` names one that is there.
 Three things are measured:
 
 `generator`   A step of RDSKD's generator: noise, generator, LeNet-5 (or a wide ResNet) as the frozen teacher, the one-hot loss and
@@ -34,7 +34,7 @@ import sys
 import tempfile
 import time
 
-from distill_step import DISTURBED, ROOT, build, machine, memory, run, run_quietly, run_watched, versions
+from distill_step import ROOT, add_priority, build, command_line, machine, memory, quiet_words, run, run_quietly, run_watched, versions
 
 HERE = pathlib.Path(__file__).resolve()
 # Cases of `examples/datafree_case.rs`, and what each is in words.
@@ -610,21 +610,7 @@ def memory_table(measured, sides):
 
 def report(bench):
     options = bench.options
-    words = ["python3 benches/pytorch/datafree.py"]
-    # Without the folders of this machine.
-    passed, skip = sys.argv[1:], False
-    for word in passed:
-        if skip or word.startswith(("--kd=", "--out=")):
-            skip = False
-        elif word in ("--kd", "--out"):
-            skip = True
-        else:
-            words.append(word)
     others = bench.others or [0.0]
-    if options.disturbed:
-        again = "the machine was taken as it was"
-    else:
-        again = f"a process with more than {DISTURBED} was done again, at most {options.attempts} times in all"
     lines = [
         "# Data-free distillation: kd and PyTorch on a CPU",
         "",
@@ -632,10 +618,9 @@ def report(bench):
         f"- machine: {machine()}",
         f"- versions: {versions(bench.torch)}",
         f"- threads: {options.threads} on each side (`RAYON_NUM_THREADS`, `torch.set_num_threads`)",
-        "- build: cargo's dev profile (dependencies at opt-level 3, kd's crates at 2)",
-        f"- command: `{' '.join(words)}`",
-        f"- others on the machine kept {statistics.median(others):.2f} cores busy during the median process, {max(others):.2f} during"
-        f" the worst ({again})",
+        "- build: release, the allocator and Burn's features as in the command",
+        f"- command: `{command_line('datafree.py')}`",
+        quiet_words(others, options),
         "",
         f"{options.rounds} processes a side, in turn, each {options.warm_up} steps of warm-up and as many timed ones as fit into"
         f" {options.seconds:g} s, {LEAST} to {options.steps}.",
@@ -774,6 +759,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3, help="processes of each side (3)")
     parser.add_argument("--bank-rounds", type=int, default=1, help="banks of each side (1)")
     parser.add_argument("--attempts", type=int, default=5, help="how often a disturbed process is run in all (5)")
+    add_priority(parser)
     parser.add_argument("--disturbed", action="store_true", help="take the machine as it is: wait for nothing, do nothing again")
     parser.add_argument("--quick", action="store_true", help="one short round of the narrow case and a small bank, no faults")
     parser.add_argument("--check-only", action="store_true", help="compare the numbers and time nothing")

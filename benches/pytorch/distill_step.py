@@ -364,6 +364,8 @@ def quiet_words(others, options):
     kept = f"kept {statistics.median(others):.2f} cores busy during the median process, {max(others):.2f} during the worst"
     if has_priority():
         return f"- each process by `chrt -r 10`, so that others could not take its cores; on what it left idle they {kept}"
+    if getattr(options, "disturbed", False):
+        return f"- the machine was taken as it was: others {kept}"
     again = f"a process with more than {DISTURBED} was done again, at most {options.attempts} times in all"
     return f"- others on the machine {kept} ({again})"
 

@@ -46,7 +46,7 @@ def child(folder, mode, options):
     torch.manual_seed(0)
     resting = common.memory("VmRSS")
     setup = json.loads((folder / "setup.json").read_text())
-    network = networks.make(options.network or setup["network"], [3, options.size, options.size], setup["classes"])
+    network = networks.make(options.network or setup["network"], [3, options.size, options.size], setup["classes"], options.width)
     if options.fault == "another normalisation":
         setup["normalisation"]["std"] = [0.26] * 3
     normalise = networks.normalise(setup["normalisation"], 3)
@@ -124,11 +124,12 @@ class Measured:
         self.kd, self.folders, self.options = kd, folders, options
         self.answers = []
 
-    def both(self, name, batch, train=False, size=32, threads=None, seconds=None, rounds=None):
+    def both(self, name, batch, train=False, size=32, width=None, threads=None, seconds=None, rounds=None):
         threads = threads or self.options.threads
         seconds = seconds or self.options.seconds
         more = ["--batch", batch, "--size", size, "--warm-up", self.options.warm_up, "--seconds", seconds]
         more += ["--train"] if train else []
+        more += ["--width", width] if width else []
         folder = self.folders.get(name) or next(iter(self.folders.values()))
         torch = [sys.executable, HERE, "--child", folder, "--mode", "time", "--threads", threads, "--network", name, *more]
         sides = {"kd": [self.kd, "--network", name, *more], "torch": torch}
@@ -140,7 +141,7 @@ class Measured:
         row = {side: statistics.median(ms for answer in answers for ms in answer["step_ms"]) for side, answers in found.items()}
         row.update({f"{side}_peak": max(answer["peak_kib"] for answer in answers) / 1024 for side, answers in found.items()})
         what = "training" if train else "frozen"
-        print(f"{name}, {what}, batch {batch}, {size}x{size}, {threads} threads: {row}", flush=True)
+        print(f"{name}, {what}, batch {batch}, {size}x{size}, width {width}, {threads} threads: {row}", flush=True)
         return row
 
 
@@ -156,10 +157,14 @@ def growth(measured):
     quick = {"train": True, "seconds": 1.0, "rounds": 1}
     sweeps = {
         "batch": ("resnet8", [1, 4, 16, 64, 256, 512], lambda n: measured.both("resnet8", n, **quick)),
-        "side of the images": ("resnet8", [8, 16, 32, 64], lambda n: measured.both("resnet8", 64, size=n, **quick)),
-        "layers": ("resnet", [8, 14, 20, 32], lambda n: measured.both(f"resnet{n}", 64, **quick)),
+        "side of the images": ("resnet8", [4, 8, 16, 32, 64], lambda n: measured.both("resnet8", 64, size=n, **quick)),
+        "channels of the first group, of the last four times as many": (
+            "resnet8",
+            [8, 16, 32, 64],
+            lambda n: measured.both("resnet8", 64, width=n, **quick),
+        ),
         "threads": ("resnet8", [1, 2], lambda n: measured.both("resnet8", 64, threads=n, **quick)),
-        "threads, wide": ("resnet8x4", [1, 2], lambda n: measured.both("resnet8x4", 64, threads=n, **quick)),
+        "threads, width 64": ("resnet8", [1, 2], lambda n: measured.both("resnet8", 64, width=64, threads=n, **quick)),
     }
     tables = []
     for what, (name, sizes, run) in sweeps.items():
@@ -209,7 +214,7 @@ def report(checks, frozen, trained, tables, measured, options):
             "## How a step of training grows",
             "",
             "`resnet8` at batch 64 and 32x32 where nothing else is said, one process each. The exponent is the slope between the logarithms:",
-            "1 is in proportion, and for the side of the images 2.",
+            "1 is in proportion; work grows with the square of side and channels.",
         ]
     for what, name, sizes, rows, fit in tables:
         lines += ["", f"| `{name}`, {what} | " + " | ".join(map(str, sizes)) + " | exponent |", "|---|" + "---:|" * (len(sizes) + 1)]
@@ -228,6 +233,7 @@ def main():
     parser.add_argument("--batch", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--size", type=int, default=32, help=argparse.SUPPRESS)
     parser.add_argument("--train", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--width", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--network", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:

@@ -122,9 +122,11 @@ class MobileNetV2(nn.Module):
         return self.classifier(self.conv2(self.blocks(self.conv1(x))).mean((2, 3)))
 
 
-def make(name, input, classes):
-    """The network that kd calls `name`."""
+def make(name, input, classes, width=None):
+    """The network that kd calls `name`, or a ResNet-8 of another width."""
     channels, height, _ = input
+    if width:
+        return ResNet(channels, classes, width, [1, 1, 1], [width, 2 * width, 4 * width])
     if name.startswith("lenet5"):
         widths = [3, 8, 60, 42] if name.endswith("half") else [6, 16, 120, 84]
         return LeNet(widths, channels, classes, height)

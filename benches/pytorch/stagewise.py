@@ -40,7 +40,7 @@ import statistics
 import sys
 import time
 
-from distill_step import DISTURBED, ROOT, machine, run_quietly, versions
+from distill_step import ROOT, add_priority, command_line, machine, quiet_words, run_quietly, versions
 
 HERE = pathlib.Path(__file__).resolve()
 BATCH = 64
@@ -352,9 +352,6 @@ def report(answers, options):
         "release": "cargo's release profile",
     }
     build = [words for folder, words in profile.items() if folder in options.kd.parts] or ["not known"]
-    # Without the folders of this machine.
-    command = f"python3 benches/pytorch/stagewise.py --kd {options.kd.name} --data DIR --images {options.images}"
-    command += f" --epochs {options.epochs} --rounds {options.rounds} --threads {options.threads}"
     lines = [
         "# Stagewise distillation: kd and PyTorch on a CPU",
         "",
@@ -363,10 +360,8 @@ def report(answers, options):
         f"- versions: {versions(last['torch'])}",
         f"- threads: {options.threads} on each side (`RAYON_NUM_THREADS`, `torch.set_num_threads`)",
         f"- build: {build[0]}",
-        f"- command: `{command}`",
-        f"- others on the machine kept {statistics.median(others):.2f} cores busy during the median process,"
-        f" {max(others):.2f} during the worst (a process with more than {DISTURBED} was done again, at most"
-        f" {options.attempts} times in all)",
+        f"- command: `{command_line('stagewise.py')}`",
+        quiet_words(others, options),
         "",
         f"{options.images} training images of {channels}x{height}x{width}, six stages of {options.epochs} epochs each,"
         f" {last['batches']} batches of {BATCH} an epoch. Widths",
@@ -387,6 +382,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3, help="processes of each side (3)")
     parser.add_argument("--threads", type=int, default=2, help="on each side (2)")
     parser.add_argument("--attempts", type=int, default=3, help="at a process that others disturb (3)")
+    add_priority(parser)
     parser.add_argument("--out", type=pathlib.Path, help="where the table goes (benches/results/DATE-cpu-stagewise.md)")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
