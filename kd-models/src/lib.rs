@@ -3,6 +3,7 @@
 mod block;
 mod catalogue;
 mod chain;
+mod densenet;
 mod ensemble;
 mod families;
 mod layers;
@@ -12,6 +13,8 @@ mod model_config;
 mod model_folder;
 mod named;
 mod network;
+mod okddip_resnet;
+mod okddip_vgg;
 #[cfg(feature = "onnx")]
 mod onnx;
 mod resnet;
@@ -36,8 +39,11 @@ pub use named::ModelNetwork;
 pub use network::Network;
 
 pub use block::BlockKind;
+pub use densenet::{DenseNet, DenseNetConfig};
 pub use lenet::{LeNet, LeNetConfig};
 pub use mobilenet::{InvertedResiduals, MobileNetV2, MobileNetV2Config};
+pub use okddip_resnet::{OkddipResNet, OkddipResNetConfig};
+pub use okddip_vgg::{OkddipVgg, OkddipVggConfig};
 pub use resnet::{CrdResNet, HeResNet, ResNetConfig};
 pub use resnet_large::{CifarStemResNet, ImageNetResNet, LargeResNetConfig};
 pub use shufflenet_v1::{ShuffleNetV1, ShuffleNetV1Config};

@@ -5,9 +5,12 @@ use burn::tensor::{Device, Tensor};
 use kd_core::{Costs, CountCosts, Result, Scheme, StagedNetwork, initialise};
 
 use crate::chain::Chain;
+use crate::densenet::DenseNet;
 use crate::lenet::LeNet;
 use crate::mobilenet::MobileNetV2;
 use crate::named::ModelNetwork;
+use crate::okddip_resnet::OkddipResNet;
+use crate::okddip_vgg::OkddipVgg;
 use crate::resnet::{CrdResNet, HeResNet};
 use crate::resnet_large::{CifarStemResNet, ImageNetResNet};
 use crate::shufflenet_v1::ShuffleNetV1;
@@ -59,6 +62,12 @@ pub enum Network {
     CifarStemResNet(CifarStemResNet),
     /// A ResNet of Stagewise KD.
     SkdResNet(SkdResNet),
+    /// A ResNet of bottlenecks as in the code of OKDDip.
+    OkddipResNet(OkddipResNet),
+    /// The VGG of the code of OKDDip.
+    OkddipVgg(OkddipVgg),
+    /// A DenseNet-BC for small images.
+    DenseNet(DenseNet),
 }
 
 impl Network {
@@ -85,6 +94,9 @@ impl Network {
             Self::ImageNetResNet(_) => ImageNetResNet::SCHEME,
             Self::CifarStemResNet(_) => CifarStemResNet::SCHEME,
             Self::SkdResNet(_) => SkdResNet::SCHEME,
+            Self::OkddipResNet(_) => OkddipResNet::SCHEME,
+            Self::OkddipVgg(_) => OkddipVgg::SCHEME,
+            Self::DenseNet(network) => return Ok(Self::DenseNet(network.drawn(seed)?)),
         };
         initialise(&blank, scheme, seed)
     }
@@ -116,6 +128,9 @@ impl Network {
             Structure::ImageNetResNet(config) => blank!(ImageNetResNet, config),
             Structure::CifarStemResNet(config) => blank!(CifarStemResNet, config),
             Structure::SkdResNet(config) => blank!(SkdResNet, config),
+            Structure::OkddipResNet(config) => blank!(OkddipResNet, config),
+            Structure::OkddipVgg(config) => blank!(OkddipVgg, config),
+            Structure::DenseNet(config) => blank!(DenseNet, config),
             other => return Err(other.wrong_family(&Self::FAMILIES.join(", "))),
         })
     }
@@ -135,6 +150,9 @@ macro_rules! forward {
             Network::ImageNetResNet($inner) => $call,
             Network::CifarStemResNet($inner) => $call,
             Network::SkdResNet($inner) => $call,
+            Network::OkddipResNet($inner) => $call,
+            Network::OkddipVgg($inner) => $call,
+            Network::DenseNet($inner) => $call,
         }
     };
 }
@@ -178,6 +196,9 @@ impl StagedNetwork for Network {
             Self::ImageNetResNet(network) => Self::ImageNetResNet(network.fold_norms()),
             Self::CifarStemResNet(network) => Self::CifarStemResNet(network.fold_norms()),
             Self::SkdResNet(network) => Self::SkdResNet(network.fold_norms()),
+            Self::OkddipResNet(network) => Self::OkddipResNet(network.fold_norms()),
+            Self::OkddipVgg(network) => Self::OkddipVgg(network.fold_norms()),
+            Self::DenseNet(network) => Self::DenseNet(network.fold_norms()),
         }
     }
 }
@@ -201,6 +222,9 @@ impl ModelNetwork for Network {
         "imagenet-resnet",
         "cifar-stem-resnet",
         "skd-resnet",
+        "okddip-resnet",
+        "okddip-vgg",
+        "densenet",
     ];
 
     fn blank(spec: &NetworkSpec, device: &Device) -> Result<Self> {

@@ -5,8 +5,11 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
+use crate::densenet::DenseNetConfig;
 use crate::lenet::LeNetConfig;
 use crate::mobilenet::MobileNetV2Config;
+use crate::okddip_resnet::OkddipResNetConfig;
+use crate::okddip_vgg::OkddipVggConfig;
 use crate::resnet::ResNetConfig;
 use crate::resnet_large::LargeResNetConfig;
 use crate::shufflenet_v1::ShuffleNetV1Config;
@@ -127,6 +130,12 @@ families! {
     CifarStemResNet(LargeResNetConfig), "cifar-stem-resnet", Classification, LargeResNetConfig::check;
     /// ResNets of Stagewise KD: [`SkdResNet`](crate::SkdResNet).
     SkdResNet(SkdResNetConfig), "skd-resnet", Classification, SkdResNetConfig::check;
+    /// ResNets of bottlenecks as in the code of OKDDip: [`OkddipResNet`](crate::OkddipResNet).
+    OkddipResNet(OkddipResNetConfig), "okddip-resnet", Classification, OkddipResNetConfig::check;
+    /// The VGG of the code of OKDDip: [`OkddipVgg`](crate::OkddipVgg).
+    OkddipVgg(OkddipVggConfig), "okddip-vgg", Classification, OkddipVggConfig::check;
+    /// DenseNet-BC for small images: [`DenseNet`](crate::DenseNet).
+    DenseNet(DenseNetConfig), "densenet", Classification, DenseNetConfig::check;
     /// U-Nets of Stagewise KD: [`UNet`](crate::UNet).
     UNet(UNetConfig), "skd-unet", Segmentation, UNetConfig::check;
 }
