@@ -42,8 +42,8 @@ pub use network::tensors::{
 
 pub use data::{
     CifarLabels, DataRoots, DataSource, Dataset, DatasetInfo, ImageFit, ImageFolder, ImageShape,
-    Masks, Split, Subset, Task, class_folders, read_camvid, read_cifar10, read_cifar100, read_idx,
-    read_svhn, write_idx, write_image_folder,
+    Masks, Split, Subset, Task, class_folders, read_camvid, read_cifar10, read_cifar100,
+    read_cinic10, read_idx, read_svhn, write_idx, write_image_folder,
 };
 pub use loader::{Batch, BatchSource, Epoch, Loader, LoaderConfig, Samples};
 pub use views::{Augment, ViewParams, ViewPolicy};
