@@ -84,16 +84,16 @@ impl DenseNetConfig {
 /// x'       = (x, layer(x))
 /// ```
 ///
-/// * **Stages**: `stem`, `block1`, `block2`, `block3`. The transition behind a block belongs to its stage, the
-///   last norm and its ReLU to that of the last; the maps are at 1, 1/2, 1/4 and 1/4 of the input's size. That
-///   of the stem is of either sign, as are those behind a transition.
+/// * **Stages**: `stem`, `block1`, `block2`, `block3`. The transition behind a block belongs to its stage,
+///   the last norm and its ReLU to that of the last; the maps are at 1, 1/2, 1/4 and 1/4 of the input's size.
+///   That of the stem is of either sign, as are those behind a transition.
 /// * **Dense**: the pooled vector, 132 features.
 /// * **Names** in files: `features.conv0`, `features.denseblockB.denselayerL.norm1`, `.conv1`, `.norm2`,
 ///   `.conv2`, `features.transitionB.norm`, `.conv`, `features.norm_final`, `classifier`.
 /// * **Initial weights**: convolutions normal with variance `2 / fan_in`, the weights of the linear layer
 ///   uniform in `+-1/sqrt(fan_in)`, its bias 0, norms 1 and 0.
-/// * [`fold_norms`](kd_core::StagedNetwork::fold_norms) folds `norm2` of each layer; the other norms follow no
-///   convolution alone.
+/// * [`fold_norms`](kd_core::StagedNetwork::fold_norms) folds `norm2` of each layer; the other norms follow
+///   no convolution alone.
 ///
 /// With branches that share the stages up to `block2` each branch has a last block of its own. In OKDDip's
 /// code all branches hold one object there, so that they differ in the last norm and the linear layer alone.
@@ -101,9 +101,9 @@ impl DenseNetConfig {
 /// # References
 ///
 /// Huang, Liu, van der Maaten, Weinberger, "Densely Connected Convolutional Networks", CVPR 2017,
-/// arXiv:1608.06993, as in the public code of Chen, Mei, Wang, Feng, Chen, "Online Knowledge Distillation with
-/// Diverse Peers", AAAI 2020, arXiv:1912.00350. That code pools 8x8 windows, which for 32x32 images is the
-/// global pooling done here.
+/// arXiv:1608.06993, as in the public code of Chen, Mei, Wang, Feng, Chen, "Online Knowledge Distillation
+/// with Diverse Peers", AAAI 2020, arXiv:1912.00350. That code pools 8x8 windows, which for 32x32 images is
+/// the global pooling done here.
 #[derive(Module, Debug)]
 pub struct DenseNet {
     features: Features,

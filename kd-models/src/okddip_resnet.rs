@@ -85,14 +85,14 @@ impl OkddipResNetConfig {
 /// The ResNet of three groups of bottlenecks in the code of OKDDip (`okddip-resnet110`, `okddip-wrn-20-8`).
 ///
 /// A 3x3 convolution to 16 channels, three groups of bottlenecks with outputs of 64, 128 and 256 channels,
-/// the first block of the second and third group halving the size, global average pooling and a linear layer.
-/// The 3x3 convolution of a bottleneck has the stride; where shapes differ, and so in the first group as well,
-/// the shortcut is a 1x1 convolution and a batch norm.
+/// the first block of the second and third group halving the size, global average pooling and a linear
+/// layer. The 3x3 convolution of a bottleneck has the stride; where shapes differ, and so in the first group
+/// as well, the shortcut is a 1x1 convolution and a batch norm.
 ///
 /// Two networks that the papers on online distillation compare are of this kind, and neither is what its name
 /// says elsewhere: their ResNet-110 has 12 bottlenecks a group where that of He et al. has 18 pairs of 3x3
-/// convolutions (`resnet110`), and their WRN-20-8 is no network of Zagoruyko and Komodakis (`wrn-40-2` is): its
-/// blocks are 8 times as wide inside, and their outputs are not.
+/// convolutions (`resnet110`), and their WRN-20-8 is no network of Zagoruyko and Komodakis (`wrn-40-2` is):
+/// its blocks are 8 times as wide inside, and their outputs are not.
 ///
 /// * **Stages**: `stem`, `layer1`, `layer2`, `layer3`. Their maps are taken after the ReLU, at 1, 1, 1/2 and
 ///   1/4 of the input's size.

@@ -109,7 +109,8 @@ impl OkddipVgg {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] if the images are smaller than 32x32, a size is 0, or there are fewer than 2 classes.
+    /// [`Error::Config`] if the images are smaller than 32x32, a size is 0, or there are fewer than 2
+    /// classes.
     pub fn new(
         config: &OkddipVggConfig,
         input: [usize; 3],

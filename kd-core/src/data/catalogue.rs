@@ -124,9 +124,11 @@ const CINIC10: DatasetInfo = DatasetInfo {
     test: 90_000,
     mean: &[0.478_895, 0.472_278, 0.430_474],
     std: &[0.242_058, 0.238_280, 0.258_748],
-    source: "https://datashare.ed.ac.uk/handle/10283/3192 (CINIC-10.tar.gz, unpacked into a folder `CINIC-10`)",
+    source: "https://datashare.ed.ac.uk/handle/10283/3192 (CINIC-10.tar.gz, unpacked into a folder \
+             `CINIC-10`)",
     licence: "MIT as its authors publish it; the images are those of CIFAR-10 and ImageNet, with their terms",
-    citation: "Darlow, Crowley, Antoniou, Storkey, \"CINIC-10 is not ImageNet or CIFAR-10\", arXiv:1810.03505",
+    citation: "Darlow, Crowley, Antoniou, Storkey, \"CINIC-10 is not ImageNet or CIFAR-10\", \
+               arXiv:1810.03505",
     folders: &["CINIC-10", "cinic-10", "cinic10"],
     layout: Layout::Cinic10,
     ..CIFAR10

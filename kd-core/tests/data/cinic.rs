@@ -102,8 +102,8 @@ fn what_is_not_the_published_layout_is_refused_in_words() {
     fs::rename(root.path().join("valid"), root.path().join("val")).unwrap();
     assert_eq!(
         refusal(&root, Split::Validation),
-        "data set `cinic10`: folder `valid` not found in `ROOT`; give the folder that has `train`, `valid` and \
-         `test`"
+        "data set `cinic10`: folder `valid` not found in `ROOT`; give the folder that has `train`, \
+         `valid` and `test`"
     );
     fs::remove_dir_all(root.path().join("train/frog")).unwrap();
     assert_eq!(
