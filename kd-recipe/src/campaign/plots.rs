@@ -15,27 +15,34 @@ pub(crate) struct Plot {
     pub(crate) svg: String,
 }
 
-/// Draws what there is to be drawn: the metric over epochs, and over the swept setting if that is a number.
+/// Draws what there is to be drawn: the metric over epochs, and over the swept setting if that is a number;
+/// then each further metric that is measured every epoch, over epochs.
 ///
 /// # Errors
 ///
 /// If a picture cannot be drawn.
 pub(crate) fn draw(results: &Results) -> Result<Vec<Plot>> {
-    let plots = [over_epochs(results)?, over_setting(results)?];
+    let mut plots = vec![
+        over_epochs(results, &results.metric)?,
+        over_setting(results)?,
+    ];
+    for metric in &results.more_metrics {
+        plots.push(over_epochs(results, metric)?);
+    }
     Ok(plots.into_iter().flatten().collect())
 }
 
-fn metric_in_file(results: &Results) -> String {
+fn metric_in_file(metric: &str) -> String {
     let good = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
-    results.metric.chars().map(good).collect()
+    metric.chars().map(good).collect()
 }
 
 /// More lines than this cannot be told apart.
 const MOST_LINES: usize = 12;
 
-/// One line for each row, if they are few.
-fn over_epochs(results: &Results) -> Result<Option<Plot>> {
-    let measure = Measure::of(&results.metric);
+/// One line for each row that has the metric, if they are few.
+fn over_epochs(results: &Results, metric: &str) -> Result<Option<Plot>> {
+    let measure = Measure::of(metric);
     let mut series = Vec::new();
     let mut longest = 0;
     for row in results.methods.iter().filter(|row| row.plot) {
@@ -44,7 +51,7 @@ fn over_epochs(results: &Results) -> Result<Option<Plot>> {
             .filter(|run| run.state == "done")
             .map(|run| {
                 let points = run.curve.iter();
-                let value = |metrics: &kd_core::Metrics| metrics.get(&results.metric).copied();
+                let value = |metrics: &kd_core::Metrics| metrics.get(metric).copied();
                 points
                     .filter_map(|point| {
                         let value = value(&point.metrics)? * measure.factor();
@@ -64,9 +71,9 @@ fn over_epochs(results: &Results) -> Result<Option<Plot>> {
     if series.is_empty() || longest < 2 || series.len() > MOST_LINES {
         return Ok(None);
     }
-    let title = format!("{} over epochs", capital(&results.metric));
-    let plot = LinePlot::new(&title, "epoch", measure.label(&results.metric));
-    finish(results, plot, series, title, "epochs".into()).map(Some)
+    let title = format!("{} over epochs", capital(metric));
+    let plot = LinePlot::new(&title, "epoch", measure.label(metric));
+    finish(metric, plot, series, title, "epochs".into()).map(Some)
 }
 
 /// One line for each method that is to have one. One that is not swept is drawn through all values.
@@ -120,11 +127,11 @@ fn over_setting(results: &Results) -> Result<Option<Plot>> {
     let word = sweep.setting.rsplit('.').next().unwrap_or_default();
     let good = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     let word: String = word.chars().filter(good).collect();
-    finish(results, plot, series, title, word).map(Some)
+    finish(&results.metric, plot, series, title, word).map(Some)
 }
 
 fn finish(
-    results: &Results,
+    metric: &str,
     plot: LinePlot,
     series: Vec<Series>,
     title: String,
@@ -132,7 +139,7 @@ fn finish(
 ) -> Result<Plot> {
     let plot = series.into_iter().fold(plot, LinePlot::with_series);
     Ok(Plot {
-        file: format!("{}-over-{over}.svg", metric_in_file(results)),
+        file: format!("{}-over-{over}.svg", metric_in_file(metric)),
         svg: plot.svg()?,
         title,
     })
