@@ -382,7 +382,7 @@ fn with_seed(overrides: &[String], seed: Option<u64>) -> Vec<String> {
     overrides.iter().cloned().chain(seed).collect()
 }
 
-/// What `kd eval` averages.
+/// What the models of an ensemble are averaged by.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum AverageOption {
     Logits,
@@ -494,9 +494,12 @@ pub(crate) struct ImportOptions {
 /// What `kd export` takes.
 #[derive(Clone, Debug, Group)]
 pub(crate) struct ExportOptions {
-    /// The model folder, or the folder of a run
-    #[arg(long)]
-    pub(crate) model: PathBuf,
+    /// The model folder, or the folder of a run; given again, the models are written as one ensemble
+    #[arg(long, required = true)]
+    pub(crate) model: Vec<PathBuf>,
+    /// What the models of an ensemble are averaged by in an ONNX graph; `logits` where nothing is said
+    #[arg(long, value_name = "WHAT")]
+    pub(crate) average: Option<AverageOption>,
     /// The kind of file
     #[arg(long, value_enum)]
     pub(crate) format: ExportFormat,

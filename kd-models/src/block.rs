@@ -121,35 +121,40 @@ impl Block {
         device: &Device,
     ) -> Self {
         let channels_out = width * kind.expansion();
-        let changes = stride != 1 || channels != channels_out;
-        let projection = |wanted: bool| {
-            (changes && wanted).then(|| {
-                let conv = conv([channels, channels_out], 1, stride, device);
-                (conv, norm(channels_out, device))
-            })
-        };
-        let named = projection(shortcut == Shortcut::Named);
-        match kind {
-            BlockKind::Basic => Self::Basic(BasicBlock {
-                conv1: conv([channels, width], 3, stride, device),
-                bn1: norm(width, device),
-                conv2: conv([width, width], 3, 1, device),
-                bn2: norm(width, device),
-                downsample: projection(shortcut == Shortcut::Downsample),
-                shortcut: named,
-                padding: halves(width.saturating_sub(channels)),
-            }),
-            BlockKind::Bottleneck => Self::Bottleneck(Bottleneck {
-                conv1: conv([channels, width], 1, 1, device),
-                bn1: norm(width, device),
-                conv2: conv([width, width], 3, stride, device),
-                bn2: norm(width, device),
-                conv3: conv([width, channels_out], 1, 1, device),
-                bn3: norm(channels_out, device),
-                downsample: projection(shortcut != Shortcut::Named),
-                shortcut: named,
-            }),
+        if kind == BlockKind::Bottleneck {
+            return Self::bottleneck([channels, width, channels_out], stride, shortcut, device);
         }
+        let [downsample, named] = projections([channels, channels_out], stride, shortcut, device);
+        Self::Basic(BasicBlock {
+            conv1: conv([channels, width], 3, stride, device),
+            bn1: norm(width, device),
+            conv2: conv([width, width], 3, 1, device),
+            bn2: norm(width, device),
+            downsample: downsample.filter(|_| shortcut == Shortcut::Downsample),
+            shortcut: named,
+            padding: halves(width.saturating_sub(channels)),
+        })
+    }
+
+    /// A bottleneck from `channels` to `channels_out` channels with `width` between them, its weights blank.
+    pub(crate) fn bottleneck(
+        [channels, width, channels_out]: [usize; 3],
+        stride: usize,
+        shortcut: Shortcut,
+        device: &Device,
+    ) -> Self {
+        let [downsample, shortcut] =
+            projections([channels, channels_out], stride, shortcut, device);
+        Self::Bottleneck(Bottleneck {
+            conv1: conv([channels, width], 1, 1, device),
+            bn1: norm(width, device),
+            conv2: conv([width, width], 3, stride, device),
+            bn2: norm(width, device),
+            conv3: conv([width, channels_out], 1, 1, device),
+            bn3: norm(channels_out, device),
+            downsample,
+            shortcut,
+        })
     }
 
     /// A basic block of this structure on `channels` channels, its weights blank; a projection is called
@@ -298,6 +303,24 @@ impl Bottleneck {
             .relu()
             .forward(hidden)
     }
+}
+
+/// The shortcut of a block whose shapes differ, called `downsample` or `shortcut` in files.
+fn projections(
+    [channels, channels_out]: [usize; 2],
+    stride: usize,
+    shortcut: Shortcut,
+    device: &Device,
+) -> [Option<Projection>; 2] {
+    let changes = stride != 1 || channels != channels_out;
+    let projection = |wanted: bool| {
+        (changes && wanted).then(|| {
+            let conv = conv([channels, channels_out], 1, stride, device);
+            (conv, norm(channels_out, device))
+        })
+    };
+    let named = shortcut == Shortcut::Named;
+    [projection(!named), projection(named)]
 }
 
 /// New channels before and after the others: half of them each, an odd one after.

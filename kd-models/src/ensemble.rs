@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 use burn::tensor::activation::softmax;
-use kd_core::{Batch, ClassificationMetrics, Error, Loader, Result, Task};
+use kd_core::{Batch, ClassificationMetrics, Error, Loader, Result, Task, Tensors};
 
 use crate::trained_model::TrainedModel;
 
@@ -95,13 +95,35 @@ impl Ensemble {
         &self.members
     }
 
+    /// The tensors of all members as a `ModuleList` of PyTorch has them: `0.conv1.weight`, `1.conv1.weight`.
+    pub fn state_dict(&self) -> Tensors {
+        let members = self.members.iter().enumerate();
+        let named = members.flat_map(|(index, model)| {
+            let tensors = model.state_dict().into_iter();
+            tensors.map(move |(name, data)| (format!("{index}.{name}"), data))
+        });
+        named.collect()
+    }
+
+    /// One ONNX graph of all members, from `images` `[batch, channels, height, width]` to `logits`
+    /// `[batch, classes]`: those of [`Ensemble::logits`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] for a member that is no [`Network`](crate::Network), for members that want images
+    /// normalised in different ways if the graph is not to normalise, and as [`TrainedModel::onnx`].
+    #[cfg(feature = "onnx")]
+    pub fn onnx(&self, options: &crate::OnnxOptions) -> Result<Vec<u8>> {
+        crate::onnx::export_ensemble(&self.members, self.average, options)
+    }
+
     /// The answer for a batch, `[batch_size, num_classes]`: logits, or logarithms of probabilities.
     ///
     /// # Errors
     ///
     /// As [`TrainedModel::output`].
     pub fn logits(&self, batch: &Batch) -> Result<Tensor<2>> {
-        Ok(self.averaged(&self.answers(batch)?))
+        Ok(averaged(self.average, &self.answers(batch)?))
     }
 
     /// Measures the ensemble and each member on every sample of a loader's first epoch.
@@ -121,7 +143,7 @@ impl Ensemble {
             let labels = batch.ids.iter().filter_map(|&id| dataset.label(id));
             let targets: Vec<usize> = labels.map(usize::from).collect();
             let answers = self.answers(&batch)?;
-            ensemble.add(&host(self.averaged(&answers)), &targets, None)?;
+            ensemble.add(&host(averaged(self.average, &answers)), &targets, None)?;
             for (counter, answer) in members.iter_mut().zip(answers) {
                 counter.add(&host(answer), &targets, None)?;
             }
@@ -133,21 +155,27 @@ impl Ensemble {
         let outputs = self.members.iter().map(|model| model.output(batch));
         outputs.map(|output| output?.logits()).collect()
     }
+}
 
-    fn averaged(&self, answers: &[Tensor<2>]) -> Tensor<2> {
-        let parts = answers.iter().cloned();
-        match self.average {
-            EnsembleAverage::Logits => mean(parts.collect()),
-            // The smallest number keeps a probability of zero from a logarithm of minus infinity.
-            EnsembleAverage::Probabilities => mean(parts.map(|z| softmax(z, 1)).collect())
-                .clamp_min(f32::MIN_POSITIVE)
-                .log(),
-        }
+/// The answer of all members, each `[batch_size, num_classes]`.
+pub(crate) fn averaged(average: EnsembleAverage, answers: &[Tensor<2>]) -> Tensor<2> {
+    let parts = answers.iter().cloned();
+    match average {
+        EnsembleAverage::Logits => mean(parts.collect()),
+        // The smallest number keeps a probability of zero from a logarithm of minus infinity.
+        EnsembleAverage::Probabilities => mean(parts.map(|z| softmax(z, 1)).collect())
+            .clamp_min(f32::MIN_POSITIVE)
+            .log(),
     }
 }
 
+/// The mean of as many as an ensemble has, one by one: a graph of it has no shapes of its own.
 fn mean(parts: Vec<Tensor<2>>) -> Tensor<2> {
-    Tensor::stack::<3>(parts, 0).mean_dim(0).squeeze_dim(0)
+    let first = parts[0].clone();
+    let sum = parts[1..]
+        .iter()
+        .fold(first, |sum, part| sum + part.clone());
+    sum / parts.len() as f64
 }
 
 fn host(logits: Tensor<2>) -> Vec<f32> {

@@ -6,10 +6,13 @@ use kd_core::{Costs, CountCosts, Result, Scheme, StagedNetwork, initialise};
 
 use crate::chain::Chain;
 use crate::chunk_cnn::ChunkCnn;
+use crate::densenet::DenseNet;
 use crate::lenet::LeNet;
 use crate::mobilenet::MobileNetV2;
 use crate::mobilenet_paper::PaperMobileNetV2;
 use crate::named::ModelNetwork;
+use crate::okddip_resnet::OkddipResNet;
+use crate::okddip_vgg::OkddipVgg;
 use crate::resnet::{CrdResNet, HeResNet};
 use crate::resnet_large::{CifarStemResNet, ImageNetResNet};
 use crate::shufflenet_v1::ShuffleNetV1;
@@ -65,6 +68,12 @@ pub enum Network {
     SkdResNet(SkdResNet),
     /// A plain convolutional network with free widths.
     ChunkCnn(ChunkCnn),
+    /// A ResNet of bottlenecks as in the code of OKDDip.
+    OkddipResNet(OkddipResNet),
+    /// The VGG of the code of OKDDip.
+    OkddipVgg(OkddipVgg),
+    /// A DenseNet-BC for small images.
+    DenseNet(DenseNet),
 }
 
 impl Network {
@@ -93,6 +102,9 @@ impl Network {
             Self::CifarStemResNet(_) => CifarStemResNet::SCHEME,
             Self::SkdResNet(_) => SkdResNet::SCHEME,
             Self::ChunkCnn(_) => ChunkCnn::SCHEME,
+            Self::OkddipResNet(_) => OkddipResNet::SCHEME,
+            Self::OkddipVgg(_) => OkddipVgg::SCHEME,
+            Self::DenseNet(network) => return Ok(Self::DenseNet(network.drawn(seed)?)),
         };
         initialise(&blank, scheme, seed)
     }
@@ -132,6 +144,9 @@ impl Network {
             Structure::CifarStemResNet(config) => blank!(CifarStemResNet, config),
             Structure::SkdResNet(config) => blank!(SkdResNet, config),
             Structure::ChunkCnn(config) => blank!(ChunkCnn, config),
+            Structure::OkddipResNet(config) => blank!(OkddipResNet, config),
+            Structure::OkddipVgg(config) => blank!(OkddipVgg, config),
+            Structure::DenseNet(config) => blank!(DenseNet, config),
             other => return Err(other.wrong_family(&Self::FAMILIES.join(", "))),
         })
     }
@@ -153,6 +168,9 @@ macro_rules! forward {
             Network::CifarStemResNet($inner) => $call,
             Network::SkdResNet($inner) => $call,
             Network::ChunkCnn($inner) => $call,
+            Network::OkddipResNet($inner) => $call,
+            Network::OkddipVgg($inner) => $call,
+            Network::DenseNet($inner) => $call,
         }
     };
 }
@@ -198,6 +216,9 @@ impl StagedNetwork for Network {
             Self::CifarStemResNet(network) => Self::CifarStemResNet(network.fold_norms()),
             Self::SkdResNet(network) => Self::SkdResNet(network.fold_norms()),
             Self::ChunkCnn(network) => Self::ChunkCnn(network.fold_norms()),
+            Self::OkddipResNet(network) => Self::OkddipResNet(network.fold_norms()),
+            Self::OkddipVgg(network) => Self::OkddipVgg(network.fold_norms()),
+            Self::DenseNet(network) => Self::DenseNet(network.fold_norms()),
         }
     }
 }
@@ -225,6 +246,9 @@ impl ModelNetwork for Network {
         "cifar-stem-resnet",
         "skd-resnet",
         "chunk-cnn",
+        "okddip-resnet",
+        "okddip-vgg",
+        "densenet",
     ];
 
     fn blank(spec: &NetworkSpec, device: &Device) -> Result<Self> {

@@ -6,9 +6,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::chunk_cnn::ChunkCnnConfig;
+use crate::densenet::DenseNetConfig;
 use crate::lenet::LeNetConfig;
 use crate::mobilenet::MobileNetV2Config;
 use crate::mobilenet_paper::InvertedBlocks;
+use crate::okddip_resnet::OkddipResNetConfig;
+use crate::okddip_vgg::OkddipVggConfig;
 use crate::resnet::ResNetConfig;
 use crate::resnet_blocks::ResNetBlocks;
 use crate::resnet_large::LargeResNetConfig;
@@ -138,6 +141,12 @@ families! {
     SkdResNet(SkdResNetConfig), "skd-resnet", Classification, SkdResNetConfig::check;
     /// Plain convolutional networks with free widths: [`ChunkCnn`](crate::ChunkCnn).
     ChunkCnn(ChunkCnnConfig), "chunk-cnn", Classification, ChunkCnnConfig::check;
+    /// ResNets of bottlenecks as in the code of OKDDip: [`OkddipResNet`](crate::OkddipResNet).
+    OkddipResNet(OkddipResNetConfig), "okddip-resnet", Classification, OkddipResNetConfig::check;
+    /// The VGG of the code of OKDDip: [`OkddipVgg`](crate::OkddipVgg).
+    OkddipVgg(OkddipVggConfig), "okddip-vgg", Classification, OkddipVggConfig::check;
+    /// DenseNet-BC for small images: [`DenseNet`](crate::DenseNet).
+    DenseNet(DenseNetConfig), "densenet", Classification, DenseNetConfig::check;
     /// U-Nets of Stagewise KD: [`UNet`](crate::UNet).
     UNet(UNetConfig), "skd-unet", Segmentation, UNetConfig::check;
 }

@@ -106,8 +106,8 @@ impl<N: Classifier> Branches<N> {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] if there is no network, `shared` is the last stage, or the networks have different
-    /// tensors; [`Error::UnknownName`] if there is no such stage.
+    /// [`Error::Config`] if there is no network, `shared` is no stage or the last one, or the networks have
+    /// different tensors.
     pub fn new(networks: Vec<N>, shared: Option<&str>) -> Result<Self> {
         let first = networks
             .first()
@@ -275,20 +275,24 @@ impl<N: Classifier> Branches<N> {
     }
 }
 
-/// The number of stages up to `name`, which must not be the last.
+/// The number of stages up to `name`, which must be there and not be the last.
 fn stage_count<N: Classifier>(network: &N, name: &str) -> Result<usize> {
     let stages = network.stage_names();
-    let stage = network.tap(name)?;
-    if stage + 1 < stages.len() {
+    let before_last = &stages[..stages.len() - 1];
+    let stage = stages.iter().position(|stage| stage == name);
+    if let Some(stage) = stage.filter(|stage| *stage < before_last.len()) {
         return Ok(stage + 1);
     }
-    let others = &stages[..stage];
-    let advice = if others.is_empty() {
-        "leave it out, for there is no stage before it".to_owned()
+    let advice = if before_last.is_empty() {
+        format!("leave it out, for `{}` is the only stage", stages[0])
     } else {
-        format!("use one of {}", others.join(", "))
+        format!("use one of {}", before_last.join(", "))
     };
-    let problem = format!("must leave the branches a stage, and `{name}` is the last; {advice}");
+    let problem = if stage.is_some() {
+        format!("must leave the branches a stage, and `{name}` is the last; {advice}")
+    } else {
+        format!("must be a stage of the network, and it has no `{name}`; {advice}")
+    };
     Err(Error::config("shared", problem))
 }
 

@@ -156,6 +156,7 @@ fn one_command_makes_teacher_methods_tables_and_plots() {
          train.checkpoint_every=2\n",
         "| difference to alone [95 %] | agreement (%) | runs |",
         "![Accuracy over epochs](accuracy-over-epochs.svg)",
+        "![Agreement over epochs](agreement-over-epochs.svg)",
         "| small   | lenet5-half |",
     ] {
         assert!(
@@ -173,11 +174,11 @@ fn one_command_makes_teacher_methods_tables_and_plots() {
     // Nothing in it belongs to this machine.
     let here = place.path("").display().to_string();
     assert!(!text.contains(&here) && !results.to_string().contains(&here));
-    assert!(
-        place
-            .text("out/accuracy-over-epochs.svg")
-            .starts_with("<svg ")
-    );
+    for (file, title) in [("accuracy", "Accuracy"), ("agreement", "Agreement")] {
+        let svg = place.text(&format!("out/{file}-over-epochs.svg"));
+        assert!(svg.starts_with("<svg "), "{file}");
+        assert!(svg.contains(&format!("{title} over epochs")), "{file}");
+    }
     assert!(!place.path("out/accuracy-over-.svg").exists());
 }
 

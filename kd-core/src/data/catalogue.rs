@@ -1,7 +1,7 @@
 //! The table of the data sets that are known by name.
 
 use crate::data::camvid;
-use crate::data::cifar::CifarLabels;
+use crate::data::cifar::{CIFAR10_CLASSES, CifarLabels};
 use crate::data::info::{DatasetInfo, Layout, SVHN_TRAIN};
 use crate::data::shape::ImageShape;
 use crate::data::task::Task;
@@ -77,18 +77,7 @@ const CIFAR10: DatasetInfo = DatasetInfo {
     aliases: &[],
     task: Task::Classification,
     classes: 10,
-    class_names: &[
-        "airplane",
-        "automobile",
-        "bird",
-        "cat",
-        "deer",
-        "dog",
-        "frog",
-        "horse",
-        "ship",
-        "truck",
-    ],
+    class_names: &CIFAR10_CLASSES,
     shape: ImageShape {
         channels: 3,
         height: 32,
@@ -125,6 +114,24 @@ const CIFAR100_COARSE: DatasetInfo = DatasetInfo {
     classes: 20,
     layout: Layout::Cifar100(CifarLabels::Coarse),
     ..CIFAR100
+};
+
+/// Mean and standard deviation are those that its authors give beside the files, rounded from eight digits.
+const CINIC10: DatasetInfo = DatasetInfo {
+    name: "cinic10",
+    train: 90_000,
+    validation: 90_000,
+    test: 90_000,
+    mean: &[0.478_895, 0.472_278, 0.430_474],
+    std: &[0.242_058, 0.238_280, 0.258_748],
+    source: "https://datashare.ed.ac.uk/handle/10283/3192 (CINIC-10.tar.gz, unpacked into a folder \
+             `CINIC-10`)",
+    licence: "MIT as its authors publish it; the images are those of CIFAR-10 and ImageNet, with their terms",
+    citation: "Darlow, Crowley, Antoniou, Storkey, \"CINIC-10 is not ImageNet or CIFAR-10\", \
+               arXiv:1810.03505",
+    folders: &["CINIC-10", "cinic-10", "cinic10"],
+    layout: Layout::Cinic10,
+    ..CIFAR10
 };
 
 /// Mean and standard deviation are those of the pixels of `train_32x32.mat`, as code for `PyTorch` has them
@@ -188,13 +195,14 @@ const CAMVID: DatasetInfo = DatasetInfo {
 };
 
 /// In the order in which they are listed.
-pub(super) static KNOWN: [DatasetInfo; 9] = [
+pub(super) static KNOWN: [DatasetInfo; 10] = [
     FASHION_MNIST_MINI,
     FASHION_MNIST,
     MNIST,
     CIFAR10,
     CIFAR100,
     CIFAR100_COARSE,
+    CINIC10,
     SVHN,
     SVHN_EXTRA,
     CAMVID,

@@ -9,6 +9,20 @@ use crate::data::split::Split;
 use crate::data::stream::Stream;
 use crate::error::Result;
 
+/// The classes of CIFAR-10 in the order of their labels.
+pub(super) const CIFAR10_CLASSES: [&str; 10] = [
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+];
+
 /// Which of the two labels of a CIFAR-100 image is meant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CifarLabels {

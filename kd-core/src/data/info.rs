@@ -12,7 +12,7 @@ use crate::data::roots::DataRoots;
 use crate::data::shape::ImageShape;
 use crate::data::split::Split;
 use crate::data::task::Task;
-use crate::data::{camvid, cifar, idx, mini, svhn};
+use crate::data::{camvid, cifar, cinic, idx, mini, svhn};
 use crate::error::{Error, Result};
 use crate::network::normalisation::Normalisation;
 
@@ -73,6 +73,8 @@ pub(super) enum Layout {
     Idx,
     Cifar10,
     Cifar100(CifarLabels),
+    /// A folder a split, in it one a class.
+    Cinic10,
     /// The cropped digits; their training split with the extra digits or without.
     Svhn {
         extra: bool,
@@ -171,6 +173,10 @@ impl DatasetInfo {
                 let folder = images.parent().unwrap_or(Path::new(""));
                 camvid::read_published(name, folder, split, size, Some(self.samples(split)))?
             }
+            (Layout::Cinic10, [images]) => {
+                let folder = images.parent().unwrap_or(Path::new(""));
+                cinic::read_published(name, folder, split, Some(self.samples(split)))?
+            }
             (Layout::Cifar100(labels), _) => {
                 cifar::read_published(cifar::Kind::Cifar100(labels), owned, split, all)?
             }
@@ -268,6 +274,7 @@ impl DatasetInfo {
                 ]
             }
             (Layout::Camvid, split) => camvid::folders(split).map(str::to_owned).to_vec(),
+            (Layout::Cinic10, split) => vec![cinic::split_folder(split).to_owned()],
             (Layout::Cifar10, Split::Train) => (1..=5)
                 .map(|batch| format!("data_batch_{batch}.bin"))
                 .collect(),
@@ -316,7 +323,7 @@ impl DatasetInfo {
 /// The file `name` in `folder`, plain or gzipped, or the folder of that name.
 fn existing(folder: &Path, name: &str, layout: Layout) -> Option<PathBuf> {
     let plain = folder.join(name);
-    if let Layout::Camvid = layout {
+    if matches!(layout, Layout::Camvid | Layout::Cinic10) {
         return plain.is_dir().then_some(plain);
     }
     let gzipped = folder.join(format!("{name}.gz"));

@@ -3,6 +3,7 @@
 pub(crate) mod camvid;
 pub(crate) mod catalogue;
 pub(crate) mod cifar;
+pub(crate) mod cinic;
 pub(crate) mod dataset;
 pub(crate) mod folder;
 pub(crate) mod idx;
@@ -25,6 +26,7 @@ pub(crate) mod task;
 
 pub use camvid::read_camvid;
 pub use cifar::{CifarLabels, read_cifar10, read_cifar100};
+pub use cinic::read_cinic10;
 pub use dataset::Dataset;
 pub use folder::{
     ImageFit, ImageFolder, class_folders, is_image_path, read_images, write_image_folder,

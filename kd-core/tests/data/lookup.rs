@@ -112,6 +112,7 @@ fn names_are_understood_as_people_write_them() {
         ("CIFAR-100", "cifar100"),
         ("cifar-100-coarse", "cifar100-coarse"),
         ("fashion-mnist-mini", "fashion-mnist-mini"),
+        ("CINIC-10", "cinic10"),
         ("SVHN", "svhn"),
         ("svhn extra", "svhn-extra"),
         ("CamVid", "camvid"),
@@ -124,7 +125,7 @@ fn names_are_understood_as_people_write_them() {
         error.to_string(),
         "unknown data set `cifra10`; did you mean `cifar10`?; known: fashion-mnist-mini, fashion-mnist, \
          mnist, cifar10, \
-         cifar100, cifar100-coarse, svhn, svhn-extra, camvid"
+         cifar100, cifar100-coarse, cinic10, svhn, svhn-extra, camvid"
     );
     for split in [Split::Train, Split::Validation, Split::Test] {
         assert_eq!(split.to_string().parse::<Split>().unwrap(), split);

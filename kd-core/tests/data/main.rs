@@ -2,6 +2,8 @@
 
 /// CamVid: images, masks, sizes, splits.
 mod camvid;
+/// CINIC-10: splits and classes as folders.
+mod cinic;
 /// Damaged and cut-off files.
 mod damaged;
 /// Folders of images.

@@ -1,9 +1,12 @@
 //! The classifiers of the catalogue, but for those of Stagewise KD.
 
 use super::{Entry, classifier};
+use crate::densenet::DenseNetConfig;
 use crate::lenet::LeNetConfig;
 use crate::mobilenet::MobileNetV2Config;
 use crate::mobilenet_paper::InvertedBlocks;
+use crate::okddip_resnet::OkddipResNetConfig;
+use crate::okddip_vgg::OkddipVggConfig;
 use crate::resnet::ResNetConfig;
 use crate::resnet_large::LargeResNetConfig;
 use crate::shufflenet_v1::ShuffleNetV1Config;
@@ -185,6 +188,26 @@ pub(super) static CLASSIFIERS: [Entry; 40] = [
         "resnet50-cifar",
         "ResNet-50 with a 3x3 stem for small images, as in the CRD benchmark",
         || Structure::CifarStemResNet(LargeResNetConfig::RESNET50),
+    ),
+    classifier(
+        "okddip-resnet110",
+        "ResNet-110 of OKDDip's code: 12 bottlenecks in each of three groups, widths 64/128/256",
+        || Structure::OkddipResNet(OkddipResNetConfig::RESNET110),
+    ),
+    classifier(
+        "okddip-wrn-20-8",
+        "WRN-20-8 of OKDDip's code: 2 bottlenecks a group, 8 times as wide inside; no network of Zagoruyko's",
+        || Structure::OkddipResNet(OkddipResNetConfig::WRN_20_8),
+    ),
+    classifier(
+        "okddip-vgg16",
+        "VGG-16 of OKDDip's code: batch norm, five poolings, three linear layers at the end",
+        || Structure::OkddipVgg(OkddipVggConfig::VGG16),
+    ),
+    classifier(
+        "okddip-densenet-40-12",
+        "DenseNet-BC of OKDDip's code, 40 layers, growth 12",
+        || Structure::DenseNet(DenseNetConfig::DENSENET_40_12),
     ),
 ];
 

@@ -1,9 +1,13 @@
 //! A network as an ONNX graph, by means of Burn's exporter.
 
+mod ensemble;
 mod names;
+
+pub(crate) use ensemble::export as export_ensemble;
 
 use std::any::Any;
 
+use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use burn_onnx::export::{AxisSpec, ExportError, InputSpec, OnnxExporter};
 use kd_core::{Error, NetworkOutput, Output, Result, detached_copy};
@@ -43,12 +47,10 @@ pub(crate) fn export<N: ModelNetwork>(
     config: &ModelConfig,
     options: &OnnxOptions,
 ) -> Result<Vec<u8>> {
-    let [channels, height, width] = config.network.input;
-    let device = Device::default();
-    let images = |count| Tensor::<4>::zeros([count, channels, height, width], &device);
+    let input = config.network.input;
     let normalisation = config.normalisation()?;
-    normalisation.apply(images(1))?;
-    as_input::<N>(images(1))?;
+    normalisation.apply(images(input, 1))?;
+    as_input::<N>(images(input, 1))?;
     let forward = |network: &N, images: Tensor<4>| {
         let images = match options.input {
             // The shapes are those of the model itself, so that only a defect could make this fail.
@@ -58,11 +60,29 @@ pub(crate) fn export<N: ModelNetwork>(
         outputs(network, images)
     };
     // A plain clone shares the running statistics of its norms, which the exporter would leave on its own
-    // device. Operations that no format has can only be written for one size of batch, if at all.
+    // device.
     let network = &detached_copy(network).portable();
+    write(network, &config.network.name, input, options, forward)
+}
+
+/// Black images `[count, channels, height, width]`.
+fn images([channels, height, width]: [usize; 3], count: usize) -> Tensor<4> {
+    Tensor::zeros([count, channels, height, width], &Device::default())
+}
+
+/// The graph of what `forward` does with a module and images; `name` is what an error calls it.
+fn write<M: Module>(
+    module: &M,
+    name: &str,
+    input: [usize; 3],
+    options: &OnnxOptions,
+    forward: impl Fn(&M, Tensor<4>) -> (Vec<Tensor<2>>, Vec<Tensor<4>>),
+) -> Result<Vec<u8>> {
+    // Operations that no format has can only be written for one size of batch, if at all.
+    let images = |count| images(input, count);
     let exporter = OnnxExporter::new();
     let graph = if let Some(batch) = options.batch {
-        exporter.export(network, images(batch), forward)
+        exporter.export(module, images(batch), forward)
     } else {
         let axes = [
             AxisSpec::dynamic("batch"),
@@ -72,23 +92,19 @@ pub(crate) fn export<N: ModelNetwork>(
         ];
         // Two traces tell the size of the batch from the numbers that stay the same.
         let axes = [InputSpec::new(axes)];
-        exporter.export_dynamic(network, images(2), images(3), &axes, forward)
+        exporter.export_dynamic(module, images(2), images(3), &axes, forward)
     };
     let graph = graph.map_err(|error| {
         let asks_for_batch = options.batch.is_none() && needs_batch(&error);
         // One size of batch is advised only where it helps.
-        let alone = asks_for_batch.then(|| exporter.export(network, images(1), forward));
+        let alone = asks_for_batch.then(|| exporter.export(module, images(1), forward));
         match alone {
-            Some(Err(own)) => in_words(&config.network.name, Some(1), &own),
-            _ => in_words(&config.network.name, options.batch, &error),
+            Some(Err(own)) => in_words(name, Some(1), &own),
+            _ => in_words(name, options.batch, &error),
         }
     })?;
-    names::rename(graph.as_bytes(), "images", "logits").ok_or_else(|| {
-        cannot(
-            &config.network.name,
-            "Burn's exporter wrote a graph of an unknown form",
-        )
-    })
+    names::rename(graph.as_bytes(), "images", "logits")
+        .ok_or_else(|| cannot(name, "Burn's exporter wrote a graph of an unknown form"))
 }
 
 /// Images as the input of a network, if it takes images.

@@ -36,6 +36,50 @@ fn members() -> Vec<Box<dyn TrainedModel>> {
     ]
 }
 
+#[test]
+fn tensors_are_those_of_a_list_of_modules() {
+    let ensemble = Ensemble::new(members(), EnsembleAverage::Logits).unwrap();
+    let tensors = ensemble.state_dict();
+    let alone = ensemble.members()[2].state_dict();
+    for (name, data) in &alone {
+        assert_eq!(&tensors[&format!("2.{name}")], data, "{name}");
+    }
+    let sizes = ensemble
+        .members()
+        .iter()
+        .map(|model| model.state_dict().len());
+    assert_eq!(tensors.len(), sizes.sum::<usize>());
+}
+
+#[cfg(feature = "onnx")]
+#[test]
+fn an_ensemble_is_one_graph() {
+    use kd_models::{OnnxInput, OnnxOptions};
+
+    let contains = |graph: &[u8], text: &str| {
+        let mut windows = graph.windows(text.len());
+        windows.any(|window| window == text.as_bytes())
+    };
+    for (average, operation) in [
+        (EnsembleAverage::Logits, "Gemm"),
+        (EnsembleAverage::Probabilities, "Log"),
+    ] {
+        let ensemble = Ensemble::new(members(), average).unwrap();
+        let graph = ensemble.onnx(&OnnxOptions::default()).unwrap();
+        for part in ["images", "logits", "batch", operation] {
+            assert!(contains(&graph, part), "{average:?}: {part}");
+        }
+    }
+    let ensemble = Ensemble::new(members(), EnsembleAverage::Logits).unwrap();
+    let mut options = OnnxOptions::default();
+    options.input = OnnxInput::Normalised;
+    let error = ensemble.onnx(&options).unwrap_err().to_string();
+    assert!(
+        error.starts_with("`input` cannot be normalised images"),
+        "{error}"
+    );
+}
+
 fn batch() -> Batch {
     let device = Device::flex();
     let images = Tensor::random([4, 1, 28, 28], Distribution::Uniform(0.0, 1.0), &device);

@@ -56,6 +56,21 @@ fn a_family_of_another_crate_and_a_structure_of_its_own_are_written() {
 }
 
 #[test]
+fn the_networks_of_okddip_are_written() {
+    for (name, operation) in [
+        ("okddip-resnet110", "Conv"),
+        ("okddip-vgg16", "MaxPool"),
+        ("okddip-densenet-40-12", "AveragePool"),
+    ] {
+        let spec = NetworkSpec::new(name, 4, [3, 32, 32]);
+        let written = graph(spec, &OnnxOptions::default()).unwrap();
+        for part in ["images", "logits", "batch", operation] {
+            assert!(contains(&written, part), "{name}: {part}");
+        }
+    }
+}
+
+#[test]
 fn a_network_with_an_output_for_each_pixel_is_written() {
     let spec = NetworkSpec::new("skd-unet-small-resnet10", 4, [3, 32, 32]);
     let written = graph(spec, &OnnxOptions::default()).unwrap();

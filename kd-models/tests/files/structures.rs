@@ -6,11 +6,11 @@ use std::path::Path;
 use burn::tensor::{Device, Distribution, Tensor};
 use kd_core::{Draws, Error, ErrorKind, Names, Normalisation, Task, export};
 use kd_models::{
-    BlockKind, BlockShortcut, CONFIG_FILE, InvertedBlock, InvertedBlocks, InvertedResiduals,
-    LargeResNetConfig, LeNetConfig, MobileNetV2Config, ModelConfig, ModelNetwork, Network,
-    NetworkSpec, ResNetBlocks, ResNetConfig, ResidualBlock, ShuffleNetV1Config, ShuffleNetV2Config,
-    SkdResNetConfig, StemKind, Structure, UNet, UNetConfig, VggConfig, known_networks, load_model,
-    open_model, save_model,
+    BlockKind, BlockShortcut, CONFIG_FILE, DenseNetConfig, InvertedBlock, InvertedBlocks,
+    InvertedResiduals, LargeResNetConfig, LeNetConfig, MobileNetV2Config, ModelConfig,
+    ModelNetwork, Network, NetworkSpec, OkddipResNetConfig, OkddipVggConfig, ResNetBlocks,
+    ResNetConfig, ResidualBlock, ShuffleNetV1Config, ShuffleNetV2Config, SkdResNetConfig, StemKind,
+    Structure, UNet, UNetConfig, VggConfig, known_networks, load_model, open_model, save_model,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -125,6 +125,23 @@ fn narrow() -> Vec<Structure> {
         Structure::ImageNetResNet(large(BlockKind::Basic)),
         Structure::CifarStemResNet(large(BlockKind::Bottleneck)),
         Structure::SkdResNet(skd.with_stem(StemKind::Small)),
+        Structure::OkddipResNet(OkddipResNetConfig {
+            blocks: [1, 2, 1],
+            stem: 4,
+            widths: [2, 3, 4],
+            widening: 3,
+        }),
+        Structure::OkddipVgg(OkddipVggConfig {
+            widths: [2, 3, 4, 5, 6],
+            convolutions: [1, 2, 1, 1],
+            hidden: 7,
+        }),
+        Structure::DenseNet(DenseNetConfig {
+            stem: 5,
+            growth: 3,
+            bottleneck: 2,
+            layers: [2, 3, 1],
+        }),
         Structure::UNet(UNetConfig {
             encoder: skd,
             decoder: [6, 5, 4, 3, 2],

@@ -106,7 +106,7 @@ fn weight_and_bias_are_the_last_layer_s_and_give_the_head_s_logits() {
         assert!(worst <= 1e-5 * scale, "{name}: {worst} of {scale}");
         checked += 1;
     }
-    assert_eq!(checked, 50);
+    assert_eq!(checked, 57);
 }
 
 #[test]
@@ -135,7 +135,14 @@ fn a_head_with_a_nonlinearity_is_refused_in_words() {
 #[test]
 fn gradients_reach_the_last_layer_through_weight_and_bias() {
     let device = Device::flex().autodiff();
-    for name in ["lenet5-half", "resnet8", "wrn-16-1", "mobilenetv2-half"] {
+    for name in [
+        "lenet5-half",
+        "resnet8",
+        "wrn-16-1",
+        "mobilenetv2-half",
+        "okddip-vgg16",
+        "okddip-densenet-40-12",
+    ] {
         let network = with_head(name, &device);
         let features = features(&network);
         let head = AffineHead::of(&network, features, &device);

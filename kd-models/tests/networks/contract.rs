@@ -29,7 +29,7 @@ macro_rules! for_every_network {
 }
 
 /// Small ones of all families but the largest, and whether its maps are taken after a ReLU.
-const SMALL: [(&str, bool); 15] = [
+const SMALL: [(&str, bool); 17] = [
     ("lenet5-half", true),
     ("lenet5", true),
     ("chunk-cnn", true),
@@ -43,6 +43,8 @@ const SMALL: [(&str, bool); 15] = [
     ("mobilenetv2-mini", false),
     ("shufflenetv1", true),
     ("shufflenetv2", true),
+    ("okddip-resnet110", true),
+    ("okddip-densenet-40-12", false),
     ("skd-small-resnet14", true),
     ("skd-small-resnet10-cifar", true),
 ];
@@ -232,6 +234,24 @@ fn shapes_at_odd_sizes() {
     assert_eq!(tiny.0[4], [2, 512, 1, 1]);
     let small = shapes("resnet18-cifar", [3, 9, 8]);
     assert_eq!(small.0[4], [2, 512, 2, 1]);
+    let bottlenecks = shapes("okddip-resnet110", [3, 9, 7]);
+    assert_eq!(
+        bottlenecks,
+        (
+            vec![[2, 16, 9, 7], [2, 64, 9, 7], [2, 128, 5, 4], [2, 256, 3, 2]],
+            [2, 256]
+        )
+    );
+    let vgg = shapes("okddip-vgg16", [3, 32, 65]);
+    assert_eq!(vgg.0[3..], [[2, 512, 2, 4], [2, 512, 1, 2]]);
+    let dense = shapes("okddip-densenet-40-12", [3, 9, 4]);
+    assert_eq!(
+        dense,
+        (
+            vec![[2, 24, 9, 4], [2, 48, 4, 2], [2, 60, 2, 1], [2, 132, 2, 1]],
+            [2, 132]
+        )
+    );
     let mixed = shapes("lenet5-half", [1, 31, 45]);
     assert_eq!(
         mixed,
@@ -247,6 +267,8 @@ fn counted_costs_have_the_parameters_of_the_module() {
 fn counts_its_parameters<N: ModelNetwork>(name: &str) {
     let sizes = match N::TASK {
         Task::Segmentation => [[3, 32, 32], [1, 64, 32]],
+        // Five poolings.
+        _ if name == "okddip-vgg16" => [[3, 32, 32], [1, 70, 40]],
         _ => [[3, 32, 32], [1, 29, 40]],
     };
     for input in sizes {
@@ -289,6 +311,7 @@ fn a_network_that_is_built_to_be_trained_has_gradients_everywhere() {
         "shufflenetv1",
         "mobilenetv2-half",
         "skd-small-resnet10",
+        "okddip-densenet-40-12",
     ] {
         has_gradients_everywhere(name);
     }
@@ -351,6 +374,9 @@ fn public_types_are_send_and_unpin() {
     check::<kd_models::ImageNetResNet>();
     check::<kd_models::CifarStemResNet>();
     check::<kd_models::SkdResNet>();
+    check::<kd_models::OkddipResNet>();
+    check::<kd_models::OkddipVgg>();
+    check::<kd_models::DenseNet>();
     check::<UNet>();
     check_shared::<NetworkSpec>();
     check_shared::<kd_models::ModelConfig>();

@@ -100,6 +100,35 @@ fn networks_of_the_teacher_class_paper_are_as_large_as_its_code_prints() {
     }
 }
 
+#[test]
+fn networks_of_okddip_have_the_parameters_of_its_code_shared_and_alone() {
+    // With 10 classes: the stages before the last, and the last with the head. The WRN and the ResNet have
+    // 256 features, VGG 512, DenseNet 132; each further class adds those and one.
+    for (name, shared, branch, features) in [
+        ("okddip-resnet110", 275_280, 872_458, 256),
+        ("okddip-wrn-20-8", 1_629_776, 5_218_314, 256),
+        ("okddip-vgg16", 7_640_640, 7_612_938, 512),
+        ("okddip-densenet-40-12", 115_848, 60_274, 132),
+        // Two of the CRD benchmark are OKDDip's as well.
+        ("crd-resnet32", 112_592, 354_314, 64),
+        ("crd-resnet110", 414_608, 1_316_106, 64),
+    ] {
+        let of = |classes| costs(name, classes, [3, 32, 32]);
+        let stages = of(10).by_stage();
+        let [before @ .., _last, _head] = &stages[..] else {
+            unreachable!("{name} has stages and a head")
+        };
+        let found: u64 = before.iter().map(|stage| stage.1.params).sum();
+        assert_eq!(found, shared, "{name}");
+        assert_eq!(of(10).params() - found, branch, "{name}");
+        assert_eq!(
+            of(100).params(),
+            shared + branch + 90 * (features + 1),
+            "{name}"
+        );
+    }
+}
+
 /// Parameters and MACs of the ResNet of He et al. at 3x32x32, from a formula in `n`.
 fn by_formula(n: u64, classes: u64) -> Cost {
     let conv = |channels_in: u64, channels_out: u64| 9 * channels_in * channels_out;

@@ -7,7 +7,8 @@ use kd_core::{
     tensor_shapes,
 };
 use kd_models::{
-    BlockKind, CifarStemResNet, ImageNetResNet, LargeResNetConfig, Network, NetworkSpec,
+    BlockKind, CifarStemResNet, DenseNet, DenseNetConfig, ImageNetResNet, LargeResNetConfig,
+    Network, NetworkSpec, OkddipResNet, OkddipResNetConfig, OkddipVgg, OkddipVggConfig,
     ShuffleNetV1, ShuffleNetV1Config, ShuffleNetV2, ShuffleNetV2Config, SkdResNetConfig, UNet,
     UNetConfig, Vgg, VggConfig,
 };
@@ -40,7 +41,27 @@ fn families(device: &Device) -> Vec<(&'static str, Network, [usize; 3], usize)> 
         stem: 8,
         widths: [4, 6, 8, 10],
     };
+    let bottlenecks = OkddipResNetConfig {
+        blocks: [1, 2, 1],
+        stem: 4,
+        widths: [2, 3, 4],
+        widening: 3,
+    };
+    let pooled = OkddipVggConfig {
+        widths: [3, 4, 5, 6, 7],
+        convolutions: [2, 1, 1, 3],
+        hidden: 8,
+    };
+    let dense = DenseNetConfig {
+        stem: 4,
+        growth: 3,
+        bottleneck: 2,
+        layers: [2, 1, 3],
+    };
     let input = [3, 18, 13];
+    let bottlenecks = OkddipResNet::new(&bottlenecks, input, 7, 1, device).unwrap();
+    let pooled = OkddipVgg::new(&pooled, [1, 40, 33], 7, 1, device).unwrap();
+    let dense = DenseNet::new(&dense, input, 7, 1, device).unwrap();
     let vgg = Vgg::new(&vgg, input, 7, 1, device).unwrap();
     let shuffle_v1 = ShuffleNetV1::new(&shuffle_v1, input, 7, 1, device).unwrap();
     let shuffle_v2 = ShuffleNetV2::new(&shuffle_v2, input, 7, 1, device).unwrap();
@@ -65,6 +86,15 @@ fn families(device: &Device) -> Vec<(&'static str, Network, [usize; 3], usize)> 
             0,
         ),
         ("cifar-stem", Network::CifarStemResNet(cifar), input, 0),
+        (
+            "okddip-resnet",
+            Network::OkddipResNet(bottlenecks),
+            input,
+            0,
+        ),
+        ("okddip-vgg", Network::OkddipVgg(pooled), [1, 40, 33], 0),
+        // The first norm of each of 6 layers, those of the two transitions, and the last norm.
+        ("densenet", Network::DenseNet(dense), input, 9),
     ]
 }
 

@@ -118,6 +118,7 @@ fn the_resnet_of_crd_is_kaiming_normal_by_fan_out_with_an_ordinary_last_layer() 
 fn vgg_and_mobilenet_have_a_small_last_layer_and_no_biases() {
     for (name, conv, fan_out, last) in [
         ("vgg8", "block2.0", 9.0 * 256.0, "classifier"),
+        ("okddip-vgg16", "layer2.3", 9.0 * 256.0, "classifier.3"),
         (
             "mobilenetv2-half",
             "blocks.5.1.conv.3",
@@ -172,6 +173,31 @@ fn shufflenets_are_as_pytorch_s_layers_come() {
             "{conv}: {largest} {bound}"
         );
     }
+}
+
+#[test]
+fn a_densenet_is_kaiming_normal_by_fan_in_with_an_ordinary_last_layer_without_bias() {
+    let tensors = tensors("okddip-densenet-40-12", 100, 3, &Device::flex());
+    let block = "features.denseblock2.denselayer3";
+    for (name, fan_in) in [
+        (format!("{block}.conv1.weight"), 72.0),
+        (format!("{block}.conv2.weight"), 9.0 * 48.0),
+    ] {
+        let (_, std, _) = moments(&values(&tensors, &name));
+        let wanted = (2.0_f64 / fan_in).sqrt();
+        assert!((std / wanted - 1.0).abs() < 0.05, "{name}: {std} {wanted}");
+    }
+    let (_, _, largest) = moments(&values(&tensors, "classifier.weight"));
+    let bound = 1.0 / 132_f64.sqrt();
+    assert!(
+        largest <= bound * 1.000_001 && largest > 0.99 * bound,
+        "{largest}"
+    );
+    assert!(
+        values(&tensors, "classifier.bias")
+            .iter()
+            .all(|&x| x == 0.0)
+    );
 }
 
 #[test]

@@ -8,11 +8,13 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use kd_core::{Names, StagedNetwork, Tensors, export, import, read_tensors};
 use kd_models::{
-    BlockKind, BlockShortcut, ChunkCnn, ChunkCnnConfig, CifarStemResNet, Config, CrdResNet,
-    HeResNet, ImageNetResNet, InvertedBlock, InvertedBlocks, InvertedResiduals, LargeResNetConfig,
-    LeNet, LeNetConfig, MobileNetV, Network, NetworkSpec, PaperMobileNetV, ResNetBlocks,
-    ResNetConfig, ResidualBlock, ShuffleNetV, SkdResNet, SkdResNetConfig, StemKind, Structure,
-    UNet, UNetConfig, Vgg, VggConfig, WideResNet,
+    BlockKind, BlockShortcut, ChunkCnn, ChunkCnnConfig, CifarStemResNet, CrdResNet, DenseNet,
+    DenseNetConfig, HeResNet, ImageNetResNet, InvertedBlock, InvertedBlocks, InvertedResiduals,
+    LargeResNetConfig, LeNet, LeNetConfig, MobileNetV2, MobileNetV2Config, Network, NetworkSpec,
+    OkddipResNet, OkddipResNetConfig, OkddipVgg, OkddipVggConfig, PaperMobileNetV2, ResNetBlocks,
+    ResNetConfig, ResidualBlock, ShuffleNetV1, ShuffleNetV1Config, ShuffleNetV2,
+    ShuffleNetV2Config, SkdResNet, SkdResNetConfig, StemKind, Structure, UNet, UNetConfig, Vgg,
+    VggConfig, WideResNet,
 };
 
 /// `count` numbers in `[-1, 1)` that depend on the name; the same as `noise` of `generate.py`.
@@ -440,6 +442,44 @@ fn resnet_with_four_groups_and_the_stem_for_small_images() {
             CifarStemResNet::new(&config, [3, 18, 13], 5, 0, device).unwrap()
         });
     }
+}
+
+#[test]
+fn resnet_of_okddip_with_wide_middles_at_odd_sizes() {
+    let config = OkddipResNetConfig {
+        blocks: [1, 1, 2],
+        stem: 4,
+        widths: [2, 3, 3],
+        widening: 2,
+    };
+    compare("okddip_resnet_narrow", |device| {
+        OkddipResNet::new(&config, [3, 9, 7], 5, 0, device).unwrap()
+    });
+}
+
+#[test]
+fn vgg_of_okddip_at_its_smallest_height() {
+    let config = OkddipVggConfig {
+        widths: [2, 3, 4, 5, 6],
+        convolutions: [1, 2, 1, 1],
+        hidden: 7,
+    };
+    compare("okddip_vgg_narrow", |device| {
+        OkddipVgg::new(&config, [1, 33, 64], 5, 0, device).unwrap()
+    });
+}
+
+#[test]
+fn densenet_with_blocks_of_different_depth() {
+    let config = DenseNetConfig {
+        stem: 5,
+        growth: 3,
+        bottleneck: 2,
+        layers: [2, 3, 1],
+    };
+    compare("densenet_narrow", |device| {
+        DenseNet::new(&config, [3, 11, 8], 5, 0, device).unwrap()
+    });
 }
 
 #[test]

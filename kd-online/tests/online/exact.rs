@@ -78,6 +78,7 @@ fn equal_branches() -> Branches<Tiny> {
     Branches::new(networks, Some("stem")).unwrap()
 }
 
+/// E1 of the specification.
 #[test]
 fn equal_branches_learn_nothing_from_each_other_and_stay_equal() {
     let equal = equal_branches();
@@ -109,6 +110,7 @@ fn equal_branches_learn_nothing_from_each_other_and_stay_equal() {
     }
 }
 
+/// E2 of the specification.
 #[test]
 fn a_fresh_gate_is_the_mean_and_learns_as_the_mean_does() {
     let branches = branches(3, Some("stem"), 5);
@@ -148,6 +150,7 @@ fn drawn(config: &OnlineConfig, branches: &Branches<Tiny>) -> Combiner {
     import(&fresh, &tensors, Names::Burn, "drawn").unwrap()
 }
 
+/// E4 of the specification, its first half.
 #[test]
 fn weights_of_a_gate_and_rows_of_attention_sum_to_one() {
     let branches = branches(3, Some("stem"), 6);
@@ -189,6 +192,7 @@ fn weights_of_a_gate_and_rows_of_attention_sum_to_one() {
     }
 }
 
+/// E4 of the specification, its second half.
 #[test]
 fn the_key_does_not_see_the_fused_maps() {
     let branches = branches(3, Some("stem"), 7);
@@ -263,6 +267,7 @@ fn permuted_gate(gate: &Combiner, order: [usize; 3]) -> Combiner {
     import(gate, &tensors, Names::Burn, "permuted").unwrap()
 }
 
+/// E9 of the specification.
 #[test]
 fn permuted_branches_have_permuted_outputs_and_the_same_loss() {
     let (one, order) = (branches(3, Some("stem"), 9), [2, 0, 1]);
@@ -320,6 +325,7 @@ fn permuted_branches_have_permuted_outputs_and_the_same_loss() {
     }
 }
 
+/// E8 of the specification.
 #[test]
 fn the_literal_penalty_changes_nothing_that_counts_and_the_working_one_does() {
     let result = |toml: &str| -> Tensors {

@@ -78,6 +78,7 @@ fn every_layer_of_every_combiner_learns() {
     assert!(seen >= 20, "{seen} cases with a combiner");
 }
 
+/// E5 of the specification: no gradient of the divergence.
 #[test]
 fn the_divergence_does_not_reach_a_gate() {
     let with = config("kind = \"okdmde\"\nshared = \"stem\"\nreduction = 2");
@@ -110,6 +111,7 @@ fn stepped(config: &OnlineConfig, combiner: Combiner) -> Combiner {
     trained.network().clone()
 }
 
+/// E5 of the specification: a gradient of the ensemble's own loss in every layer, after the first step.
 #[test]
 fn the_zero_layer_of_a_gate_blocks_the_others_for_one_step() {
     let config = config("kind = \"okdmde\"\nshared = \"stem\"\nreduction = 2");

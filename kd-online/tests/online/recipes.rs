@@ -267,7 +267,7 @@ fn what_cannot_work_is_refused_by_its_key() {
         (
             "kind = \"okdmde\"\nshared = \"conv9\"",
             "",
-            "unknown tap `conv9`",
+            "`online.shared` must be a stage of the network, and it has no `conv9`; use one of conv1, conv2",
         ),
         (
             "kind = \"okdmde\"\nshared = \"conv3\"",
@@ -314,6 +314,14 @@ fn what_cannot_work_is_refused_by_its_key() {
         let found = refused(&recipe(online, tables));
         assert!(found.contains(said), "{online}: {found}");
     }
+    let unknown = refused(&recipe(
+        "kind = \"single\"",
+        "\n[compute_of]\nbranches = 3\nshared = \"conv9\"\n",
+    ));
+    assert!(
+        unknown.starts_with("`compute_of.shared` must be a stage of the network"),
+        "{unknown}"
+    );
     let found = errors(&recipe("kind = \"pcl\"", ""));
     assert!(found[0].contains("`online.views` is `own`"), "{found:?}");
 }

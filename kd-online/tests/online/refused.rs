@@ -73,7 +73,7 @@ fn too_few_branches() {
 fn shared_stages_that_there_are_not() {
     says(
         "kind = \"okdmde\"\nshared = \"layer9\"",
-        "unknown tap `layer9`",
+        "`shared` must be a stage of the network, and it has no `layer9`; use one of stem",
     );
     says(
         "kind = \"okdmde\"\nshared = \"body\"",

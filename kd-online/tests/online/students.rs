@@ -45,6 +45,7 @@ fn images() -> Tensor<4> {
         .unwrap()
 }
 
+/// E6 of the specification.
 #[test]
 fn a_student_is_the_branch_to_the_last_bit() {
     for (toml, count, student) in [
@@ -181,6 +182,7 @@ const RESNETS: [(&str, [u64; 5]); 4] = [
     ),
 ];
 
+/// E7 of the specification; kd-models counts the networks.
 #[test]
 fn parameters_are_those_of_the_specification() {
     let device = Device::flex();
@@ -235,6 +237,7 @@ fn four_branches_cost_twice_a_network_and_not_four_times() {
     }
 }
 
+/// E7 of the specification: what combines the peers.
 #[test]
 fn parts_that_combine_peers_have_the_sizes_of_the_specification() {
     let parameters = |objective: &Objective, peers: usize, channels: usize, trunk: usize| {

@@ -1,5 +1,5 @@
-//! The worked examples of the specification: numbers of a hand calculation in 64 bits, by other means than
-//! the fixtures.
+//! E10 of the specification, its worked examples: numbers of a hand calculation in 64 bits, by other means
+//! than the fixtures. Diversity of the same logits is measured in `measure_sums.rs`.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use kd_core::{Names, export, import};
@@ -175,6 +175,45 @@ fn the_target_of_a_gate_is_the_weighted_sum_of_logits() {
     all_near(&logits(&second)[3..], &[0.380_800, 0.784_950, -0.485_574]);
 }
 
+/// One sample of the outputs.
+fn sample(index: usize) -> Vec<BranchOutput> {
+    let mut outputs = outputs();
+    for output in &mut outputs {
+        output.logits = output.logits.clone().narrow(0, index, 1);
+        output.dense = output.dense.clone().narrow(0, index, 1);
+        output.map = output.map.clone().narrow(0, index, 1);
+        output.trunk = output.trunk.clone().map(|map| map.narrow(0, index, 1));
+    }
+    outputs
+}
+
+#[test]
+fn losses_of_and_towards_a_gate_that_differs_by_sample() {
+    // Each sample with its own gate; the losses of the batch are the means of both.
+    let toml = "kind = \"okdmde\"";
+    let objective = config(toml).objective;
+    let loss = OnlineLoss::new(&config(toml), 1).unwrap();
+    let (mut cross_entropy, mut divergences) = (0.0, vec![0.0; 3]);
+    for (index, scores) in [[0.2, -0.3, 1.0], [-1.0, 0.0, 0.5]].into_iter().enumerate() {
+        let gate = gate(&objective, "fc2.bias", scores);
+        let (outputs, target) = (sample(index), labels().narrow(0, index, 1));
+        let inputs = LossInputs::new(&outputs, &target);
+        let step = loss.forward(Some(&gate), &inputs, 0).unwrap();
+        let term = step
+            .terms
+            .into_iter()
+            .find(|(name, _)| name == "ensemble_cross_entropy");
+        cross_entropy += numbers(&term.unwrap().1.into_data())[0] / 2.0;
+        let kd = loss.kd(Some(&gate), &inputs).unwrap().unwrap();
+        for (sum, value) in divergences.iter_mut().zip(numbers(&kd.into_data())) {
+            *sum += value / 2.0;
+        }
+    }
+    near(cross_entropy, 0.698_601);
+    all_near(&divergences, &[0.379_071, 0.297_737, 0.211_234]);
+    near(divergences.iter().sum(), 0.888_041);
+}
+
 /// `OKDDip`'s attention with a query of (1, 0.5) and a key of (0.5, -1).
 fn attention() -> (OnlineConfig, Combiner) {
     let config = config("kind = \"okddip\"\nleader = false\nreduction = 2");
@@ -231,6 +270,28 @@ fn overlaps_of_classifiers() {
         [[0.0, 0.7], [0.3, -0.1], [-0.2, 0.2]],
     ];
     let weights = weights.map(|weight| Tensor::<2>::from_data(weight, &device).transpose());
+    // Of each pair: (1, 2), (1, 3), (2, 3).
+    for (form, expected) in [
+        (
+            ClassifierOverlap::Frobenius,
+            [0.362_353, 0.335_410, 0.417_732],
+        ),
+        (ClassifierOverlap::Absolute, [0.63, 0.59, 0.77]),
+        (
+            ClassifierOverlap::NormalisedFrobenius,
+            [0.494_522, 0.533_474, 0.534_983],
+        ),
+        (
+            ClassifierOverlap::ClassCosine,
+            [0.400_107, 0.476_223, 0.941_666],
+        ),
+    ] {
+        for ((one, other), expected) in [(0, 1), (0, 2), (1, 2)].into_iter().zip(expected) {
+            let pair = [&weights[one], &weights[other]].map(Clone::clone);
+            let found = classifier_diversification(&pair, form, 1e-6).unwrap();
+            near(numbers(&found.into_data())[0], expected);
+        }
+    }
     for (form, expected) in [
         (ClassifierOverlap::Frobenius, 1.115_496),
         (ClassifierOverlap::Absolute, 1.99),
@@ -243,6 +304,7 @@ fn overlaps_of_classifiers() {
     }
 }
 
+/// E3 of the specification.
 #[test]
 fn the_ramp_up_is_that_of_one_and_okddip() {
     let schedule = config("kind = \"okdmde\"").kd_schedule(300);

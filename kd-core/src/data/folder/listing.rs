@@ -7,17 +7,17 @@ use crate::error::{Error, Result};
 
 /// The classes of one split and what was passed over.
 #[derive(Clone, Debug)]
-pub(super) struct Listing {
-    pub(super) path: PathBuf,
-    pub(super) classes: Vec<Class>,
+pub(in crate::data) struct Listing {
+    pub(in crate::data) path: PathBuf,
+    pub(in crate::data) classes: Vec<Class>,
     pub(super) skipped: Vec<PathBuf>,
 }
 
 /// One class: its name and its files, sorted.
 #[derive(Clone, Debug)]
-pub(super) struct Class {
-    pub(super) name: String,
-    pub(super) files: Vec<PathBuf>,
+pub(in crate::data) struct Class {
+    pub(in crate::data) name: String,
+    pub(in crate::data) files: Vec<PathBuf>,
 }
 
 const EXTENSIONS: [&str; 8] = ["png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff"];
@@ -140,11 +140,12 @@ impl Listing {
     }
 
     /// The number of images.
-    pub(super) fn samples(&self) -> usize {
+    pub(in crate::data) fn samples(&self) -> usize {
         self.classes.iter().map(|class| class.files.len()).sum()
     }
 
-    fn read(path: PathBuf) -> Result<Self> {
+    /// The classes of the folder `path`.
+    pub(in crate::data) fn read(path: PathBuf) -> Result<Self> {
         Self::read_with(path, false)
     }
 
