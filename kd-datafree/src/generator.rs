@@ -84,12 +84,12 @@ impl GeneratorConfig {
     /// [`Error::Config`] for the first value out of range, and for images whose sides are not multiples of
     /// four.
     pub fn check(&self, image: ImageShape) -> Result<()> {
+        const WIDEST: usize = 1 << 14;
         let wrong =
             |what: &str, problem: String| Err(Error::config(format!("generator.{what}"), problem));
         if self.noise == 0 {
             return wrong("noise", "must be above 0; 100 is usual".into());
         }
-        const WIDEST: usize = 1 << 14;
         if self.noise > WIDEST || self.widths.iter().any(|width| *width > WIDEST) {
             let (noise, widths) = (self.noise, self.widths);
             let problem =

@@ -521,8 +521,9 @@ fn balanced_drawing_shows_each_class_equally_often() {
         let (sizes, ids) = drawn(&uneven, epoch);
         assert_eq!(sizes, [10; 10]);
         let mut counts = [0; 4];
-        ids.iter()
-            .for_each(|&id| counts[usize::from(dataset.label(id).unwrap())] += 1);
+        for &id in &ids {
+            counts[usize::from(dataset.label(id).unwrap())] += 1;
+        }
         counts.sort_unstable();
         assert_eq!(counts, [0, 33, 33, 34]);
         // Of a large class no sample comes twice, of a small one all come.

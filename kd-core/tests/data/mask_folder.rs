@@ -1,4 +1,5 @@
 //! Images and masks of one's own: layouts, values, palettes, colours, and what is refused.
+#![expect(clippy::unwrap_used, reason = "the helpers of a test may fail it")]
 
 use std::io::Write;
 use std::path::Path;

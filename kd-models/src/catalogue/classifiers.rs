@@ -100,7 +100,7 @@ macro_rules! large {
     };
 }
 
-pub(super) static CLASSIFIERS: [Entry; 40] = [
+pub(super) static CLASSIFIERS: [Entry; 44] = [
     classifier(
         "lenet5-half",
         "LeNet-5 with ReLU, max pooling and half the widths (3, 8, 60, 42), as in DAFL",

@@ -20,7 +20,10 @@ pub(crate) fn export(
     average: EnsembleAverage,
     options: &OnnxOptions,
 ) -> Result<Vec<u8>> {
-    let networks: Vec<Network> = members.iter().map(portable).collect::<Result<_>>()?;
+    let networks: Vec<Network> = members
+        .iter()
+        .map(|model| portable(model.as_ref()))
+        .collect::<Result<_>>()?;
     let normalisations = members.iter().map(|model| model.config().normalisation());
     let normalisations: Vec<&Normalisation> = normalisations.collect::<Result<_>>()?;
     let one_for_all = normalisations
@@ -53,16 +56,13 @@ pub(crate) fn export(
 }
 
 /// A copy of a member that the exporter can write.
-fn portable(model: &Box<dyn TrainedModel>) -> Result<Network> {
-    match model.network::<Network>() {
-        Some(network) => Ok(detached_copy(network).portable()),
-        None => {
-            let problem = format!(
-                "is a format for ensembles of the networks of this crate, and `{}` is none; keep its \
-                 model folder",
-                model.config().network.title()
-            );
-            Err(Error::config("onnx", problem))
-        }
-    }
+fn portable(model: &(dyn TrainedModel + 'static)) -> Result<Network> {
+    let Some(network) = model.network::<Network>() else {
+        let problem = format!(
+            "is a format for ensembles of the networks of this crate, and `{}` is none; keep its model folder",
+            model.config().network.title()
+        );
+        return Err(Error::config("onnx", problem));
+    };
+    Ok(detached_copy(network).portable())
 }

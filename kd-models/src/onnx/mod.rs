@@ -82,7 +82,7 @@ fn write<M: Module>(
     let images = |count| images(input, count);
     let exporter = OnnxExporter::new();
     let graph = if let Some(batch) = options.batch {
-        exporter.export(module, images(batch), forward)
+        exporter.export(module, images(batch), &forward)
     } else {
         let axes = [
             AxisSpec::dynamic("batch"),
@@ -92,12 +92,12 @@ fn write<M: Module>(
         ];
         // Two traces tell the size of the batch from the numbers that stay the same.
         let axes = [InputSpec::new(axes)];
-        exporter.export_dynamic(module, images(2), images(3), &axes, forward)
+        exporter.export_dynamic(module, images(2), images(3), &axes, &forward)
     };
     let graph = graph.map_err(|error| {
         let asks_for_batch = options.batch.is_none() && needs_batch(&error);
         // One size of batch is advised only where it helps.
-        let alone = asks_for_batch.then(|| exporter.export(module, images(1), forward));
+        let alone = asks_for_batch.then(|| exporter.export(module, images(1), &forward));
         match alone {
             Some(Err(own)) => in_words(name, Some(1), &own),
             _ => in_words(name, options.batch, &error),

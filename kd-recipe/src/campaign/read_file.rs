@@ -349,6 +349,15 @@ methods = ["kd"]
                 "values = [1, 2.5]\nwith = [{ \"train.epochs\" = 3 }]",
                 "`sweep.with` has 1 entries for 2 values",
             ),
+        ] {
+            let error = error(from, to);
+            assert!(error.contains(expected), "{error}\n{expected}");
+        }
+    }
+
+    #[test]
+    fn settings_and_names_that_cannot_be_are_refused_in_words() {
+        for (from, to, expected) in [
             (
                 "losses.1.weight=0.5",
                 "losses.1.temperature=3",
