@@ -37,6 +37,7 @@ pub fn merge_runs(
     out: &Path,
     machine: &Machine,
 ) -> Result<(PreparedRun, RunFolder)> {
+    check_once(runs)?;
     let read = |path: &PathBuf| PartRun::read(methods, path);
     let mut parts = runs.iter().map(read).collect::<Result<Vec<PartRun>>>()?;
     check_together(&mut parts)?;
@@ -63,6 +64,23 @@ pub fn merge_runs(
     let folder = run.begin(out)?;
     folder.take_over(&folders)?;
     Ok((run, folder))
+}
+
+/// No folder is given twice; it is held while it is read.
+fn check_once(runs: &[PathBuf]) -> Result<()> {
+    let mut seen = Vec::new();
+    for path in runs {
+        // What is not there is said when it is opened.
+        let whole = std::fs::canonicalize(path).unwrap_or_else(|_| path.clone());
+        if seen.contains(&whole) {
+            return Err(Error::Run {
+                path: path.clone(),
+                problem: "is given twice; give the run of each part once".into(),
+            });
+        }
+        seen.push(whole);
+    }
+    Ok(())
 }
 
 impl PartRun {

@@ -227,11 +227,11 @@ mod tests {
         };
         let layers = [
             layer(5, false, false, true),
-            layer(6, false, true, true),
             TrunkLayer {
                 bias: false,
-                ..layer(4, true, true, false)
+                ..layer(6, false, true, true)
             },
+            layer(4, true, true, false),
         ];
         let new = Discriminator::new(3, &layers, 0, &Device::flex()).unwrap();
         let tensors = part(fixture, "before/");

@@ -35,6 +35,10 @@ pub enum Trunk {
 
 /// A layer of a trunk: linear, then a ReLU, a batch norm and a leaky ReLU, each where it is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a layer that is there or is not"
+)]
 pub struct TrunkLayer {
     /// Its units.
     pub width: usize,

@@ -122,8 +122,8 @@ impl<S: Student> HeadPhase<'_, S> {
         }
         // The features that are kept have passed through the ReLU already.
         let additive = AdditiveHead::new(head, &self.lengths, false)?;
-        #[expect(clippy::cast_possible_truncation, reason = "means of single precision")]
         let means = self.features.statistics.means().into_iter();
+        #[expect(clippy::cast_possible_truncation, reason = "means of single precision")]
         let means: Vec<f32> = means.map(|mean| mean as f32).collect();
         let additive = additive.with_means(&means);
         let parts = self.host_parts(head, &additive)?;

@@ -25,7 +25,7 @@ pub enum SplitKind {
     Balanced,
     /// Units that are correlated stay together: a group is begun by the unit with most variance that is left,
     /// and takes in the unit with the highest mean correlation with it, in absolute value, until it is full.
-    /// After the idea of NoNN (Bhardwaj et al., arXiv:1907.11804), whose grouping is another one.
+    /// After the idea of `NoNN` (Bhardwaj et al., arXiv:1907.11804), whose grouping is another one.
     Correlation,
     /// Principal directions of the dense vector in place of units, dealt out by variance as in `balanced`.
     Rotated,
@@ -197,11 +197,7 @@ impl Division {
     pub fn tensors(&self) -> Tensors {
         match &self.form {
             Form::Same => Tensors::new(),
-            Form::Order(order) => {
-                let order: Vec<i64> = order.iter().map(|&unit| unit as i64).collect();
-                let length = order.len();
-                Tensors::from([("order".into(), TensorData::new(order, [length]))])
-            }
+            Form::Order(order) => Tensors::from([("order".into(), whole_numbers(order))]),
             Form::Rotation { matrix, mean } => Tensors::from([
                 ("directions".into(), matrix.clone().into_data()),
                 ("mean".into(), mean.clone().into_data()),
@@ -211,9 +207,14 @@ impl Division {
 }
 
 fn indices(order: &[usize], device: &Device) -> Tensor<1, Int> {
-    let order: Vec<i64> = order.iter().map(|&unit| unit as i64).collect();
-    let length = order.len();
-    Tensor::from_data(TensorData::new(order, [length]), device)
+    Tensor::from_data(whole_numbers(order), device)
+}
+
+fn whole_numbers(order: &[usize]) -> TensorData {
+    let numbers = order
+        .iter()
+        .map(|&unit| i64::try_from(unit).unwrap_or(i64::MAX));
+    TensorData::new(numbers.collect::<Vec<i64>>(), [order.len()])
 }
 
 /// An order as a form, with the variance of each target.

@@ -219,6 +219,9 @@ fn students_that_were_trained_alone_are_merged_into_the_run_of_all() {
         "{missing}"
     );
     let twice = refused(&[two, zero, one, zero]);
+    assert!(twice.contains("is given twice"), "{twice}");
+    let again = alone(&text, place, 0, "zero-again");
+    let twice = refused(&[two, zero, one, &again]);
     assert!(twice.contains("is of student 0, as"), "{twice}");
     let whole = refused(&[&place.join("whole"), zero]);
     assert!(
