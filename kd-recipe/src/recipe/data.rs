@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use kd_core::{
-    Augment, DataRoots, DataSource, Error, MaskClass, MaskValue, Result, Split, Subset, Task,
-    ViewPolicy,
+    Augment, DataRoots, DataSource, Error, MaskClass, MaskValue, Normalisation, Result, Split,
+    Subset, Task, ViewPolicy,
 };
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -141,7 +141,11 @@ impl DataRecipe {
     /// [`Error::Config`] for views that do not fit the images.
     pub fn facts(&self, source: &DataSource) -> Result<DataFacts> {
         self.check_views(source)?;
-        Ok(DataFacts::from(source))
+        let mut facts = DataFacts::from(source);
+        if self.normalisation == Some(FolderNormalisation::Imagenet) {
+            facts.normalisation = Some(Normalisation::imagenet());
+        }
+        Ok(facts)
     }
 
     /// Reads the data. `source` is what [`DataRecipe::source`] gave.

@@ -93,13 +93,7 @@ pub(in crate::data) fn decode_numbers(path: &Path) -> Result<Pixels> {
                  {stored:?}"
             ))
         };
-        let step = match stored {
-            ExtendedColorType::L1 => 255,
-            ExtendedColorType::L2 => 85,
-            ExtendedColorType::L4 => 17,
-            ExtendedColorType::L8 => 1,
-            _ => 0,
-        };
+        let step = grey_step(bytes, stored);
         let numbers = match (image, step) {
             (image, 0) => {
                 let palette = palette(bytes).ok_or_else(refused)?;
@@ -139,6 +133,19 @@ pub(in crate::data) fn decode_colours(path: &Path) -> Result<Pixels> {
             width,
         })
     })
+}
+
+/// What a grey value of a file was multiplied by to fill 8 bits; 0 if it is not grey of at most 8 bits.
+fn grey_step(bytes: &[u8], stored: ExtendedColorType) -> u8 {
+    // In a PNG the number of bits comes after width and height, and then the kind of image: 0 is grey.
+    match (bytes.starts_with(b"\x89PNG"), bytes.get(24), bytes.get(25)) {
+        (true, Some(1), Some(0)) => 255,
+        (true, Some(2), Some(0)) => 85,
+        (true, Some(4), Some(0)) => 17,
+        (true, Some(8), Some(0)) => 1,
+        (false, ..) if stored == ExtendedColorType::L8 => 1,
+        _ => 0,
+    }
 }
 
 /// The numbers of the colours in the palette of a PNG whose chunks are known to be whole.
