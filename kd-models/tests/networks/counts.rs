@@ -221,8 +221,7 @@ fn a_table_in_the_readme_has_these_numbers() {
             name if name.starts_with("skd") => (10, 3),
             name if name.starts_with("lenet") => (10, 1),
             name if name.starts_with("mobilenetv2-mini") => (10, 3),
-            "mobilenetv2-imagenet" => (1000, 3),
-            "resnet18" | "resnet34" | "resnet50" => (1000, 3),
+            "mobilenetv2-imagenet" | "resnet18" | "resnet34" | "resnet50" => (1000, 3),
             name if name.starts_with("resnet") && !name.contains(['x', '-']) => (10, 3),
             _ => (100, 3),
         };
