@@ -44,6 +44,7 @@ impl Mine {
         }
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "as those that may fail")]
     fn of_widths(widths: &Widths) -> Result<Self> {
         Ok(Self::of(widths.width("stem"), widths.width("body")))
     }

@@ -184,13 +184,11 @@ impl<'a> State<'a> {
     }
 
     fn size(&self, block: Option<usize>) -> Size {
-        match block {
-            Some(block) => self.sizes[block],
-            None => {
-                let sizes = self.sizes.iter();
-                sizes.fold(Size::default(), |sum, size| sum + *size)
-            }
+        if let Some(block) = block {
+            return self.sizes[block];
         }
+        let sizes = self.sizes.iter();
+        sizes.fold(Size::default(), |sum, size| sum + *size)
     }
 
     fn is_met(&self) -> bool {

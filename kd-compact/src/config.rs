@@ -118,7 +118,7 @@ pub struct CompactConfig {
     /// and as often by 1 more as the budget halves the cost.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strength: Option<f64>,
-    /// The scale at or below which a channel counts as dead during sparse training; 0.01, as in MorphNet's
+    /// The scale at or below which a channel counts as dead during sparse training; 0.01, as in `MorphNet`'s
     /// example. The cut itself goes by the budget.
     pub threshold: f64,
     /// Batches on which the statistics of norms are taken anew before they are relied on.

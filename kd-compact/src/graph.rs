@@ -275,8 +275,8 @@ impl Graph {
             .filter_map(|node| node.op.path())
             .collect();
         paths.sort_unstable();
-        if let Some(twice) = paths.windows(2).find(|pair| pair[0] == pair[1]) {
-            return bad(&format!("has two layers called `{}`", twice[0]));
+        if let Some([twice, _]) = paths.array_windows().find(|[one, other]| one == other) {
+            return bad(&format!("has two layers called `{twice}`"));
         }
         match self.nodes.last() {
             Some(Node {

@@ -36,7 +36,7 @@ pub struct Group {
 /// channels need no rule of their own. After a cut every group keeps at least one channel.
 #[derive(Clone, Debug)]
 pub struct Groups {
-    groups: Vec<Group>,
+    list: Vec<Group>,
     pub(crate) units: Vec<Unit>,
     /// The unit of every channel of every node.
     pub(crate) of_node: Vec<Vec<usize>>,
@@ -122,7 +122,7 @@ impl Groups {
             units.push(Unit { group, sources });
         }
         Self {
-            groups,
+            list: groups,
             units,
             of_node,
             norms,
@@ -131,12 +131,12 @@ impl Groups {
 
     /// The groups in the order of the layers.
     pub fn groups(&self) -> &[Group] {
-        &self.groups
+        &self.list
     }
 
     /// The number of channels that may be cut, counting those that go together once.
     pub fn channels(&self) -> usize {
-        let free = self.groups.iter().filter(|group| group.fixed.is_none());
+        let free = self.list.iter().filter(|group| group.fixed.is_none());
         free.map(|group| group.channels).sum()
     }
 
@@ -152,7 +152,7 @@ impl Groups {
     }
 
     pub(crate) fn is_free(&self, unit: &Unit) -> bool {
-        self.groups[unit.group].fixed.is_none()
+        self.list[unit.group].fixed.is_none()
     }
 }
 
@@ -164,13 +164,12 @@ fn rows(graph: &Graph, joined: &mut Joined) -> Vec<Vec<usize>> {
         let before = node.inputs.first().map(|&input| rows[input].clone());
         let before = before.unwrap_or_default();
         let row = match &node.op {
-            Op::Input | Op::Linear { .. } => joined.new_row(channels),
             Op::Conv { shape, .. } if shape.groups > 1 && shape.groups == before.len() => {
                 let multiplier = channels / before.len();
                 let of_input = |&channel: &usize| std::iter::repeat_n(channel, multiplier);
                 before.iter().flat_map(of_input).collect()
             }
-            Op::Conv { .. } => joined.new_row(channels),
+            Op::Input | Op::Linear { .. } | Op::Conv { .. } => joined.new_row(channels),
             Op::Norm { .. } | Op::Relu | Op::Relu6 | Op::MaxPool | Op::Average => before,
             Op::Add => {
                 for &input in &node.inputs[1..] {
@@ -227,12 +226,12 @@ fn fixed(graph: &Graph, of_node: &[Vec<usize>], sources: &[Vec<Source>]) -> Vec<
     for (index, node) in graph.nodes.iter().enumerate() {
         match &node.op {
             Op::Input => fix(&of_node[index], "the channels of the images"),
+            Op::Conv { shape, .. }
+                if shape.groups > 1 && shape.groups == of_node[node.inputs[0]].len() => {}
             Op::Conv { path, shape } if shape.groups > 1 => {
-                if shape.groups != of_node[node.inputs[0]].len() {
-                    let reason = format!("`{path}` mixes channels in groups");
-                    fix(&of_node[index], &reason);
-                    fix(&of_node[node.inputs[0]], &reason);
-                }
+                let reason = format!("`{path}` mixes channels in groups");
+                fix(&of_node[index], &reason);
+                fix(&of_node[node.inputs[0]], &reason);
             }
             Op::Conv { path, .. } | Op::Linear { path, .. } => {
                 let input = node.inputs[0];

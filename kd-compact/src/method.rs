@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use kd_core::{
     Augment, Batch, Classifier, Error, Loader, LoaderConfig, Method, Metrics, Names,
-    OptimizerConfig, Phase, Preprocessing, Result, RunFolder, Snapshot, Subset, Teacher, Tensors,
-    Training, ViewPolicy, evaluate, export, import,
+    OptimizerConfig, Phase, Preprocessing, Requested, Result, RunFolder, Snapshot, Subset, Teacher,
+    Tensors, Training, ViewPolicy, evaluate, export, import,
 };
 
 use crate::alive::{Alive, Widths};
@@ -243,6 +243,15 @@ impl<N: Classifier> Compact<N> {
 
     pub(crate) fn penalty(&self) -> Penalty {
         Penalty::new(&self.groups, self.settings.compact.grouping)
+    }
+
+    /// The teacher's logits for a batch, if anything is learnt from it.
+    pub(crate) fn teacher_logits(&self, batch: &Batch) -> Result<Option<Tensor<2>>> {
+        if self.settings.distill.weight <= 0.0 {
+            return Ok(None);
+        }
+        let answer = self.teacher.answer(batch, &Requested::output())?;
+        answer.logits().map(Some)
     }
 
     /// The training samples in the order of the seed.

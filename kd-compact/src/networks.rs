@@ -214,9 +214,10 @@ fn mobilenet(graph: &mut Graph, blocks: &InvertedBlocks, classes: usize) {
             let paths = [layer + 1, layer + 2].map(|layer| at(layer.to_string()));
             let shape = ConvShape::square(block.width, 1);
             hidden = normed(graph, [&paths[0], &paths[1]], hidden, shape);
-            map = match block.adds {
-                true => graph.add(&[hidden, map]),
-                false => hidden,
+            map = if block.adds {
+                graph.add(&[hidden, map])
+            } else {
+                hidden
             };
         }
     }

@@ -168,9 +168,12 @@ pub struct Penalty {
 impl Penalty {
     /// The penalty of these groups.
     pub fn new(groups: &Groups, grouping: Grouping) -> Self {
-        let sources = |unit: &Unit| match groups.is_free(unit) {
-            true => unit.sources.clone(),
-            false => Vec::new(),
+        let sources = |unit: &Unit| {
+            if groups.is_free(unit) {
+                unit.sources.clone()
+            } else {
+                Vec::new()
+            }
         };
         Self {
             grouping,

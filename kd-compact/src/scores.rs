@@ -15,9 +15,8 @@ use crate::tensors::{shape, values};
 pub fn l1_scores(graph: &Graph, groups: &Groups, tensors: &Tensors) -> Vec<f64> {
     let mut sums = vec![[0.0, 0.0]; groups.units.len()];
     for (index, node) in graph.nodes.iter().enumerate() {
-        let path = match &node.op {
-            Op::Conv { path, .. } | Op::Linear { path, .. } => path,
-            _ => continue,
+        let (Op::Conv { path, .. } | Op::Linear { path, .. }) = &node.op else {
+            continue;
         };
         let name = format!("{path}.weight");
         let (weights, shape) = (values(tensors, &name), shape(tensors, &name));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use burn::tensor::{Tensor, TensorData};
 use kd_core::{
     Classifier, Loader, LossTerms, Metrics, NamedGradients, NetworkInput, OptimizerConfig, Phase,
-    PhaseState, Plan, Requested, Result, StepContext, Tensors, Trained, detached_copy,
+    PhaseState, Plan, Result, StepContext, Tensors, Trained, detached_copy,
 };
 
 use crate::alive::Alive;
@@ -173,15 +173,7 @@ impl<N: Classifier> Phase for SparsifyPhase<'_, N> {
     fn step(&mut self, at: StepContext) -> Result<LossTerms> {
         let batch = self.train.batch(at.epoch, at.step_in_epoch)?;
         let method = self.method;
-        let teacher = match method.settings.distill.weight > 0.0 {
-            true => Some(
-                method
-                    .teacher
-                    .answer(&batch, &Requested::output())?
-                    .logits()?,
-            ),
-            false => None,
-        };
+        let teacher = method.teacher_logits(&batch)?;
         let input: N::Input = method.preprocessing.input(&batch)?;
         let logits = self.network.network().forward(&input.lifted());
         let targets = Tensor::from_inner(batch.targets);

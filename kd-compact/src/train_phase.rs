@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use kd_core::{
     Classifier, Loader, LossTerms, Metrics, NamedGradients, NetworkInput, Phase, PhaseState, Plan,
-    Requested, Result, RunFolder, Selection, StepContext, Tensors, Trained, detached_copy,
+    Result, RunFolder, Selection, StepContext, Tensors, Trained, detached_copy,
 };
 
 use crate::method::Compact;
@@ -42,15 +42,7 @@ impl<N: Classifier> Phase for TrainPhase<'_, N> {
     fn step(&mut self, at: StepContext) -> Result<LossTerms> {
         let batch = self.train.batch(at.epoch, at.step_in_epoch)?;
         let method = self.method;
-        let teacher = match method.settings.distill.weight > 0.0 {
-            true => Some(
-                method
-                    .teacher
-                    .answer(&batch, &Requested::output())?
-                    .logits()?,
-            ),
-            false => None,
-        };
+        let teacher = method.teacher_logits(&batch)?;
         let input: N::Input = method.preprocessing.input(&batch)?;
         let logits = self.network.network().forward(&input.lifted());
         let targets = Tensor::from_inner(batch.targets);

@@ -39,7 +39,7 @@ fn rows(file: &Path) -> Result<Vec<Row>> {
     let tensors = read_tensors(file)?;
     let row = |(name, data): (&String, &burn::tensor::TensorData)| {
         let mut words = name.splitn(3, ' ').skip(1).map(str::to_owned);
-        let numbers = data.iter::<i64>().map(|number| number.unsigned_abs());
+        let numbers = data.iter::<i64>().map(i64::unsigned_abs);
         Row {
             block: words.next().unwrap_or_default(),
             layer: words.next().unwrap_or_default(),

@@ -1,5 +1,6 @@
 //! Cutting channels: groups, surgery, penalty, budget, runs, recipes.
 #![expect(clippy::unwrap_used, reason = "the helpers of a test may fail it")]
+#![expect(clippy::float_cmp, reason = "counts, and shares of equal counts")]
 
 /// Budgets: met, as closely as channels allow, or refused.
 mod budget;

@@ -83,6 +83,7 @@ impl Own {
         }
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "as those that may fail")]
     pub(crate) fn build(widths: &Widths) -> Result<Self> {
         let [left, right, mix] = ["left", "right", "mix"].map(|path| widths.width(path));
         assert_eq!(widths.width("double"), 2 * right);

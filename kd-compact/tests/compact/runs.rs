@@ -168,6 +168,26 @@ fn without_strength_all_channels_live_and_under_a_huge_one_nothing_is_lost_but_t
 }
 
 #[test]
+fn a_block_without_strength_keeps_its_own_channels() {
+    let place = tempfile::tempdir().unwrap();
+    let mut settings = settings(Criterion::Sparsify);
+    settings.compact.strength = Some(300.0);
+    let mut block = kd_compact::BlockConfig::default();
+    block.strength = Some(0.0);
+    settings.blocks.insert("stage2".into(), block);
+    testing::run(&method(settings), place.path()).unwrap();
+    let folder = RunFolder::open(place.path()).unwrap();
+    let left = folder.result(SPARSIFY_PHASE, Snapshot::Last).unwrap();
+    let smallest = |name: &str| {
+        let scales = left[name].iter::<f32>();
+        scales.fold(f32::INFINITY, |least, scale| least.min(scale.abs()))
+    };
+    assert!(smallest("features.2.conv.0.1.weight") > 0.5);
+    // The last layer is no part of that block.
+    assert!(smallest("features.4.1.weight") < 0.5);
+}
+
+#[test]
 fn a_stronger_penalty_leaves_fewer_live_channels() {
     let live = |strength: f64| {
         let place = tempfile::tempdir().unwrap();
