@@ -4,9 +4,9 @@
 //! online_parts [--rounds 200]
 //! ```
 //!
-//! It prints a Markdown table: milliseconds of the forward pass and of the backward one, for both ways, in the
-//! sizes of four branches of `crd-resnet32` behind `layer2` with 100 classes and batch 64; and the difference of
-//! their values, as a share. `RAYON_NUM_THREADS` sets the number of threads.
+//! It prints a Markdown table: milliseconds of the forward pass and of the backward one, for both ways, in
+//! the sizes of four branches of `crd-resnet32` behind `layer2` with 100 classes and batch 64; and the
+//! difference of their values, as a share. `RAYON_NUM_THREADS` sets the number of threads.
 
 use std::error::Error;
 use std::io::Write as _;

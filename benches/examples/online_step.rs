@@ -35,8 +35,8 @@ static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 const BATCH_SIZE: usize = 64;
-/// The learning rate of the steps that are compared: so small that what rounding does to one step hardly changes
-/// the next.
+/// The learning rate of the steps that are compared: so small that what rounding does to one step hardly
+/// changes the next.
 const CHECKED_LR: f64 = LR / 50.0;
 
 struct Arguments {
