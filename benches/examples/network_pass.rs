@@ -9,8 +9,8 @@
 //!     the time of a step of training with cross-entropy
 //! ```
 //!
-//! `--size` sets height and width of the images, 32 by default. `--width` takes a ResNet-8 in place of the network,
-//! with so many channels in its stem. All but the first print one JSON object.
+//! `--size` sets height and width of the images, 32 by default. `--width` takes a ResNet-8 in place of the
+//! network, with so many channels in its stem. All but the first print one JSON object.
 //! `RAYON_NUM_THREADS` sets the number of threads.
 
 use std::error::Error;

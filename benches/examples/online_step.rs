@@ -21,8 +21,8 @@ use kd_benches::{
     WEIGHT_DECAY, step_at,
 };
 use kd_core::{
-    LossTerms, Method as _, Phase, Preprocessing, RunFolder, Tensors, write_atomically,
-    write_tensors,
+    LossTerms, Method as _, Phase, Preprocessing, RunFolder, StepContext, Tensors,
+    write_atomically, write_tensors,
 };
 use kd_models::Network;
 use kd_online::Branches;
@@ -35,6 +35,9 @@ static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 const BATCH_SIZE: usize = 64;
+/// The learning rate of the steps that are compared: so small that what rounding does to one step hardly
+/// changes the next.
+const CHECKED_LR: f64 = LR / 50.0;
 
 struct Arguments {
     case: OnlineCase,
@@ -105,8 +108,13 @@ fn with_phase<T>(setup: &OnlineSetup, work: impl FnOnce(&mut dyn Phase) -> Resul
 }
 
 /// One step, waited for.
-fn step(setup: &OnlineSetup, phase: &mut dyn Phase, number: usize) -> Result<LossTerms> {
-    let losses = phase.step(step_at(number, setup.steps_per_epoch()))?;
+fn step(
+    setup: &OnlineSetup,
+    phase: &mut dyn Phase,
+    (number, lr): (usize, f64),
+) -> Result<LossTerms> {
+    let at = step_at(number, setup.steps_per_epoch());
+    let losses = phase.step(StepContext { lr, ..at })?;
     setup.device.sync()?;
     Ok(losses)
 }
@@ -121,7 +129,7 @@ fn steps(setup: &OnlineSetup, arguments: &Arguments) -> Result<Value> {
         let mut last_loss = None;
         for number in 0..warm_up + steps {
             let start = Instant::now();
-            let losses = step(setup, phase, number)?;
+            let losses = step(setup, phase, (number, LR))?;
             if number >= warm_up {
                 milliseconds.push(start.elapsed().as_secs_f64() * 1e3);
             }
@@ -137,7 +145,7 @@ fn steps(setup: &OnlineSetup, arguments: &Arguments) -> Result<Value> {
 fn evaluations(setup: &OnlineSetup, arguments: &Arguments) -> Result<Value> {
     let (warm_up, steps) = (arguments.warm_up.unwrap_or(1), arguments.steps.unwrap_or(5));
     with_phase(setup, |phase| {
-        step(setup, phase, 0)?;
+        step(setup, phase, (0, LR))?;
         let branches = setup.branches()?.with_result(&phase.result())?;
         let networks = branches.networks().iter().map(|network| network.valid());
         let plain = Branches::new(networks.collect(), setup.config.shared.as_deref())?;
@@ -194,12 +202,13 @@ fn write(setup: &OnlineSetup, folder: &Path, steps: usize) -> Result<()> {
     with_phase(setup, |phase| {
         write_tensors(&folder.join("before.safetensors"), &phase.result())?;
         for number in 0..steps {
-            let terms = step(setup, phase, number)?
-                .into_iter()
-                .map(|(name, value)| {
-                    let value = value.into_data().iter::<f64>().next().unwrap_or(f64::NAN);
-                    (name, value)
-                });
+            let terms =
+                step(setup, phase, (number, CHECKED_LR))?
+                    .into_iter()
+                    .map(|(name, value)| {
+                        let value = value.into_data().iter::<f64>().next().unwrap_or(f64::NAN);
+                        (name, value)
+                    });
             losses.push(terms.collect::<BTreeMap<String, f64>>());
             if number == 0 {
                 write_tensors(&folder.join("first.safetensors"), &phase.result())?;
@@ -219,7 +228,7 @@ fn write(setup: &OnlineSetup, folder: &Path, steps: usize) -> Result<()> {
         "batch_size": BATCH_SIZE,
         "shared": case.shares.then_some(SHARED),
         "online": setup.config,
-        "lr": LR,
+        "lr": CHECKED_LR,
         "momentum": MOMENTUM,
         "weight_decay": WEIGHT_DECAY,
         "normalisation": normalisation,
