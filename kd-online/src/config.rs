@@ -354,8 +354,12 @@ impl<'de> Deserialize<'de> for OnlineConfig {
         let optional: Vec<&str> = optional.copied().collect();
         for (key, value) in given {
             if !table.contains_key(&key) && !optional.contains(&key.as_str()) {
-                let known = table.keys().map(String::as_str).chain(optional);
-                let known: Vec<&str> = known.collect();
+                let mut known: Vec<&str> = table.keys().map(String::as_str).collect();
+                for key in optional {
+                    if !known.contains(&key) {
+                        known.push(key);
+                    }
+                }
                 let what = "key of `online`";
                 return Err(D::Error::custom(Error::unknown_name(what, &key, known)));
             }

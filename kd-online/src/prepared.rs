@@ -66,7 +66,7 @@ impl Online {
         let comparable = check_heads(&groups, &outputs);
         let is_comparable = comparable.is_ok();
         if self.config.diversification.is_some() {
-            comparable.map_err(within)?;
+            comparable.map_err(of_diversification)?;
         }
         self.check_batches(&train)?;
         Ok(Prepared {
@@ -293,6 +293,18 @@ fn check_heads(groups: &[Box<dyn StudentGroup>], outputs: &[BranchOutput]) -> Re
         first = end;
     }
     Ok(())
+}
+
+/// An error about the head of a student by the key of the term that reads it.
+fn of_diversification(error: Error) -> Error {
+    match error {
+        Error::Config { field, problem } => {
+            let problem =
+                format!("compares the classifiers of all students, and `{field}` {problem}");
+            Error::config("online.diversification", problem)
+        }
+        other => other,
+    }
 }
 
 fn same_shape(

@@ -40,8 +40,10 @@ pub(super) fn run(methods: &Methods, options: &CheckOptions) -> Result<()> {
             networks(&check);
             weights(&check);
             check.sections.iter().for_each(section);
-            heading("findings, the worst last");
-            findings(&check, Grade::Ok);
+            if !check.findings.is_empty() {
+                heading("findings, the worst last");
+                findings(&check, Grade::Ok);
+            }
             output::line("");
         }
         output::line(&summary);

@@ -427,7 +427,10 @@ fn a_head_that_is_not_linear_with_a_penalty_on_classifiers() {
     let with = "kind = \"dml\"\ndiversification = \"working\"";
     let nonlinear = found(true, false, with);
     assert!(
-        nonlinear.contains("`online.branch-0` has a head that is no single linear layer"),
+        nonlinear.contains(
+            "`online.diversification` compares the classifiers of all students, and `branch-0` has a head \
+             that is no single linear layer"
+        ),
         "{nonlinear}"
     );
     let normed = found(false, true, with);

@@ -132,6 +132,13 @@ fn keys_of_another_kind_are_refused() {
         let found = problem(toml);
         assert!(found.contains(said), "{toml}: {found}");
     }
+    // A key is listed once, set or not.
+    let found =
+        problem("kind = \"okdmde\"\nbranchs = 4\nshared = \"stem\"\ndiversification = \"working\"");
+    for key in ["shared", "diversification", "branches", "ensemble_loss"] {
+        let listed = found.split([' ', ',']).filter(|word| *word == key);
+        assert_eq!(listed.count(), 1, "{key}: {found}");
+    }
 }
 
 #[test]
