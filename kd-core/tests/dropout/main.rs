@@ -1,6 +1,5 @@
 //! Layers that draw on the device while a phase trains, as dropout does. A binary of its own: Burn's CPU
 //! backend has one generator for the process, from which other tests draw initial weights.
-#![expect(clippy::unwrap_used, reason = "the helpers of a test may fail it")]
 
 #[path = "../support/mod.rs"]
 mod support;
