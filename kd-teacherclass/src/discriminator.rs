@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor};
 use kd_core::{Result, Scheme, initialise};
 use serde::{Deserialize, Serialize};
 
-/// The slope of the leaky ReLUs for negative numbers, as in the official code.
+/// The slope of a leaky ReLU for negative numbers, as in the official code.
 const SLOPE: f64 = 0.2;
 /// Added to the variance by the batch norms: Keras' default, with which the official code runs.
 const EPSILON: f64 = 1e-3;

@@ -369,12 +369,6 @@ impl<S: Student> TeacherClass<S> {
         )
     }
 
-    /// The outcome of a phase of a student, unless it was skipped.
-    fn outcome(&self, phase: &str, folder: &RunFolder) -> Result<Option<PhaseOutcome>> {
-        let outcome = folder.outcome(phase)?;
-        Ok(outcome.filter(|outcome| !outcome.skipped))
-    }
-
     /// Whether the student of a phase has learnt its chunk, as its last evaluation says. A chunk whose units
     /// are all dead has no error.
     fn is_sound(&self, outcome: &PhaseOutcome) -> bool {
@@ -389,7 +383,7 @@ impl<S: Student> TeacherClass<S> {
     /// If it has collapsed twice.
     pub(crate) fn chosen(&self, chunk: &Chunk, folder: &RunFolder) -> Result<(S, Metrics)> {
         for phase in [stage_name(chunk.student), again(chunk.student)] {
-            let outcome = self.outcome(&phase, folder)?;
+            let outcome = trained(&phase, folder)?;
             if let Some(outcome) = outcome.filter(|outcome| self.is_sound(outcome)) {
                 return Ok((self.finished(chunk, &phase, folder)?, outcome.last));
             }
@@ -404,6 +398,12 @@ impl<S: Student> TeacherClass<S> {
             ),
         })
     }
+}
+
+/// The outcome of a phase of a student, unless it was skipped.
+fn trained(phase: &str, folder: &RunFolder) -> Result<Option<PhaseOutcome>> {
+    let outcome = folder.outcome(phase)?;
+    Ok(outcome.filter(|outcome| !outcome.skipped))
 }
 
 /// The phase of a student that is trained once more.
@@ -422,7 +422,7 @@ impl<S: Student> Method for TeacherClass<S> {
     fn skips(&self, index: usize, earlier: &RunFolder) -> Result<bool> {
         match self.part(index) {
             Some((student, 1)) => {
-                let first = self.outcome(&stage_name(student), earlier)?;
+                let first = trained(&stage_name(student), earlier)?;
                 Ok(first.is_some_and(|first| self.is_sound(&first)))
             }
             _ => Ok(false),
@@ -437,15 +437,13 @@ impl<S: Student> Method for TeacherClass<S> {
         stop: &AtomicBool,
     ) -> Result<()> {
         self.layout()?;
-        match self.part(index) {
-            Some(_) => self.open_caches(observer, stop),
-            // The head learns from the students' features: the teacher is not asked any more.
-            None => {
-                let (class, _) = self.merged(earlier)?;
-                self.keep_features(&class, earlier, observer, stop)
-                    .map(drop)
-            }
+        if self.part(index).is_some() {
+            return self.open_caches(observer, stop);
         }
+        // The head learns from the students' features: the teacher is not asked any more.
+        let (class, _) = self.merged(earlier)?;
+        self.keep_features(&class, earlier, observer, stop)?;
+        Ok(())
     }
 
     fn start(&self, index: usize, earlier: &RunFolder) -> Result<Box<dyn Phase + '_>> {

@@ -72,12 +72,16 @@ pub struct Division {
 enum Form {
     Same,
     Order(Vec<usize>),
-    Rotation {
-        /// `[features, features]`, a direction a column.
-        matrix: Tensor<2>,
-        /// `[features]`.
-        mean: Tensor<1>,
-    },
+    Rotation(Box<Rotation>),
+}
+
+/// Principal directions, and the mean that they are about.
+#[derive(Clone, Debug)]
+struct Rotation {
+    /// `[features, features]`, a direction a column.
+    matrix: Tensor<2>,
+    /// `[features]`.
+    mean: Tensor<1>,
 }
 
 impl Division {
@@ -148,7 +152,8 @@ impl Division {
         match &self.form {
             Form::Same => dense,
             Form::Order(order) => dense.clone().select(1, indices(order, &dense.device())),
-            Form::Rotation { matrix, mean } => {
+            Form::Rotation(rotation) => {
+                let Rotation { matrix, mean } = rotation.as_ref();
                 (dense - mean.clone().unsqueeze()).matmul(matrix.clone())
             }
         }
@@ -165,7 +170,8 @@ impl Division {
                 }
                 targets.clone().select(1, indices(&back, &targets.device()))
             }
-            Form::Rotation { matrix, mean } => {
+            Form::Rotation(rotation) => {
+                let Rotation { matrix, mean } = rotation.as_ref();
                 targets.matmul(matrix.clone().transpose()) + mean.clone().unsqueeze()
             }
         }
@@ -183,7 +189,8 @@ impl Division {
                     .select(0, indices(order, &head.weight.device())),
                 bias: head.bias.clone(),
             },
-            Form::Rotation { matrix, mean } => {
+            Form::Rotation(rotation) => {
+                let Rotation { matrix, mean } = rotation.as_ref();
                 let mean = mean.clone().unsqueeze::<2>().matmul(head.weight.clone());
                 TeacherHead {
                     weight: matrix.clone().transpose().matmul(head.weight.clone()),
@@ -198,9 +205,9 @@ impl Division {
         match &self.form {
             Form::Same => Tensors::new(),
             Form::Order(order) => Tensors::from([("order".into(), whole_numbers(order))]),
-            Form::Rotation { matrix, mean } => Tensors::from([
-                ("directions".into(), matrix.clone().into_data()),
-                ("mean".into(), mean.clone().into_data()),
+            Form::Rotation(rotation) => Tensors::from([
+                ("directions".into(), rotation.matrix.clone().into_data()),
+                ("mean".into(), rotation.mean.clone().into_data()),
             ]),
         }
     }
@@ -311,10 +318,10 @@ fn rotation(
         .into_iter()
         .map(|mean| mean as f32)
         .collect();
-    let form = Form::Rotation {
+    let form = Form::Rotation(Box::new(Rotation {
         matrix: Tensor::from_data(TensorData::new(matrix, [features, features]), device),
         mean: Tensor::from_data(TensorData::new(means, [features]), device),
-    };
+    }));
     Ok((
         form,
         order.iter().map(|&direction| values[direction]).collect(),

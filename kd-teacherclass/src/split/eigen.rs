@@ -114,13 +114,10 @@ mod tests {
     fn vectors_are_those_of_the_matrix_and_orthogonal() {
         let mut draws = kd_core::Draws::new(1, "eigen", 0, 0);
         let size = 17;
-        let mut matrix = vec![vec![0.0; size]; size];
-        for row in 0..size {
-            for column in row..size {
-                let number = draws.normal();
-                (matrix[row][column], matrix[column][row]) = (number, number);
-            }
-        }
+        let numbers: Vec<f64> = (0..size * size).map(|_| draws.normal()).collect();
+        let entry = |row: usize, column: usize| numbers[row.min(column) * size + row.max(column)];
+        let row = |row| (0..size).map(|column| entry(row, column)).collect();
+        let matrix: Vec<Vec<f64>> = (0..size).map(row).collect();
         let found = eigen(matrix.clone());
         for (index, (value, vector)) in found.iter().enumerate() {
             for (row, expected) in matrix.iter().zip(vector) {
