@@ -204,8 +204,10 @@ fn what_cannot_be_read_is_said() {
     grey(&place("trainannot/a.png"), [2, 4], [0, 7]);
     let said = refused(open(&two).unwrap().load(Split::Train));
     assert!(
-        said.contains("has the value 7 in row 0, column 2 (from 0), which is none of the classes `sky`, \
-             `road`"),
+        said.contains(
+            "has the value 7 in row 0, column 2 (from 0), which is none of the classes `sky`, \
+             `road`"
+        ),
         "{said}"
     );
     assert!(refused(open(&two).unwrap().load(Split::Test)).contains("has no test split"));
