@@ -225,8 +225,8 @@ impl<S: Classifier> Offline<S> {
                         data.name()
                     ),
                     found: format!("{found}"),
-                    remedy: "use a network and a data set of the same number of classes, or losses that read no \
-                             logits of the teacher"
+                    remedy: "use a network and a data set of the same number of classes, or losses that \
+                             read no logits of the teacher"
                         .into(),
                 });
             }

@@ -1,4 +1,4 @@
-//! What people bring: uneven folders, odd batches, other classes, damaged weights, edited recipes.
+//! Things that people bring: uneven folders, odd batches, other classes, damaged weights, edited recipes.
 
 use std::path::Path;
 

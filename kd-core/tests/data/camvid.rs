@@ -284,7 +284,8 @@ fn the_published_number_of_images_is_checked() {
     assert_eq!(
         text.replace(&root.path().display().to_string(), "ROOT"),
         "`ROOT/CamVid/train` has the wrong number of images, 1 in place of the 367 that were published; \
-         download the data set again"
+         download the data set again, or read a part of it as data of your own: `name = \"masks\"` with its \
+         `path` and `classes`"
     );
     let error = info.load(Split::Test, &roots).unwrap_err();
     assert!(matches!(error, Error::DataMissing { .. }), "{error}");

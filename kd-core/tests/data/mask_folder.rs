@@ -187,6 +187,10 @@ fn numbers_palettes_and_colours_give_the_same_classes() {
             "colours of {bits} bits"
         );
     }
+    // Grey values that were saved as colours are grey values.
+    let grey = RgbImage::from_fn(4, 2, |x, y| Rgb([rows[y as usize][x as usize]; 3]));
+    grey.save(&mask).unwrap();
+    assert_eq!(read(&numbers, &MaskValue::Number(3)), expected);
     // The pixels without a class count for none.
     let folder =
         MaskFolder::open(root.path(), [2, 4], &numbers, Some(&MaskValue::Number(3))).unwrap();

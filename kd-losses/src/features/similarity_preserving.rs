@@ -171,5 +171,6 @@ pub(crate) const INFO: LossInfo = LossInfo {
     cost: "time batch^2 times the size of a map, memory batch^2",
     disagreements: "the sum over pairs divided by batch^2 (the paper), or left as it is; here the paper. A \
         row of zeros: a slope of one over the bound on the norm, or none; here none. Rows scaled to norm 1 \
-        by the sum of squares (the paper), or by the sum of magnitudes (torchdistill, `p = 1`); here the paper",
+        by the sum of squares (the paper), or by the sum of magnitudes (torchdistill, `p = 1`); here the \
+        paper",
 };

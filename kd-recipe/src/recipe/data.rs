@@ -17,7 +17,7 @@ use crate::recipe::source::{FolderSettings, find_source, only_for_folders};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataRecipe {
-    /// The data set by name, or `folder` for a folder of images of one's own, or `masks` for images and masks.
+    /// The data set by name, `folder` for a folder of images of one's own, or `masks` for images and masks.
     pub name: String,
     /// The folder, which has `train/CLASS` and `test/CLASS` in it; relative to where the program is started.
     #[serde(

@@ -141,6 +141,16 @@ fn a_run_does_not_go_on_from_something_else() {
     let folder = RunFolder::open(&path).unwrap();
     let error = PreparedRun::reopen(&methods(), &folder, &Machine::default()).unwrap_err();
     let said = error.to_string();
+    assert!(said.contains("`data.per_class` was 2, is 3"), "{said}");
+    // A recipe that nobody noted, as runs of before have it: what it reads differs.
+    let inputs = path.join("inputs.json");
+    let noted: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&inputs).unwrap()).unwrap();
+    let mut older = noted.as_object().unwrap().clone();
+    older.remove("recipe");
+    std::fs::write(&inputs, serde_json::to_vec(&older).unwrap()).unwrap();
+    let error = PreparedRun::reopen(&methods(), &folder, &Machine::default()).unwrap_err();
+    let said = error.to_string();
     assert!(said.ends_with(
         "the training data has changed since the run was begun; restore it, or start a \
                             new run"

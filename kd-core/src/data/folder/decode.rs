@@ -95,15 +95,21 @@ pub(in crate::data) fn decode_numbers(path: &Path) -> Result<Pixels> {
         };
         let step = grey_step(bytes, stored);
         let numbers = match (image, step) {
+            (image, 0) if stored == ExtendedColorType::Rgb8 && palette(bytes).is_none() => {
+                // Grey that was saved as colours.
+                let pixels = image.into_rgb8().into_raw();
+                let grey = |pixel: &[u8]| {
+                    (pixel[0] == pixel[1] && pixel[1] == pixel[2]).then_some(pixel[0])
+                };
+                let numbers: Option<Vec<u8>> = pixels.chunks_exact(3).map(grey).collect();
+                numbers.ok_or_else(refused)?
+            }
             (image, 0) => {
                 let palette = palette(bytes).ok_or_else(refused)?;
-                let numbers = image.into_rgb8().into_raw();
+                let pixels = image.into_rgb8().into_raw();
                 let number = |colour: &[u8]| palette.get(colour).copied();
-                numbers
-                    .chunks_exact(3)
-                    .map(number)
-                    .collect::<Option<Vec<u8>>>()
-                    .ok_or_else(refused)?
+                let numbers: Option<Vec<u8>> = pixels.chunks_exact(3).map(number).collect();
+                numbers.ok_or_else(refused)?
             }
             (DynamicImage::ImageLuma8(image), step) => image
                 .into_raw()
