@@ -17,6 +17,7 @@ mod models;
 mod recipe;
 mod report;
 mod resume;
+mod run_end;
 mod session;
 mod synthesize;
 mod weights;

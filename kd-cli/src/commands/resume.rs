@@ -6,7 +6,7 @@ use kd_core::{Result, RunFolder};
 use kd_recipe::{Methods, Outcome, PreparedRun, is_campaign};
 
 use super::session::{machine, stop_on_interrupt};
-use super::{compare, demo, recipe};
+use super::{compare, demo, run_end};
 use crate::args::MachineOptions;
 use crate::output;
 use crate::progress::run::Progress;
@@ -22,12 +22,12 @@ pub(super) fn run(methods: &Methods, path: &Path, options: &MachineOptions) -> R
     let folder = RunFolder::open(path)?;
     if let Some(done) = Outcome::read(path)? {
         output::remark("this run is done already");
-        recipe::report(&done, options.json);
+        run_end::report(&done, options.json);
         return Ok(());
     }
     let run = PreparedRun::reopen(methods, &folder, &machine)?;
     let stop = stop_on_interrupt()?;
     let outcome = run.run(&folder, &stop, &mut Progress::new(run.title()))?;
-    recipe::report(&outcome, options.json);
+    run_end::report(&outcome, options.json);
     Ok(())
 }
