@@ -4,8 +4,8 @@
 //! cargo run -p kd-teacherclass --example class_of_four
 //! ```
 //!
-//! The teacher learns 2,000 images of the small Fashion-MNIST that kd brings along, then four students learn a
-//! chunk of its dense vector each. Shown are the error of each student, the accuracy of the class with the
+//! The teacher learns 2,000 images of the small Fashion-MNIST that kd brings along, then four students learn
+//! a chunk of its dense vector each. Shown are the error of each student, the accuracy of the class with the
 //! teacher's head as it was copied and with the tuned one, and what it costs that students are missing. One
 //! seed tells nothing about what is better; it shows what is measured.
 #![expect(clippy::print_stdout, reason = "an example shows what it found")]

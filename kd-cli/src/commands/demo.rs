@@ -10,7 +10,7 @@ use kd_report::{count, percent};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::recipe::new_folder;
+use super::run_end::new_folder;
 use super::session::{machine, stop_on_interrupt};
 use crate::args::RunOptions;
 use crate::output;

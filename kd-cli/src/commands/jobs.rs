@@ -10,7 +10,7 @@ use kd_core::{Error, Result};
 use kd_recipe::{Machine, Methods, Outcome, Recipe};
 
 use super::merge::merged;
-use super::recipe::new_folder;
+use super::run_end::new_folder;
 use crate::args::{MachineOptions, RecipeOptions};
 use crate::output;
 

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use kd_core::Result;
 use kd_recipe::{Machine, Methods, Outcome, merge_runs};
 
-use super::recipe::{new_folder, report};
+use super::run_end::{new_folder, report};
 use super::session::{machine, stop_on_interrupt};
 use crate::args::RunOptions;
 use crate::progress::run::Progress;

@@ -19,6 +19,7 @@ mod predict;
 mod recipe;
 mod report;
 mod resume;
+mod run_end;
 mod runs;
 mod session;
 mod synthesize;

@@ -6,7 +6,7 @@ use kd_core::{Error, Result, RunFolder};
 use kd_recipe::{Machine, Methods, Outcome, PreparedRun, check_recipe, is_campaign};
 
 use super::session::{machine, stop_on_interrupt};
-use super::{compare, demo, recipe};
+use super::{compare, demo, run_end};
 use crate::args::MachineOptions;
 use crate::output;
 use crate::progress::run::Progress;
@@ -31,13 +31,13 @@ pub(super) fn run(
     let folder = RunFolder::open(path)?;
     if let Some(done) = Outcome::read(path)?.filter(|_| changes.is_empty()) {
         finished(methods, &folder, &machine)?;
-        recipe::report(&done, options.json);
+        run_end::report(&done, options.json);
         return Ok(());
     }
     let run = PreparedRun::reopen_with(methods, &folder, &machine, changes)?;
     let stop = stop_on_interrupt()?;
     let outcome = run.run(&folder, &stop, &mut Progress::new(run.title()))?;
-    recipe::report(&outcome, options.json);
+    run_end::report(&outcome, options.json);
     Ok(())
 }
 
