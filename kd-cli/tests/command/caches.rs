@@ -38,7 +38,7 @@ weight = 50.0
 
 [train]
 epochs = 2
-batch_size = 16
+batch_size = 13
 lr = 0.01
 "#;
 
@@ -61,7 +61,7 @@ fn place() -> Place {
         .next()
         .unwrap()
         .replace("offline", "train");
-    let train = "[network]\nname = \"resnet8\"\n[train]\nepochs = 2\nbatch_size = 16\n";
+    let train = "[network]\nname = \"resnet8\"\n[train]\nepochs = 2\nbatch_size = 13\n";
     std::fs::write(
         place.path("resnet-teacher.toml"),
         format!("{teacher}{train}"),

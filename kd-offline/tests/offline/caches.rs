@@ -106,7 +106,11 @@ fn result_of(method: &Offline<Small>) -> BTreeMap<PathBuf, Vec<u8>> {
     let path = tempfile::tempdir().unwrap();
     testing::run(method, path.path()).unwrap();
     let results = results(path.path());
-    assert_eq!(results.len(), 3, "last, best and metrics.jsonl");
+    assert_eq!(
+        results.len(),
+        4,
+        "last, best, metrics.jsonl and the last state"
+    );
     results
 }
 

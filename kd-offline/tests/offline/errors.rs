@@ -8,7 +8,7 @@ use kd_core::{
 };
 use kd_offline::{Ensemble, LossConfig, Offline};
 
-use crate::support::{Small, boxed, losses, noise, offline, shared, steps, teacher};
+use crate::support::{Small, boxed, kd, losses, noise, offline, shared, steps, teacher};
 
 /// A student of three classes with one teacher, and these losses.
 fn with(toml: &str) -> Offline<Small> {
@@ -73,13 +73,16 @@ fn class_counts_that_do_not_fit() {
     refused(
         &offline(&five, noise(), steps(1), Vec::new(), cross_entropy()),
         "student: expected 3 classes, as data set `tiny` has, got 5; use a network and a data set of the \
-         same number of classes",
+         same number of classes, or losses that read no logits of the teacher",
     );
-    let teachers = vec![teacher(&three), teacher(&five)];
+    // A loss that reads no logits takes a teacher of other classes.
+    let teachers = || vec![teacher(&three), teacher(&five)];
+    let alone = offline(&three, noise(), steps(1), teachers(), cross_entropy());
+    assert!(alone.check().is_ok());
     refused(
-        &offline(&three, noise(), steps(1), teachers, cross_entropy()),
+        &offline(&three, noise(), steps(1), teachers(), vec![kd(4.0)]),
         "teacher 1: expected 3 classes, as data set `tiny` has, got 5; use a network and a data set of the \
-         same number of classes",
+         same number of classes, or losses that read no logits of the teacher",
     );
 }
 

@@ -62,7 +62,8 @@ impl Listing {
         let listing = Self::read(path)?;
         match listing.classes.as_slice() {
             [] if root.join("trainannot").is_dir() => {
-                let problem = "has images with masks, no folder for each class; read it as `name = \"masks\"`";
+                let problem =
+                    "has images with masks, no folder of each class; read it as `name = \"masks\"`";
                 Err(input(root, problem))
             }
             [] => Err(input(root, format!("has no folder in `train`; {LAYOUT}"))),
