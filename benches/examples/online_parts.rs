@@ -48,7 +48,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let head = "| part | forward, apart | at once | ratio | backward, apart | at once | ratio | difference |";
     writeln!(out, "{head}\n|---|---:|---:|---:|---:|---:|---:|---:|")?;
     for part in parts(&device) {
-        let [apart, at_once] = [&part.apart, &part.at_once].map(|way| value(way));
+        let [apart, at_once] = [&part.apart, &part.at_once].map(value);
         let off = (apart - at_once).abs() / apart.abs().max(f64::MIN_POSITIVE);
         let [apart, at_once] = [&part.apart, &part.at_once].map(|way| medians(way, rounds));
         let [forward, backward] = [0, 1].map(|pass| {
@@ -75,11 +75,12 @@ fn medians(way: &Way, rounds: usize) -> [f64; 2] {
         let start = Instant::now();
         let sum = way();
         let forward = start.elapsed();
+        let start = Instant::now();
         drop(sum.backward());
-        let both = start.elapsed();
+        let backward = start.elapsed();
         if round >= 5 {
             times[0].push(forward.as_secs_f64() * 1e3);
-            times[1].push((both - forward).as_secs_f64() * 1e3);
+            times[1].push(backward.as_secs_f64() * 1e3);
         }
     }
     times.map(|mut times| {

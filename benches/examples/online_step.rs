@@ -147,7 +147,7 @@ fn evaluations(setup: &OnlineSetup, arguments: &Arguments) -> Result<Value> {
     with_phase(setup, |phase| {
         step(setup, phase, (0, LR))?;
         let branches = setup.branches()?.with_result(&phase.result())?;
-        let networks = branches.networks().iter().map(|network| network.valid());
+        let networks = branches.networks().iter().map(Module::valid);
         let plain = Branches::new(networks.collect(), setup.config.shared.as_deref())?;
         let (mut measured, mut accuracies) = (Vec::new(), Vec::new());
         for number in 0..warm_up + steps {

@@ -215,7 +215,7 @@ pub(crate) enum RunsState {
 pub(crate) enum RunsOrder {
     /// By the folder
     Name,
-    /// The best accuracy or mean IoU first
+    /// The best result first, the accuracy or the mean intersection over union
     Best,
     /// The shortest first
     Seconds,

@@ -2,7 +2,7 @@
 
 use std::num::NonZero;
 
-use kd_core::{DataRoots, DatasetInfo, DeviceName, Result, Split};
+use kd_core::{DataRoots, DatasetInfo, DeviceName, Split};
 use kd_recipe::with_causes;
 use serde::Serialize;
 
@@ -46,7 +46,7 @@ struct Data {
     problem: Option<String>,
 }
 
-pub(super) fn run(options: &DoctorOptions) -> Result<()> {
+pub(super) fn run(options: &DoctorOptions) {
     let roots = DataRoots::from_env().with_explicit(options.place.data_dir.clone());
     let findings = Findings {
         version: env!("CARGO_PKG_VERSION"),
@@ -70,7 +70,6 @@ pub(super) fn run(options: &DoctorOptions) -> Result<()> {
     } else {
         show(&findings);
     }
-    Ok(())
 }
 
 /// The backends of this build, as features name them.

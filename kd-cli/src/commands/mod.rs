@@ -56,7 +56,10 @@ pub(crate) fn run(args: Args, methods: &Methods) -> Result<()> {
         Command::Export(options) => export::run(methods, &options),
         Command::Cache { what } => cache::run(methods, &what),
         Command::Data { what } => data::run(&what),
-        Command::Doctor(options) => doctor::run(&options),
+        Command::Doctor(options) => {
+            doctor::run(&options);
+            Ok(())
+        }
         Command::Methods { json } => {
             methods::run(methods, json);
             Ok(())

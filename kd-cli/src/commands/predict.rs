@@ -129,7 +129,7 @@ impl Answer {
         let total: f64 = powers.iter().sum();
         let class = logits
             .iter()
-            .position(|logit| *logit == largest)
+            .position(|logit| *logit >= largest)
             .unwrap_or(0);
         Self {
             class,

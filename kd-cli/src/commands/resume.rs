@@ -23,9 +23,10 @@ pub(super) fn run(
             let problem = "is for a single run; change a run below this folder, or its recipes";
             return Err(Error::config("--set", problem));
         }
-        return match is_campaign(path) {
-            true => compare::resume(methods, path, options),
-            false => demo::resume(methods, path, &machine, options.json),
+        return if is_campaign(path) {
+            compare::resume(methods, path, options)
+        } else {
+            demo::resume(methods, path, &machine, options.json)
         };
     }
     let folder = RunFolder::open(path)?;

@@ -1,7 +1,7 @@
 //! A network of one's own made smaller: described, checked, cut to half of its multiply-accumulates, trained
 //! on.
 //!
-//! `cargo run -p kd-compact --example own_network`
+//! `cargo run -p kd-compact --example compact_own_network`
 
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
