@@ -14,7 +14,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use burn::module::Module as _;
+use burn::module::Module;
 use burn::tensor::{Device, TensorData};
 use kd_benches::{
     LR, MOMENTUM, ONLINE_CLASSES, ONLINE_INPUT, ONLINE_NETWORK, OnlineCase, OnlineSetup, SHARED,

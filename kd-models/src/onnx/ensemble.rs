@@ -59,7 +59,8 @@ pub(crate) fn export(
 fn portable(model: &(dyn TrainedModel + 'static)) -> Result<Network> {
     let Some(network) = model.network::<Network>() else {
         let problem = format!(
-            "is a format for ensembles of the networks of this crate, and `{}` is none; keep its model folder",
+            "is a format for ensembles of the networks of this crate, and `{}` is none; keep its \
+             model folder",
             model.config().network.title()
         );
         return Err(Error::config("onnx", problem));

@@ -15,8 +15,8 @@ use crate::campaign::run_plan::settings_of;
 pub struct ComparedRuns {
     /// Settings that differ: the path, the value of the first and that of the second run.
     pub settings: Vec<(String, Option<String>, Option<String>)>,
-    /// The value that is compared, the accuracy or the mean intersection over union; nothing if they have none
-    /// in common.
+    /// The value that is compared, the accuracy or the mean intersection over union; nothing if they have
+    /// none in common.
     pub metric: Option<&'static str>,
     /// Its values by epoch, counted over all phases, of the first and the second run.
     pub values: BTreeMap<usize, (Option<f64>, Option<f64>)>,
