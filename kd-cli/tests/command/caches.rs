@@ -185,6 +185,8 @@ fn a_run_that_was_interrupted_while_building_goes_on_with_resume() {
                 "cache.dir=caches",
                 "--set",
                 "train.epochs=1",
+                "--set",
+                "train.batch_size=12",
             ]);
         } else {
             args.push(out);

@@ -12,6 +12,7 @@ title = "a small campaign"
 budget = "two epochs"
 seeds = [0, 1]
 more_metrics = ["agreement"]
+plot_metrics = ["agreement"]
 baseline = "alone"
 
 [[teachers]]

@@ -25,7 +25,7 @@ impl RunFolder {
         let mut lines = Vec::new();
         for part in parts {
             let checkpoint = part.read_checkpoint_file()?.unwrap_or_default();
-            if checkpoint.tensors.is_some() || checkpoint.finished.is_empty() {
+            if !checkpoint.phase.is_empty() || checkpoint.finished.is_empty() {
                 let problem =
                     "is not done, so that its phases cannot be taken over; finish it first";
                 return Err(run_error(part, problem));

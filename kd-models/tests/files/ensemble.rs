@@ -61,7 +61,7 @@ fn an_ensemble_is_one_graph() {
         windows.any(|window| window == text.as_bytes())
     };
     for (average, operation) in [
-        (EnsembleAverage::Logits, "Gemm"),
+        (EnsembleAverage::Logits, "Add"),
         (EnsembleAverage::Probabilities, "Log"),
     ] {
         let ensemble = Ensemble::new(members(), average).unwrap();

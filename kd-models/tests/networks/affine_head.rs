@@ -106,7 +106,7 @@ fn weight_and_bias_are_the_last_layer_s_and_give_the_head_s_logits() {
         assert!(worst <= 1e-5 * scale, "{name}: {worst} of {scale}");
         checked += 1;
     }
-    assert_eq!(checked, 57);
+    assert_eq!(checked, 58);
 }
 
 #[test]

@@ -341,7 +341,7 @@ set = { "train.epochs" = 3 }
 teachers = [
     { name = "big", recipe = "big.toml" },
     { name = "middle", recipe = "kd.toml", seed = "each", teachers = ["big"] },
-    { name = "other", recipe = "big.toml" },
+    { name = "other", recipe = "big.toml", set = { "train.lr" = 1.0 } },
 ]
 methods = [
     { name = "alone", recipe = "alone.toml" },

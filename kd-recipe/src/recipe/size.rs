@@ -103,7 +103,7 @@ mod tests {
             ),
             ("size = [1]", "invalid length 1"),
             ("size = [1, 2, 3]", "invalid length 3"),
-            ("size = \"64\"", "invalid type: string"),
+            ("size = true", "invalid type: boolean"),
         ] {
             let error = toml::from_str::<Table>(text).unwrap_err().to_string();
             assert!(error.contains(words), "{error}");

@@ -138,10 +138,11 @@ above = [["long.colour", "short.colour"]]
         "| MACs of a step |",
         "MACs of a step are those",
         "![Accuracy over epochs](accuracy-over-epochs.svg)",
-        "![Loss over epochs](loss-over-epochs.svg)",
     ] {
         assert!(text.contains(part), "{part}\n{text}");
     }
+    // What is not measured is not drawn.
+    assert!(!text.contains("loss-over-epochs.svg"), "{text}");
 }
 
 #[test]

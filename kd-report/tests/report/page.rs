@@ -100,7 +100,7 @@ fn a_finished_run_is_told_whole() {
         &[
             "# student\\_seed0\n",
             "| student | resnet8x4 |",
-            "| accuracy  |  50.00 % ¹ |",
+            "| accuracy   |  50.00 % ¹ |",
             "¹ best: 75.00 % after epoch 2\n",
             "| seconds of work | 7.1 |",
             "(report/accuracy.svg)",
