@@ -118,7 +118,7 @@ fn a_finished_run_is_told_whole() {
         ],
     );
     // What is the same in every evaluation is in the table and no curve.
-    assert!(page.contains("dead_units") && !page.contains("dead-units.svg"));
+    assert!(page.contains("dead units") && !page.contains("dead-units.svg"));
     let clearest = page.find("|     12 | a\\|b").unwrap();
     assert!(clearest < page.find("|      9 | a\\|b").unwrap());
     let accuracy = std::fs::read_to_string(folder.path().join("report/accuracy.svg")).unwrap();
