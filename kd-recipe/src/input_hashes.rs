@@ -100,7 +100,7 @@ impl InputHashes {
 const RESTORE: &str = "restore it, or start a new run";
 
 /// The settings by which two recipes differ, with both values; the first few.
-fn differences(before: &str, after: &str) -> Vec<String> {
+pub(crate) fn differences(before: &str, after: &str) -> Vec<String> {
     const SHOWN: usize = 4;
     let [old, new] = [before, after].map(|text| {
         let mut flat = BTreeMap::new();

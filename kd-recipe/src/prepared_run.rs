@@ -11,7 +11,7 @@ use kd_core::{
 use kd_models::NetworkSpec;
 use kd_report::TensorBoard;
 
-use crate::input_hashes::{Change, InputHashes};
+use crate::input_hashes::{Change, InputHashes, differences};
 use crate::inputs::RecipeInputs;
 use crate::machine::Machine;
 use crate::made_model::MadeModel;
@@ -225,6 +225,27 @@ impl PreparedRun {
     /// The recipe, with everything that preparing it has made definite.
     pub fn recipe(&self) -> &Recipe {
         &self.recipe
+    }
+
+    /// Checks that the run that lies in `folder` was begun with this recipe.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Run`] that names the settings that differ, and [`Error::Io`] if its recipe cannot be read.
+    pub fn check_same_recipe(&self, folder: &Path) -> Result<()> {
+        let path = folder.join("recipe.toml");
+        let begun = std::fs::read_to_string(&path).map_err(Error::io("read", &path))?;
+        let differences = differences(&begun, &self.recipe.resolved()?);
+        if differences.is_empty() {
+            return Ok(());
+        }
+        Err(Error::Run {
+            path: folder.to_owned(),
+            problem: format!(
+                "was begun with another recipe: {}; remove it, or give another `--out`",
+                differences.join(", ")
+            ),
+        })
     }
 
     /// The data and the teachers.

@@ -41,6 +41,11 @@ pub(super) fn run(
     let out = options.run.out.clone();
     let out = out.unwrap_or_else(|| new_folder(&stem, seed));
     let folder = |part: usize| part_folder(&out, name, part);
+    for part in (0..count).filter(|part| folder(*part).join("recipe.toml").is_file()) {
+        let mut alone = methods.read_file(&options.recipe, &options.overrides())?;
+        alone.set_part(Some(part))?;
+        alone.prepare(machine)?.check_same_recipe(&folder(part))?;
+    }
     let jobs = usize::from(options.jobs.unwrap_or(1));
     let mut waiting = (0..count).rev().collect::<Vec<usize>>();
     let mut running: Vec<(usize, Child)> = Vec::new();
