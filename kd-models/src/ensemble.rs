@@ -1,6 +1,7 @@
 //! Ensembles: several trained classifiers that answer as one, the mean of what each of them says.
 
 use burn::tensor::Tensor;
+use burn::tensor::activation::softmax;
 use kd_core::{Batch, ClassificationMetrics, Error, Loader, Result, Task, Tensors};
 
 use crate::trained_model::TrainedModel;
@@ -162,16 +163,10 @@ pub(crate) fn averaged(average: EnsembleAverage, answers: &[Tensor<2>]) -> Tenso
     match average {
         EnsembleAverage::Logits => mean(parts.collect()),
         // The smallest number keeps a probability of zero from a logarithm of minus infinity.
-        EnsembleAverage::Probabilities => mean(parts.map(probabilities).collect())
+        EnsembleAverage::Probabilities => mean(parts.map(|z| softmax(z, 1)).collect())
             .clamp_min(f32::MIN_POSITIVE)
             .log(),
     }
-}
-
-/// The softmax in operations that the exporter of graphs knows.
-fn probabilities(logits: Tensor<2>) -> Tensor<2> {
-    let powers = (logits.clone() - logits.max_dim(1)).exp();
-    powers.clone() / powers.sum_dim(1)
 }
 
 /// The mean of as many as an ensemble has, one by one: a graph of it has no shapes of its own.

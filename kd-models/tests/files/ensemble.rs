@@ -60,17 +60,15 @@ fn an_ensemble_is_one_graph() {
         let mut windows = graph.windows(text.len());
         windows.any(|window| window == text.as_bytes())
     };
-    for (average, operation) in [
-        (EnsembleAverage::Logits, "Add"),
-        (EnsembleAverage::Probabilities, "Log"),
-    ] {
-        let ensemble = Ensemble::new(members(), average).unwrap();
-        let graph = ensemble.onnx(&OnnxOptions::default()).unwrap();
-        for part in ["images", "logits", "batch", operation] {
-            assert!(contains(&graph, part), "{average:?}: {part}");
-        }
-    }
     let ensemble = Ensemble::new(members(), EnsembleAverage::Logits).unwrap();
+    let graph = ensemble.onnx(&OnnxOptions::default()).unwrap();
+    for part in ["images", "logits", "batch", "Add"] {
+        assert!(contains(&graph, part), "{part}");
+    }
+    // Burn's exporter has no softmax.
+    let other = Ensemble::new(members(), EnsembleAverage::Probabilities).unwrap();
+    let error = other.onnx(&OnnxOptions::default()).unwrap_err().to_string();
+    assert!(error.contains("cannot be written in"), "{error}");
     let mut options = OnnxOptions::default();
     options.input = OnnxInput::Normalised;
     let error = ensemble.onnx(&options).unwrap_err().to_string();
