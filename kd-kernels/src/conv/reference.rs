@@ -230,6 +230,18 @@ fn kernels_are_the_sums_on_every_path() {
             dilation: [2, 3],
             ..Case::new(2, [2, 3, 3], [12, 15], 3)
         },
+        // Small maps whose gradient of the input is a convolution of small maps with gaps.
+        Case {
+            kernel: [3, 2],
+            padding: [0, 0],
+            dilation: [1, 2],
+            ..Case::new(5, [1, 50, 52], [7, 7], 3)
+        },
+        Case {
+            padding: [2, 3],
+            dilation: [2, 2],
+            ..Case::new(3, [1, 49, 50], [6, 7], 3)
+        },
     ];
     for case in cases {
         assert!(case.positions().is_some());

@@ -117,7 +117,7 @@ impl Job {
         let axis = |axis: Axis| {
             Some(Axis {
                 size: axis.positions,
-                before: (axis.kernel - 1).checked_sub(axis.before)?,
+                before: ((axis.kernel - 1) * axis.dilation).checked_sub(axis.before)?,
                 positions: axis.size,
                 ..axis
             })
