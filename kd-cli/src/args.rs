@@ -2,17 +2,18 @@
 
 use std::path::PathBuf;
 
-use clap::builder::{RangedI64ValueParser, RangedU64ValueParser};
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use kd_core::{DeviceName, MaskClass, MaskValue, Split};
 use kd_models::WeightFit;
 use kd_recipe::ImageSize;
 
 mod predict;
+mod runs;
 mod values;
 
 pub(crate) use predict::{PredictFormat, PredictOptions};
-use values::{mask_class, mask_value, rename};
+pub(crate) use runs::{RunsCommand, RunsOptions, RunsOrder, RunsState};
+use values::{device, fit, input, jobs, mask_class, mask_value, rename, seed, split};
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 the run failed, 2 bad arguments or recipe, 3 input missing \
                           or unreadable, \
@@ -146,21 +147,6 @@ pub(crate) enum Command {
     },
 }
 
-/// What to do with runs beside listing them.
-#[derive(Debug, Subcommand)]
-pub(crate) enum RunsCommand {
-    /// Say what differs between the recipes of two runs, and put their evaluations side by side
-    Diff {
-        /// The folder of a run
-        first: PathBuf,
-        /// The folder of another
-        second: PathBuf,
-        /// Print one JSON object as the last line
-        #[arg(long)]
-        json: bool,
-    },
-}
-
 /// What to look at.
 #[derive(Debug, Group)]
 pub(crate) struct DoctorOptions {
@@ -172,55 +158,6 @@ pub(crate) struct DoctorOptions {
     /// Print one JSON object as the last line
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-/// The runs to list.
-#[derive(Debug, Group)]
-pub(crate) struct RunsOptions {
-    /// The folder to look into
-    #[arg(default_value = "runs")]
-    pub(crate) folder: PathBuf,
-    /// Look into campaigns, too, whose runs are otherwise one line
-    #[arg(long)]
-    pub(crate) all: bool,
-    /// List only those of this method
-    #[arg(long, value_name = "NAME")]
-    pub(crate) method: Option<String>,
-    /// List only those in this state
-    #[arg(long)]
-    pub(crate) state: Option<RunsState>,
-    /// The order
-    #[arg(long, default_value = "name")]
-    pub(crate) sort: RunsOrder,
-    /// Print one JSON object as the last line
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// The state of runs to list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum RunsState {
-    /// Runs that are done
-    Done,
-    /// Those in which a process works
-    Running,
-    /// Those that can go on
-    Stopped,
-    /// Those whose files cannot be understood
-    Damaged,
-}
-
-/// The order of a list of runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum RunsOrder {
-    /// By the folder
-    Name,
-    /// The best result first, the accuracy or the mean intersection over union
-    Best,
-    /// The shortest first
-    Seconds,
-    /// The latest change first
-    Newest,
 }
 
 /// What to do with teacher caches.
@@ -581,24 +518,6 @@ impl TypedFormat {
     }
 }
 
-/// Weights that a network is measured with must at least be there.
-fn fit(name: &str) -> Result<WeightFit, String> {
-    match name {
-        "exact" => Ok(WeightFit::Exact),
-        "superset" => Ok(WeightFit::Superset),
-        _ => Err("known: exact, superset".into()),
-    }
-}
-
-/// Channels, height and width.
-fn input(text: &str) -> Result<[usize; 3], String> {
-    let sizes: Result<Vec<usize>, _> = text.split(',').map(|size| size.trim().parse()).collect();
-    sizes
-        .ok()
-        .and_then(|sizes| sizes.try_into().ok())
-        .ok_or_else(|| "three counts are needed, as in 3,32,32".into())
-}
-
 /// What `kd check` takes.
 #[derive(Clone, Debug, Group)]
 pub(crate) struct CheckOptions {
@@ -652,34 +571,4 @@ pub(crate) struct CompareOptions {
     pub(crate) jobs: u16,
     #[command(flatten)]
     pub(crate) machine: MachineOptions,
-}
-
-/// A seed that a recipe can hold, whose integers have a sign.
-fn seed() -> RangedU64ValueParser {
-    clap::value_parser!(u64).range(..=i64::MAX.unsigned_abs())
-}
-
-/// A number of processes.
-fn jobs() -> RangedI64ValueParser<u16> {
-    clap::value_parser!(u16).range(1..)
-}
-
-fn device(name: &str) -> Result<DeviceName, String> {
-    name.parse()
-        .map_err(|error: kd_core::Error| error.to_string())
-}
-
-/// The parts of a data set by name.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Part {
-    Train,
-    Test,
-}
-
-fn split(name: &str) -> Result<Split, String> {
-    match Part::from_str(name, true) {
-        Ok(Part::Train) => Ok(Split::Train),
-        Ok(Part::Test) => Ok(Split::Test),
-        Err(_) => Err("known: train, test".into()),
-    }
 }

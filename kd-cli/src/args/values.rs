@@ -1,6 +1,9 @@
-//! Values of options: classes of masks, parts of names.
+//! Values of options: classes of masks, parts of names, sizes, devices, numbers in a range.
 
-use kd_core::{MaskClass, MaskValue, ValuedClass};
+use clap::ValueEnum;
+use clap::builder::{RangedI64ValueParser, RangedU64ValueParser};
+use kd_core::{DeviceName, MaskClass, MaskValue, Split, ValuedClass};
+use kd_models::WeightFit;
 
 /// A class of masks with its value.
 pub(super) fn mask_class(text: &str) -> Result<MaskClass, String> {
@@ -29,5 +32,53 @@ pub(super) fn rename(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((from, to)) if !from.is_empty() => Ok((from.to_owned(), to.to_owned())),
         _ => Err("write the file's part, `=`, and the network's, as in `fc.1.=linear.`".into()),
+    }
+}
+
+/// Weights that a network is measured with must at least be there.
+pub(super) fn fit(name: &str) -> Result<WeightFit, String> {
+    match name {
+        "exact" => Ok(WeightFit::Exact),
+        "superset" => Ok(WeightFit::Superset),
+        _ => Err("known: exact, superset".into()),
+    }
+}
+
+/// Channels, height and width.
+pub(super) fn input(text: &str) -> Result<[usize; 3], String> {
+    let sizes: Result<Vec<usize>, _> = text.split(',').map(|size| size.trim().parse()).collect();
+    sizes
+        .ok()
+        .and_then(|sizes| sizes.try_into().ok())
+        .ok_or_else(|| "three counts are needed, as in 3,32,32".into())
+}
+
+/// A seed that a recipe can hold, whose integers have a sign.
+pub(super) fn seed() -> RangedU64ValueParser {
+    clap::value_parser!(u64).range(..=i64::MAX.unsigned_abs())
+}
+
+/// A number of processes.
+pub(super) fn jobs() -> RangedI64ValueParser<u16> {
+    clap::value_parser!(u16).range(1..)
+}
+
+pub(super) fn device(name: &str) -> Result<DeviceName, String> {
+    name.parse()
+        .map_err(|error: kd_core::Error| error.to_string())
+}
+
+/// The parts of a data set by name.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Part {
+    Train,
+    Test,
+}
+
+pub(super) fn split(name: &str) -> Result<Split, String> {
+    match Part::from_str(name, true) {
+        Ok(Part::Train) => Ok(Split::Train),
+        Ok(Part::Test) => Ok(Split::Test),
+        Err(_) => Err("known: train, test".into()),
     }
 }
