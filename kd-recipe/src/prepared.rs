@@ -17,6 +17,7 @@ pub struct Prepared {
     pub(crate) spec: Option<NetworkSpec>,
     pub(crate) models: Box<Models>,
     pub(crate) extra_parameters: usize,
+    pub(crate) largest_part_macs: Option<u64>,
     pub(crate) step_macs: Option<u64>,
 }
 
@@ -38,6 +39,7 @@ impl Prepared {
             spec: None,
             models: Box::new(|_| Ok(Vec::new())),
             extra_parameters: 0,
+            largest_part_macs: None,
             step_macs: None,
         }
     }
@@ -74,6 +76,14 @@ impl Prepared {
     #[must_use]
     pub fn with_extra_parameters(mut self, parameters: usize) -> Self {
         self.extra_parameters = parameters;
+        self
+    }
+
+    /// With the multiply-accumulates, for one image, of the largest of the model's parts that can run at the
+    /// same time: what each answer waits for where every part has a machine of its own.
+    #[must_use]
+    pub fn with_largest_part_macs(mut self, macs: u64) -> Self {
+        self.largest_part_macs = Some(macs);
         self
     }
 

@@ -282,6 +282,12 @@ impl PreparedRun {
         self.prepared.extra_parameters
     }
 
+    /// The multiply-accumulates of the largest of the model's parts that can run at the same time, if the
+    /// method makes such a model.
+    pub fn largest_part_macs(&self) -> Option<u64> {
+        self.prepared.largest_part_macs
+    }
+
     /// The multiply-accumulates of a training step, an image, if the method counts them.
     pub fn step_macs(&self) -> Option<u64> {
         self.prepared.step_macs

@@ -86,12 +86,13 @@ impl MethodRecipe for TeacherClassRecipe {
         let made = self.made(at, teacher, &facts)?;
         made.method.check()?;
         self.teacher.settle(&facts)?;
-        let prepared = Prepared::new(made.method);
-        Ok(match self.config.only {
+        if self.config.only.is_some() {
             // A student alone is no network for the data's classes: the merged class is the model.
-            Some(_) => prepared,
-            None => prepared.with_student(HEAD_PHASE, made.config),
-        })
+            return Ok(Prepared::new(made.method));
+        }
+        let largest = check::largest_student(&made)?;
+        let prepared = Prepared::new(made.method).with_student(HEAD_PHASE, made.config);
+        Ok(prepared.with_largest_part_macs(largest))
     }
 
     fn check(&mut self, at: &Context) -> Result<Check> {

@@ -118,10 +118,10 @@ fn main_table(results: &Results) -> Result<Table> {
     for metric in &results.more_metrics {
         head.push((Measure::of(metric).label(metric), Align::Right));
     }
-    let counted = results.methods.iter().any(|row| row.step_macs.is_some());
-    let step = counted.then_some("MACs of a step");
+    let macs = macs_columns(results);
     let costs = ["runs", "seconds", "parameters", "extra parameters"];
-    let costs = costs.into_iter().chain(step).chain(["peak memory (MiB)"]);
+    let costs = costs.into_iter().chain(macs.iter().map(|(name, _)| *name));
+    let costs = costs.chain(["peak memory (MiB)"]);
     head.extend(costs.map(|name| (name.to_owned(), Align::Right)));
     let mut table = Table::new(head.iter().map(|(name, align)| (name.as_str(), *align)));
     for row in &results.methods {
@@ -149,13 +149,33 @@ fn main_table(results: &Results) -> Result<Table> {
         );
         cells.push(row.parameters.map_or_else(|| NONE.into(), count));
         cells.push(row.extra_parameters.map_or_else(|| NONE.into(), count));
-        if counted {
-            cells.push(row.step_macs.map_or_else(|| NONE.into(), count));
+        for (_, macs) in &macs {
+            cells.push(macs(row).map_or_else(|| NONE.into(), count));
         }
         cells.push(memory(row.peak_memory_bytes));
         table.row(cells)?;
     }
     Ok(table)
+}
+
+/// A count of multiply-accumulates of a row.
+type Macs = fn(&Row) -> Option<u64>;
+
+/// The columns of multiply-accumulates, with their heads: those that a method of the campaign counts.
+fn macs_columns(results: &Results) -> Vec<(&'static str, Macs)> {
+    let any = |macs: Macs| results.methods.iter().any(|row| macs(row).is_some());
+    let (part, step): (Macs, Macs) = (|row| row.largest_part_macs, |row| row.step_macs);
+    let mut columns: Vec<(&str, Macs)> = Vec::new();
+    if any(part) || any(step) {
+        columns.push(("MACs", |row| row.macs));
+    }
+    if any(part) {
+        columns.push(("MACs of the largest part", part));
+    }
+    if any(step) {
+        columns.push(("MACs of a step", step));
+    }
+    columns
 }
 
 /// How far the runs of a method are apart, whatever its seed and the value that was varied.
@@ -291,6 +311,16 @@ fn explanation(results: &Results) -> String {
          trained beside the student and thrown away. Peak memory is the most that the process of a run held \
          in main memory.",
     );
+    if results
+        .methods
+        .iter()
+        .any(|row| row.largest_part_macs.is_some())
+    {
+        text.push_str(
+            " MACs are multiply-accumulates of the student for one image; those of the largest part are what an \
+             answer waits for where every part has a machine of its own.",
+        );
+    }
     if results.methods.iter().any(|row| row.step_macs.is_some()) {
         text.push_str(
             " MACs of a step are those of a training step for one image: three times a forward pass of what \

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use kd_core::{
-    DeviceName, Error, ErrorKind, Metrics, Observer, Plan, Result, RunFolder, StepContext,
+    Costs, DeviceName, Error, ErrorKind, Metrics, Observer, Plan, Result, RunFolder, StepContext,
 };
 use serde::{Deserialize, Serialize};
 
@@ -189,13 +189,15 @@ fn not_stopped(run: &Path, stop: &AtomicBool) -> Result<()> {
 
 /// What the run would be made from.
 fn plan(run: &PreparedRun) -> Result<RunPlan> {
-    let parameters = run.costs().transpose()?.map(|costs| costs.params());
+    let costs = run.costs().transpose()?;
     Ok(RunPlan {
         recipe: run.recipe().resolved()?,
         inputs: run.inputs().sha256.clone(),
         network: run.spec().map(|spec| spec.name.clone()),
-        parameters,
+        parameters: costs.as_ref().map(Costs::params),
         extra_parameters: run.extra_parameters() as u64,
+        macs: costs.as_ref().map(Costs::macs),
+        largest_part_macs: run.largest_part_macs(),
         step_macs: run.step_macs(),
     })
 }

@@ -100,6 +100,10 @@ pub struct Row {
     pub parameters: Option<u64>,
     /// Parameters that are trained beside the student.
     pub extra_parameters: Option<u64>,
+    /// The multiply-accumulates of the student for one image.
+    pub macs: Option<u64>,
+    /// Those of the largest of its parts that can run at the same time, if it has such parts.
+    pub largest_part_macs: Option<u64>,
     /// The multiply-accumulates of a training step, an image, if the method counts them.
     pub step_macs: Option<u64>,
     /// Runs that are done.
@@ -149,6 +153,10 @@ pub struct RunResult {
     pub parameters: Option<u64>,
     /// Parameters that are trained beside the student.
     pub extra_parameters: Option<u64>,
+    /// The multiply-accumulates of the student for one image.
+    pub macs: Option<u64>,
+    /// Those of the largest of its parts that can run at the same time, if it has such parts.
+    pub largest_part_macs: Option<u64>,
     /// The multiply-accumulates of a training step, an image, if the method counts them.
     pub step_macs: Option<u64>,
     /// The metrics after the last epoch.
@@ -302,6 +310,8 @@ fn one(campaign: &Campaign, out: &Path, known: &KnownRun) -> Result<RunResult> {
         network: plan.and_then(|plan| plan.network.clone()),
         parameters: plan.and_then(|plan| plan.parameters),
         extra_parameters: plan.map(|plan| plan.extra_parameters),
+        macs: plan.and_then(|plan| plan.macs),
+        largest_part_macs: plan.and_then(|plan| plan.largest_part_macs),
         step_macs: plan.and_then(|plan| plan.step_macs),
         metrics: BTreeMap::new(),
         best: None,
@@ -387,6 +397,8 @@ fn row(name: &str, title: &str, value: Option<&toml::Value>, all: &[&RunResult])
         network: first.and_then(|run| run.network.clone()),
         parameters: first.and_then(|run| run.parameters),
         extra_parameters: first.and_then(|run| run.extra_parameters),
+        macs: first.and_then(|run| run.macs),
+        largest_part_macs: first.and_then(|run| run.largest_part_macs),
         step_macs: first.and_then(|run| run.step_macs),
         done: done.len(),
         planned: all.len(),

@@ -19,6 +19,12 @@ pub struct RunPlan {
     pub parameters: Option<u64>,
     /// Parameters that are trained beside the student.
     pub extra_parameters: u64,
+    /// The multiply-accumulates of the student for one image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub macs: Option<u64>,
+    /// Those of the largest of its parts that can run at the same time, if it has such parts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub largest_part_macs: Option<u64>,
     /// The multiply-accumulates of a training step, an image, if the method counts them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step_macs: Option<u64>,
@@ -133,6 +139,8 @@ mod tests {
             network: Some("lenet5".into()),
             parameters: Some(7),
             extra_parameters: 0,
+            macs: None,
+            largest_part_macs: None,
             step_macs: None,
         }
     }

@@ -68,6 +68,7 @@ impl MethodRecipe for Twins {
             .with_spec(spec)
             .with_models(models)
             .with_extra_parameters(7)
+            .with_largest_part_macs(1_234)
             .with_step_macs(4_321))
     }
 

@@ -104,6 +104,16 @@ fn fitted(made: &Made) -> Result<Option<Finding>> {
     Ok(Some(Finding::ok(Topic::Costs, text)))
 }
 
+/// The multiply-accumulates of the largest student for one image.
+pub(super) fn largest_student(made: &Made) -> Result<u64> {
+    let costs = class_of(made)?.costs(made.facts.input())?;
+    let students = costs.by_stage().into_iter().take(made.chunks.len());
+    Ok(students
+        .map(|(_, cost)| cost.macs)
+        .max()
+        .unwrap_or_default())
+}
+
 fn class_of(made: &Made) -> Result<Class<Network>> {
     Class::blank(&made.config.network, &burn::tensor::Device::default())
 }
