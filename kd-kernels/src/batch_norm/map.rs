@@ -5,7 +5,7 @@
 
 use rayon::prelude::*;
 
-use crate::numbers::{narrow, positive};
+use crate::numbers::{narrow, positive, zeros};
 use crate::simd::{Kernel, Lanes, Path};
 
 /// Numbers that a task is of, about.
@@ -113,7 +113,7 @@ impl Map {
         relu: bool,
     ) -> Vec<f32> {
         let (planes, area) = (self.planes(), self.area.max(1));
-        let mut y = vec![0.0_f32; x.len()];
+        let mut y = zeros(x.len());
         let tasks = y.par_chunks_mut(planes * area).enumerate();
         tasks.for_each(|(task, y)| {
             let range = task * planes * area..task * planes * area + y.len();

@@ -157,7 +157,7 @@ impl<'a> Columns<'a> {
         let (strip, area) = (Self::strip(self.path), geometry.out_area());
         let planes = self.lay(x, images, &mut buffers.planes);
         let bases = self.bases(count);
-        let rows = buffers.rows.take(bases.len() * depth);
+        let rows = buffers.rows.take_any(bases.len() * depth);
         for [first, size] in blocks(bases.len(), self.path.block()) {
             let rows = &mut rows[first * depth..(first + size) * depth];
             gather(planes, &bases[first..first + size], &self.reads, rows);
@@ -165,7 +165,7 @@ impl<'a> Columns<'a> {
         // [strips, positions, channels of a strip]
         let strips = channels.len().div_ceil(strip);
         let sums = bases.len() * strip;
-        let out = buffers.out.take(strips * sums + SLACK);
+        let out = buffers.out.take_any(strips * sums + SLACK);
         let weights = &weights.block(0, 1)[channels.start * depth..];
         let reads: Vec<usize> = (0..DEPTH.min(depth)).map(|place| place * strip).collect();
         for start in (0..depth).step_by(DEPTH) {
@@ -225,7 +225,7 @@ impl<'a> Columns<'a> {
         // [strips, positions, channels of a strip]
         let (strip, positions) = (Self::strip(self.path), bases.len());
         let strips = outputs.div_ceil(strip);
-        let slopes = slopes.take(strips * positions * strip);
+        let slopes = slopes.take_any(strips * positions * strip);
         let dy = &dy[images.start * outputs * area..images.end * outputs * area];
         for (index, line) in dy.chunks_exact(area).enumerate() {
             let (image, channel) = (index / outputs, index % outputs);
@@ -234,8 +234,8 @@ impl<'a> Columns<'a> {
             to.zip(line).for_each(|(to, from)| *to = *from);
         }
         let reads: Vec<usize> = (0..positions).map(|position| position * strip).collect();
-        let out = out.take(self.path.block() * strip);
-        let rows = rows.take(positions * self.path.block());
+        let out = out.take_any(self.path.block() * strip);
+        let rows = rows.take_any(positions * self.path.block());
         for [first, size] in blocks(depth, self.path.block()) {
             let rows = &mut rows[..positions * size];
             // The same numbers, those of a position side by side.

@@ -14,7 +14,7 @@ use super::kernels::{Packed, Product};
 use super::planes::Places;
 use super::winograd::{self, Winograd};
 use crate::buffer::Buffer;
-use crate::numbers::positive;
+use crate::numbers::{positive, zeros};
 use crate::simd::Path;
 
 /// A convolution, how it is computed, and where its result is put.
@@ -169,7 +169,7 @@ impl Job {
         finish: Finish<'_>,
     ) -> Vec<f32> {
         let geometry = &self.geometry;
-        let mut y = vec![0.0_f32; geometry.batch_size * self.image_size()];
+        let mut y = zeros(geometry.batch_size * self.image_size());
         if y.is_empty() {
             return y;
         }
@@ -316,7 +316,7 @@ impl Job {
         let outputs = geometry.outputs;
         let places = geometry.span(source.images);
         let pitch = lines(places + SLACK);
-        let rows = rows.take(self.block() * pitch);
+        let rows = rows.take_any(self.block() * pitch);
         let reads = geometry.reads(source.plane);
         let size = self.image_size();
         let before = if source.images == 1 {

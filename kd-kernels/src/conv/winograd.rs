@@ -169,9 +169,9 @@ impl<'a> Winograd<'a> {
         let all_lines = (images.len() - 1) * (tiles.image / tiles.pitch) + tiles.rows.positions;
         let band = self.band(all_lines);
         let pitch = lines(band * tiles.pitch + SLACK);
-        let transformed = transformed.take(TAPS * TAPS * inputs * pitch);
-        let products = products.take(TAPS * TAPS * self.path.block() * pitch);
-        let rows = rows.take(PIXELS * PIXELS * pitch);
+        let transformed = transformed.take_any(TAPS * TAPS * inputs * pitch);
+        let products = products.take_any(TAPS * TAPS * self.path.block() * pitch);
+        let rows = rows.take_any(PIXELS * PIXELS * pitch);
         let reads: Vec<usize> = (0..inputs).map(|input| input * pitch).collect();
         for first in (0..all_lines).step_by(band) {
             let count = band.min(all_lines - first);

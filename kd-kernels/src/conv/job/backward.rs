@@ -10,6 +10,7 @@ use super::super::kernels::{Correlation, Packed, Product};
 use super::super::winograd::Winograd;
 use super::{Finish, Job, Scratch};
 use crate::buffer::Buffer;
+use crate::numbers::zeros;
 
 /// In how many parts the images of a backward pass are summed at most. It does not depend on the threads, so
 /// that neither do the sums.
@@ -47,9 +48,9 @@ impl Job {
         let back =
             back.filter(|back| back.is_tiled() || back.is_small() || back.geometry.is_dense());
         if let Some(back) = back.filter(|_| wanted.input) {
-            let zeros = vec![0.0; back.geometry.groups * back.geometry.outputs];
+            let bias = vec![0.0; back.geometry.groups * back.geometry.outputs];
             let weights = back.pack_transposed(w);
-            let input = back.forward(dy, &weights, &zeros, Finish::default());
+            let input = back.forward(dy, &weights, &bias, Finish::default());
             let wanted = Wanted {
                 input: false,
                 ..wanted
@@ -75,7 +76,7 @@ impl Job {
             let these = first..(first + images).min(geometry.batch_size);
             self.backward_part(x, &back, dy, these, wanted, scratch, dx)
         };
-        let mut dx = vec![0.0_f32; if wanted.input { x.len() } else { 0 }];
+        let mut dx = zeros(if wanted.input { x.len() } else { 0 });
         let sums: Vec<[Vec<f32>; 2]> = if wanted.input && !dx.is_empty() {
             let chunks = dx
                 .par_chunks_mut(images * geometry.image_size())
@@ -313,7 +314,7 @@ impl Job {
             // From the first line of pixels to the last.
             let (start, places) = geometry.pixel_span(*phase, images);
             let pitch = lines(places + SLACK);
-            let rows = rows.take(self.block() * pitch);
+            let rows = rows.take_any(self.block() * pitch);
             let reads: Vec<usize> = (0..outputs)
                 .flat_map(|output| {
                     distances
