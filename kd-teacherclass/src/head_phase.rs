@@ -7,9 +7,9 @@ use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::{Device, Tensor, TensorData};
 use kd_core::{
-    Draws, Loader, LossTerms, Metrics, NamedGradients, Names, OptimizerConfig, Phase, PhaseState,
-    Plan, Result, RunFolder, Selection, StepContext, Store, Tensors, Trained, Training,
-    detached_copy, evaluate, export,
+    ClassificationSummary, Draws, Loader, LossTerms, Metrics, NamedGradients, Names,
+    OptimizerConfig, Phase, PhaseState, Plan, Result, RunFolder, Selection, StepContext, Store,
+    Tensors, Trained, Training, detached_copy, evaluate, export,
 };
 use kd_losses::cross_entropy;
 
@@ -33,6 +33,9 @@ pub(crate) struct HeadPhase<'a, S: Student> {
     held_out: Loader,
     /// The accuracy with the head as it was copied.
     copied: f64,
+    /// The teacher's logits for the held-out samples, row by row.
+    teacher: Vec<f32>,
+    teacher_accuracy: f64,
     /// What was last measured of each student.
     measured: Vec<Metrics>,
 }
@@ -45,7 +48,8 @@ impl<S: Student> TeacherClass<S> {
         let head = detached_copy(class.head()).train();
         let lengths = self.division()?.chunks().iter().map(|chunk| chunk.length);
         let held_out = self.held_out_loader()?;
-        let (copied, _) = measure_head(class.head(), &features.held_out, &held_out)?;
+        let copied = measure_head(class.head(), &features.held_out, &held_out, None)?;
+        let (teacher, teacher_accuracy) = self.teacher_logits(class.head(), &held_out)?;
         Ok(HeadPhase {
             plan: self.head_plan(train.steps_per_epoch())?,
             head: Trained::new("head", head, OptimizerConfig::adam())?,
@@ -55,9 +59,24 @@ impl<S: Student> TeacherClass<S> {
             features,
             train,
             held_out,
-            copied,
+            copied: copied.accuracy,
+            teacher,
+            teacher_accuracy,
             measured,
         })
+    }
+
+    /// The logits of the teacher, row by row, and its accuracy: its own dense vectors, divided as the students
+    /// have them, and its head.
+    fn teacher_logits(&self, head: &Linear, held_out: &Loader) -> Result<(Vec<f32>, f64)> {
+        let targets = self.targets()?;
+        let mut all = Vec::new();
+        let metrics = evaluate(held_out, None, |batch| {
+            let logits = head.forward(targets.all(batch)?);
+            all.extend(numbers(logits.clone()));
+            Ok(logits)
+        })?;
+        Ok((all, metrics.summary()?.accuracy))
     }
 
     fn head_plan(&self, steps_per_epoch: usize) -> Result<Plan> {
@@ -74,14 +93,18 @@ impl<S: Student> TeacherClass<S> {
     }
 }
 
-/// Accuracy and loss of a head on kept features.
-fn measure_head(head: &Linear, features: &Store, held_out: &Loader) -> Result<(f64, f64)> {
-    let metrics = evaluate(held_out, None, |batch| {
+/// What is measured of a head on kept features, beside the teacher's logits where they are given.
+fn measure_head(
+    head: &Linear,
+    features: &Store,
+    held_out: &Loader,
+    teacher: Option<&[f32]>,
+) -> Result<ClassificationSummary> {
+    let metrics = evaluate(held_out, teacher, |batch| {
         let features = Features::read(features, batch.view, &batch.ids)?;
         Ok(head.forward(features))
     })?;
-    let summary = metrics.summary()?;
-    Ok((summary.accuracy, summary.loss))
+    metrics.summary()
 }
 
 /// The factors of a step's features, `[samples, features]`: 0 for those that are dropped, one by one and by
@@ -246,10 +269,15 @@ impl<S: Student> Phase for HeadPhase<'_, S> {
 
     fn evaluate(&mut self) -> Result<Metrics> {
         let head = self.head.valid();
-        let (accuracy, loss) = measure_head(&head, &self.features.held_out, &self.held_out)?;
+        let (features, teacher) = (&self.features.held_out, Some(self.teacher.as_slice()));
+        let summary = measure_head(&head, features, &self.held_out, teacher)?;
         let mut metrics = self.missing(&head)?;
-        metrics.insert("accuracy".into(), accuracy);
-        metrics.insert("loss".into(), loss);
+        metrics.insert("accuracy".into(), summary.accuracy);
+        metrics.insert("loss".into(), summary.loss);
+        if let Some(compared) = summary.teacher {
+            metrics.insert("agreement".into(), compared.agreement);
+        }
+        metrics.insert("teacher_accuracy".into(), self.teacher_accuracy);
         metrics.insert("copied_head_accuracy".into(), self.copied);
         for (student, measured) in self.measured.iter().enumerate() {
             for name in ["dead_units", "nmse"] {

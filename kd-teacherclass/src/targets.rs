@@ -24,8 +24,13 @@ pub(crate) struct Targets<'a> {
 impl Targets<'_> {
     /// The targets of one student for a batch, `[batch_size, chunk_length]`, on the plain device.
     pub(crate) fn chunk(&self, batch: &Batch, chunk: &Chunk) -> Result<Tensor<2>> {
-        let targets = self.division.targets(dense(&self.teacher, batch)?);
+        let targets = self.all(batch)?;
         Ok(targets.narrow(1, chunk.start, chunk.length))
+    }
+
+    /// The targets of all students for a batch, joined, `[batch_size, features]`.
+    pub(crate) fn all(&self, batch: &Batch) -> Result<Tensor<2>> {
+        Ok(self.division.targets(dense(&self.teacher, batch)?))
     }
 }
 

@@ -5,12 +5,13 @@ use std::sync::atomic::AtomicBool;
 use burn::tensor::{Device, Tensor};
 use kd_core::testing::{run, run_folder, same_run, stopped_at_every_step};
 use kd_core::{
-    Answer, Batch, CacheConfig, EpochLog, FrozenTeacher, Names, Normalisation, Observer, Plan,
-    Requested, RunFolder, Runner, Snapshot, StagedNetwork, Teacher, export, read_tensors,
+    Answer, Batch, CacheConfig, EpochLog, FrozenTeacher, Loader, LoaderConfig, Names,
+    Normalisation, Observer, Plan, Requested, RunFolder, Runner, Snapshot, StagedNetwork, Teacher,
+    evaluate, export, read_tensors,
 };
 use kd_teacherclass::{Chunk, ChunkLoss, HEAD_PHASE, SplitKind, TeacherClassConfig, Trunk};
 
-use crate::support::{Tiny, close, config, images, method, method_from, method_of, teacher};
+use crate::support::{Tiny, close, config, data, images, method, method_from, method_of, teacher};
 
 #[test]
 fn a_run_that_is_stopped_at_every_step_ends_as_an_undisturbed_one() {
@@ -197,6 +198,36 @@ fn a_head_that_is_not_tuned_is_the_teachers() {
     let head = outcomes.last().unwrap();
     assert_eq!((head.phase.as_str(), head.steps), (HEAD_PHASE, 0));
     same(head.last["accuracy"], head.last["copied_head_accuracy"]);
+}
+
+#[test]
+fn the_teacher_is_measured_beside_the_class() {
+    let [_, held_out] = data();
+    let loader = Loader::new(held_out, LoaderConfig::ordered(7), &Device::flex()).unwrap();
+    let mut answers = Vec::new();
+    let alone = evaluate(&loader, None, |batch| {
+        let logits = teacher().forward(&batch.pixels()?);
+        answers.extend(logits.clone().into_data().iter::<f32>());
+        Ok(logits)
+    });
+    let alone = alone.unwrap().summary().unwrap();
+    // A rotated split has another head, and the teacher's answers.
+    for split in [SplitKind::Index, SplitKind::Rotated] {
+        let mut of_split = config();
+        of_split.split = split;
+        let place = tempfile::tempdir().unwrap();
+        let method = method(of_split);
+        let outcomes = run(&method, place.path()).unwrap();
+        let last = &outcomes.last().unwrap().last;
+        same(last["teacher_accuracy"], alone.accuracy);
+        let folder = RunFolder::open(place.path()).unwrap();
+        let class = method.class(&folder, Snapshot::Last).unwrap();
+        let compared = evaluate(&loader, Some(&answers), |batch| {
+            Ok(class.forward(&batch.pixels()?))
+        });
+        let compared = compared.unwrap().summary().unwrap().teacher.unwrap();
+        same(last["agreement"], compared.agreement);
+    }
 }
 
 #[test]
