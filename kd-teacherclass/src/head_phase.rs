@@ -66,8 +66,8 @@ impl<S: Student> TeacherClass<S> {
         })
     }
 
-    /// The logits of the teacher, row by row, and its accuracy: its own dense vectors, divided as the students
-    /// have them, and its head.
+    /// The logits of the teacher, row by row, and its accuracy: its own dense vectors, divided as the
+    /// students have them, and its head.
     fn teacher_logits(&self, head: &Linear, held_out: &Loader) -> Result<(Vec<f32>, f64)> {
         let targets = self.targets()?;
         let mut all = Vec::new();

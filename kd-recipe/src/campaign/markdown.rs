@@ -317,8 +317,8 @@ fn explanation(results: &Results) -> String {
         .any(|row| row.largest_part_macs.is_some())
     {
         text.push_str(
-            " MACs are multiply-accumulates of the student for one image; those of the largest part are what an \
-             answer waits for where every part has a machine of its own.",
+            " MACs are multiply-accumulates of the student for one image; those of the largest part are what \
+             an answer waits for where every part has a machine of its own.",
         );
     }
     if results.methods.iter().any(|row| row.step_macs.is_some()) {
