@@ -35,14 +35,15 @@ pub use network::preprocessing::{NetworkInput, Preprocessing};
 pub use network::rows::Rows;
 pub use network::staged::{StagedNetwork, Trace};
 pub use network::task_network::{Classifier, ImageClassifier, TaskNetwork};
+pub use network::tokenizer_file::TokenizerFile;
 pub use network::tensors::{
     Names, Tensors, check_finite, count_norms, detached_copy, export, hash_tensors, import,
     non_finite, read_tensors, tensor_shapes, write_atomically, write_folder, write_tensors,
 };
 
 pub use data::{
-    CifarLabels, DataRoots, DataSource, Dataset, DatasetInfo, ImageFit, ImageFolder, ImageShape,
-    MaskClass, MaskFolder, MaskValue, Masks, Split, Subset, Task, ValuedClass, class_folders,
+    CifarLabels, DataFiles, DataRoots, DataSource, Dataset, DatasetInfo, ImageFit, ImageFolder, ImageShape,
+    MaskClass, MaskFolder, MaskValue, Masks, SampleKind, Split, Subset, Task, Tokens, ValuedClass, class_folders,
     is_image_path, read_camvid, read_cifar10, read_cifar100, read_cinic10, read_idx, read_images,
     read_svhn, write_idx, write_image_folder,
 };

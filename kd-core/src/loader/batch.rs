@@ -5,6 +5,7 @@ use std::sync::Arc;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::data::dataset::Dataset;
+use crate::data::kind::SampleKind;
 use crate::draws::Draws;
 use crate::error::{Error, Result};
 use crate::views::augment::Augment;
@@ -82,6 +83,19 @@ impl Batch {
         let [channels, height, width] = shape;
         let pixels = Tensor::zeros([count, channels, height, width], &device);
         Self::new(Samples::Images(pixels), Tensor::zeros([count], &device))
+    }
+
+    /// `count` samples that learn nothing but shapes: black images, or texts of the token 0 where the samples
+    /// are texts of shape `[vocabulary, 1, length]`.
+    pub fn blank(kind: SampleKind, shape: [usize; 3], count: usize, device: &Device) -> Self {
+        match kind {
+            SampleKind::Images => Self::black(shape, count, device),
+            SampleKind::Texts => {
+                let device = device.clone().inner();
+                let tokens = Tensor::zeros([count, shape[2]], &device);
+                Self::new(Samples::Tokens(tokens), Tensor::zeros([count], &device))
+            }
+        }
     }
 
     /// `count` images of standard normal noise `[count, channels, height, width]`, always the same, to find
