@@ -156,7 +156,11 @@ impl Encoder {
             let encoded = self.tokenizer.encode_batch_fast(some, true);
             for text in encoded.map_err(failed)? {
                 // The vocabulary has at most 65,536 ids.
-                ids.extend(text.get_ids().iter().filter_map(|&id| u16::try_from(id).ok()));
+                ids.extend(
+                    text.get_ids()
+                        .iter()
+                        .filter_map(|&id| u16::try_from(id).ok()),
+                );
             }
         }
         Ok(ids)
@@ -183,7 +187,10 @@ fn words<S: AsRef<str> + Send>(
     texts: impl Iterator<Item = S> + Send,
     settings: &TextSettings,
 ) -> Result<Vec<String>> {
-    let unk = RESERVED.map(str::to_owned).into_iter().zip((0..).map(Value::from));
+    let unk = RESERVED
+        .map(str::to_owned)
+        .into_iter()
+        .zip((0..).map(Value::from));
     let described = description(settings, unk.collect()).to_string();
     let mut counting = Tokenizer::from_bytes(described).map_err(failed)?;
     let trainer = WordLevelTrainer::builder()

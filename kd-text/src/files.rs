@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use kd_core::{
-    DataFiles, DataRoots, DataSource, Dataset, Error, ImageShape, Preprocessing, Result, SampleKind,
-    Split, TokenizerFile, Tokens,
+    DataFiles, DataRoots, DataSource, Dataset, Error, ImageShape, Preprocessing, Result,
+    SampleKind, Split, TokenizerFile, Tokens,
 };
 
 use crate::encoder::Encoder;
@@ -86,7 +86,11 @@ impl TextFiles {
         tokenizer: Option<&TokenizerFile>,
     ) -> Result<Self> {
         let path = path.as_ref();
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let name = path
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         Self::read(name, path, None, settings, tokenizer)
     }
 
@@ -103,7 +107,13 @@ impl TextFiles {
         tokenizer: Option<&TokenizerFile>,
     ) -> Result<Self> {
         let path = known.locate(roots)?;
-        let read = Self::read(known.name.to_owned(), &path, Some(known), settings, tokenizer)?;
+        let read = Self::read(
+            known.name.to_owned(),
+            &path,
+            Some(known),
+            settings,
+            tokenizer,
+        )?;
         for (split, published) in [(Split::Train, known.train), (Split::Test, known.test)] {
             let found = read.samples(split).unwrap_or_default();
             if found != published {
@@ -127,7 +137,8 @@ impl TextFiles {
     ) -> Result<Self> {
         settings.check()?;
         let folders = known.map(|known| &known.labels[..]);
-        let train = labelled(path, Split::Train, folders, settings)?.ok_or_else(|| missing(path))?;
+        let train =
+            labelled(path, Split::Train, folders, settings)?.ok_or_else(|| missing(path))?;
         let classes = match known {
             Some(known) => known.labels.map(str::to_owned).to_vec(),
             None => classes(&train)?,
@@ -255,8 +266,14 @@ impl DataFiles for TextFiles {
             encoder.ids(&part.texts)?,
         )?;
         let classes = self.class_names();
-        let made = Dataset::texts(self.name(), split, classes.len(), tokens, part.labels.clone())?
-            .with_class_names(classes.iter().cloned())?;
+        let made = Dataset::texts(
+            self.name(),
+            split,
+            classes.len(),
+            tokens,
+            part.labels.clone(),
+        )?
+        .with_class_names(classes.iter().cloned())?;
         Ok(part.made.get_or_init(|| made).clone())
     }
 
@@ -286,7 +303,9 @@ fn labelled(
         return read_table(&table, settings).map(Some);
     }
     let folder = find_folder(path, split);
-    folder.map(|folder| read_folder(&folder, classes)).transpose()
+    folder
+        .map(|folder| read_folder(&folder, classes))
+        .transpose()
 }
 
 /// The error that there is no training split.
@@ -303,7 +322,11 @@ fn missing(path: &Path) -> Error {
 
 /// The classes of the training split in their order: as numbers where all are, else as words.
 fn classes(train: &Labelled) -> Result<Vec<String>> {
-    let distinct: BTreeSet<&str> = train.labels.iter().map(|(label, _)| label.as_str()).collect();
+    let distinct: BTreeSet<&str> = train
+        .labels
+        .iter()
+        .map(|(label, _)| label.as_str())
+        .collect();
     let mut classes: Vec<String> = distinct.into_iter().map(str::to_owned).collect();
     if classes.iter().all(|class| class.parse::<i64>().is_ok()) {
         classes.sort_by_key(|class| class.parse::<i64>().unwrap_or_default());
@@ -314,7 +337,10 @@ fn classes(train: &Labelled) -> Result<Vec<String>> {
             Err(input(&train.path, problem))
         }
         all if all.len() > MOST_CLASSES => {
-            let problem = format!("has {} classes, at most {MOST_CLASSES} can be told apart", all.len());
+            let problem = format!(
+                "has {} classes, at most {MOST_CLASSES} can be told apart",
+                all.len()
+            );
             Err(input(&train.path, problem))
         }
         _ => Ok(classes),

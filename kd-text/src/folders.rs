@@ -34,13 +34,14 @@ pub(crate) fn read_folder(path: &Path, classes: Option<&[&str]>) -> Result<Label
         let is_text = |file: &Path| file.extension().is_some_and(|ending| ending == "txt");
         let files = entries(&folder, is_text)?;
         if files.is_empty() {
-            let problem = "has no file that ends in `.txt`; put one a text there, or remove the folder";
+            let problem =
+                "has no file that ends in `.txt`; put one a text there, or remove the folder";
             return Err(input(&folder, problem));
         }
         let class = folder.file_name().unwrap_or_default();
-        let class = class.to_str().ok_or_else(|| {
-            input(&folder, "has a name that is not UTF-8; rename it")
-        })?;
+        let class = class
+            .to_str()
+            .ok_or_else(|| input(&folder, "has a name that is not UTF-8; rename it"))?;
         for file in files {
             let text = read_text(&file)?;
             if text.trim().is_empty() {
@@ -62,7 +63,10 @@ fn entries(folder: &Path, wanted: impl Fn(&Path) -> bool) -> Result<Vec<PathBuf>
         let name = path.file_name().unwrap_or_default();
         name.as_encoded_bytes().starts_with(b".")
     };
-    let mut all: Vec<PathBuf> = all.into_iter().filter(|path| !hidden(path) && wanted(path)).collect();
+    let mut all: Vec<PathBuf> = all
+        .into_iter()
+        .filter(|path| !hidden(path) && wanted(path))
+        .collect();
     all.sort();
     Ok(all)
 }

@@ -19,7 +19,9 @@ pub(crate) fn read_text(path: &Path) -> Result<String> {
     let reader = BufReader::new(open()?);
     let mut bytes = Vec::new();
     let read = if head == [0x1f, 0x8b] {
-        let unpacked = MultiGzDecoder::new(reader).take(MOST_BYTES + 1).read_to_end(&mut bytes);
+        let unpacked = MultiGzDecoder::new(reader)
+            .take(MOST_BYTES + 1)
+            .read_to_end(&mut bytes);
         unpacked.map_err(|error| input(path, format!("cannot be unpacked: {error}")))
     } else {
         let read = reader.take(MOST_BYTES + 1).read_to_end(&mut bytes);

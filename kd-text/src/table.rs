@@ -32,14 +32,19 @@ pub(crate) fn split_names(split: Split) -> &'static [&'static str] {
 /// The table of a split in a folder, if there is one.
 pub(crate) fn find_table(folder: &Path, split: Split) -> Option<PathBuf> {
     let names = split_names(split).iter();
-    let mut files = names.flat_map(|name| ENDINGS.map(|ending| folder.join(format!("{name}.{ending}"))));
+    let mut files =
+        names.flat_map(|name| ENDINGS.map(|ending| folder.join(format!("{name}.{ending}"))));
     files.find(|file| file.is_file())
 }
 
 /// Reads a table: CSV by its ending, else tab-separated.
 pub(crate) fn read_table(path: &Path, settings: &TextSettings) -> Result<Labelled> {
     let text = read_text(path)?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let name = path
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .to_lowercase();
     let rows = if name.trim_end_matches(".gz").ends_with(".csv") {
         csv_rows(path, &text, settings)?
     } else {
@@ -66,7 +71,10 @@ pub(crate) fn read_table(path: &Path, settings: &TextSettings) -> Result<Labelle
         labelled.texts.push(text);
     }
     if labelled.texts.is_empty() {
-        return Err(input(path, "has no line below the column names; add the texts"));
+        return Err(input(
+            path,
+            "has no line below the column names; add the texts",
+        ));
     }
     Ok(labelled)
 }
@@ -102,9 +110,16 @@ fn tab_rows(path: &Path, text: &str, settings: &TextSettings) -> Result<Vec<Row>
 
 /// The rows of a CSV file, in which quoted fields may go over several lines.
 fn csv_rows(path: &Path, text: &str, settings: &TextSettings) -> Result<Vec<Row>> {
-    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
+    let mut reader = csv::ReaderBuilder::new()
+        .flexible(true)
+        .from_reader(text.as_bytes());
     let failed = |error: csv::Error| input(path, format!("is no CSV: {error}"));
-    let header: Vec<String> = reader.headers().map_err(failed)?.iter().map(str::to_owned).collect();
+    let header: Vec<String> = reader
+        .headers()
+        .map_err(failed)?
+        .iter()
+        .map(str::to_owned)
+        .collect();
     let [label, words] = columns(path, &header, settings)?;
     let mut rows = Vec::new();
     for record in reader.into_records() {
@@ -139,7 +154,11 @@ fn columns(path: &Path, header: &[String], settings: &TextSettings) -> Result<[u
 /// A column name for an error.
 fn shortened(column: &str) -> String {
     const SHOWN: usize = 30;
-    let more = if column.chars().count() > SHOWN { "..." } else { "" };
+    let more = if column.chars().count() > SHOWN {
+        "..."
+    } else {
+        ""
+    };
     format!("`{}{more}`", column.chars().take(SHOWN).collect::<String>())
 }
 

@@ -109,6 +109,7 @@ fn one(name: &str, info: &DatasetInfo, as_json: bool) -> Result<()> {
                 LayerKind::DepthwiseConv => "depthwise convolutions",
                 LayerKind::Linear => "linear layers",
                 LayerKind::Norm => "norms (not in the total of MACs)",
+                LayerKind::Embedding => "embeddings",
             };
             row(name.into(), cost.params, cost.macs)
         })

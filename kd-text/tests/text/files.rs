@@ -39,19 +39,31 @@ fn refused(files: &[(&str, &[u8])], set: &str) -> String {
 fn shown(texts: &TextFiles, split: Split) -> Vec<(String, String)> {
     let data = texts.load(split).unwrap();
     let all = texts.texts(split).unwrap().iter().zip(data.labels());
-    all.map(|(text, label)| (texts.class_names()[usize::from(*label)].clone(), text.clone()))
-        .collect()
+    all.map(|(text, label)| {
+        (
+            texts.class_names()[usize::from(*label)].clone(),
+            text.clone(),
+        )
+    })
+    .collect()
 }
 
 fn pairs(all: &[(&str, &str)]) -> Vec<(String, String)> {
-    all.iter().map(|(class, text)| ((*class).into(), (*text).into())).collect()
+    all.iter()
+        .map(|(class, text)| ((*class).into(), (*text).into()))
+        .collect()
 }
 
 #[test]
 fn tables_and_folders_are_one_data_set() {
-    let expected = pairs(&[("bad", "dull, \"very\""), ("good", "fine film"), ("good", "fine")]);
+    let expected = pairs(&[
+        ("bad", "dull, \"very\""),
+        ("good", "fine film"),
+        ("good", "fine"),
+    ]);
     let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    gz.write_all(b"id\ttext\tlabel\r\n1\tdull, \"very\"\tbad\r\n2\tfine film\tgood\n3\tfine\tgood").unwrap();
+    gz.write_all(b"id\ttext\tlabel\r\n1\tdull, \"very\"\tbad\r\n2\tfine film\tgood\n3\tfine\tgood")
+        .unwrap();
     let gz = gz.finish().unwrap();
     let csv = b"\xef\xbb\xbflabel,text\nbad,\"dull, \"\"very\"\"\"\ngood,fine film\ngood,fine\n";
     let tables = [
@@ -90,13 +102,22 @@ fn a_source_says_what_it_has_before_it_is_read() {
     // Three reserved ids and three words of the training split alone: `z` is unknown.
     assert_eq!(source.shape().to_string(), "6x1x4");
     let test = source.load(Split::Test, &DataRoots::default()).unwrap();
-    assert_eq!((test.label(0), test.text(0)), (Some(1), Some(&[0, 0, 1, 3][..])));
+    assert_eq!(
+        (test.label(0), test.text(0)),
+        (Some(1), Some(&[0, 0, 1, 3][..]))
+    );
     let validation = texts.load(Split::Validation).unwrap();
     assert_eq!(validation.text(0), Some(&[0, 0, 1, 2][..]));
     let preprocessing = source.preprocessing(&test).unwrap();
-    assert_eq!(preprocessing, Preprocessing::Text(texts.encoder().file().clone()));
+    assert_eq!(
+        preprocessing,
+        Preprocessing::Text(texts.encoder().file().clone())
+    );
     let error = source.normalisation(&test).unwrap_err().to_string();
-    assert!(error.starts_with("`normalisation` is for images"), "{error}");
+    assert!(
+        error.starts_with("`normalisation` is for images"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -117,7 +138,10 @@ fn the_tokenizer_of_another_model_is_used() {
     let file = one.encoder().file();
     let given = TextFiles::open(other.path(), &settings(""), Some(file)).unwrap();
     assert_eq!(given.encoder().file(), file);
-    assert_eq!(given.load(Split::Train).unwrap().text(1), Some(&[0, 0, 1, 3][..]));
+    assert_eq!(
+        given.load(Split::Train).unwrap().text(1),
+        Some(&[0, 0, 1, 3][..])
+    );
     let model = TempDir::new().unwrap();
     fs::write(model.path().join("tokenizer.json"), file.json().unwrap()).unwrap();
     let mut set = settings("");
@@ -130,13 +154,25 @@ fn the_tokenizer_of_another_model_is_used() {
 fn tables_that_are_none_are_refused_in_words() {
     let table = |text: &[u8]| refused(&[("train.tsv", text)], "");
     let error = table(b"label\ttext\na\tb\xff\nb\tc\n");
-    assert!(error.contains("train.tsv` is not UTF-8: byte 14, in line 2"), "{error}");
+    assert!(
+        error.contains("train.tsv` is not UTF-8: byte 14, in line 2"),
+        "{error}"
+    );
     let error = table(b"label\ttext\na\tb\n\nb\tc\n");
-    assert!(error.contains("has an empty line, line 3; remove it"), "{error}");
+    assert!(
+        error.contains("has an empty line, line 3; remove it"),
+        "{error}"
+    );
     let error = table(b"label\ttext\na\t  \nb\tc\n");
-    assert!(error.contains("has no text in line 2 (column `text`)"), "{error}");
+    assert!(
+        error.contains("has no text in line 2 (column `text`)"),
+        "{error}"
+    );
     let error = table(b"label\ttext\n\tx\nb\tc\n");
-    assert!(error.contains("has no label in line 2 (column `label`)"), "{error}");
+    assert!(
+        error.contains("has no label in line 2 (column `label`)"),
+        "{error}"
+    );
     let error = table(b"label\ttext\na\tx\na\tc\n");
     assert!(error.contains("has one class only, `a`"), "{error}");
     let error = table(b"a\tx\nb\tc\n");
@@ -146,11 +182,20 @@ fn tables_that_are_none_are_refused_in_words() {
         "{error}"
     );
     let error = table(b"label\tbody\na\tx\n");
-    assert!(error.contains("has no column `text`") && error.contains("`text.text_column`"), "{error}");
+    assert!(
+        error.contains("has no column `text`") && error.contains("`text.text_column`"),
+        "{error}"
+    );
     let error = table(b"label\ttext\na\tx\ty\n");
-    assert!(error.contains("has 3 columns in line 2 and 2 in its first line"), "{error}");
+    assert!(
+        error.contains("has 3 columns in line 2 and 2 in its first line"),
+        "{error}"
+    );
     let error = table(b"label\ttext\n");
-    assert!(error.contains("has no line below the column names"), "{error}");
+    assert!(
+        error.contains("has no line below the column names"),
+        "{error}"
+    );
     let error = table(b"");
     assert!(error.contains("has no column `label`"), "{error}");
     let error = refused(&[("train.csv", b"label,text\na,x\n\"b,y\nc,d")], "");
@@ -164,11 +209,17 @@ fn tables_that_are_none_are_refused_in_words() {
 #[test]
 fn folders_that_are_none_are_refused_in_words() {
     let error = refused(&[("other.md", b"")], "");
-    assert!(error.contains("has no training split; put `train.tsv`"), "{error}");
+    assert!(
+        error.contains("has no training split; put `train.tsv`"),
+        "{error}"
+    );
     let error = refused(&[("train/a/0.txt", b"x"), ("train/b/0.txt", b" \n")], "");
     assert!(error.contains("0.txt` is empty"), "{error}");
     let error = refused(&[("train/a/0.txt", b"x"), ("train/b/0.md", b"y")], "");
-    assert!(error.contains("b` has no file that ends in `.txt`"), "{error}");
+    assert!(
+        error.contains("b` has no file that ends in `.txt`"),
+        "{error}"
+    );
     let error = refused(&[("train/a/0.txt", b"x")], "");
     assert!(error.contains("has one class only, `a`"), "{error}");
     let error = refused(&[("train/notes.txt", b"x")], "");
@@ -176,7 +227,10 @@ fn folders_that_are_none_are_refused_in_words() {
     let train: &[(&str, &[u8])] = &[("train.tsv", b"label\ttext\na\tx\nb\ty\n")];
     let test = [train, &[("test.tsv", b"label\ttext\na\tx\nc\ty\n")]].concat();
     let error = refused(&test, "");
-    assert!(error.contains("test.tsv` has the class `c` in line 3, which the training"), "{error}");
+    assert!(
+        error.contains("test.tsv` has the class `c` in line 3, which the training"),
+        "{error}"
+    );
     assert!(error.ends_with("its classes are `a`, `b`"), "{error}");
     let gone = TextFiles::open("no/such/folder", &settings(""), None).unwrap_err();
     assert!(gone.to_string().contains("is not there"), "{gone}");
@@ -186,8 +240,13 @@ fn folders_that_are_none_are_refused_in_words() {
 fn known_data_sets_are_looked_for_and_counted() {
     let imdb = KnownText::find("IMDB").unwrap();
     let roots = DataRoots::default();
-    let error = TextFiles::known(imdb, &roots, &settings(""), None).unwrap_err().to_string();
-    assert!(error.contains("`aclImdb/train/pos` not found in any folder; get them from"), "{error}");
+    let error = TextFiles::known(imdb, &roots, &settings(""), None)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("`aclImdb/train/pos` not found in any folder; get them from"),
+        "{error}"
+    );
     let archive = folder(&[
         ("aclImdb/train/pos/0_9.txt", b"fine"),
         ("aclImdb/train/neg/0_1.txt", b"dull"),
@@ -196,8 +255,13 @@ fn known_data_sets_are_looked_for_and_counted() {
         ("aclImdb/test/neg/0_1.txt", b"dull"),
     ]);
     let roots = roots.with_explicit(Some(archive.path().to_owned()));
-    let error = TextFiles::known(imdb, &roots, &settings(""), None).unwrap_err().to_string();
-    assert!(error.contains("wrong number of train texts, 2 in place of the 25000"), "{error}");
+    let error = TextFiles::known(imdb, &roots, &settings(""), None)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("wrong number of train texts, 2 in place of the 25000"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -205,12 +269,18 @@ fn the_subset_of_imdb_is_as_published() {
     let subset = KnownText::find("imdb-subset").unwrap();
     let roots = DataRoots::from_env();
     if subset.locate(&roots).is_err() {
-        assert!(std::env::var_os("KD_REQUIRE_DATA").is_none(), "imdb-subset is needed");
+        assert!(
+            std::env::var_os("KD_REQUIRE_DATA").is_none(),
+            "imdb-subset is needed"
+        );
         println!("SKIPPED: imdb-subset is not in KD_DATA");
         return;
     }
     let texts = TextFiles::known(subset, &roots, &settings(""), None).unwrap();
-    let (train, test) = (texts.load(Split::Train).unwrap(), texts.load(Split::Test).unwrap());
+    let (train, test) = (
+        texts.load(Split::Train).unwrap(),
+        texts.load(Split::Test).unwrap(),
+    );
     assert_eq!((train.len(), test.len()), (10_000, 4_000));
     let positive = train.labels().iter().filter(|label| **label == 1).count();
     assert_eq!((positive, texts.encoder().vocabulary()), (5_000, 1_000));

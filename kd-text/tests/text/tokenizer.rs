@@ -13,18 +13,24 @@ fn settings(text: &str) -> TextSettings {
 }
 
 fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures")
+        .join(name)
 }
 
 fn texts(of: &str) -> Vec<String> {
-    let all: Value = serde_json::from_str(&fs::read_to_string(fixture("texts.json")).unwrap()).unwrap();
+    let all: Value =
+        serde_json::from_str(&fs::read_to_string(fixture("texts.json")).unwrap()).unwrap();
     let texts = all[of].as_array().unwrap().iter();
-    texts.map(|text| text.as_str().unwrap().to_owned()).collect()
+    texts
+        .map(|text| text.as_str().unwrap().to_owned())
+        .collect()
 }
 
 #[test]
 fn ids_are_those_of_python() {
-    let learnt = Encoder::learn(texts("learnt"), &settings("length = 12\nvocabulary = 16")).unwrap();
+    let learnt =
+        Encoder::learn(texts("learnt"), &settings("length = 12\nvocabulary = 16")).unwrap();
     let path = fixture("tokenizer.json");
     if std::env::var_os("KD_UPDATE").is_some() {
         fs::write(&path, learnt.file().json().unwrap()).unwrap();
@@ -72,15 +78,27 @@ fn settings_that_cannot_be_are_refused_in_words() {
         let learnt = Encoder::learn(["a b"], &settings(set));
         learnt.unwrap_err().to_string()
     };
-    assert_eq!(error("length = 1"), "`text.length` must be 2 to 65536, got 1");
-    assert_eq!(error("length = 65537"), "`text.length` must be 2 to 65536, got 65537");
-    assert_eq!(error("vocabulary = 3"), "`text.vocabulary` must be 4 to 65536, got 3");
+    assert_eq!(
+        error("length = 1"),
+        "`text.length` must be 2 to 65536, got 1"
+    );
+    assert_eq!(
+        error("length = 65537"),
+        "`text.length` must be 2 to 65536, got 65537"
+    );
+    assert_eq!(
+        error("vocabulary = 3"),
+        "`text.vocabulary` must be 4 to 65536, got 3"
+    );
     assert_eq!(
         error("vocabulary = 100000"),
         "`text.vocabulary` must be 4 to 65536, got 100000"
     );
     let both = error("length = 5\ntokenizer = \"model\"");
-    assert!(both.starts_with("`text.length` is for a tokenizer that is learnt"), "{both}");
+    assert!(
+        both.starts_with("`text.length` is for a tokenizer that is learnt"),
+        "{both}"
+    );
     let same = error("label_column = \"text\"");
     assert!(same.contains("both are `text`"), "{same}");
     let none = Encoder::learn(["?!", "--"], &settings("length = 5")).unwrap_err();
@@ -90,7 +108,11 @@ fn settings_that_cannot_be_are_refused_in_words() {
 
 #[test]
 fn files_that_are_no_tokenizer_are_refused_in_words() {
-    let error = |json: &str| Encoder::new(&TokenizerFile::new(json)).unwrap_err().to_string();
+    let error = |json: &str| {
+        Encoder::new(&TokenizerFile::new(json))
+            .unwrap_err()
+            .to_string()
+    };
     assert!(error("{").contains("is no tokenizer that can be read"));
     let file = fs::read_to_string(fixture("tokenizer.json")).unwrap();
     let mut free: Value = serde_json::from_str(&file).unwrap();
@@ -101,5 +123,8 @@ fn files_that_are_no_tokenizer_are_refused_in_words() {
     assert!(unknown.contains("only its hash is"), "{unknown}");
     let folder = tempfile::tempdir().unwrap();
     let missing = Encoder::open(folder.path()).unwrap_err().to_string();
-    assert!(missing.contains("tokenizer.json") && missing.contains("cannot be read"), "{missing}");
+    assert!(
+        missing.contains("tokenizer.json") && missing.contains("cannot be read"),
+        "{missing}"
+    );
 }
