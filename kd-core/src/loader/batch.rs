@@ -112,6 +112,24 @@ impl Batch {
         Self::new(Samples::Images(pixels), Tensor::zeros([count], &device))
     }
 
+    /// As [`Batch::noise`], of samples of either kind: of texts any ids of the vocabulary.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a share of a vocabulary of 16 bits"
+    )]
+    pub fn drawn(kind: SampleKind, shape: [usize; 3], count: usize, device: &Device) -> Self {
+        if kind == SampleKind::Images {
+            return Self::noise(shape, count, device);
+        }
+        let device = device.clone().inner();
+        let [vocabulary, _, length] = shape;
+        let mut draws = Draws::new(0, "probe", 0, 0);
+        let ids = (0..count * length).map(|_| (draws.uniform() * vocabulary as f64) as i64);
+        let data = TensorData::new(ids.collect::<Vec<i64>>(), [count, length]);
+        let tokens = Tensor::from_data(data, &device);
+        Self::new(Samples::Tokens(tokens), Tensor::zeros([count], &device))
+    }
+
     /// The number of samples.
     pub fn len(&self) -> usize {
         self.samples.len()
