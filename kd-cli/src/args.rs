@@ -243,9 +243,11 @@ pub(crate) struct DataOptions {
 /// How a folder of images is read.
 #[derive(Clone, Debug, Default, Group)]
 pub(crate) struct FolderOptions {
-    /// The folder of images, with `train/CLASS` and `test/CLASS` in it
-    #[arg(long, value_name = "DIR")]
+    /// The folder of images, with `train/CLASS` and `test/CLASS` in it, or the folder or table of texts
+    #[arg(long, value_name = "PATH")]
     pub(crate) path: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) columns: ColumnOptions,
     /// Height and width that its images are brought to, for example 64 or 48x64
     #[arg(long, value_name = "PIXELS")]
     pub(crate) size: Option<ImageSize>,
@@ -255,6 +257,17 @@ pub(crate) struct FolderOptions {
     /// Make them grey
     #[arg(long)]
     pub(crate) grey: bool,
+}
+
+/// The columns of a table of texts.
+#[derive(Clone, Debug, Default, Group)]
+pub(crate) struct ColumnOptions {
+    /// The column with the labels of a table of texts; `label` where nothing is said
+    #[arg(long, value_name = "NAME")]
+    pub(crate) label_column: Option<String>,
+    /// The column with the texts; `text` where nothing is said
+    #[arg(long, value_name = "NAME")]
+    pub(crate) text_column: Option<String>,
 }
 
 /// What a command runs on.
@@ -336,7 +349,7 @@ pub(crate) struct EvalOptions {
     /// What the models of an ensemble are averaged by; `logits` where nothing is said
     #[arg(long, value_name = "WHAT")]
     pub(crate) average: Option<AverageOption>,
-    /// The data set; `kd data list` names them, `folder` and `masks` are of your own
+    /// The data set; `kd data list` names them, `folder`, `masks` and `text` are of your own
     #[arg(long)]
     pub(crate) data: String,
     /// The classes of `--data masks` with their values, as `road=128` or `road=#804080`; those of the model,
@@ -346,9 +359,12 @@ pub(crate) struct EvalOptions {
     /// What pixels without a class have in such masks
     #[arg(long, value_name = "VALUE", value_parser = mask_value)]
     pub(crate) no_class: Option<MaskValue>,
-    /// The folder of `--data folder` or `--data masks`; images are brought to the size that the network takes
-    #[arg(long, value_name = "DIR")]
+    /// The folder of `--data folder` or `--data masks`, whose images are brought to the size that the network
+    /// takes, or the folder or table of `--data text`, made into ids by the model's tokenizer
+    #[arg(long, value_name = "PATH")]
     pub(crate) path: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) columns: ColumnOptions,
     /// The length of the shorter side of such an image before the centre is cut out
     #[arg(long, value_name = "PIXELS")]
     pub(crate) resize: Option<usize>,

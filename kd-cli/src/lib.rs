@@ -55,7 +55,8 @@ impl Kd {
             .with::<kd_online::OnlineRecipe>()
             .with::<kd_teacherclass::TeacherClassRecipe>()
             .with::<kd_compact::CompactRecipe>()
-            .with_networks::<kd_teacherclass::Class<kd_models::Network>>();
+            .with_networks::<kd_teacherclass::Class<kd_models::Network>>()
+            .with_networks::<kd_teacherclass::Class<kd_models::TextCnn>>();
         Self {
             methods: methods.with_usual("offline"),
         }

@@ -8,8 +8,8 @@ use std::path::Path;
 use std::rc::Rc;
 
 use kd_core::{
-    Error, InnerTables, Method, Names, Phase, Result, RunFolder, Training, import, settings_of,
-    settings_over,
+    Error, InnerTables, Method, Names, Phase, Result, RunFolder, SampleKind, Training, import,
+    settings_of, settings_over,
 };
 use kd_models::{ModelConfig, Network};
 use kd_recipe::{
@@ -131,6 +131,13 @@ impl CompactRecipe {
         self.train = settings_of(&train)?;
         let facts = at.facts(&self.data)?;
         facts.check_labelled()?;
+        if facts.kind != SampleKind::Images {
+            let problem = format!(
+                "is `{}`, which has {}; channels are cut of networks for images alone",
+                facts.name, facts.kind
+            );
+            return Err(Error::config("data.name", problem));
+        }
         Ok(facts)
     }
 

@@ -39,12 +39,13 @@ pub use network::tensors::{
     Names, Tensors, check_finite, count_norms, detached_copy, export, hash_tensors, import,
     non_finite, read_tensors, tensor_shapes, write_atomically, write_folder, write_tensors,
 };
+pub use network::tokenizer_file::TokenizerFile;
 
 pub use data::{
-    CifarLabels, DataRoots, DataSource, Dataset, DatasetInfo, ImageFit, ImageFolder, ImageShape,
-    MaskClass, MaskFolder, MaskValue, Masks, Split, Subset, Task, ValuedClass, class_folders,
-    is_image_path, read_camvid, read_cifar10, read_cifar100, read_cinic10, read_idx, read_images,
-    read_svhn, write_idx, write_image_folder,
+    CifarLabels, DataFiles, DataRoots, DataSource, Dataset, DatasetInfo, ImageFit, ImageFolder,
+    ImageShape, MaskClass, MaskFolder, MaskValue, Masks, SampleKind, Split, Subset, Task, Tokens,
+    ValuedClass, class_folders, is_image_path, read_camvid, read_cifar10, read_cifar100,
+    read_cinic10, read_idx, read_images, read_svhn, write_idx, write_image_folder,
 };
 pub use loader::{Batch, BatchSource, Epoch, FEW, Loader, LoaderConfig, Samples};
 pub use views::{Augment, ViewParams, ViewPolicy};

@@ -203,6 +203,16 @@ fn check_alike(first: &dyn TrainedModel, other: &dyn TrainedModel, member: usize
         let expected = format!("images of {}", shown(own.network.input));
         return Err(refused(expected, shown(others.network.input)));
     }
+    let tokenizers = (
+        own.preprocessing.tokenizer(),
+        others.preprocessing.tokenizer(),
+    );
+    if let (Some(tokenizer), Some(found)) = tokenizers
+        && tokenizer != found
+    {
+        let expected = format!("the tokenizer {}", tokenizer.sha256());
+        return Err(refused(expected, found.sha256().to_owned()));
+    }
     if let (Some(names), Some(found)) = (&own.class_names, &others.class_names)
         && let Some((label, (name, found))) = (0_usize..)
             .zip(names.iter().zip(found))

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use burn::tensor::Device;
-use kd_core::{Costs, Error, Normalisation, Result};
+use kd_core::{Costs, Error, Result};
 
 use crate::model_config::{CONFIG_FILE, ModelConfig};
 use crate::model_folder::WEIGHTS_FILE;
@@ -140,6 +140,7 @@ impl Families {
         Self(Vec::new())
             .with::<crate::Network>()
             .with::<crate::UNet>()
+            .with::<crate::TextCnn>()
     }
 
     /// And those of networks of type `N`; of two families with one name the one added last counts.
@@ -188,9 +189,8 @@ impl Families {
     ///
     /// As [`Families::blank`], and if the network cannot take the images of its spec.
     pub fn costs(&self, spec: &NetworkSpec, device: &Device) -> Result<Costs> {
-        // They do not depend on the normalisation.
-        let normalisation = Normalisation::identity(spec.input[0].max(1));
-        self.blank(ModelConfig::new(spec.clone(), normalisation), device)?
+        // They do not depend on the preprocessing.
+        self.blank(ModelConfig::plain(spec.clone())?, device)?
             .costs()
     }
 

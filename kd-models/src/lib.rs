@@ -29,6 +29,7 @@ mod shufflenet_v2;
 mod skd_resnet;
 mod spec;
 mod structure;
+mod text_cnn;
 mod trained_model;
 mod unet;
 mod vgg;
@@ -57,11 +58,12 @@ pub use resnet_large::{CifarStemResNet, ImageNetResNet, LargeResNetConfig};
 pub use shufflenet_v1::{ShuffleNetV1, ShuffleNetV1Config};
 pub use shufflenet_v2::{ShuffleNetV2, ShuffleNetV2Config};
 pub use skd_resnet::{SkdResNet, SkdResNetConfig, StemKind};
+pub use text_cnn::{TextCnn, TextCnnConfig};
 pub use unet::{UNet, UNetConfig};
 pub use vgg::{Vgg, VggConfig};
 pub use wrn::WideResNet;
 
-pub use model_config::{CONFIG_FILE, ModelConfig, Provenance};
+pub use model_config::{CONFIG_FILE, ModelConfig, Provenance, TOKENIZER_FILE};
 pub use model_folder::{WEIGHTS_FILE, load_model, save_model, state_dict};
 pub use weights::{LoadReport, ShapeDifference, WeightChoice, WeightFit, WeightFormat, Weights};
 

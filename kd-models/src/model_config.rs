@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use kd_core::{Error, Normalisation, Preprocessing, Result};
+use kd_core::{Error, Normalisation, Preprocessing, Result, SampleKind, TokenizerFile};
 use serde::{Deserialize, Serialize};
 
 use crate::spec::NetworkSpec;
 
 /// The description in a model folder.
 pub const CONFIG_FILE: &str = "config.json";
+
+/// The tokenizer in the model folder of a network for text, beside its description.
+pub const TOKENIZER_FILE: &str = "tokenizer.json";
 
 /// Everything that must be known to use the weights of a model folder.
 ///
@@ -124,6 +127,15 @@ impl ModelConfig {
         }
     }
 
+    /// The description of a network whose preprocessing does not matter, as for its costs.
+    pub(crate) fn plain(network: NetworkSpec) -> Result<Self> {
+        let preprocessing = match network.structure()?.takes() {
+            Some(SampleKind::Texts) => Preprocessing::Tokens,
+            _ => Normalisation::identity(network.input[0].max(1)).into(),
+        };
+        Ok(Self::new(network, preprocessing))
+    }
+
     /// The normalisation of its images.
     ///
     /// # Errors
@@ -141,7 +153,7 @@ impl ModelConfig {
     /// other.
     pub fn read(folder: &Path) -> Result<Self> {
         let path = folder.join(CONFIG_FILE);
-        let config = read_config(&path)?;
+        let config = read_description(folder)?;
         config.check().map_err(|error| Error::BadFile {
             path,
             offset: 0,
@@ -149,6 +161,26 @@ impl ModelConfig {
             remedy: "correct the file, or read it with the version of kd that wrote it".into(),
         })?;
         Ok(config)
+    }
+
+    /// Reads the tokenizer beside the description, if there should be one.
+    fn read_tokenizer(&mut self, folder: &Path) -> Result<()> {
+        let Preprocessing::Text(described) = &self.preprocessing else {
+            return Ok(());
+        };
+        let path = folder.join(TOKENIZER_FILE);
+        let text = std::fs::read_to_string(&path).map_err(Error::io("read", &path))?;
+        let found = TokenizerFile::new(text);
+        if found != *described {
+            let problem = format!(
+                "is another tokenizer than the network was trained with, which has the SHA-256 {}; put back \
+                 the file that was written with the network",
+                described.sha256()
+            );
+            return Err(Error::Input { path, problem });
+        }
+        self.preprocessing = Preprocessing::Text(found);
+        Ok(())
     }
 
     /// Checks that the parts fit each other.
@@ -173,16 +205,19 @@ impl ModelConfig {
     }
 
     fn check_preprocessing(&self) -> Result<()> {
+        let takes = self.network.structure()?.takes();
         let Preprocessing::Images(normalisation) = &self.preprocessing else {
-            // The networks of this crate take images; what those of others take, they find out themselves.
-            let takes_images = self.network.structure()?.task().is_some();
+            // What networks of other crates take, they find out themselves.
             let problem = "is not one for images, which the network takes; give its normalisation";
-            return if takes_images {
-                Err(Error::config("preprocessing", problem))
-            } else {
-                Ok(())
+            return match takes {
+                Some(SampleKind::Images) => Err(Error::config("preprocessing", problem)),
+                _ => Ok(()),
             };
         };
+        if takes == Some(SampleKind::Texts) {
+            let problem = "is for images, and the network takes texts; give `preprocessing`";
+            return Err(Error::config("normalisation", problem));
+        }
         normalisation.check()?;
         let (means, channels) = (normalisation.mean.len(), self.network.input[0]);
         if means == channels {
@@ -193,8 +228,15 @@ impl ModelConfig {
     }
 }
 
+/// The description in a model folder, its parts not compared with each other.
+pub(crate) fn read_description(folder: &Path) -> Result<ModelConfig> {
+    let mut config = read_config(&folder.join(CONFIG_FILE))?;
+    config.read_tokenizer(folder)?;
+    Ok(config)
+}
+
 /// The description in the file `path`, its parts not compared with each other.
-pub(crate) fn read_config(path: &Path) -> Result<ModelConfig> {
+fn read_config(path: &Path) -> Result<ModelConfig> {
     let text = std::fs::read(path).map_err(Error::io("read", path))?;
     serde_json::from_slice(&text).map_err(|error| Error::BadFile {
         path: path.to_owned(),

@@ -4,17 +4,19 @@ use std::path::Path;
 
 use burn::module::Module;
 use burn::tensor::{Device, TensorData};
-use kd_core::{Error, Names, Result, Tensors, export, import, write_atomically, write_tensors};
+use kd_core::{
+    Error, Names, Preprocessing, Result, Tensors, export, import, write_atomically, write_tensors,
+};
 
-use crate::model_config::{CONFIG_FILE, ModelConfig};
+use crate::model_config::{CONFIG_FILE, ModelConfig, TOKENIZER_FILE};
 use crate::named::{ModelNetwork, other_type};
 use crate::weights::{BATCH_COUNTER, WeightFit, Weights};
 
 /// The weights of a model folder.
 pub const WEIGHTS_FILE: &str = "model.safetensors";
 
-/// Writes `network` to `folder`, which is made where it is missing: `model.safetensors` and then
-/// `config.json`.
+/// Writes `network` to `folder`, which is made where it is missing: `model.safetensors`, for a network for
+/// text `tokenizer.json`, and then `config.json`.
 ///
 /// The weights have the names and layouts of PyTorch and come with the `num_batches_tracked` (0) that its
 /// batch norms have, so that `load_state_dict(strict=True)` takes the file. The running variances are Burn's,
@@ -36,9 +38,17 @@ pub fn save_model<N: ModelNetwork>(folder: &Path, network: &N, config: &ModelCon
     write_model(folder, &tensors, config)
 }
 
-/// Writes the two files; the tensors are those of the network of `config`.
+/// Writes the files; the tensors are those of the network of `config`.
 fn write_model(folder: &Path, tensors: &Tensors, config: &ModelConfig) -> Result<()> {
     write_tensors(&folder.join(WEIGHTS_FILE), tensors)?;
+    if let Preprocessing::Text(tokenizer) = &config.preprocessing {
+        let text = tokenizer.json().ok_or_else(|| {
+            let problem =
+                "is a tokenizer of which only the hash is known; read it with the model's folder";
+            Error::config("preprocessing", problem)
+        })?;
+        write_atomically(&folder.join(TOKENIZER_FILE), text.as_bytes())?;
+    }
     let path = folder.join(CONFIG_FILE);
     let mut text = serde_json::to_string_pretty(config)
         .map_err(|error| Error::io("write", &path)(std::io::Error::other(error)))?;

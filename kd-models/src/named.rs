@@ -1,7 +1,9 @@
 //! Types of networks that are built from a spec and kept in model folders.
 
 use burn::tensor::Device;
-use kd_core::{CountCosts, Error, NetworkOutput, Result, Task, TaskNetwork};
+use kd_core::{
+    CountCosts, Error, NetworkInput, NetworkOutput, Result, SampleKind, Task, TaskNetwork,
+};
 
 use crate::spec::NetworkSpec;
 
@@ -96,6 +98,11 @@ pub trait ModelNetwork: TaskNetwork + CountCosts + 'static {
     }
 }
 
+/// What networks of type `N` take.
+fn kind<N: ModelNetwork>() -> SampleKind {
+    <N::Input as NetworkInput>::KIND
+}
+
 /// The network of a spec and the networks of type `N` in words, if they are of different families.
 pub(crate) fn other_type<N: ModelNetwork>(spec: &NetworkSpec) -> Result<Option<(String, String)>> {
     let structure = spec.structure()?;
@@ -107,6 +114,13 @@ pub(crate) fn other_type<N: ModelNetwork>(spec: &NetworkSpec) -> Result<Option<(
         Some(task) if task != N::TASK => {
             let wanted = N::TASK;
             (format!("a {task} network"), format!("a {wanted} network"))
+        }
+        _ if structure.takes().is_some_and(|takes| takes != kind::<N>()) => {
+            let takes = structure.takes().unwrap_or_default();
+            (
+                format!("a network for {takes}"),
+                format!("a network for {}", kind::<N>()),
+            )
         }
         _ => {
             let families = N::FAMILIES.join(", ");

@@ -1,7 +1,7 @@
 //! The spec of a network: its name or its structure, its classes, and its images.
 
 use burn::tensor::Device;
-use kd_core::{Costs, Error, Normalisation, Result, Task};
+use kd_core::{Costs, Error, Result, SampleKind, Task};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -29,7 +29,8 @@ pub struct NetworkSpec {
     pub name: String,
     /// Number of classes, 2 or more.
     pub classes: usize,
-    /// Channels, height and width of the images.
+    /// Channels, height and width of the images; of texts `[vocabulary, 1, length]`, as of images of one row
+    /// with a channel for each token id.
     pub input: [usize; 3],
     /// The structure, where it is none of the catalogue's.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -162,7 +163,7 @@ impl NetworkSpec {
     pub fn check(&self) -> Result<()> {
         let structure = self.structure()?;
         check_classes(self.classes)?;
-        check_sides(self.input)?;
+        check_sides(self.input, structure.takes())?;
         if self.structure.is_some() {
             check_name(&self.name)?;
         }
@@ -193,10 +194,8 @@ impl NetworkSpec {
 
     /// A model of it without weights, for its shapes and costs.
     pub(crate) fn blank(&self, device: &Device) -> Result<Box<dyn crate::TrainedModel>> {
-        // Neither depends on the normalisation.
-        let normalisation = Normalisation::identity(self.input[0].max(1));
-        let config = ModelConfig::new(self.clone(), normalisation);
-        Families::new().blank(config, device)
+        // Neither depends on the preprocessing.
+        Families::new().blank(ModelConfig::plain(self.clone())?, device)
     }
 
     /// The config of its structure, which must be of the family `family`: for the
@@ -242,7 +241,17 @@ pub(crate) fn check_classes(classes: usize) -> Result<()> {
 }
 
 /// Bounds what a damaged file can ask to be allocated.
-fn check_sides(input: [usize; 3]) -> Result<()> {
+fn check_sides(input: [usize; 3], takes: Option<SampleKind>) -> Result<()> {
+    if takes == Some(SampleKind::Texts) {
+        let sizes = [("vocabulary", input[0]), ("length", input[2])];
+        return match sizes.into_iter().find(|(_, size)| *size > MOST_TOKENS) {
+            Some((what, size)) => {
+                let problem = format!("must have a {what} of at most {MOST_TOKENS}, got {size}");
+                Err(Error::config("input", problem))
+            }
+            None => Ok(()),
+        };
+    }
     match input.into_iter().find(|&size| size > 4096) {
         Some(size) => Err(Error::config(
             "input",
@@ -251,6 +260,9 @@ fn check_sides(input: [usize; 3]) -> Result<()> {
         None => Ok(()),
     }
 }
+
+/// The largest vocabulary and the longest text.
+const MOST_TOKENS: usize = 1 << 16;
 
 /// The longest name of a network with a structure of its own.
 const NAME: usize = 100;

@@ -1,6 +1,6 @@
 //! Structures: the families of networks, each with its widths and depths.
 
-use kd_core::{Error, Result, Task};
+use kd_core::{Error, Result, SampleKind, Task};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
@@ -18,6 +18,7 @@ use crate::resnet_large::LargeResNetConfig;
 use crate::shufflenet_v1::ShuffleNetV1Config;
 use crate::shufflenet_v2::ShuffleNetV2Config;
 use crate::skd_resnet::SkdResNetConfig;
+use crate::text_cnn::TextCnnConfig;
 use crate::unet::UNetConfig;
 use crate::vgg::VggConfig;
 
@@ -147,6 +148,8 @@ families! {
     OkddipVgg(OkddipVggConfig), "okddip-vgg", Classification, OkddipVggConfig::check;
     /// DenseNet-BC for small images: [`DenseNet`](crate::DenseNet).
     DenseNet(DenseNetConfig), "densenet", Classification, DenseNetConfig::check;
+    /// Convolutional networks for text: [`TextCnn`](crate::TextCnn).
+    TextCnn(TextCnnConfig), "text-cnn", Classification, TextCnnConfig::check;
     /// U-Nets of Stagewise KD: [`UNet`](crate::UNet).
     UNet(UNetConfig), "skd-unet", Segmentation, UNetConfig::check;
 }
@@ -176,6 +179,16 @@ impl<'de> Deserialize<'de> for Structure {
 }
 
 impl Structure {
+    /// What the networks of the family take; none for a family that another crate brings, whose models say
+    /// it.
+    pub fn takes(&self) -> Option<SampleKind> {
+        match self {
+            Self::TextCnn(_) => Some(SampleKind::Texts),
+            Self::Other { .. } => None,
+            _ => Some(SampleKind::Images),
+        }
+    }
+
     /// A structure of the family `family`, mostly one that another crate brings; `config` is a struct of its
     /// fields.
     ///

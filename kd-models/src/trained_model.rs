@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::path::Path;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 use kd_core::{
     Batch, ClassificationMetrics, Costs, Error, Frozen, FrozenTeacher, Loader, Names, NetworkInput,
     NetworkOutput, Output, Result, Samples, SegmentationMetrics, Task, Teacher, Tensors, evaluate,
@@ -295,10 +295,28 @@ impl<N: ModelNetwork> TrainedModel for Model<N> {
     }
 }
 
+/// Texts must have the length that a network of this crate was built for.
+fn check_texts(ids: &Tensor<2, Int>, config: &ModelConfig) -> Result<()> {
+    let [_batch_size, found] = ids.dims();
+    let expected = config.network.input[2];
+    let own = config.network.structure()?.takes().is_some();
+    if !own || found == expected {
+        return Ok(());
+    }
+    Err(Error::Shape {
+        what: format!("texts for `{}`", config.network.name),
+        expected: format!("{expected} tokens"),
+        found: found.to_string(),
+        remedy: "make them with the tokenizer of the model".into(),
+    })
+}
+
 /// Images must have the size that the network was built for; layers panic on others.
 fn check_samples(samples: &Samples, config: &ModelConfig) -> Result<()> {
-    let Samples::Images(images) = samples else {
-        return Ok(());
+    let images = match samples {
+        Samples::Images(images) => images,
+        Samples::Tokens(ids) => return check_texts(ids, config),
+        _ => return Ok(()),
     };
     let [_, found @ ..] = images.dims();
     if found == config.network.input {

@@ -5,8 +5,7 @@ mod distill;
 mod sections;
 mod train;
 
-use kd_core::{Error, Result};
-use kd_models::Network;
+use kd_core::{Classifier, Error, Result};
 use kd_recipe::{Check, Context, DataFacts, DataRecipe, LoadedData, Notice};
 use serde_json::Value;
 
@@ -31,7 +30,7 @@ fn samples(recipe: &DataRecipe, data: LoadedData) -> OfflineData {
 }
 
 /// Says at the start of a run what a check would warn of.
-fn say(at: &Context, offline: &Offline<Network>) {
+fn say<N: Classifier>(at: &Context, offline: &Offline<N>) {
     let samples = offline.data.train.len();
     if let Some(text) = last_batch(&offline.training, samples) {
         at.notices().take(&Notice::Note(text));
@@ -39,9 +38,9 @@ fn say(at: &Context, offline: &Offline<Network>) {
 }
 
 /// Adds the diagnosis of a run to a check.
-fn diagnose(
+fn diagnose<N: Classifier>(
     check: &mut Check,
-    offline: &Offline<Network>,
+    offline: &Offline<N>,
     data: &DataFacts,
     seed: u64,
     teachers: Vec<KnownTeacher>,

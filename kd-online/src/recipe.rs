@@ -8,8 +8,10 @@ mod work;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use kd_core::{CacheConfig, Error, Observer, Preprocessing, Result, Training};
-use kd_models::Network;
+use kd_core::{
+    CacheConfig, Classifier, Error, Observer, Preprocessing, Result, SampleKind, Training,
+};
+use kd_models::{ModelNetwork, Network, TextCnn};
 use kd_recipe::{
     CachePlace, Check, Context, DataFacts, DataRecipe, LoadedData, MethodRecipe, MethodReport,
     NetworkRecipe, NewNetwork, Prepared, TeacherRecipe,
@@ -71,10 +73,10 @@ pub struct ComputeOf {
 }
 
 /// A method with the networks that it was made of.
-struct Made {
+struct Made<N> {
     online: Online,
     /// One for each student; they differ in their weights, and where there are others in more.
-    students: Vec<NewNetwork<Network>>,
+    students: Vec<NewNetwork<N>>,
     facts: DataFacts,
     /// How many times longer one network is trained, if it spends the compute of branches.
     factor: Option<f64>,
@@ -88,26 +90,23 @@ impl MethodRecipe for OnlineRecipe {
         "students that teach each other, as branches or as networks (2010.00795)";
 
     fn prepare(&mut self, at: &Context) -> Result<Prepared> {
-        let made = self.made(at)?;
-        made.online.check()?;
-        self.settle_teacher(&made.facts)?;
-        let student = &made.students[self.online.student()];
-        let deployed = kd_core::count_parameters(&student.network);
-        let beside = made.online.trained_parameters()?.saturating_sub(deployed);
-        let spec = student.config.network.clone();
-        let configs = made.students.iter().map(|student| student.config.clone());
-        let step_macs = work::step_macs(&self.online, &made)?;
-        let models = models::models(&self.online, configs.collect(), &made.online, at.device())?;
-        Ok(Prepared::new(made.online)
-            .with_spec(spec)
-            .with_models(move |_| Ok(models.clone()))
-            .with_extra_parameters(usize::try_from(beside).unwrap_or(usize::MAX))
-            .with_step_macs(step_macs))
+        match at.facts(&self.data)?.kind {
+            SampleKind::Texts => self.prepare_as::<TextCnn>(at),
+            _ => self.prepare_as::<Network>(at),
+        }
     }
 
     fn check(&mut self, at: &Context) -> Result<Check> {
-        let made = self.made(at)?;
-        check::check(&self.online, &made)
+        match at.facts(&self.data)?.kind {
+            SampleKind::Texts => {
+                let made = self.made::<TextCnn>(at)?;
+                check::check(&self.online, &made)
+            }
+            _ => {
+                let made = self.made::<Network>(at)?;
+                check::check(&self.online, &made)
+            }
+        }
     }
 
     fn report(&self, run: &Path) -> Result<MethodReport> {
@@ -122,7 +121,11 @@ impl MethodRecipe for OnlineRecipe {
         stop: &AtomicBool,
     ) -> Result<Vec<PathBuf>> {
         let config = place.over(self.cache.take());
-        let online = self.made(at)?.online.with_cache(config);
+        let online = match at.facts(&self.data)?.kind {
+            SampleKind::Texts => self.made::<TextCnn>(at)?.online,
+            _ => self.made::<Network>(at)?.online,
+        };
+        let online = online.with_cache(config);
         online.check()?;
         online.open_cache(observer, stop)?;
         Ok(online
@@ -134,8 +137,27 @@ impl MethodRecipe for OnlineRecipe {
 }
 
 impl OnlineRecipe {
+    fn prepare_as<N: ModelNetwork + Classifier>(&mut self, at: &Context) -> Result<Prepared> {
+        let made = self.made::<N>(at)?;
+        made.online.check()?;
+        self.settle_teacher(&made.facts)?;
+        let student = &made.students[self.online.student()];
+        let deployed = kd_core::count_parameters(&student.network);
+        let beside = made.online.trained_parameters()?.saturating_sub(deployed);
+        let spec = student.config.network.clone();
+        let configs = made.students.iter().map(|student| student.config.clone());
+        let step_macs = work::step_macs(&self.online, &made)?;
+        let models =
+            models::models::<N>(&self.online, configs.collect(), &made.online, at.device())?;
+        Ok(Prepared::new(made.online)
+            .with_spec(spec)
+            .with_models(move |_| Ok(models.clone()))
+            .with_extra_parameters(usize::try_from(beside).unwrap_or(usize::MAX))
+            .with_step_macs(step_macs))
+    }
+
     /// Reads everything that the recipe names.
-    fn made(&mut self, at: &Context) -> Result<Made> {
+    fn made<N: ModelNetwork + Classifier>(&mut self, at: &Context) -> Result<Made<N>> {
         self.online
             .check()
             .map_err(|error| error.within("online"))?;
@@ -194,7 +216,11 @@ impl OnlineRecipe {
     }
 
     /// The students, each drawn from a seed of its own.
-    fn students(&mut self, data: &LoadedData, at: &Context) -> Result<Vec<NewNetwork<Network>>> {
+    fn students<N: ModelNetwork>(
+        &mut self,
+        data: &LoadedData,
+        at: &Context,
+    ) -> Result<Vec<NewNetwork<N>>> {
         let count = self.online.branches;
         if !self.others.is_empty() && self.others.len() + 1 != count {
             let problem = format!(
@@ -219,18 +245,17 @@ impl OnlineRecipe {
     }
 
     /// Branches of one network, or different networks.
-    fn peers(&self, students: &[NewNetwork<Network>]) -> Result<Peers> {
+    fn peers<N: ModelNetwork + Classifier>(&self, students: &[NewNetwork<N>]) -> Result<Peers> {
         let within = |error: Error| error.within("online");
-        let preprocessing = |student: &NewNetwork<Network>| -> Preprocessing {
-            student.config.preprocessing.clone()
-        };
+        let preprocessing =
+            |student: &NewNetwork<N>| -> Preprocessing { student.config.preprocessing.clone() };
         let shared = self.online.shared.as_deref();
         if self.others.is_empty() {
             let networks = students.iter().map(|student| student.network.clone());
             let branches = Branches::new(networks.collect(), shared).map_err(within)?;
             return Ok(Peers::of(branches, preprocessing(&students[0])));
         }
-        let alone = |student: &NewNetwork<Network>| {
+        let alone = |student: &NewNetwork<N>| {
             Branches::new(vec![student.network.clone()], None).map_err(within)
         };
         let mut peers = Peers::of(alone(&students[0])?, preprocessing(&students[0]));
@@ -241,9 +266,9 @@ impl OnlineRecipe {
     }
 
     /// How many times longer one network is trained to spend the compute of branches.
-    fn compute_factor(
+    fn compute_factor<N: ModelNetwork + Classifier>(
         &self,
-        student: &NewNetwork<Network>,
+        student: &NewNetwork<N>,
         facts: &DataFacts,
     ) -> Result<Option<f64>> {
         let Some(of) = &self.compute_of else {

@@ -102,7 +102,10 @@ impl Check {
         let spec = &student.config.network;
         let title = format!(
             "{} on {} ({}, {} classes)",
-            spec.name, data.name, data.shape, data.classes
+            spec.name,
+            data.name,
+            data.sample(),
+            data.classes
         );
         let costs = student.network.costs(data.input())?;
         let mut check = Self {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use kd_core::{DataRoots, DataSource, Error, Normalisation, Result, Split, Subset, Teacher};
+use kd_core::{DataRoots, DataSource, Error, Preprocessing, Result, Split, Subset, Teacher};
 use kd_models::{Families, LoadReport, ModelNetwork, TrainedModel};
 
 use crate::inputs::{RecipeInputs, TeacherInput};
@@ -141,7 +141,7 @@ impl Context {
             return Ok(source.clone());
         }
         drop(opened);
-        let source = recipe.source()?;
+        let source = recipe.source_in(&self.roots)?;
         if let DataSource::Folder(folder) = &source {
             let skipped = folder.skipped().into_iter().map(Path::to_owned);
             self.inputs.borrow_mut().skipped.extend(skipped);
@@ -163,7 +163,7 @@ impl Context {
         data: &LoadedData,
         seed: u64,
     ) -> Result<NewNetwork<N>> {
-        let mut made = self.built(recipe, &data.facts, || data.normalisation(), seed)?;
+        let mut made = self.built(recipe, &data.facts, || data.preprocessing(), seed)?;
         made.config.class_names = data.train.dataset().class_names().map(<[String]>::to_vec);
         made.config.provenance.data = Some(data.facts.name.clone());
         Ok(made)
@@ -182,7 +182,8 @@ impl Context {
     ) -> Result<NewNetwork<N>> {
         let usual = || {
             let missing = || Error::config("normalisation", "is missing; give mean and std");
-            facts.normalisation.clone().ok_or_else(missing)
+            let known = facts.normalisation.clone().map(Preprocessing::Images);
+            known.ok_or_else(missing)
         };
         let mut made = self.built(recipe, facts, usual, seed)?;
         made.config.class_names.clone_from(&facts.class_names);
@@ -193,7 +194,7 @@ impl Context {
         &self,
         recipe: &mut NetworkRecipe,
         facts: &DataFacts,
-        usual: impl FnOnce() -> Result<Normalisation>,
+        usual: impl FnOnce() -> Result<Preprocessing>,
         seed: u64,
     ) -> Result<NewNetwork<N>> {
         let made = recipe.build(facts, usual, seed, &self.device, self.notices())?;

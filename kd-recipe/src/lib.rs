@@ -53,7 +53,7 @@ pub use recipe::loaded::{DataFacts, LoadedData};
 pub use recipe::network::{NetworkRecipe, NewNetwork};
 pub use recipe::paths::{check_utf8, model_folder};
 pub use recipe::size::ImageSize;
-pub use recipe::source::{FolderSettings, find_source, is_folder, is_masks};
+pub use recipe::source::{FolderSettings, find_source, is_folder, is_masks, is_text};
 pub use recipe::teacher::{TeacherClasses, TeacherRecipe, check_fits, open_for};
 pub use recipe::weights::WeightFile;
 

@@ -131,11 +131,12 @@ impl<S: TaskNetwork> Stagewise<S> {
         let phases = self.specs()?;
         self.check_settings(&phases, &names)?;
         self.check_data()?;
-        let shape = self.data.train.dataset().shape();
+        let dataset = self.data.train.dataset();
+        let (kind, shape) = (dataset.kind(), dataset.shape());
         let shape = [shape.channels, shape.height, shape.width];
-        let batch = Batch::black(shape, 1, &self.device);
+        let batch = Batch::blank(kind, shape, 1, &self.device);
         let blank = self.preprocessing.input::<S::Input>(&batch)?;
-        let noise = Batch::noise(shape, 2, &self.device);
+        let noise = Batch::drawn(kind, shape, 2, &self.device);
         let noise = self.preprocessing.input::<S::Input>(&noise)?;
         let trace = self.student.valid().forward_traced(&blank);
         self.check_output("student", &trace.output)?;

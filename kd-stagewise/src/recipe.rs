@@ -1,10 +1,10 @@
 //! `method = "stagewise"`: a student trained stage by stage on a teacher's maps, and the baselines of that.
 
 use kd_core::{
-    Costs, Error, Finding, InnerTables, Result, Subset, Task, Topic, Training, settings_of,
-    settings_over,
+    Costs, Error, Finding, InnerTables, Result, SampleKind, Subset, Task, Topic, Training,
+    settings_of, settings_over,
 };
-use kd_models::{ModelNetwork, Network, UNet};
+use kd_models::{ModelNetwork, Network, TextCnn, UNet};
 use kd_recipe::{
     Check, Context, DataFacts, DataRecipe, LoadedData, MethodRecipe, NetworkRecipe, NewNetwork,
     Prepared, TeacherRecipe,
@@ -25,8 +25,8 @@ const VALIDATION: f64 = 0.1;
 
 /// A recipe of stagewise distillation.
 ///
-/// The data decide what is learnt: a class for each image by a [`Network`], or one for each pixel by a
-/// [`UNet`].
+/// The data decide what is learnt: a class for each image by a [`Network`], one for each pixel by a [`UNet`],
+/// or one for each text by a [`TextCnn`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StagewiseRecipe {
@@ -73,15 +73,19 @@ impl MethodRecipe for StagewiseRecipe {
         "a student trained stage by stage on a teacher's maps, from little data (1911.06786)";
 
     fn prepare(&mut self, at: &Context) -> Result<Prepared> {
-        match at.facts(&self.data)?.task {
-            Task::Segmentation => self.method::<UNet>(at)?.prepared(),
+        let facts = at.facts(&self.data)?;
+        match (facts.task, facts.kind) {
+            (Task::Segmentation, _) => self.method::<UNet>(at)?.prepared(),
+            (_, SampleKind::Texts) => self.method::<TextCnn>(at)?.prepared(),
             _ => self.method::<Network>(at)?.prepared(),
         }
     }
 
     fn check(&mut self, at: &Context) -> Result<Check> {
-        match at.facts(&self.data)?.task {
-            Task::Segmentation => self.method::<UNet>(at)?.checked(at),
+        let facts = at.facts(&self.data)?;
+        match (facts.task, facts.kind) {
+            (Task::Segmentation, _) => self.method::<UNet>(at)?.checked(at),
+            (_, SampleKind::Texts) => self.method::<TextCnn>(at)?.checked(at),
             _ => self.method::<Network>(at)?.checked(at),
         }
     }

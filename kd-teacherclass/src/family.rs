@@ -2,7 +2,7 @@
 
 use burn::nn::LinearConfig;
 use burn::tensor::Device;
-use kd_core::{Error, Result, Scheme, initialise};
+use kd_core::{Error, NetworkInput, Result, SampleKind, Scheme, initialise};
 use kd_models::{ModelNetwork, NetworkSpec, Structure};
 use serde::{Deserialize, Serialize};
 
@@ -34,16 +34,29 @@ pub struct ClassStudent {
 }
 
 impl ClassConfig {
-    /// The name of the family.
+    /// The name of the family of classes for images.
     pub const FAMILY: &'static str = "teacher-class";
+    /// The name of the family of classes for texts.
+    pub const TEXT_FAMILY: &'static str = "teacher-class-text";
 
-    /// The spec of such a class, called `name`.
+    /// The name of the family by what its students take.
+    pub const fn family(takes: SampleKind) -> &'static str {
+        match takes {
+            SampleKind::Texts => Self::TEXT_FAMILY,
+            _ => Self::FAMILY,
+        }
+    }
+
+    /// The spec of such a class, called `name`, whose family goes by what the students take.
     ///
     /// # Errors
     ///
     /// As [`Structure::of_family`].
     pub fn spec(&self, name: &str, classes: usize, input: [usize; 3]) -> Result<NetworkSpec> {
-        let structure = Structure::of_family(Self::FAMILY, self)?;
+        let first = self.students.first();
+        let takes = first.and_then(|student| student.network.takes());
+        let family = Self::family(takes.unwrap_or_default());
+        let structure = Structure::of_family(family, self)?;
         Ok(NetworkSpec::with_structure(name, structure, classes, input))
     }
 
@@ -69,11 +82,12 @@ impl ClassConfig {
 }
 
 impl<S: ModelNetwork + Student> ModelNetwork for Class<S> {
-    const FAMILIES: &'static [&'static str] = &[ClassConfig::FAMILY];
+    const FAMILIES: &'static [&'static str] =
+        &[ClassConfig::family(<S::Input as NetworkInput>::KIND)];
 
     fn blank(spec: &NetworkSpec, device: &Device) -> Result<Self> {
         Self::check_spec(spec)?;
-        let config: ClassConfig = spec.config_of(ClassConfig::FAMILY)?;
+        let config: ClassConfig = spec.config_of(Self::FAMILIES[0])?;
         config.check()?;
         let student = |(index, student): (usize, &ClassStudent)| {
             let (network, length) = (student.network.clone(), student.length);

@@ -8,10 +8,13 @@ use std::sync::atomic::AtomicBool;
 
 use burn::tensor::Device;
 use kd_core::{
-    CacheConfig, Error, InnerTables, Observer, Result, Teacher, Training, settings_of,
+    CacheConfig, Error, InnerTables, Observer, Result, SampleKind, Teacher, Training, settings_of,
     settings_over,
 };
-use kd_models::{Budget, ChunkCnnConfig, ModelConfig, Network, NetworkSpec, Wanted, fit_network};
+use kd_models::{
+    Budget, ChunkCnnConfig, ModelConfig, ModelNetwork, Network, NetworkSpec, TextCnn, Wanted,
+    fit_network,
+};
 use kd_recipe::{
     CachePlace, Check, Context, DataFacts, DataRecipe, LoadedData, MethodRecipe, MethodReport,
     NetworkRecipe, NewNetwork, Parts, Prepared, TeacherRecipe,
@@ -23,6 +26,7 @@ use crate::config::{TeacherClassConfig, student_training};
 use crate::family::{ClassConfig, ClassStudent};
 use crate::method::{HEAD_PHASE, NewStudent, TeacherClass};
 use crate::split::Chunk;
+use crate::student::Student;
 
 /// A recipe of a class.
 ///
@@ -66,8 +70,8 @@ pub struct TeacherClassRecipe {
 }
 
 /// A method with what its model folder will say.
-struct Made {
-    method: TeacherClass<Network>,
+struct Made<N: ModelNetwork + Student> {
+    method: TeacherClass<N>,
     chunks: Vec<Chunk>,
     config: ModelConfig,
     facts: DataFacts,
@@ -82,22 +86,18 @@ impl MethodRecipe for TeacherClassRecipe {
 
     fn prepare(&mut self, at: &Context) -> Result<Prepared> {
         let facts = self.settle(at)?;
-        let teacher = at.teacher(&self.teacher, &facts)?;
-        let made = self.made(at, teacher, &facts)?;
-        made.method.check()?;
-        self.teacher.settle(&facts)?;
-        if self.config.only.is_some() {
-            // A student alone is no network for the data's classes: the merged class is the model.
-            return Ok(Prepared::new(made.method));
+        match facts.kind {
+            SampleKind::Texts => self.prepare_as::<TextCnn>(at, &facts),
+            _ => self.prepare_as::<Network>(at, &facts),
         }
-        let largest = check::largest_student(&made)?;
-        let prepared = Prepared::new(made.method).with_student(HEAD_PHASE, made.config);
-        Ok(prepared.with_largest_part_macs(largest))
     }
 
     fn check(&mut self, at: &Context) -> Result<Check> {
         let facts = self.settle(at)?;
-        check::check(self, at, &facts)
+        match facts.kind {
+            SampleKind::Texts => check::check::<TextCnn>(self, at, &facts),
+            _ => check::check::<Network>(self, at, &facts),
+        }
     }
 
     fn build_caches(
@@ -109,12 +109,12 @@ impl MethodRecipe for TeacherClassRecipe {
     ) -> Result<Vec<PathBuf>> {
         let config = place.over(self.cache.take());
         let facts = self.settle(at)?;
-        let teacher = at.teacher(&self.teacher, &facts)?;
-        let method = self.made(at, teacher, &facts)?.method.with_cache(config);
-        method.check()?;
-        method.open_caches(observer, stop)?;
-        let caches = method.caches();
-        Ok(caches.map(|cache| cache.path().to_owned()).collect())
+        match facts.kind {
+            SampleKind::Texts => {
+                self.build_caches_as::<TextCnn>(at, &facts, config, observer, stop)
+            }
+            _ => self.build_caches_as::<Network>(at, &facts, config, observer, stop),
+        }
     }
 
     fn parts(&mut self) -> Option<Parts<'_>> {
@@ -131,6 +131,43 @@ impl MethodRecipe for TeacherClassRecipe {
 }
 
 impl TeacherClassRecipe {
+    fn prepare_as<N: ModelNetwork + Student>(
+        &mut self,
+        at: &Context,
+        facts: &DataFacts,
+    ) -> Result<Prepared> {
+        let teacher = at.teacher(&self.teacher, facts)?;
+        let made = self.made::<N>(at, teacher, facts)?;
+        made.method.check()?;
+        self.teacher.settle(facts)?;
+        if self.config.only.is_some() {
+            // A student alone is no network for the data's classes: the merged class is the model.
+            return Ok(Prepared::new(made.method));
+        }
+        let largest = check::largest_student(&made)?;
+        let prepared = Prepared::new(made.method).with_student(HEAD_PHASE, made.config);
+        Ok(prepared.with_largest_part_macs(largest))
+    }
+
+    fn build_caches_as<N: ModelNetwork + Student>(
+        &mut self,
+        at: &Context,
+        facts: &DataFacts,
+        config: CacheConfig,
+        observer: &mut dyn Observer,
+        stop: &AtomicBool,
+    ) -> Result<Vec<PathBuf>> {
+        let teacher = at.teacher(&self.teacher, facts)?;
+        let method = self
+            .made::<N>(at, teacher, facts)?
+            .method
+            .with_cache(config);
+        method.check()?;
+        method.open_caches(observer, stop)?;
+        let caches = method.caches();
+        Ok(caches.map(|cache| cache.path().to_owned()).collect())
+    }
+
     /// Checks the settings, writes defaults into them, and gives facts about the data.
     fn settle(&mut self, at: &Context) -> Result<DataFacts> {
         self.config.check()?;
@@ -165,10 +202,15 @@ impl TeacherClassRecipe {
     }
 
     /// The method with everything that it needs.
-    fn made(&mut self, at: &Context, teacher: Box<dyn Teacher>, facts: &DataFacts) -> Result<Made> {
+    fn made<N: ModelNetwork + Student>(
+        &mut self,
+        at: &Context,
+        teacher: Box<dyn Teacher>,
+        facts: &DataFacts,
+    ) -> Result<Made<N>> {
         let data = at.data(&self.data)?;
         // For its preprocessing and what is known of the data; the students are made one by one.
-        let plain: NewNetwork<Network> = at.network(&mut self.student, &data, at.seed())?;
+        let plain: NewNetwork<N> = at.network(&mut self.student, &data, at.seed())?;
         let mut method = self.method(at, teacher, &plain, data)?;
         let chunks = method.chunks()?;
         let mut config = plain.config;
@@ -203,13 +245,13 @@ impl TeacherClassRecipe {
         budget.wanted(counts).map(Some)
     }
 
-    fn method(
+    fn method<N: ModelNetwork + Student>(
         &self,
         at: &Context,
         teacher: Box<dyn Teacher>,
-        plain: &NewNetwork<Network>,
+        plain: &NewNetwork<N>,
         data: LoadedData,
-    ) -> Result<TeacherClass<Network>> {
+    ) -> Result<TeacherClass<N>> {
         let spec = plain.config.network.clone();
         let device = at.device().clone();
         let method = TeacherClass::new(
@@ -250,10 +292,10 @@ fn class_counts(
 }
 
 /// A student: the network of `spec` for as many classes as its chunk has units.
-fn student(spec: &NetworkSpec, new: &NewStudent, device: &Device) -> Result<Network> {
+fn student<N: ModelNetwork>(spec: &NetworkSpec, new: &NewStudent, device: &Device) -> Result<N> {
     let structure = spec.structure()?;
     let spec = NetworkSpec::with_structure(&spec.name, structure, new.chunk.length, spec.input);
-    Network::build(&spec, new.seed, device)
+    N::build(&spec, new.seed, device)
 }
 
 /// What the model folder of the class will say.

@@ -1,9 +1,13 @@
 //! `kd data list` and `kd data info`.
 
-use kd_core::{DataRoots, DataSource, DatasetInfo, ImageFolder, Result, Split, Subset, Task};
-use kd_recipe::{FolderSettings, find_source};
+use kd_core::{
+    DataRoots, DataSource, DatasetInfo, ImageFolder, Normalisation, Result, Split, Subset, Task,
+    TokenizerFile,
+};
+use kd_recipe::{DataFacts, FolderSettings, find_source};
 use kd_report::Align::{Left, Right};
 use kd_report::count;
+use kd_text::KnownText;
 use serde_json::json;
 
 use crate::args::DataCommand;
@@ -24,16 +28,18 @@ pub(super) fn run(what: &DataCommand) -> Result<()> {
             place,
             json,
         } => {
+            let roots = DataRoots::from_env().with_explicit(place.data_dir.clone());
+            let columns = folder.columns.settings();
             let settings = FolderSettings {
                 path: folder.path.as_deref(),
                 size: folder.size,
                 resize: folder.resize,
                 grey: folder.grey,
-                masks: None,
-                classes: None,
+                text: columns.as_ref(),
+                roots: Some(&roots),
                 prefix: "--",
+                ..FolderSettings::default()
             };
-            let roots = DataRoots::from_env().with_explicit(place.data_dir.clone());
             info(&find_source(name, settings)?, &roots, *json)
         }
     }
@@ -53,6 +59,10 @@ fn list(roots: &DataRoots, as_json: bool) {
         let all: Vec<_> = DatasetInfo::all()
             .iter()
             .map(|info| json!({ "name": info.name, "here": is_here(info, roots), "info": info }))
+            .chain(KnownText::all().iter().map(|info| {
+                let here = info.locate(roots).is_ok();
+                json!({ "name": info.name, "here": here, "info": info })
+            }))
             .collect();
         output::json(&json!({ "data": all }));
         return;
@@ -81,17 +91,36 @@ fn list(roots: &DataRoots, as_json: bool) {
                 here.to_owned(),
             ]
         })
+        .chain(KnownText::all().iter().map(|info| text_row(info, roots)))
         .collect();
     let head = [
         ("data set", Left),
         ("classes", Right),
-        ("images", Left),
+        ("samples", Left),
         ("train", Right),
         ("validation", Right),
         ("test", Right),
         ("here", Left),
     ];
     output::table(&head, &rows);
+}
+
+/// The row of a data set of texts.
+fn text_row(info: &KnownText, roots: &DataRoots) -> Vec<String> {
+    let here = if info.locate(roots).is_ok() {
+        "yes"
+    } else {
+        "no"
+    };
+    vec![
+        info.name.to_owned(),
+        info.class_names.len().to_string(),
+        "texts".to_owned(),
+        count(info.train as u64),
+        "-".to_owned(),
+        count(info.test as u64),
+        here.to_owned(),
+    ]
 }
 
 fn info(source: &DataSource, roots: &DataRoots, as_json: bool) -> Result<()> {
@@ -101,7 +130,8 @@ fn info(source: &DataSource, roots: &DataRoots, as_json: bool) -> Result<()> {
     };
     let train = Subset::all(&source.load(Split::Train, roots)?);
     let (validation, test) = (part(Split::Validation)?, part(Split::Test)?);
-    let normalisation = source.normalisation(train.dataset())?;
+    let preprocessing = source.preprocessing(train.dataset())?;
+    let normalisation = preprocessing.normalisation().ok();
     if as_json {
         let part = |subset: &Subset| {
             let (what, counts) = match subset.dataset().masks() {
@@ -121,12 +151,21 @@ fn info(source: &DataSource, roots: &DataRoots, as_json: bool) -> Result<()> {
                     "classes": source.classes(),
                     "class_names": folder.class_names(),
                     "shape": source.shape(),
-                    "mean": normalisation.mean,
-                    "std": normalisation.std,
+                    "mean": normalisation.map(|normalisation| &normalisation.mean),
+                    "std": normalisation.map(|normalisation| &normalisation.std),
                 },
                 "skipped": folder.skipped(),
             }),
             DataSource::Known(info) => json!({ "info": info }),
+            DataSource::Files(files) => json!({
+                "texts": {
+                    "classes": source.classes(),
+                    "class_names": files.class_names(),
+                    "vocabulary": source.shape().channels,
+                    "length": source.shape().width,
+                    "tokenizer_sha256": preprocessing.tokenizer().map(TokenizerFile::sha256),
+                },
+            }),
             _ => json!({}),
         };
         object["train"] = part(&train);
@@ -141,10 +180,10 @@ fn info(source: &DataSource, roots: &DataRoots, as_json: bool) -> Result<()> {
         Task::Segmentation => "classes of pixels",
         _ => "classes",
     };
+    let of = DataFacts::from(source).described();
     output::line(&format!(
-        "{}: images of {}, {} {what}",
+        "{}: {of}, {} {what}",
         source.name(),
-        source.shape(),
         source.classes()
     ));
     let mut rows = vec![("train", counts(&train))];
@@ -159,8 +198,13 @@ fn info(source: &DataSource, roots: &DataRoots, as_json: bool) -> Result<()> {
     if let Some(names) = train.dataset().class_names() {
         rows.push(("classes", names.join(", ")));
     }
-    rows.push(("mean", numbers(&normalisation.mean)));
-    rows.push(("std", numbers(&normalisation.std)));
+    if let Some(Normalisation { mean, std }) = normalisation {
+        rows.push(("mean", numbers(mean)));
+        rows.push(("std", numbers(std)));
+    }
+    if let Some(tokenizer) = preprocessing.tokenizer() {
+        rows.push(("tokenizer", tokenizer.sha256().to_owned()));
+    }
     rows.push(("train sha256", train.dataset().hash().to_owned()));
     rows.extend(validation.map(|part| ("val sha256", part.dataset().hash().to_owned())));
     rows.extend(test.map(|test| ("test sha256", test.dataset().hash().to_owned())));

@@ -15,15 +15,16 @@ use kd_models::{
 };
 use kd_recipe::{
     DataFacts, FolderSettings, ImageSize, Methods, WeightFile, check_fits, find_source, is_folder,
-    is_masks, model_folder, open_for,
+    is_masks, is_text, model_folder, open_for,
 };
 use kd_report::Align::{Left, Right};
 use kd_report::{count, percent};
+use kd_text::{KnownText, TextSettings};
 use serde::Serialize;
 
 use super::session::machine;
 use super::weights::only_network;
-use crate::args::{EvalOptions, WeightOptions};
+use crate::args::{ColumnOptions, EvalOptions, WeightOptions};
 use crate::output;
 use crate::progress::notices::Printed;
 
@@ -55,7 +56,8 @@ struct OfPixels<'a> {
 
 pub(super) fn run(methods: &Methods, options: &EvalOptions) -> Result<()> {
     machine(&options.machine)?;
-    if !is_folder(&options.data) && !is_masks(&options.data) {
+    let is_texts = is_text(&options.data) || KnownText::find(&options.data).is_some();
+    if !is_folder(&options.data) && !is_masks(&options.data) && !is_texts {
         // An unknown name is said before anything is read.
         find_source(&options.data, settings(options, None))?;
     }
@@ -190,7 +192,12 @@ fn from_folder(
     let model = open_for(families, &folder, task_of(&options.data), device)?;
     let config = model.config();
     let classes = mask_classes(options, config)?;
+    let columns = options.columns.settings();
+    let roots = DataRoots::from_env().with_explicit(options.machine.place.data_dir.clone());
     let settings = FolderSettings {
+        text: columns.as_ref(),
+        tokenizer: config.preprocessing.tokenizer(),
+        roots: Some(&roots),
         masks: is_masks(&options.data).then_some((&classes[..], options.no_class.as_ref())),
         classes: config.class_names.as_deref(),
         ..settings(options, Some(config.network.input))
@@ -247,9 +254,18 @@ fn settings(options: &EvalOptions, input: Option<[usize; 3]>) -> FolderSettings<
         size: size.map(|[_, height, width]| ImageSize { height, width }),
         resize: options.resize,
         grey: input.is_some_and(|[channels, ..]| channels == 1),
-        masks: None,
-        classes: None,
         prefix: "--",
+        ..FolderSettings::default()
+    }
+}
+
+impl ColumnOptions {
+    /// The settings of texts, if one was typed.
+    pub(super) fn settings(&self) -> Option<TextSettings> {
+        let mut settings = TextSettings::default();
+        settings.label_column.clone_from(&self.label_column);
+        settings.text_column.clone_from(&self.text_column);
+        Some(settings).filter(|settings| *settings != TextSettings::default())
     }
 }
 

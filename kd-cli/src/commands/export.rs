@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
-use burn::tensor::{Device, Tensor, TensorData};
-use kd_core::{Batch, DeviceName, Draws, Error, Result, Samples, Tensors, write_tensors};
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use kd_core::{
+    Batch, DeviceName, Draws, Error, Result, SampleKind, Samples, Tensors, write_tensors,
+};
 use kd_models::{Ensemble, TrainedModel};
 use kd_recipe::{Methods, model_folder};
 use serde_json::json;
@@ -170,6 +172,32 @@ fn onnx(_: &ExportOptions, _: &Exported) -> Result<String> {
     Err(Error::config("--format", problem))
 }
 
+/// `tokens`, drawn from the whole vocabulary, and the `logits` of them.
+fn text_sample(
+    exported: &Exported,
+    [count, vocabulary, length]: [usize; 3],
+    device: &Device,
+) -> Result<Tensors> {
+    let mut draws = Draws::new(0, "export sample", 0, 0);
+    let most = vocabulary.saturating_sub(1);
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a share of a vocabulary of at most 16 bits"
+    )]
+    let ids = (0..count * length)
+        .map(|_| ((draws.uniform() * vocabulary as f64) as i64).min(most as i64));
+    let data = TensorData::new(ids.collect::<Vec<i64>>(), [count, length]);
+    let tokens: Tensor<2, Int> = Tensor::from_data(data, device);
+    let batch = Batch::new(
+        Samples::Tokens(tokens.clone()),
+        Tensor::zeros([count], device),
+    );
+    Ok(Tensors::from([
+        ("logits".to_owned(), exported.logits(&batch)?),
+        ("tokens".to_owned(), tokens.into_data().convert::<i64>()),
+    ]))
+}
+
 /// `images` as the exported model takes them and the `logits` of them.
 ///
 /// A safetensors file holds no normalisation, so that its images are normalised already; those of an ensemble
@@ -177,6 +205,9 @@ fn onnx(_: &ExportOptions, _: &Exported) -> Result<String> {
 fn sample(options: &ExportOptions, exported: &Exported, device: &Device) -> Result<Tensors> {
     let [channels, height, width] = exported.first().config().network.input;
     let count = options.batch.map_or(SAMPLES, usize::from);
+    if exported.first().config().preprocessing.kind() == SampleKind::Texts {
+        return text_sample(exported, [count, channels, width], device);
+    }
     let mut draws = Draws::new(0, "export sample", 0, 0);
     #[expect(
         clippy::cast_possible_truncation,

@@ -1,23 +1,51 @@
 //! `kd models`.
 
 use burn::tensor::Device;
-use kd_core::{Costs, DatasetInfo, DeviceName, LayerKind, Result};
+use kd_core::{Costs, DatasetInfo, DeviceName, ImageShape, LayerKind, Result};
 use kd_models::{NetworkSpec, known_networks};
 use kd_report::Align::{Left, Right};
 use kd_report::count;
+use kd_text::{KnownText, TextSettings};
 use serde_json::json;
 
 use crate::output;
 
 pub(super) fn run(name: Option<&str>, data: &str, as_json: bool) -> Result<()> {
-    let info = DatasetInfo::find(data)?;
+    let info = Counted::find(data)?;
     match name {
-        Some(name) => one(name, info, as_json),
-        None => all(info, as_json),
+        Some(name) => one(name, &info, as_json),
+        None => all(&info, as_json),
     }
 }
 
-fn spec(name: &str, info: &DatasetInfo) -> NetworkSpec {
+/// The samples that costs are counted for.
+struct Counted {
+    name: &'static str,
+    classes: usize,
+    shape: ImageShape,
+}
+
+impl Counted {
+    /// Those of a data set; of texts with the usual length and vocabulary.
+    fn find(data: &str) -> Result<Self> {
+        if let Some(known) = KnownText::find(data) {
+            let usual = TextSettings::default();
+            return Ok(Self {
+                name: known.name,
+                classes: known.class_names.len(),
+                shape: ImageShape::new(usual.vocabulary(), 1, usual.length()),
+            });
+        }
+        let info = DatasetInfo::find(data)?;
+        Ok(Self {
+            name: info.name,
+            classes: info.classes,
+            shape: info.shape,
+        })
+    }
+}
+
+fn spec(name: &str, info: &Counted) -> NetworkSpec {
     let input = [info.shape.channels, info.shape.height, info.shape.width];
     NetworkSpec::new(name, info.classes, input)
 }
@@ -29,7 +57,7 @@ fn costs(spec: &NetworkSpec) -> Result<Costs> {
     spec.costs(&device)
 }
 
-fn all(info: &DatasetInfo, as_json: bool) -> Result<()> {
+fn all(info: &Counted, as_json: bool) -> Result<()> {
     let mut rows = Vec::new();
     let mut objects = Vec::new();
     let mut left_out = Vec::new();
@@ -74,7 +102,7 @@ fn all(info: &DatasetInfo, as_json: bool) -> Result<()> {
 }
 
 /// One network, by stage and by kind of layer.
-fn one(name: &str, info: &DatasetInfo, as_json: bool) -> Result<()> {
+fn one(name: &str, info: &Counted, as_json: bool) -> Result<()> {
     let spec = spec(name, info);
     let costs = costs(&spec)?;
     let name = &spec.name;
@@ -109,6 +137,7 @@ fn one(name: &str, info: &DatasetInfo, as_json: bool) -> Result<()> {
                 LayerKind::DepthwiseConv => "depthwise convolutions",
                 LayerKind::Linear => "linear layers",
                 LayerKind::Norm => "norms (not in the total of MACs)",
+                LayerKind::Embedding => "embeddings",
             };
             row(name.into(), cost.params, cost.macs)
         })

@@ -6,7 +6,9 @@ mod sources;
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use kd_core::{Batch, DeviceName, Error, ImageShape, Result, Samples, Task, check_finite};
+use kd_core::{
+    Batch, DeviceName, Error, ImageShape, Result, SampleKind, Samples, Task, check_finite,
+};
 use kd_models::{Families, TrainedModel};
 use kd_recipe::{Methods, model_folder, open_for};
 
@@ -82,6 +84,13 @@ pub(super) fn run(methods: &Methods, options: &PredictOptions) -> Result<()> {
 /// The classifier in a model folder.
 fn open(families: &Families, path: &Path, device: &Device) -> Result<Box<dyn TrainedModel>> {
     let model = open_for(families, &model_folder(path)?, Task::Classification, device)?;
+    if model.config().preprocessing.kind() != SampleKind::Images {
+        let problem = "is a network for texts, and this shows images; measure it with `kd eval`";
+        return Err(Error::Input {
+            path: path.to_owned(),
+            problem: problem.into(),
+        });
+    }
     check_finite(&format!("`{}`", path.display()), &model.state_dict())?;
     Ok(model)
 }

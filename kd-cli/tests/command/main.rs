@@ -29,5 +29,7 @@ mod segmentation;
 mod support;
 /// Synthetic images: in the report of a run, and written for other programs and other runs.
 mod synthesize;
+/// Texts as data of every method.
+mod texts;
 /// Weight files of PyTorch: imported, exported, learnt from.
 mod weight_files;

@@ -1,20 +1,24 @@
-//! A data set: contiguous pixels, labels, and what is known of both.
+//! A data set: contiguous pixels or token ids, labels, and what is known of both.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use sha2::{Digest, Sha256};
 
+use crate::data::kind::SampleKind;
 use crate::data::masks::Masks;
 use crate::data::shape::ImageShape;
 use crate::data::split::Split;
 use crate::data::task::Task;
+use crate::data::tokens::Tokens;
 use crate::error::{Error, Result};
 
-/// Images and labels, or images and masks, in memory, decoded once and shared by all clones.
+/// Images and labels, images and masks, or texts and labels, in memory, decoded once and shared by all
+/// clones.
 ///
 /// Each image has one class ([`Dataset::new`]), or each of its pixels has one ([`Dataset::segmentation`]):
-/// then the classes are those of pixels, and the label of every image is 0.
+/// then the classes are those of pixels, and the label of every image is 0. Texts are token ids with one
+/// class each ([`Dataset::texts`]).
 ///
 /// A sample's id is its position here, and stays its id in every [`Subset`](crate::Subset): views and stored
 /// teacher outputs are keyed by it.
@@ -40,6 +44,7 @@ struct Store {
     images: Vec<u8>,
     labels: Vec<u16>,
     masks: Option<Masks>,
+    tokens: Option<Tokens>,
     hash: OnceLock<String>,
 }
 
@@ -71,16 +76,7 @@ impl Dataset {
                     format!("must have at least one pixel and fit into memory, got {shape}"),
                 )
             })?;
-        if classes == 0 || classes > usize::from(u16::MAX) + 1 {
-            return Err(Error::config(
-                field("classes"),
-                format!("must be 1 to 65536, got {classes}"),
-            ));
-        }
-        if labels.is_empty() || u32::try_from(labels.len()).is_err() {
-            let problem = format!("must be 1 to {} samples, got {}", u32::MAX, labels.len());
-            return Err(Error::config(field("labels"), problem));
-        }
+        check_labels(&name, classes, &labels)?;
         if image_bytes.checked_mul(labels.len()) != Some(images.len()) {
             return Err(Error::Shape {
                 what: field("images"),
@@ -92,16 +88,6 @@ impl Dataset {
                 remedy: "give one image for each label".into(),
             });
         }
-        if let Some((sample, label)) = labels
-            .iter()
-            .enumerate()
-            .find(|(_, label)| usize::from(**label) >= classes)
-        {
-            let problem = format!(
-                "must be below {classes} (the number of classes), got {label} for sample {sample}"
-            );
-            return Err(Error::config(field("labels"), problem));
-        }
         let hash = OnceLock::new();
         let store = Store {
             name,
@@ -112,6 +98,7 @@ impl Dataset {
             images,
             labels,
             masks: None,
+            tokens: None,
             hash,
         };
         Ok(Self {
@@ -164,6 +151,55 @@ impl Dataset {
         Ok(made)
     }
 
+    /// A data set of texts with a label for each.
+    ///
+    /// ```
+    /// use kd_core::{Dataset, SampleKind, Split, Tokens};
+    /// let tokens = Tokens::new(10, 3, vec![0, 7, 8, 1, 9, 2])?;
+    /// let data = Dataset::texts("tiny", Split::Train, 2, tokens, vec![1, 0])?;
+    /// assert_eq!((data.kind(), data.text(1)), (SampleKind::Texts, Some(&[1, 9, 2][..])));
+    /// # Ok::<(), kd_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Shape`] if there is not one text for each label, [`Error::Config`] if there is no sample or
+    /// no class, more samples or classes than can be numbered (32 and 16 bits), or a label that is not below
+    /// `classes`.
+    pub fn texts(
+        name: impl Into<String>,
+        split: Split,
+        classes: usize,
+        tokens: Tokens,
+        labels: Vec<u16>,
+    ) -> Result<Self> {
+        let name = name.into();
+        check_labels(&name, classes, &labels)?;
+        if tokens.samples() != labels.len() {
+            return Err(Error::Shape {
+                what: format!("data set `{name}`: tokens"),
+                expected: format!("{} texts", labels.len()),
+                found: tokens.samples().to_string(),
+                remedy: "give one text for each label".into(),
+            });
+        }
+        let store = Store {
+            name,
+            split,
+            shape: tokens.shape(),
+            classes,
+            class_names: None,
+            images: Vec::new(),
+            labels,
+            masks: None,
+            tokens: Some(tokens),
+            hash: OnceLock::new(),
+        };
+        Ok(Self {
+            store: Arc::new(store),
+        })
+    }
+
     /// The same data set with names for its classes, in label order.
     ///
     /// # Errors
@@ -203,7 +239,16 @@ impl Dataset {
         self.store.split
     }
 
-    /// The size of each image.
+    /// What its samples are.
+    pub fn kind(&self) -> SampleKind {
+        match self.store.tokens {
+            Some(_) => SampleKind::Texts,
+            None => SampleKind::Images,
+        }
+    }
+
+    /// The size of each image; of texts `[vocabulary, 1, length]`: a text is an image of one row with a
+    /// channel for each id, of which one is 1 at each token.
     pub fn shape(&self) -> ImageShape {
         self.store.shape
     }
@@ -251,7 +296,7 @@ impl Dataset {
         self.store.labels.len()
     }
 
-    /// All pixels, `[samples, channels, height, width]`, 0 to 255.
+    /// All pixels, `[samples, channels, height, width]`, 0 to 255; none where there are texts.
     pub fn images(&self) -> &[u8] {
         &self.store.images
     }
@@ -273,6 +318,18 @@ impl Dataset {
         self.store.labels.get(usize::try_from(id).ok()?).copied()
     }
 
+    /// All token ids, where the samples are texts.
+    pub fn tokens(&self) -> Option<&Tokens> {
+        self.store.tokens.as_ref()
+    }
+
+    /// The token ids of sample `id`, `[length]`, if there are texts and such a sample.
+    pub fn text(&self, id: u32) -> Option<&[u16]> {
+        let tokens = self.store.tokens.as_ref()?;
+        let start = usize::try_from(id).ok()?.checked_mul(tokens.length())?;
+        tokens.ids().get(start..start.checked_add(tokens.length())?)
+    }
+
     /// All masks, where each pixel has a class.
     pub fn masks(&self) -> Option<&Masks> {
         self.store.masks.as_ref()
@@ -291,8 +348,8 @@ impl Dataset {
         Arc::ptr_eq(&self.store, &other.store) || self.hash() == other.hash()
     }
 
-    /// The SHA-256, in hexadecimal, of shape, class count, images, labels and, where there are any, masks;
-    /// neither name nor split enter it.
+    /// The SHA-256, in hexadecimal, of shape, class count, images or token ids, labels and, where there are
+    /// any, masks; neither name nor split enter it.
     ///
     /// Computed on first use and kept.
     pub fn hash(&self) -> &str {
@@ -303,6 +360,7 @@ impl Dataset {
                 images,
                 labels,
                 masks,
+                tokens,
                 ..
             } = &*self.store;
             let mut hasher = Sha256::new();
@@ -327,8 +385,37 @@ impl Dataset {
                 hasher.update(masks.void().map_or(u16::MAX, u16::from).to_le_bytes());
                 hasher.update(masks.values());
             }
+            if let Some(tokens) = tokens {
+                hasher.update("tokens");
+                let ids = tokens.ids().iter().flat_map(|id| id.to_le_bytes());
+                hasher.update(ids.collect::<Vec<u8>>());
+            }
             crate::network::tensors::hex(&hasher.finalize())
         })
+    }
+}
+
+/// Checks that labels can be numbered and are classes.
+fn check_labels(name: &str, classes: usize, labels: &[u16]) -> Result<()> {
+    let bad = |part: &str, problem: String| {
+        Err(Error::config(format!("data set `{name}`: {part}"), problem))
+    };
+    if classes == 0 || classes > usize::from(u16::MAX) + 1 {
+        return bad("classes", format!("must be 1 to 65536, got {classes}"));
+    }
+    if labels.is_empty() || u32::try_from(labels.len()).is_err() {
+        let problem = format!("must be 1 to {} samples, got {}", u32::MAX, labels.len());
+        return bad("labels", problem);
+    }
+    let mut all = labels.iter().enumerate();
+    match all.find(|(_, label)| usize::from(**label) >= classes) {
+        Some((sample, label)) => {
+            let problem = format!(
+                "must be below {classes} (the number of classes), got {label} for sample {sample}"
+            );
+            bad("labels", problem)
+        }
+        None => Ok(()),
     }
 }
 
@@ -343,6 +430,7 @@ impl Store {
             images: self.images.clone(),
             labels: self.labels.clone(),
             masks: self.masks.clone(),
+            tokens: self.tokens.clone(),
             hash: self.hash.clone(),
         }
     }
@@ -354,6 +442,7 @@ impl fmt::Debug for Dataset {
             .field("name", &self.name())
             .field("split", &self.split())
             .field("samples", &self.len())
+            .field("kind", &self.kind())
             .field("shape", &self.shape())
             .field("classes", &self.classes())
             .field("task", &self.task())

@@ -1,8 +1,13 @@
-//! The source of a recipe's data: a data set by name, a folder of images, or folders of images and masks.
+//! The source of a recipe's data: a data set by name, a folder of images, folders of images and masks, or
+//! files that another crate reads.
+
+use std::fmt::Debug;
+use std::sync::Arc;
 
 use crate::data::dataset::Dataset;
 use crate::data::folder::ImageFolder;
 use crate::data::info::DatasetInfo;
+use crate::data::kind::SampleKind;
 use crate::data::mask_folder::MaskFolder;
 use crate::data::roots::DataRoots;
 use crate::data::shape::ImageShape;
@@ -10,6 +15,7 @@ use crate::data::split::Split;
 use crate::data::task::Task;
 use crate::error::Result;
 use crate::network::normalisation::Normalisation;
+use crate::network::preprocessing::Preprocessing;
 
 /// Where samples come from: what is known before they are read, and how they are.
 ///
@@ -30,6 +36,38 @@ pub enum DataSource {
     Folder(Box<ImageFolder>),
     /// Folders of images and masks.
     Masks(Box<MaskFolder>),
+    /// Files that another crate reads, such as texts by kd-text.
+    Files(Arc<dyn DataFiles>),
+}
+
+/// Files with samples and labels that another crate reads: texts, for example.
+///
+/// They were looked at when this was made, so that all but the samples themselves is known.
+pub trait DataFiles: Debug + Send + Sync {
+    /// The name that they go by.
+    fn name(&self) -> &str;
+
+    /// What the samples are.
+    fn kind(&self) -> SampleKind;
+
+    /// The size of each sample as [`Dataset::shape`] has it.
+    fn shape(&self) -> ImageShape;
+
+    /// The names of the classes in label order.
+    fn class_names(&self) -> &[String];
+
+    /// The number of samples of a split, if it has that.
+    fn samples(&self, split: Split) -> Option<usize>;
+
+    /// Reads one split.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Input`](crate::Error::Input) if it has no such split, and what the files are refused for.
+    fn load(&self, split: Split) -> Result<Dataset>;
+
+    /// The preprocessing of a network that is trained on them.
+    fn preprocessing(&self) -> Preprocessing;
 }
 
 impl DataSource {
@@ -39,6 +77,7 @@ impl DataSource {
             Self::Known(info) => info.name,
             Self::Folder(folder) => folder.name(),
             Self::Masks(folder) => folder.name(),
+            Self::Files(files) => files.name(),
         }
     }
 
@@ -48,6 +87,7 @@ impl DataSource {
             Self::Known(info) => info.classes,
             Self::Folder(folder) => folder.class_names().len(),
             Self::Masks(folder) => folder.class_names().len(),
+            Self::Files(files) => files.class_names().len(),
         }
     }
 
@@ -58,23 +98,33 @@ impl DataSource {
             Self::Known(info) => Some(info.class_names.iter().map(|name| (*name).into()).collect()),
             Self::Folder(folder) => Some(folder.class_names().to_vec()),
             Self::Masks(folder) => Some(folder.class_names().to_vec()),
+            Self::Files(files) => Some(files.class_names().to_vec()),
         }
     }
 
-    /// The size of each image.
+    /// What the samples are.
+    pub fn kind(&self) -> SampleKind {
+        match self {
+            Self::Files(files) => files.kind(),
+            _ => SampleKind::Images,
+        }
+    }
+
+    /// The size of each sample, as [`Dataset::shape`] has it.
     pub fn shape(&self) -> ImageShape {
         match self {
             Self::Known(info) => info.shape,
             Self::Folder(folder) => folder.shape(),
             Self::Masks(folder) => folder.shape(),
+            Self::Files(files) => files.shape(),
         }
     }
 
-    /// What is said of each image.
+    /// What is said of each sample.
     pub fn task(&self) -> Task {
         match self {
             Self::Known(info) => info.task,
-            Self::Folder(_) => Task::Classification,
+            Self::Folder(_) | Self::Files(_) => Task::Classification,
             Self::Masks(_) => Task::Segmentation,
         }
     }
@@ -90,6 +140,7 @@ impl DataSource {
             Self::Known(info) => Some(info.samples(split)).filter(|samples| *samples > 0),
             Self::Folder(folder) => folder.samples(split),
             Self::Masks(folder) => folder.samples(split),
+            Self::Files(files) => files.samples(split),
         }
     }
 
@@ -97,12 +148,13 @@ impl DataSource {
     ///
     /// # Errors
     ///
-    /// As [`DatasetInfo::load`] and [`ImageFolder::load`].
+    /// As [`DatasetInfo::load`], [`ImageFolder::load`] and [`DataFiles::load`].
     pub fn load(&self, split: Split, roots: &DataRoots) -> Result<Dataset> {
         match self {
             Self::Known(info) => info.load(split, roots),
             Self::Folder(folder) => folder.load(split),
             Self::Masks(folder) => folder.load(split),
+            Self::Files(files) => files.load(split),
         }
     }
 
@@ -117,7 +169,20 @@ impl DataSource {
     pub fn normalisation(&self, train: &Dataset) -> Result<Normalisation> {
         match self {
             Self::Known(info) => Ok(info.normalisation()),
-            Self::Folder(_) | Self::Masks(_) => Normalisation::of(train),
+            Self::Folder(_) | Self::Masks(_) | Self::Files(_) => Normalisation::of(train),
+        }
+    }
+
+    /// The preprocessing of a network that is trained on it, unless it says otherwise: the normalisation of
+    /// images, the tokenizer of texts.
+    ///
+    /// # Errors
+    ///
+    /// As [`DataSource::normalisation`].
+    pub fn preprocessing(&self, train: &Dataset) -> Result<Preprocessing> {
+        match self {
+            Self::Files(files) => Ok(files.preprocessing()),
+            _ => self.normalisation(train).map(Preprocessing::Images),
         }
     }
 }

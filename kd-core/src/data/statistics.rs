@@ -1,6 +1,7 @@
 //! The normalisation that follows from pixels.
 
 use crate::data::dataset::Dataset;
+use crate::data::kind::SampleKind;
 use crate::error::{Error, Result};
 use crate::network::normalisation::Normalisation;
 
@@ -12,8 +13,13 @@ impl Normalisation {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] if a channel has one value everywhere, so that there is nothing to divide by.
+    /// [`Error::Config`] if a channel has one value everywhere, so that there is nothing to divide by, or if
+    /// the samples are no images.
     pub fn of(data: &Dataset) -> Result<Self> {
+        if data.kind() != SampleKind::Images {
+            let problem = format!("is for images, and `{}` has {}", data.name(), data.kind());
+            return Err(Error::config("normalisation", problem));
+        }
         let shape = data.shape();
         let plane = shape.height * shape.width;
         let mut sums = vec![(0_u128, 0_u128); shape.channels];

@@ -4,12 +4,12 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// What is said of each image of a data set.
+/// What is said of each sample of a data set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Task {
-    /// One class for each image.
+    /// One class for each sample.
     #[default]
     Classification,
     /// A mask for each image: one class for each pixel.

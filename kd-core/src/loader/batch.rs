@@ -5,6 +5,7 @@ use std::sync::Arc;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::data::dataset::Dataset;
+use crate::data::kind::SampleKind;
 use crate::draws::Draws;
 use crate::error::{Error, Result};
 use crate::views::augment::Augment;
@@ -84,6 +85,19 @@ impl Batch {
         Self::new(Samples::Images(pixels), Tensor::zeros([count], &device))
     }
 
+    /// `count` samples that learn nothing but shapes: black images, or texts of the token 0 where the samples
+    /// are texts of shape `[vocabulary, 1, length]`.
+    pub fn blank(kind: SampleKind, shape: [usize; 3], count: usize, device: &Device) -> Self {
+        match kind {
+            SampleKind::Images => Self::black(shape, count, device),
+            SampleKind::Texts => {
+                let device = device.clone().inner();
+                let tokens = Tensor::zeros([count, shape[2]], &device);
+                Self::new(Samples::Tokens(tokens), Tensor::zeros([count], &device))
+            }
+        }
+    }
+
     /// `count` images of standard normal noise `[count, channels, height, width]`, always the same, to find
     /// out what the results of a network depend on.
     #[expect(clippy::cast_possible_truncation, reason = "noise")]
@@ -96,6 +110,24 @@ impl Batch {
         let noise = TensorData::new(noise.collect::<Vec<f32>>(), shape);
         let pixels = Tensor::from_data(noise, &device);
         Self::new(Samples::Images(pixels), Tensor::zeros([count], &device))
+    }
+
+    /// As [`Batch::noise`], of samples of either kind: of texts any ids of the vocabulary.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a share of a vocabulary of 16 bits"
+    )]
+    pub fn drawn(kind: SampleKind, shape: [usize; 3], count: usize, device: &Device) -> Self {
+        if kind == SampleKind::Images {
+            return Self::noise(shape, count, device);
+        }
+        let device = device.clone().inner();
+        let [vocabulary, _, length] = shape;
+        let mut draws = Draws::new(0, "probe", 0, 0);
+        let ids = (0..count * length).map(|_| (draws.uniform() * vocabulary as f64) as i64);
+        let data = TensorData::new(ids.collect::<Vec<i64>>(), [count, length]);
+        let tokens = Tensor::from_data(data, &device);
+        Self::new(Samples::Tokens(tokens), Tensor::zeros([count], &device))
     }
 
     /// The number of samples.

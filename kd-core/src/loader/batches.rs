@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
+use crate::data::kind::SampleKind;
 use crate::data::subset::Subset;
 use crate::error::{Error, Result};
 use crate::loader::batch::{Batch, BatchSource, Samples};
@@ -12,7 +13,8 @@ use crate::loader::feed::{Feed, HostBatch, Plan, copy_masks};
 use crate::views::render::Renderer;
 use crate::views::stored::StoredRows;
 
-/// Batches of a data set, in an order and in views that are functions of seed and epoch.
+/// Batches of a data set, in an order and in views that are functions of seed and epoch. Texts have one view,
+/// their token ids.
 ///
 /// Where the data fits into the budget it is moved to the device once, as bytes, when the first batch is
 /// made, and a batch is a gather there. Otherwise the bytes of each batch are copied together ahead of time
@@ -67,13 +69,21 @@ impl Loader {
     /// # Errors
     ///
     /// [`Error::Config`] if `data` has no samples, the batch size is 0, dropping the last batch leaves none,
-    /// the views or the augmentation cannot be used with these images, or images are to be changed that have
+    /// the views or the augmentation cannot be used with these samples, or images are to be changed that have
     /// masks.
     pub fn new(data: impl Into<Subset>, config: LoaderConfig, device: &Device) -> Result<Self> {
         let subset = data.into();
         let shape = subset.dataset().shape();
         let steps = config.steps(subset.len(), shape)?;
         let augment = config.applied();
+        let texts = subset.dataset().kind() == SampleKind::Texts;
+        if texts && config.views.augments() {
+            let problem = format!(
+                "must be 1 for texts, which are not augmented, and `{}` has texts",
+                subset.dataset().name()
+            );
+            return Err(Error::config("views", problem));
+        }
         let masked = subset.dataset().masks().is_some();
         if masked && !augment.is_none() {
             let problem = format!(
@@ -84,8 +94,8 @@ impl Loader {
             return Err(Error::config("augment", problem));
         }
         let device = device.clone().without_autodiff();
-        let renderer = Renderer::new(shape, &augment, &device);
-        let rows = StoredRows::new(shape, augment.crop_padding);
+        let rows = StoredRows::new(subset.dataset(), augment.crop_padding);
+        let renderer = Renderer::new(rows, &augment, &device);
         let mask_bytes = if masked { renderer.mask_bytes() } else { 0 };
         let fits = ((renderer.row_bytes() + mask_bytes) as u64)
             .checked_mul(subset.len() as u64)
@@ -164,7 +174,7 @@ impl Loader {
     fn resident_rows(&self) -> Option<&Tensor<2, Int>> {
         let move_there = || {
             let (dataset, ids) = (self.plan.subset.dataset(), self.plan.subset.ids());
-            let rows = StoredRows::new(dataset.shape(), self.plan.augment.crop_padding);
+            let rows = StoredRows::new(dataset, self.plan.augment.crop_padding);
             self.renderer.upload(rows.copy(dataset, ids), ids.len())
         };
         self.is_resident()
@@ -340,10 +350,18 @@ impl Loader {
         };
         let rows = match (self.resident_rows(), rows) {
             (Some(all), _) => self.renderer.gather(all, positions),
-            (None, rows) => self.renderer.upload(rows.unwrap_or_default(), ids.len()),
+            (None, Some(rows)) => self.renderer.upload(rows, ids.len()),
+            (None, None) => {
+                let rows = StoredRows::new(dataset, self.plan.augment.crop_padding);
+                self.renderer.upload(rows.copy(dataset, &ids), ids.len())
+            }
+        };
+        let samples = match dataset.kind() {
+            SampleKind::Images => Samples::Images(self.renderer.render(rows, &params)),
+            SampleKind::Texts => Samples::Tokens(self.renderer.render_tokens(rows)),
         };
         Batch {
-            samples: Samples::Images(self.renderer.render(rows, &params)),
+            samples,
             targets,
             masks: masks.map(|masks| self.renderer.render_masks(masks)),
             ids,

@@ -10,7 +10,7 @@ use crate::data::subset::Subset;
 use crate::draws::Draws;
 use crate::loader::config::LoaderConfig;
 use crate::views::augment::{Augment, ViewParams};
-use crate::views::stored::StoredRows;
+use crate::views::stored::{HostRows, StoredRows};
 
 /// Batches that each thread may be ahead.
 const AHEAD: usize = 2;
@@ -35,7 +35,7 @@ pub(super) struct HostBatch {
     pub(super) positions: Vec<usize>,
     pub(super) params: Vec<ViewParams>,
     /// The stored rows, unless the device has them.
-    pub(super) rows: Option<Vec<u8>>,
+    pub(super) rows: Option<HostRows>,
     /// The masks, where there are any, unless the device has them.
     pub(super) masks: Option<Vec<u8>>,
 }

@@ -61,11 +61,19 @@ pub enum LayerKind {
     Linear,
     /// A batch norm.
     Norm,
+    /// A table of embeddings, which is looked up and multiplies nothing.
+    Embedding,
 }
 
 impl LayerKind {
     /// All kinds, in the order in which tables show them.
-    pub const ALL: [Self; 4] = [Self::Conv, Self::DepthwiseConv, Self::Linear, Self::Norm];
+    pub const ALL: [Self; 5] = [
+        Self::Conv,
+        Self::DepthwiseConv,
+        Self::Linear,
+        Self::Norm,
+        Self::Embedding,
+    ];
 }
 
 /// The cost of one layer.

@@ -52,6 +52,11 @@ pub fn network_hash<M: Module>(network: &M, preprocessing: &Preprocessing) -> St
             let data = TensorData::new(vec![1_u8], [1]);
             tensors.insert("preprocessing/tokens".into(), data);
         }
+        Preprocessing::Text(tokenizer) => {
+            let sha256 = tokenizer.sha256().as_bytes();
+            let data = TensorData::new(sha256.to_vec(), [sha256.len()]);
+            tensors.insert("preprocessing/tokenizer".into(), data);
+        }
     }
     hash_tensors(&tensors)
 }

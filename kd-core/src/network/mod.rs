@@ -13,3 +13,4 @@ pub(crate) mod rows;
 pub(crate) mod staged;
 pub(crate) mod task_network;
 pub(crate) mod tensors;
+pub(crate) mod tokenizer_file;

@@ -5,9 +5,11 @@ use std::fmt::Debug;
 use burn::tensor::{Gradients, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::data::kind::SampleKind;
 use crate::error::{Error, Result};
 use crate::loader::batch::{Batch, Samples};
 use crate::network::normalisation::Normalisation;
+use crate::network::tokenizer_file::TokenizerFile;
 
 /// A model's own preprocessing. It belongs to the model, not to the data: teacher and student may differ in
 /// it.
@@ -21,6 +23,8 @@ pub enum Preprocessing {
     Images(Normalisation),
     /// Token ids as they are; the network embeds them.
     Tokens,
+    /// Token ids that this tokenizer makes of texts. A data set has them already: they are taken as they are.
+    Text(TokenizerFile),
 }
 
 impl From<Normalisation> for Preprocessing {
@@ -51,6 +55,22 @@ impl Preprocessing {
         I::from_samples(&batch.samples, self)
     }
 
+    /// The tokenizer of the texts, where one is known.
+    pub fn tokenizer(&self) -> Option<&TokenizerFile> {
+        match self {
+            Self::Text(tokenizer) => Some(tokenizer),
+            Self::Images(_) | Self::Tokens => None,
+        }
+    }
+
+    /// What it is for.
+    pub fn kind(&self) -> SampleKind {
+        match self {
+            Self::Images(_) => SampleKind::Images,
+            Self::Tokens | Self::Text(_) => SampleKind::Texts,
+        }
+    }
+
     /// The normalisation, where the samples are images.
     ///
     /// # Errors
@@ -59,7 +79,7 @@ impl Preprocessing {
     pub fn normalisation(&self) -> Result<&Normalisation> {
         match self {
             Self::Images(normalisation) => Ok(normalisation),
-            Self::Tokens => Err(wrong_kind("images")),
+            Self::Tokens | Self::Text(_) => Err(wrong_kind("images")),
         }
     }
 }
@@ -75,6 +95,8 @@ pub trait NetworkInput: Clone + Debug + Send + 'static {
     /// Whether the stages of its networks are products of matrices, in which the number of samples decides
     /// the order of sums. Convolutions go sample by sample.
     const MIXES_SAMPLES: bool;
+    /// What the samples are.
+    const KIND: SampleKind;
 
     /// The input for some samples.
     ///
@@ -111,6 +133,7 @@ pub trait NetworkInput: Clone + Debug + Send + 'static {
 
 impl NetworkInput for Tensor<4> {
     const MIXES_SAMPLES: bool = false;
+    const KIND: SampleKind = SampleKind::Images;
 
     fn from_samples(samples: &Samples, preprocessing: &Preprocessing) -> Result<Self> {
         preprocessing
@@ -147,10 +170,11 @@ impl NetworkInput for Tensor<4> {
 
 impl NetworkInput for Tensor<2, Int> {
     const MIXES_SAMPLES: bool = true;
+    const KIND: SampleKind = SampleKind::Texts;
 
     fn from_samples(samples: &Samples, preprocessing: &Preprocessing) -> Result<Self> {
         match preprocessing {
-            Preprocessing::Tokens => samples.tokens().cloned(),
+            Preprocessing::Tokens | Preprocessing::Text(_) => samples.tokens().cloned(),
             Preprocessing::Images(_) => Err(wrong_kind("text")),
         }
     }

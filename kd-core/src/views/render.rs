@@ -3,9 +3,10 @@
 use burn::tensor::ops::{GridSampleOptions, GridSamplePaddingMode, InterpolateMode};
 use burn::tensor::{DType, Device, Int, IntDType, Tensor, TensorData};
 
+use crate::data::kind::SampleKind;
 use crate::data::shape::ImageShape;
 use crate::views::augment::{Augment, ViewParams};
-use crate::views::stored::StoredRows;
+use crate::views::stored::{HostRows, StoredRows};
 
 /// Turns rows of stored bytes into a batch of views.
 ///
@@ -29,14 +30,14 @@ pub(crate) struct Renderer {
 }
 
 impl Renderer {
-    /// A renderer of views of images of `shape`, which must have been checked against `augment`.
-    pub(crate) fn new(shape: ImageShape, augment: &Augment, device: &Device) -> Self {
+    /// A renderer of views of what is stored as `stored`, which must have been checked against `augment`.
+    pub(crate) fn new(stored: StoredRows, augment: &Augment, device: &Device) -> Self {
+        let shape = stored.image();
         let bytes = if device.supports_dtype(DType::U8) {
             DType::U8
         } else {
             DType::I32
         };
-        let stored = StoredRows::new(shape, augment.crop_padding);
         let mut renderer = Self {
             shape,
             stored,
@@ -66,13 +67,29 @@ impl Renderer {
 
     /// Bytes of a stored row on the device.
     pub(crate) fn row_bytes(&self) -> usize {
-        self.stored.bytes() * self.bytes.size()
+        let number = match self.stored.kind() {
+            SampleKind::Images => self.bytes,
+            SampleKind::Texts => DType::I32,
+        };
+        self.stored.numbers() * number.size()
     }
 
-    /// Sends `count` stored rows to the device: `[count, stored bytes]`.
-    pub(crate) fn upload(&self, rows: Vec<u8>, count: usize) -> Tensor<2, Int> {
-        let data = TensorData::new(rows, [count, self.stored.bytes()]);
-        Tensor::from_data(data, (&self.device, self.bytes))
+    /// Sends `count` stored rows to the device: `[count, numbers of a row]`.
+    pub(crate) fn upload(&self, rows: HostRows, count: usize) -> Tensor<2, Int> {
+        let shape = [count, self.stored.numbers()];
+        match rows {
+            HostRows::Bytes(bytes) => {
+                Tensor::from_data(TensorData::new(bytes, shape), (&self.device, self.bytes))
+            }
+            HostRows::Ids(ids) => {
+                Tensor::from_data(TensorData::new(ids, shape), (&self.device, DType::I32))
+            }
+        }
+    }
+
+    /// Token ids that can be indices, `[batch_size, length]`.
+    pub(crate) fn render_tokens(&self, rows: Tensor<2, Int>) -> Tensor<2, Int> {
+        rows.cast(self.ints)
     }
 
     /// Bytes of a mask on the device.

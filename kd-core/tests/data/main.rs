@@ -24,6 +24,8 @@ mod real;
 mod sets;
 /// MATLAB files of SVHN.
 mod svhn;
+/// Texts as token ids.
+mod texts;
 /// Views: augmentation and its draws.
 mod views;
 /// Folders and IDX files that kd writes.

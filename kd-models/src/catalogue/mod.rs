@@ -3,8 +3,9 @@
 mod chunk;
 mod classifiers;
 mod skd;
+mod text;
 
-use kd_core::Task;
+use kd_core::{SampleKind, Task};
 
 use crate::structure::Structure;
 
@@ -18,6 +19,8 @@ pub struct KnownNetwork {
     pub description: &'static str,
     /// The task that it is for.
     pub task: Task,
+    /// What it takes.
+    pub takes: SampleKind,
 }
 
 /// All names, small networks first within a family.
@@ -37,6 +40,7 @@ pub(crate) fn entries() -> impl Iterator<Item = &'static Entry> {
     classifiers::CLASSIFIERS
         .iter()
         .chain(&chunk::CLASSIFIERS)
+        .chain(&text::CLASSIFIERS)
         .chain(&skd::CLASSIFIERS)
         .chain(&skd::UNETS)
 }
@@ -116,6 +120,7 @@ const fn entry(
         name,
         description,
         task,
+        takes: SampleKind::Images,
     };
     Entry { known, structure }
 }

@@ -34,7 +34,7 @@ pub use format::WeightFormat;
 pub(crate) use report::{BATCH_COUNTER, is_counter};
 pub use report::{LoadReport, ShapeDifference};
 
-use crate::model_config::{CONFIG_FILE, ModelConfig, read_config};
+use crate::model_config::{ModelConfig, read_description};
 use crate::model_folder::WEIGHTS_FILE;
 
 /// The tensors of a weight file, in PyTorch's names and layouts, on the host.
@@ -117,7 +117,7 @@ impl Weights {
         let mut config = None;
         let (tensors, mut remarks) = match format {
             WeightFormat::ModelFolder => {
-                config = Some(read_config(&path.join(CONFIG_FILE))?);
+                config = Some(read_description(path)?);
                 (read_tensors(&path.join(WEIGHTS_FILE))?, Vec::new())
             }
             WeightFormat::Safetensors => (read_tensors(path)?, Vec::new()),

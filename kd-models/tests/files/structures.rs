@@ -3,15 +3,18 @@
 use std::fmt::Debug;
 use std::path::Path;
 
-use burn::tensor::{Device, Distribution, Tensor};
-use kd_core::{Draws, Error, ErrorKind, Names, Normalisation, Task, export};
+use burn::tensor::{Device, Distribution, Int, Tensor};
+use kd_core::{
+    Batch, Draws, Error, ErrorKind, Names, Normalisation, Preprocessing, SampleKind, Samples,
+    StagedNetwork, Task, TokenizerFile, export,
+};
 use kd_models::{
     BlockKind, BlockShortcut, CONFIG_FILE, ChunkCnnConfig, DenseNetConfig, InvertedBlock,
-    InvertedBlocks, InvertedResiduals, LargeResNetConfig, LeNetConfig, MobileNetV2Config,
+    InvertedBlocks, InvertedResiduals, LargeResNetConfig, LeNetConfig, MobileNetV2Config, Model,
     ModelConfig, ModelNetwork, Network, NetworkSpec, OkddipResNetConfig, OkddipVggConfig,
     ResNetBlocks, ResNetConfig, ResidualBlock, ShuffleNetV1Config, ShuffleNetV2Config,
-    SkdResNetConfig, StemKind, Structure, UNet, UNetConfig, VggConfig, known_networks, load_model,
-    open_model, save_model,
+    SkdResNetConfig, StemKind, Structure, TOKENIZER_FILE, TextCnn, TextCnnConfig, TrainedModel,
+    UNet, UNetConfig, VggConfig, known_networks, load_model, open_model, save_model,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -144,6 +147,7 @@ fn narrow() -> Vec<Structure> {
             bottleneck: 2,
             layers: [2, 3, 1],
         }),
+        Structure::TextCnn(text_cnn()),
         Structure::UNet(UNetConfig {
             encoder: skd,
             decoder: [6, 5, 4, 3, 2],
@@ -160,13 +164,24 @@ fn text(spec: &NetworkSpec) -> String {
 }
 
 /// Keys of plain networks with free widths that may be left out.
-const FREE: [&str; 5] = [
+const FREE: [&str; 8] = [
     "pool",
+    "stride",
+    "embedding_dropout",
+    "flat_dropout",
     "kernel",
     "padded",
     "block_dropout",
     "hidden_dropout",
 ];
+
+fn text_cnn() -> TextCnnConfig {
+    let mut config = TextCnnConfig::template();
+    config.embedding = 3;
+    config.blocks = vec![vec![3, 4], vec![5]];
+    config.hidden = vec![6];
+    config
+}
 
 fn chunk_cnn() -> ChunkCnnConfig {
     let mut config = ChunkCnnConfig::template();
@@ -182,13 +197,14 @@ fn every_family_has_a_narrow_network_here() {
         .map(|made| made.family().to_owned())
         .collect();
     assert_eq!(families, Structure::FAMILIES);
-    let of_types = [Network::FAMILIES, UNet::FAMILIES].concat();
+    let of_types = [Network::FAMILIES, TextCnn::FAMILIES, UNet::FAMILIES].concat();
     assert_eq!(of_types, Structure::FAMILIES);
 }
 
 #[test]
 fn a_network_with_a_structure_of_its_own_comes_back() {
-    for structure in narrow() {
+    let images = |made: &Structure| made.takes() == Some(SampleKind::Images);
+    for structure in narrow().into_iter().filter(images) {
         match structure.task() {
             Some(Task::Segmentation) => comes_back::<UNet>(structure),
             _ => comes_back::<Network>(structure),
@@ -227,6 +243,94 @@ where
     assert_eq!(model.task(), spec.task().unwrap());
     assert_eq!(model.costs().unwrap(), spec.costs(&device).unwrap());
     assert!(model.network::<N>().is_some());
+}
+
+#[test]
+fn a_network_for_text_comes_back_with_its_tokenizer() {
+    let (folder, device) = (TempDir::new().unwrap(), Device::flex());
+    let structure = Structure::TextCnn(text_cnn());
+    let spec = NetworkSpec::with_structure("narrow", structure, CLASSES, [11, 1, 16]);
+    let network = TextCnn::build(&spec, 3, &device).unwrap();
+    let tokenizer = TokenizerFile::new("{\"version\":\"1.0\"}");
+    let preprocessing = Preprocessing::Text(tokenizer.clone());
+    let config = ModelConfig::new(spec.clone(), preprocessing);
+    save_model(folder.path(), &network, &config).unwrap();
+    let (loaded, read) = load_model::<TextCnn>(folder.path(), &device).unwrap();
+    assert_eq!(read, config);
+    assert_eq!(
+        read.preprocessing.tokenizer().unwrap().json(),
+        tokenizer.json()
+    );
+    assert_eq!(export(&loaded, Names::Burn), export(&network, Names::Burn));
+    let model = open_model(folder.path(), &device).unwrap();
+    assert_eq!(model.costs().unwrap(), spec.costs(&device).unwrap());
+    let other = TokenizerFile::new("{}");
+    let other = ModelConfig::new(spec.clone(), Preprocessing::Text(other));
+    let other = Model::new(network.clone(), other).unwrap();
+    assert_ne!(
+        model.hash(),
+        other.hash(),
+        "the tokenizer is part of what a network is"
+    );
+
+    let batch = |length| {
+        let ids = Tensor::<2, Int>::zeros([2, length], &device);
+        Batch::new(Samples::Tokens(ids), Tensor::zeros([2], &device))
+    };
+    let output = model.output(&batch(16)).unwrap().logits().unwrap();
+    assert_eq!(output.dims(), [2, CLASSES]);
+    let error = model.output(&batch(15)).unwrap_err().to_string();
+    assert!(error.contains("expected 16 tokens, got 15"), "{error}");
+    let error = model
+        .output(&Batch::black([11, 1, 16], 2, &device))
+        .unwrap_err();
+    assert!(error.to_string().contains("takes text"), "{error}");
+
+    let path = folder.path().join(TOKENIZER_FILE);
+    std::fs::write(&path, "{}").unwrap();
+    let error = open_model(folder.path(), &device).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Input);
+    assert!(
+        error
+            .to_string()
+            .contains("is another tokenizer than the network was"),
+        "{error}"
+    );
+    std::fs::remove_file(&path).unwrap();
+    assert!(open_model(folder.path(), &device).is_err());
+
+    let images = ModelConfig::new(spec, Normalisation::identity(11));
+    let error = images.check().unwrap_err().to_string();
+    assert!(
+        error.contains("is for images, and the network takes texts"),
+        "{error}"
+    );
+    let error = Network::check_spec(&images.network)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("a network for texts, where a network for images"),
+        "{error}"
+    );
+    let error = TextCnn::check_spec(&NetworkSpec::new("resnet8", 3, [11, 1, 16])).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("a network for images, where a network for texts"),
+        "{error}"
+    );
+    for (input, said) in [
+        ([11, 16, 16], "must be [vocabulary, 1, length]"),
+        ([11, 1, 3], "has texts of 3 tokens, of which 2 blocks"),
+        (
+            [70_000, 1, 16],
+            "must have a vocabulary of at most 65536, got 70000",
+        ),
+    ] {
+        let spec = NetworkSpec::with_structure("narrow", Structure::TextCnn(text_cnn()), 2, input);
+        let error = TextCnn::check_spec(&spec).unwrap_err().to_string();
+        assert!(error.contains(said), "{error}");
+    }
 }
 
 /// Logits of either task as numbers.
@@ -319,7 +423,8 @@ fn every_structure_survives_json_and_no_key_is_overlooked() {
             let mut lacking = value.clone();
             lacking.as_object_mut().unwrap().remove(key);
             // Of networks with free widths a few keys have usual values.
-            if !(family == "chunk-cnn" && FREE.contains(&key.as_str())) {
+            let free = ["chunk-cnn", "text-cnn"].contains(&family);
+            if !(free && FREE.contains(&key.as_str())) {
                 assert!(refused(lacking).contains(&format!("missing field `{key}`")));
             }
             let mut other = value.clone();

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 use kd_core::{
-    AffineHead, Draws, Error, Names, StagedNetwork, Task, Tensors, change_parameters, export,
-    tensor_shapes,
+    AffineHead, Draws, Error, Names, SampleKind, StagedNetwork, Task, Tensors, change_parameters,
+    export, tensor_shapes,
 };
 use kd_models::{Network, NetworkSpec, known_networks};
 
@@ -70,7 +70,8 @@ fn near(what: &str, found: Tensor<1>, expected: &[f32]) {
 }
 
 fn classifiers() -> impl Iterator<Item = &'static str> {
-    let known = known_networks().filter(|known| known.task == Task::Classification);
+    let known = known_networks().filter(|known| known.takes == SampleKind::Images);
+    let known = known.filter(|known| known.task == Task::Classification);
     known.map(|known| known.name)
 }
 

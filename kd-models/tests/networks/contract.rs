@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor};
-use kd_core::{Names, StagedNetwork, Task, count_parameters, tensor_shapes};
-use kd_models::{ModelNetwork, Network, NetworkSpec, UNet, known_networks};
+use kd_core::{
+    Names, NetworkInput, SampleKind, StagedNetwork, Task, count_parameters, tensor_shapes,
+};
+use kd_models::{ModelNetwork, Network, NetworkSpec, TextCnn, UNet, known_networks};
 
 fn build(name: &str, classes: usize, input: [usize; 3]) -> Network {
     Network::build(&NetworkSpec::new(name, classes, input), 1, &Device::flex()).unwrap()
@@ -16,12 +18,21 @@ fn blank<N: ModelNetwork>(name: &str, classes: usize, input: [usize; 3]) -> N {
     N::blank(&NetworkSpec::new(name, classes, input), &Device::flex()).unwrap()
 }
 
+/// What networks of type `N` are given here, if it takes images of this size.
+fn input<N: ModelNetwork>(images: [usize; 3]) -> [usize; 3] {
+    match N::Input::KIND {
+        SampleKind::Texts => [1000, 1, 500],
+        _ => images,
+    }
+}
+
 /// Calls the function for the name of every known network, with the network's type.
 macro_rules! for_every_network {
     ($check:ident) => {
         for known in known_networks() {
-            match known.task {
-                Task::Segmentation => $check::<UNet>(known.name),
+            match (known.task, known.takes) {
+                (Task::Segmentation, _) => $check::<UNet>(known.name),
+                (_, SampleKind::Texts) => $check::<TextCnn>(known.name),
                 _ => $check::<Network>(known.name),
             }
         }
@@ -55,7 +66,7 @@ fn stage_names_are_unique_and_are_the_taps() {
 }
 
 fn has_taps<N: ModelNetwork>(name: &str) {
-    let network: N = blank(name, 3, [1, 32, 32]);
+    let network: N = blank(name, 3, input::<N>([1, 32, 32]));
     let names = network.stage_names();
     assert_eq!(
         names.iter().collect::<BTreeSet<_>>().len(),
@@ -74,7 +85,7 @@ fn stages_share_no_parameter_and_leave_only_the_head() {
 }
 
 fn shares_no_parameter<N: ModelNetwork>(known: &str) {
-    let network: N = blank(known, 3, [1, 32, 32]);
+    let network: N = blank(known, 3, input::<N>([1, 32, 32]));
     let stages = network.stage_names().len();
     let owner = |tensor: &str| {
         let owns = |stage: &usize| {
@@ -277,7 +288,7 @@ fn counts_its_parameters<N: ModelNetwork>(name: &str) {
         _ if name == "okddip-vgg16" => [[3, 32, 32], [1, 70, 40]],
         _ => [[3, 32, 32], [1, 29, 40]],
     };
-    for input in sizes {
+    for input in sizes.map(input::<N>) {
         let network: N = blank(name, 5, input);
         let costs = network.costs(input).unwrap();
         assert_eq!(costs.params(), count_parameters(&network), "{name}");
@@ -298,9 +309,10 @@ fn layer_paths_of_the_costs_are_paths_of_tensors() {
 }
 
 fn counts_under_the_names_of_its_tensors<N: ModelNetwork>(name: &str) {
-    let network: N = blank(name, 5, [3, 32, 32]);
+    let input = input::<N>([3, 32, 32]);
+    let network: N = blank(name, 5, input);
     let tensors = tensor_shapes(&network, Names::PyTorch);
-    for layer in network.costs([3, 32, 32]).unwrap().layers() {
+    for layer in network.costs(input).unwrap().layers() {
         assert!(
             tensors.contains_key(&format!("{}.weight", layer.layer)),
             "{}",

@@ -3,7 +3,7 @@
 
 use burn::tensor::Device;
 use kd_core::{Cost, Costs, CountCosts, Error, LayerKind};
-use kd_models::{Network, NetworkSpec, Structure, known_networks};
+use kd_models::{Network, NetworkSpec, Structure, TextCnnConfig, known_networks};
 
 fn costs(name: &str, classes: usize, input: [usize; 3]) -> Costs {
     let spec = NetworkSpec::new(name, classes, input);
@@ -98,6 +98,34 @@ fn networks_of_the_teacher_class_paper_are_as_large_as_its_code_prints() {
         let counts = [counted.params(), counted.macs()];
         assert_eq!(config.counts(input, classes), Some(counts), "{name}");
     }
+}
+
+#[test]
+fn networks_for_reviews_are_as_large_as_the_teacher_class_paper_s_code_prints() {
+    // Students are built for as many classes as their chunk of 256 units is long.
+    let input = [1000, 1, 500];
+    for (name, classes, params, millions) in [
+        ("tcn-imdb-1", 256, 178_192, 2.59),
+        ("tcn-imdb-2", 128, 100_240, 1.36),
+        ("tcn-imdb-4", 64, 41_744, 0.98),
+        ("tcn-imdb-8", 32, 21_312, 0.25),
+        // The code's has one logit with a sigmoid: 257 parameters and 256 MACs fewer.
+        ("tcn-imdb-teacher", 2, 4_147_073 + 257, 13.31),
+    ] {
+        let counted = costs(name, classes, input);
+        assert_eq!(counted.params(), params, "{name}");
+        let found = counted.macs() as f64 / 1e6;
+        assert!((found - millions).abs() < 0.0051, "{name}: {found}");
+        let spec = NetworkSpec::new(name, classes, input);
+        let Structure::TextCnn(config) = spec.structure().unwrap() else {
+            panic!("{name} is another network");
+        };
+        let counts = [counted.params(), counted.macs()];
+        assert_eq!(config.counts(input, classes), Some(counts), "{name}");
+    }
+    let teacher = TextCnnConfig::teacher().counts(input, 1).unwrap();
+    assert_eq!(teacher[0], 4_147_073);
+    assert_eq!(TextCnnConfig::teacher().counts([1000, 1, 1], 2), None);
 }
 
 #[test]
@@ -283,8 +311,11 @@ fn costs_scale_with_the_image() {
 #[test]
 fn a_table_in_the_readme_has_these_numbers() {
     let readme = include_str!("../../README.md");
-    let grey =
-        |name: &str| name == "chunk-cnn" || name.starts_with("tcn-") && !name.contains("cifar");
+    let texts = |name: &str| name == "text-cnn" || name.starts_with("tcn-imdb");
+    let grey = |name: &str| {
+        let tcn = name.starts_with("tcn-") && !name.contains("cifar");
+        name == "chunk-cnn" || tcn && !texts(name)
+    };
     let mut counted = Vec::new();
     // The only table with five columns.
     let is_row = |line: &&str| line.starts_with("| `") && line.matches('|').count() == 6;
@@ -297,6 +328,7 @@ fn a_table_in_the_readme_has_these_numbers() {
             name if name.starts_with("lenet") => (10, 1),
             name if name.starts_with("mobilenetv2-mini") => (10, 3),
             name if grey(name) => (10, 1),
+            name if texts(name) => (2, 1000),
             "resnet18" | "resnet34" | "resnet50" | "mobilenetv2-imagenet" => (1000, 3),
             name if name.starts_with("resnet") && !name.contains(['x', '-']) => (10, 3),
             _ => (100, 3),
@@ -306,6 +338,7 @@ fn a_table_in_the_readme_has_these_numbers() {
             name if name.starts_with("skd-resnet") && !name.contains("cifar") => [224, 224],
             _ if classes == 1000 => [224, 224],
             name if grey(name) => [28, 28],
+            name if texts(name) => [1, 500],
             _ => [32, 32],
         };
         let costs = costs(name, classes, [channels, height, width]);
@@ -315,7 +348,10 @@ fn a_table_in_the_readme_has_these_numbers() {
             costs.params().to_string(),
             "{name}"
         );
-        let (millions, decimals) = (costs.macs() as f64 / 1e6, if channels == 1 { 2 } else { 1 });
+        let (millions, decimals) = (
+            costs.macs() as f64 / 1e6,
+            if channels % 1000 <= 1 { 2 } else { 1 },
+        );
         assert_eq!(cells[5], format!("{millions:.decimals$} M"), "{name}");
     }
     let known: Vec<_> = known_networks().map(|known| known.name).collect();

@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::Device;
-use kd_core::{Names, Task, tensor_shapes};
-use kd_models::{ModelNetwork, Network, NetworkSpec, UNet, known_networks};
+use kd_core::{Names, SampleKind, Task, tensor_shapes};
+use kd_models::{ModelNetwork, Network, NetworkSpec, TextCnn, UNet, known_networks};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -57,8 +57,10 @@ fn every_network_has_the_names_and_shapes_of_pytorch() {
     let device = Device::flex();
     for (name, entry) in pytorch() {
         let spec = NetworkSpec::new(&name, entry.classes, entry.input);
-        let found = match spec.task().unwrap() {
-            Task::Segmentation => shapes::<UNet>(&spec, &device),
+        let takes = spec.structure().unwrap().takes().unwrap();
+        let found = match (spec.task().unwrap(), takes) {
+            (Task::Segmentation, _) => shapes::<UNet>(&spec, &device),
+            (_, SampleKind::Texts) => shapes::<TextCnn>(&spec, &device),
             _ => shapes::<Network>(&spec, &device),
         };
         let expected = tensors(&entry.layers);

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::{Device, Gradients, Tensor, TensorData};
+use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
 use kd_core::{Names, StagedNetwork, Tensors, export, import, read_tensors};
 use kd_models::{
     BlockKind, BlockShortcut, ChunkCnn, ChunkCnnConfig, CifarStemResNet, CrdResNet, DenseNet,
@@ -13,8 +13,8 @@ use kd_models::{
     LargeResNetConfig, LeNet, LeNetConfig, MobileNetV2, MobileNetV2Config, Network, NetworkSpec,
     OkddipResNet, OkddipResNetConfig, OkddipVgg, OkddipVggConfig, PaperMobileNetV2, ResNetBlocks,
     ResNetConfig, ResidualBlock, ShuffleNetV1, ShuffleNetV1Config, ShuffleNetV2,
-    ShuffleNetV2Config, SkdResNet, SkdResNetConfig, StemKind, Structure, UNet, UNetConfig, Vgg,
-    VggConfig, WideResNet,
+    ShuffleNetV2Config, SkdResNet, SkdResNetConfig, StemKind, Structure, TextCnn, TextCnnConfig,
+    UNet, UNetConfig, Vgg, VggConfig, WideResNet,
 };
 
 /// `count` numbers in `[-1, 1)` that depend on the name; the same as `noise` of `generate.py`.
@@ -88,8 +88,8 @@ impl ModuleVisitor for GradientReader<'_> {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if let Some(gradient) = param.grad(self.gradients) {
-            // The only matrices are the weights of linear layers, which PyTorch has the other way round.
-            let gradient = if D == 2 {
+            // The weights of linear layers PyTorch has the other way round; a table of embeddings not.
+            let gradient = if D == 2 && !self.path.contains(&"embedding".to_owned()) {
                 gradient.swap_dims(0, 1)
             } else {
                 gradient
@@ -307,6 +307,73 @@ fn chunk_cnn_without_padding_or_hidden_layers() {
     (config.pool, config.kernel, config.padded) = (1, 5, false);
     compare("chunk_bare", |device| {
         ChunkCnn::new(&config, [1, 14, 14], 4, 0, device).unwrap()
+    });
+}
+
+/// As [`compare`], of a network for text, whose ids have no gradient.
+fn compare_text(fixture: &str, build: impl Fn(&Device) -> TextCnn) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let expected = read_tensors(&folder.join(format!("{fixture}.safetensors"))).unwrap();
+    let ids = expected["input"].clone().convert::<i64>();
+    let device = Device::flex();
+    let network = filled(&build(&device));
+    let seen = network.forward_traced(&Tensor::<2, Int>::from_data(ids.clone(), &device));
+    within(
+        1e-5,
+        "logits",
+        &seen.output.into_data(),
+        &expected["evaluation.logits"],
+    );
+    within(
+        1e-5,
+        "dense",
+        &seen.dense.into_data(),
+        &expected["evaluation.dense"],
+    );
+    for (stage, map) in network.stage_names().into_iter().zip(seen.maps) {
+        let wanted = &expected[&format!("evaluation.map.{stage}")];
+        within(1e-5, &stage, &map.into_data(), wanted);
+    }
+
+    let device = device.autodiff();
+    let network = filled(&build(&device));
+    let logits = network.forward(&Tensor::<2, Int>::from_data(ids, &device));
+    let shape = logits.dims();
+    let cotangent = TensorData::new(noise("cotangent", shape.iter().product()), shape);
+    let cotangent = Tensor::<2>::from_data(cotangent.convert::<f32>(), &device);
+    let gradients = (logits * cotangent).sum().backward();
+    let mut reader = GradientReader {
+        gradients: &gradients,
+        path: Vec::new(),
+        found: Tensors::new(),
+    };
+    network.visit(&mut reader);
+    let mut compared = 0;
+    for (name, expected) in &expected {
+        if let Some(parameter) = name.strip_prefix("gradient.") {
+            near(name, &reader.found[parameter], expected);
+            compared += 1;
+        }
+    }
+    assert!(compared >= 4, "{compared}");
+}
+
+#[test]
+fn text_cnn_padded_with_a_hidden_layer() {
+    let mut config = TextCnnConfig::template();
+    (config.embedding, config.blocks, config.hidden) = (5, vec![vec![4, 3]], vec![6]);
+    compare_text("text_padded", |device| {
+        TextCnn::new(&config, [11, 1, 13], 3, 0, device).unwrap()
+    });
+}
+
+#[test]
+fn text_cnn_strided_without_hidden_layers() {
+    let mut config = TextCnnConfig::template();
+    (config.embedding, config.blocks, config.hidden) = (4, vec![vec![5], vec![6]], Vec::new());
+    (config.stride, config.padded) = (2, false);
+    compare_text("text_strided", |device| {
+        TextCnn::new(&config, [7, 1, 26], 4, 0, device).unwrap()
     });
 }
 

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use burn::tensor::{Device, Tensor};
 use kd_core::{
-    Classifier, Names, OptimizerConfig, Phase, Result, StagedNetwork, StepContext,
+    Classifier, Names, OptimizerConfig, Phase, Result, SampleKind, StagedNetwork, StepContext,
     count_parameters, export,
 };
 use serde::Serialize;
@@ -175,13 +175,18 @@ pub(super) fn memory<S: Classifier>(
     let shown: u64 = theirs.map(numbers).sum();
     let weights: u64 = teachers.iter().filter_map(|facts| facts.parameters).sum();
     let data = [phase.train, phase.held_out].map(|loader| {
-        let image = loader.subset().dataset().shape();
+        let dataset = loader.subset().dataset();
+        let image = dataset.shape();
         let border = if loader.config().views.augments() {
             2 * loader.config().augment.crop_padding
         } else {
             0
         };
-        let row = image.channels * (image.height + border) * (image.width + border);
+        let row = match dataset.kind() {
+            // Ids of 32 bits.
+            SampleKind::Texts => 4 * image.width,
+            _ => image.channels * (image.height + border) * (image.width + border),
+        };
         if loader.is_resident() {
             (row * loader.subset().len()) as u64
         } else {

@@ -1,6 +1,6 @@
 //! The samples of a run, inspected: their classes, and none in both parts.
 
-use kd_core::{Finding, Normalisation, Result, Subset, Topic};
+use kd_core::{Finding, Normalisation, Result, SampleKind, Subset, Topic};
 use serde::Serialize;
 
 use crate::OfflineData;
@@ -16,7 +16,7 @@ const NAMED: usize = 8;
 pub struct SampleFacts {
     /// The data set.
     pub name: String,
-    /// Channels, height and width of an image.
+    /// Channels, height and width of an image; vocabulary, 1 and length of a text.
     pub shape: [usize; 3],
     /// The number of classes.
     pub classes: usize,
@@ -25,8 +25,8 @@ pub struct SampleFacts {
     /// Held-out samples of each class, in label order.
     pub held_out_per_class: Vec<usize>,
     /// Mean and standard deviation of each channel of the training images (at most 2000 of them), pixels in
-    /// `[0, 1]`.
-    pub measured: Normalisation,
+    /// `[0, 1]`; none for texts.
+    pub measured: Option<Normalisation>,
 }
 
 impl SampleFacts {
@@ -57,14 +57,18 @@ pub(super) fn inspect(
         classes: set.classes(),
         train_per_class: data.train.class_counts(),
         held_out_per_class: data.held_out.class_counts(),
-        measured: measure(&data.train)?,
+        measured: match set.kind() {
+            SampleKind::Images => Some(measure(&data.train)?),
+            _ => None,
+        },
     };
     let before = findings.len();
     let other = data.held_out.dataset();
     if other.classes() != facts.classes || other.shape() != shape {
         let text = format!(
-            "the held-out samples are images of {} in {} classes, those to train on of {shape} in {}; take \
-             both from data of one form",
+            "the held-out samples are {} of {} in {} classes, those to train on of {shape} in {}; take both \
+             from data of one form",
+            other.kind(),
             other.shape(),
             other.classes(),
             facts.classes
@@ -231,8 +235,9 @@ mod tests {
         );
         let test = data(Split::Test, vec![0; 6], vec![0, 1, 2]);
         let (facts, findings) = inspected(Subset::all(&train), Subset::all(&test));
-        assert_eq!(facts.measured.mean, [0.5, 1.0]);
-        assert_eq!(facts.measured.std, [0.5, 1.0]);
+        let measured = facts.measured.unwrap();
+        assert_eq!(measured.mean, [0.5, 1.0]);
+        assert_eq!(measured.std, [0.5, 1.0]);
         let text = "4 training and 3 held-out samples, none in both, each of the 3 classes in both";
         assert_eq!(findings, [(Grade::Ok, text.to_owned())]);
     }

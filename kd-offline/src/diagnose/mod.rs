@@ -78,8 +78,8 @@ pub struct Diagnosis {
     pub data: SampleFacts,
     /// The normalisation of the student; none if it takes no images.
     pub student_normalisation: Option<Normalisation>,
-    /// The data set's usual constants, or the measured ones.
-    pub constants: Normalisation,
+    /// The data set's usual constants, or the measured ones; none for texts.
+    pub constants: Option<Normalisation>,
     /// The teachers in order.
     pub teachers: Vec<TeacherFacts>,
     /// Every pair of maps that a loss compares.
@@ -126,7 +126,7 @@ impl<S: Classifier> Offline<S> {
         let weighed = self.training.balanced || self.training.class_weights.is_some();
         let data = data::inspect(&self.data, weighed, &mut findings)?;
         let measured = || data.measured.clone();
-        let constants = options.constants.clone().unwrap_or_else(measured);
+        let constants = options.constants.clone().or_else(measured);
         let plan = self.plan_of(data.train(), &mut findings);
         let schedule = plan
             .as_ref()
@@ -222,6 +222,7 @@ impl<S: Classifier> Offline<S> {
             let known =
                 |answer: &&crate::taps::FullAnswer| answer.shapes.classes == dry.student.classes;
             if answer.as_ref().as_ref().is_some_and(known) {
+                let constants = constants.as_ref();
                 teachers::measure(teacher.as_ref(), facts, &samples, constants, findings)?;
             }
         }

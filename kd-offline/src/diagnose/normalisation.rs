@@ -10,13 +10,17 @@ impl Diagnosis {
     /// Compares the normalisations of the networks' inputs; those that take no images have none.
     pub(super) fn compare_normalisations(&mut self) {
         let before = self.findings.len();
-        let Some(student) = &self.student_normalisation else {
+        let (Some(student), Some(measured), Some(constants)) = (
+            &self.student_normalisation,
+            &self.data.measured,
+            &self.constants,
+        ) else {
             return;
         };
-        if let Some(text) = unusual(student, &self.data.measured) {
+        if let Some(text) = unusual(student, measured) {
             self.findings
                 .push(Finding::warning(Topic::Normalisation, text));
-        } else if !teachers::alike(student, &self.constants) {
+        } else if !teachers::alike(student, constants) {
             let text = "the student's normalisation is not that of the data set; it is trained with it, so \
                         that this is no mistake as long as it is kept";
             self.findings
@@ -24,7 +28,7 @@ impl Diagnosis {
         }
         let other = |facts: &&TeacherFacts| {
             let own = facts.normalisation.as_ref();
-            own.is_some_and(|own| !teachers::alike(own, &self.constants))
+            own.is_some_and(|own| !teachers::alike(own, constants))
         };
         let names: Vec<String> = self
             .teachers

@@ -74,12 +74,12 @@ pub(super) fn choose(ids: &[u32], options: &DiagnosisOptions) -> Vec<u32> {
     ids
 }
 
-/// Measures a teacher that fits the data. `constants` are those of the data set.
+/// Measures a teacher that fits the data. `constants` are those of the data set, if it has images.
 pub(super) fn measure(
     teacher: &dyn Teacher,
     facts: &mut TeacherFacts,
     samples: &[Batch],
-    constants: &Normalisation,
+    constants: Option<&Normalisation>,
     findings: &mut Vec<Finding>,
 ) -> Result<()> {
     let own = score_all(teacher, samples)?;
@@ -97,7 +97,11 @@ pub(super) fn measure(
     let mut better: Vec<(usize, Vec<Score>)> = Vec::new();
     let mut calmer: Option<usize> = None;
     let guess = (facts.classes.unwrap_or(1) as f64).ln();
-    for (with, other) in alternatives(facts.normalisation.as_ref(), constants) {
+    let others = match (&facts.normalisation, constants) {
+        (Some(own), Some(constants)) => alternatives(own, constants),
+        _ => Vec::new(),
+    };
+    for (with, other) in others {
         let (Some(through), Some((first, rest))) = (&facts.normalisation, samples.split_first())
         else {
             break;
@@ -109,7 +113,7 @@ pub(super) fn measure(
             scores.extend(score_all(teacher, &rest)?);
         }
         let place = facts.trials.len();
-        let of_data = other == *constants;
+        let of_data = constants == Some(&other);
         facts.trials.push(trial(with, Some(other), &scores));
         let by = ahead(&scores, &own);
         let calmer_here = by > -BEHIND && is_clear(lower(&scores, &own));
@@ -292,12 +296,9 @@ fn commonest(samples: &[Batch], classes: usize) -> f64 {
 
 /// Other normalisations that the teacher may have been trained with, without those that come to the same.
 fn alternatives(
-    own: Option<&Normalisation>,
+    own: &Normalisation,
     constants: &Normalisation,
 ) -> Vec<(&'static str, Normalisation)> {
-    let Some(own) = own else {
-        return Vec::new();
-    };
     let channels = own.mean.len();
     let flat = |mean: f64, std: f64| Normalisation {
         mean: vec![mean; channels],
@@ -433,7 +434,7 @@ mod tests {
     #[test]
     fn what_comes_to_the_same_is_not_tried() {
         let names = |own: &Normalisation, data: &Normalisation| -> Vec<&str> {
-            alternatives(Some(own), data)
+            alternatives(&own, data)
                 .into_iter()
                 .map(|(name, _)| name)
                 .collect()
@@ -454,9 +455,8 @@ mod tests {
         let own = names(&norm(100.0, 50.0), &data);
         assert!(own.contains(&"its own constants divided by 255"));
         let identity = Normalisation::identity(3);
-        let own = alternatives(Some(&identity), &identity);
+        let own = alternatives(&identity, &identity);
         assert_eq!(own[0].0, "ImageNet's constants");
-        assert!(alternatives(None, &data).is_empty());
     }
 
     #[test]

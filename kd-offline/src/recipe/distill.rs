@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
-use kd_core::{CacheConfig, Finding, Observer, Result, Teacher, Topic, Training};
-use kd_models::{ModelConfig, Network};
+use kd_core::{
+    CacheConfig, Classifier, Finding, Observer, Result, SampleKind, Teacher, Topic, Training,
+};
+use kd_models::{ModelConfig, ModelNetwork, Network, TextCnn};
 use kd_recipe::{
     CachePlace, Check, Context, DataRecipe, LoadedData, MethodRecipe, NetworkRecipe, NewNetwork,
     Prepared, TeacherClasses, TeacherRecipe,
@@ -44,7 +46,36 @@ impl MethodRecipe for DistillRecipe {
     const ABOUT: &'static str = "one student, frozen teachers, any weighted sum of losses";
 
     fn prepare(&mut self, at: &Context) -> Result<Prepared> {
-        let (offline, config) = self.offline(at)?;
+        match at.facts(&self.data)?.kind {
+            SampleKind::Texts => self.prepare_as::<TextCnn>(at),
+            _ => self.prepare_as::<Network>(at),
+        }
+    }
+
+    fn check(&mut self, at: &Context) -> Result<Check> {
+        match at.facts(&self.data)?.kind {
+            SampleKind::Texts => self.check_as::<TextCnn>(at),
+            _ => self.check_as::<Network>(at),
+        }
+    }
+
+    fn build_caches(
+        &mut self,
+        at: &Context,
+        place: &CachePlace,
+        observer: &mut dyn Observer,
+        stop: &AtomicBool,
+    ) -> Result<Vec<PathBuf>> {
+        match at.facts(&self.data)?.kind {
+            SampleKind::Texts => self.build_caches_as::<TextCnn>(at, place, observer, stop),
+            _ => self.build_caches_as::<Network>(at, place, observer, stop),
+        }
+    }
+}
+
+impl DistillRecipe {
+    fn prepare_as<N: ModelNetwork + Classifier>(&mut self, at: &Context) -> Result<Prepared> {
+        let (offline, config) = self.offline::<N>(at)?;
         let extra = offline.extra_parameters()?;
         say(at, &offline);
         Ok(Prepared::new(offline)
@@ -52,8 +83,8 @@ impl MethodRecipe for DistillRecipe {
             .with_extra_parameters(extra))
     }
 
-    fn check(&mut self, at: &Context) -> Result<Check> {
-        let (made, data) = self.read(at)?;
+    fn check_as<N: ModelNetwork + Classifier>(&mut self, at: &Context) -> Result<Check> {
+        let (made, data) = self.read::<N>(at)?;
         let facts = data.facts.clone();
         let mut check = Check::of_student(&made, &facts)?;
         let mut teachers: Vec<Box<dyn Teacher>> = Vec::new();
@@ -77,7 +108,7 @@ impl MethodRecipe for DistillRecipe {
         Ok(check)
     }
 
-    fn build_caches(
+    fn build_caches_as<N: ModelNetwork + Classifier>(
         &mut self,
         at: &Context,
         place: &CachePlace,
@@ -85,7 +116,7 @@ impl MethodRecipe for DistillRecipe {
         stop: &AtomicBool,
     ) -> Result<Vec<PathBuf>> {
         let config = place.over(self.cache.take());
-        let (offline, _) = self.offline(at)?;
+        let (offline, _) = self.offline::<N>(at)?;
         let offline = offline.with_cache(config);
         offline.check()?;
         offline.open_caches(observer, stop)?;
@@ -94,13 +125,14 @@ impl MethodRecipe for DistillRecipe {
             .map(|cache| cache.path().to_owned())
             .collect())
     }
-}
 
-impl DistillRecipe {
     /// The method with everything that it needs, and what the student's model folder will say.
-    fn offline(&mut self, at: &Context) -> Result<(Offline<Network>, ModelConfig)> {
+    fn offline<N: ModelNetwork + Classifier>(
+        &mut self,
+        at: &Context,
+    ) -> Result<(Offline<N>, ModelConfig)> {
         self.train.check()?;
-        let (made, data) = self.read(at)?;
+        let (made, data) = self.read::<N>(at)?;
         let teachers = at.teachers_as(self.teacher_classes(), &self.teachers, &data.facts)?;
         let facts = data.facts.clone();
         let mut offline = self.method(&made, data, teachers, at);
@@ -125,7 +157,7 @@ impl DistillRecipe {
     }
 
     /// The student and the data; an unknown name is said before the data are read.
-    fn read(&mut self, at: &Context) -> Result<(NewNetwork, LoadedData)> {
+    fn read<N: ModelNetwork>(&mut self, at: &Context) -> Result<(NewNetwork<N>, LoadedData)> {
         let facts = at.facts(&self.data)?;
         facts.check_labelled()?;
         self.student.spec(&facts)?;
@@ -134,13 +166,13 @@ impl DistillRecipe {
         Ok((made, data))
     }
 
-    fn method(
+    fn method<N: Classifier>(
         &self,
-        made: &NewNetwork,
+        made: &NewNetwork<N>,
         data: LoadedData,
         teachers: Vec<Box<dyn Teacher>>,
         at: &Context,
-    ) -> Offline<Network> {
+    ) -> Offline<N> {
         Offline::new(
             &made.network,
             made.config.preprocessing.clone(),

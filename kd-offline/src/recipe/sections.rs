@@ -11,7 +11,10 @@ use crate::diagnose::{
 
 /// All sections that a diagnosis has.
 pub(super) fn of(diagnosis: &Diagnosis) -> Result<Vec<Section>> {
-    let mut all = vec![data(&diagnosis.data)?, normalisations(diagnosis)?];
+    let mut all = vec![data(&diagnosis.data)?];
+    if diagnosis.data.measured.is_some() {
+        all.push(normalisations(diagnosis)?);
+    }
     if diagnosis
         .teachers
         .iter()
@@ -85,8 +88,8 @@ fn normalisations(diagnosis: &Diagnosis) -> Result<Section> {
         }
     };
     let mut rows = vec![
-        row("data set", Some(&diagnosis.constants)),
-        row("measured", Some(&diagnosis.data.measured)),
+        row("data set", diagnosis.constants.as_ref()),
+        row("measured", diagnosis.data.measured.as_ref()),
         row("student", diagnosis.student_normalisation.as_ref()),
     ];
     let teachers = diagnosis.teachers.iter();

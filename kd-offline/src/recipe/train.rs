@@ -1,7 +1,7 @@
 //! `method = "train"`: a network from scratch, for example a teacher.
 
-use kd_core::{Result, Training};
-use kd_models::Network;
+use kd_core::{Classifier, Result, SampleKind, Training};
+use kd_models::{ModelNetwork, Network, TextCnn};
 use kd_recipe::{
     Check, Context, DataRecipe, LoadedData, MethodRecipe, NetworkRecipe, NewNetwork, Prepared, Verb,
 };
@@ -32,27 +32,41 @@ impl MethodRecipe for TrainRecipe {
     const VERB: Verb = Verb::Train;
 
     fn prepare(&mut self, at: &Context) -> Result<Prepared> {
+        match at.facts(&self.data)?.kind {
+            SampleKind::Texts => self.prepare_as::<TextCnn>(at),
+            _ => self.prepare_as::<Network>(at),
+        }
+    }
+
+    fn check(&mut self, at: &Context) -> Result<Check> {
+        match at.facts(&self.data)?.kind {
+            SampleKind::Texts => self.check_as::<TextCnn>(at),
+            _ => self.check_as::<Network>(at),
+        }
+    }
+}
+
+impl TrainRecipe {
+    fn prepare_as<N: ModelNetwork + Classifier>(&mut self, at: &Context) -> Result<Prepared> {
         self.train.check()?;
-        let (made, data) = self.read(at)?;
+        let (made, data) = self.read::<N>(at)?;
         let offline = self.method(&made, data, at);
         offline.check()?;
         say(at, &offline);
         Ok(Prepared::new(offline).with_student(RESULT_PHASE, made.config))
     }
 
-    fn check(&mut self, at: &Context) -> Result<Check> {
-        let (made, data) = self.read(at)?;
+    fn check_as<N: ModelNetwork + Classifier>(&mut self, at: &Context) -> Result<Check> {
+        let (made, data) = self.read::<N>(at)?;
         let facts = data.facts.clone();
         let mut check = Check::of_student(&made, &facts)?;
         let offline = self.method(&made, data, at);
         diagnose(&mut check, &offline, &facts, at.seed(), Vec::new())?;
         Ok(check)
     }
-}
 
-impl TrainRecipe {
     /// The network and the data; an unknown name is said before the data are read.
-    fn read(&mut self, at: &Context) -> Result<(NewNetwork, LoadedData)> {
+    fn read<N: ModelNetwork>(&mut self, at: &Context) -> Result<(NewNetwork<N>, LoadedData)> {
         let facts = at.facts(&self.data)?;
         facts.check_labelled()?;
         self.network.spec(&facts)?;
@@ -61,7 +75,12 @@ impl TrainRecipe {
         Ok((made, data))
     }
 
-    fn method(&self, made: &NewNetwork, data: LoadedData, at: &Context) -> Offline<Network> {
+    fn method<N: Classifier>(
+        &self,
+        made: &NewNetwork<N>,
+        data: LoadedData,
+        at: &Context,
+    ) -> Offline<N> {
         let smoothed = LossConfig::smoothed_cross_entropy(1.0, self.label_smoothing);
         Offline::new(
             &made.network,

@@ -1,13 +1,14 @@
 //! The check of a recipe: costs of trunk and branches beside whole networks, and what cannot work, in words.
 
 use kd_core::{Error, ErrorKind, Finding, Result, Topic};
+use kd_models::ModelNetwork;
 use kd_recipe::Check;
 use kd_report::{Align, Section, Table, count};
 
 use super::{Made, work};
 use crate::OnlineConfig;
 
-pub(super) fn check(config: &OnlineConfig, made: &Made) -> Result<Check> {
+pub(super) fn check<N: ModelNetwork>(config: &OnlineConfig, made: &Made<N>) -> Result<Check> {
     let mut check = Check::of_student(&made.students[config.student()], &made.facts)?;
     let kind = config.objective.name();
     check.title = format!("{}, {} students, kind {kind}", check.title, config.branches);
@@ -33,7 +34,7 @@ pub(super) fn check(config: &OnlineConfig, made: &Made) -> Result<Check> {
 }
 
 /// Parameters and multiply-accumulates of trunk, branch and all, against as many whole networks.
-fn costs(config: &OnlineConfig, made: &Made) -> Result<Section> {
+fn costs<N: ModelNetwork>(config: &OnlineConfig, made: &Made<N>) -> Result<Section> {
     let failed = |error: kd_report::Error| Error::method("the table of costs", error);
     let columns = [
         ("part", Align::Left),

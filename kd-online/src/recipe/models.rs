@@ -2,7 +2,7 @@
 
 use burn::tensor::Device;
 use kd_core::{Error, Names, Result, import, write_atomically, write_tensors};
-use kd_models::{ModelConfig, Network, save_model};
+use kd_models::{ModelConfig, ModelNetwork, save_model};
 use kd_recipe::{MadeModel, MadeTensors};
 
 use crate::phase::RESULT_PHASE;
@@ -10,7 +10,7 @@ use crate::{Online, OnlineConfig};
 
 /// `model` is the student that is deployed, `branch-I` are the students, `average-I` the averaged ones,
 /// `ensemble` is what combines them.
-pub(super) fn models(
+pub(super) fn models<N: ModelNetwork>(
     config: &OnlineConfig,
     networks: Vec<ModelConfig>,
     online: &Online,
@@ -24,11 +24,11 @@ pub(super) fn models(
     let mut models = vec![deployed.of_part(format!("{source}-{student}/"))];
     if config.branches > 1 {
         for (index, network) in networks.iter().enumerate() {
-            models.push(branch(network.clone(), index, device));
+            models.push(branch::<N>(network.clone(), index, device));
             if averaged {
                 let folder = format!("average-{index}");
                 let part = format!("{folder}/");
-                let write = writer(network.clone(), None, device);
+                let write = writer::<N>(network.clone(), None, device);
                 models.push(MadeModel::written_by(folder, RESULT_PHASE, write).of_part(part));
             }
         }
@@ -39,25 +39,25 @@ pub(super) fn models(
     Ok(models)
 }
 
-fn branch(config: ModelConfig, index: usize, device: &Device) -> MadeModel {
+fn branch<N: ModelNetwork>(config: ModelConfig, index: usize, device: &Device) -> MadeModel {
     let folder = format!("branch-{index}");
     let part = format!("{folder}/");
-    let write = writer(config, Some(format!("branch_{index}_accuracy")), device);
+    let write = writer::<N>(config, Some(format!("branch_{index}_accuracy")), device);
     MadeModel::written_by(folder, RESULT_PHASE, write).of_part(part)
 }
 
 /// Writes a network with its own accuracy, that of the metric named.
-fn writer(
+fn writer<N: ModelNetwork>(
     config: ModelConfig,
     metric: Option<String>,
     device: &Device,
-) -> impl Fn(&MadeTensors<'_>) -> Result<()> + 'static {
+) -> impl Fn(&MadeTensors<'_>) -> Result<()> + 'static + use<N> {
     let device = device.clone();
     move |made: &MadeTensors<'_>| {
         let mut config = config.clone();
         let measured = |metric: &String| made.metrics?.get(metric).copied();
         config.provenance.accuracy = metric.as_ref().and_then(measured);
-        let blank = Network::blank(&config.network, &device)?;
+        let blank = N::blank(&config.network, &device)?;
         let network = import(&blank, &made.tensors, Names::PyTorch, "the run's result")?;
         save_model(&made.folder, &network, &config)
     }

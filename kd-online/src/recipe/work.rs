@@ -1,6 +1,7 @@
 //! The work of all students of a recipe: parameters and multiply-accumulates.
 
-use kd_core::{Cost, CountCosts, Result, StagedNetwork};
+use kd_core::{Cost, Result};
+use kd_models::ModelNetwork;
 
 use super::Made;
 use crate::{BranchCosts, Objective, OnlineConfig};
@@ -14,7 +15,7 @@ pub(super) struct Work {
 }
 
 /// What all students are made of.
-pub(super) fn work(config: &OnlineConfig, made: &Made) -> Result<Work> {
+pub(super) fn work<N: ModelNetwork>(config: &OnlineConfig, made: &Made<N>) -> Result<Work> {
     let first = &made.students[0];
     let name = |of: usize| made.students[of].config.network.name.as_str();
     let alike = (1..made.students.len()).all(|other| name(other) == name(0));
@@ -46,7 +47,7 @@ pub(super) fn work(config: &OnlineConfig, made: &Made) -> Result<Work> {
 /// The multiply-accumulates of a training step, an image: three times those of a forward pass for students
 /// and what combines them, which are trained; once for averaged peers and a teacher that is not kept, which
 /// only answer.
-pub(super) fn step_macs(config: &OnlineConfig, made: &Made) -> Result<u64> {
+pub(super) fn step_macs<N: ModelNetwork>(config: &OnlineConfig, made: &Made<N>) -> Result<u64> {
     let students = work(config, made)?.all.macs;
     let averaged = match config.objective {
         Objective::Pcl { .. } => students,

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use kd_core::{
-    Augment, DataRoots, DataSource, Error, MaskClass, MaskValue, Normalisation, Result, Split,
-    Subset, Task, ViewPolicy,
+    Augment, DataRoots, DataSource, Error, MaskClass, MaskValue, Normalisation, Result, SampleKind,
+    Split, Subset, Task, ViewPolicy,
 };
+use kd_text::TextSettings;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::recipe::loaded::{DataFacts, LoadedData};
@@ -17,9 +18,11 @@ use crate::recipe::source::{FolderSettings, find_source, only_for_folders};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataRecipe {
-    /// The data set by name, `folder` for a folder of images of one's own, or `masks` for images and masks.
+    /// The data set by name, `folder` for a folder of images of one's own, `masks` for images and masks, or
+    /// `text` for labelled texts.
     pub name: String,
-    /// The folder, which has `train/CLASS` and `test/CLASS` in it; relative to where the program is started.
+    /// The folder, which has `train/CLASS` and `test/CLASS` in it, or tables of texts; relative to where the
+    /// program is started.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -46,6 +49,13 @@ pub struct DataRecipe {
     /// What pixels without a class have in such masks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub no_class: Option<MaskValue>,
+    /// How texts are read and made into token ids.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "text"
+    )]
+    pub text: Option<TextSettings>,
     /// The share of each class to train on, in `(0, 1]`; of a data set with masks the share of all images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fraction: Option<f64>,
@@ -92,6 +102,16 @@ impl DataRecipe {
     /// [`Error::UnknownName`] for a data set that is not known, [`Error::Config`] for settings that it does
     /// not have or needs, [`Error::Input`] for a folder that is none.
     pub fn source(&self) -> Result<DataSource> {
+        self.source_in(&DataRoots::from_env())
+    }
+
+    /// As [`DataRecipe::source`], with these folders for data sets of texts that are known by name: all that
+    /// is known of a text data set but its name is in its files.
+    ///
+    /// # Errors
+    ///
+    /// As [`DataRecipe::source`], and [`Error::DataMissing`] for such a data set that is not there.
+    pub fn source_in(&self, roots: &DataRoots) -> Result<DataSource> {
         let settings = FolderSettings {
             path: self.path.as_deref(),
             size: self.size,
@@ -100,10 +120,23 @@ impl DataRecipe {
             masks: (!self.classes.is_empty() || self.no_class.is_some())
                 .then_some((&self.classes[..], self.no_class.as_ref())),
             classes: None,
+            text: self.text.as_ref(),
+            tokenizer: None,
+            roots: Some(roots),
             prefix: "data.",
         };
         let source = find_source(&self.name, settings)?;
         match (&source, self.normalisation) {
+            (DataSource::Files(files), Some(_)) => {
+                let problem = format!("is for images, and `{}` has texts; remove it", files.name());
+                Err(Error::config("data.normalisation", problem))
+            }
+            (DataSource::Files(files), _)
+                if self.held_out.is_none() && !source.has(Split::Test) =>
+            {
+                let problem = format!("is needed: `{}` has no texts to test on", files.name());
+                Err(Error::config("data.held_out", problem))
+            }
             (DataSource::Known(info), Some(_)) => {
                 Err(only_for_folders("data.", "normalisation", info))
             }
@@ -138,7 +171,7 @@ impl DataRecipe {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] for views that do not fit the images.
+    /// [`Error::Config`] for views that do not fit the samples.
     pub fn facts(&self, source: &DataSource) -> Result<DataFacts> {
         self.check_views(source)?;
         let mut facts = DataFacts::from(source);
@@ -170,8 +203,23 @@ impl DataRecipe {
         })
     }
 
-    /// Augmentation that would have no effect is a mistake, and masks are not moved with their images.
+    /// Augmentation that would have no effect is a mistake, texts have none, and masks are not moved with
+    /// their images.
     fn check_views(&self, source: &DataSource) -> Result<()> {
+        if source.kind() == SampleKind::Texts {
+            let given = [
+                ("augment", !self.augment.is_none()),
+                ("views", self.views.augments()),
+            ];
+            return match given.into_iter().find(|(_, given)| *given) {
+                Some((setting, _)) => {
+                    let name = source.name();
+                    let problem = format!("is for images, and `{name}` has texts; remove it");
+                    Err(Error::config(format!("data.{setting}"), problem))
+                }
+                None => Ok(()),
+            };
+        }
         if source.task() != Task::Classification && !self.augment.is_none() {
             let problem = format!(
                 "cannot be used with masks, which would have to be moved with the images, and `{}` has \
@@ -209,6 +257,18 @@ impl DataRecipe {
         };
         Ok([train, held_out])
     }
+}
+
+/// Settings of texts, the path of a tokenizer as it is from wherever the recipe is run again.
+fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<TextSettings>, D::Error> {
+    let mut settings = Option::<TextSettings>::deserialize(deserializer)?;
+    if let Some(path) = settings
+        .as_mut()
+        .and_then(|settings| settings.tokenizer.as_mut())
+    {
+        *path = std::path::absolute(expanded(path)).map_err(serde::de::Error::custom)?;
+    }
+    Ok(settings)
 }
 
 /// A path as it is from wherever the recipe is run again.

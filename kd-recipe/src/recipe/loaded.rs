@@ -1,6 +1,9 @@
 //! The data of a recipe, described and read.
 
-use kd_core::{DataSource, Error, ImageShape, Normalisation, Result, Subset, Task};
+use kd_core::{
+    DataSource, Error, ImageShape, Normalisation, Preprocessing, Result, SampleKind, Subset, Task,
+    TokenizerFile,
+};
 
 /// Facts about the data that a network must fit, known without reading it.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,8 +18,12 @@ pub struct DataFacts {
     /// The names of the classes in label order, where the names alone tell which class is meant: in a folder
     /// of images.
     pub class_names: Option<Vec<String>>,
-    /// The shape of its images.
+    /// What its samples are.
+    pub kind: SampleKind,
+    /// The shape of its images; of texts `[vocabulary, 1, length]`.
     pub shape: ImageShape,
+    /// The tokenizer that made its token ids, where it has texts.
+    pub tokenizer: Option<TokenizerFile>,
     /// The normalisation of networks trained on it, where it is known without reading the images.
     pub normalisation: Option<Normalisation>,
 }
@@ -28,10 +35,17 @@ impl From<&DataSource> for DataFacts {
             task: source.task(),
             classes: source.classes(),
             class_names: match source {
-                DataSource::Folder(_) | DataSource::Masks(_) => source.class_names(),
+                DataSource::Folder(_) | DataSource::Masks(_) | DataSource::Files(_) => {
+                    source.class_names()
+                }
                 _ => None,
             },
+            kind: source.kind(),
             shape: source.shape(),
+            tokenizer: match source {
+                DataSource::Files(files) => files.preprocessing().tokenizer().cloned(),
+                _ => None,
+            },
             normalisation: match source {
                 DataSource::Known(info) => Some(info.normalisation()),
                 _ => None,
@@ -56,7 +70,26 @@ impl DataFacts {
         }
     }
 
-    /// Channels, height and width of the images.
+    /// A sample in words: `3x32x32`, or the length of a text and the size of its vocabulary.
+    pub fn sample(&self) -> String {
+        match self.kind {
+            SampleKind::Texts => format!(
+                "texts of {} tokens, {} ids",
+                self.shape.width, self.shape.channels
+            ),
+            _ => self.shape.to_string(),
+        }
+    }
+
+    /// The samples in words: `images of 3x32x32`, or [`DataFacts::sample`] of texts.
+    pub fn described(&self) -> String {
+        match self.kind {
+            SampleKind::Images => format!("images of {}", self.shape),
+            _ => self.sample(),
+        }
+    }
+
+    /// Channels, height and width of the images; of texts vocabulary, 1 and length.
     pub fn input(&self) -> [usize; 3] {
         [self.shape.channels, self.shape.height, self.shape.width]
     }
@@ -81,15 +114,16 @@ pub struct LoadedData {
 }
 
 impl LoadedData {
-    /// The normalisation that a network trained on the data has unless the recipe says otherwise.
+    /// The preprocessing that a network trained on the data has unless the recipe says otherwise: the
+    /// normalisation of images, the tokenizer of texts.
     ///
     /// # Errors
     ///
     /// [`Error::Config`] if it cannot be computed from the images.
-    pub fn normalisation(&self) -> Result<Normalisation> {
+    pub fn preprocessing(&self) -> Result<Preprocessing> {
         match &self.source {
-            DataSource::Folder(_) if self.imagenet => Ok(Normalisation::imagenet()),
-            source => source.normalisation(self.train.dataset()),
+            DataSource::Folder(_) if self.imagenet => Ok(Normalisation::imagenet().into()),
+            source => source.preprocessing(self.train.dataset()),
         }
     }
 }

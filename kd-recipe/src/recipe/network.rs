@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use burn::tensor::Device;
-use kd_core::{Error, Normalisation, Result, Task};
+use kd_core::{Error, Normalisation, Preprocessing, Result, SampleKind, Task};
 use kd_models::{
-    Budget, LoadReport, ModelConfig, ModelNetwork, Network, NetworkSpec, Structure, UNet,
+    Budget, LoadReport, ModelConfig, ModelNetwork, Network, NetworkSpec, Structure, TextCnn, UNet,
     WeightFit, Weights, fit_network,
 };
 use serde::{Deserialize, Serialize};
@@ -29,7 +29,7 @@ pub struct NetworkRecipe {
     /// What the network may cost, for one with free widths: it gets those that are nearest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<Budget>,
-    /// Its normalisation; that of the data set where nothing is said.
+    /// Its normalisation; that of the data set where nothing is said. Networks for text have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub normalisation: Option<Normalisation>,
     /// A file or model folder with the weights to begin with, in place of new ones.
@@ -53,7 +53,7 @@ pub struct NetworkRecipe {
 /// A network as it is before the first step.
 #[derive(Clone, Debug)]
 pub struct NewNetwork<N = Network> {
-    /// The network: a [`Network`], or a [`UNet`](kd_models::UNet).
+    /// The network: a [`Network`], a [`UNet`](kd_models::UNet) or a [`TextCnn`](kd_models::TextCnn).
     pub network: N,
     /// What its model folder will say of it.
     pub config: ModelConfig,
@@ -94,15 +94,17 @@ impl NetworkRecipe {
             ),
             None => NetworkSpec::new(&self.name, data.classes, data.input()),
         };
-        match data.task {
-            Task::Segmentation => UNet::check_spec(&spec)?,
+        match (data.task, data.kind) {
+            (Task::Segmentation, _) => UNet::check_spec(&spec)?,
+            (_, SampleKind::Texts) => TextCnn::check_spec(&spec)?,
             _ => Network::check_spec(&spec)?,
         }
         Ok(spec)
     }
 
     /// Makes the network, its weights a function of `seed` or read from a file, and writes into the recipe
-    /// which normalisation it has: `usual` where neither the recipe nor the file says one.
+    /// which normalisation it has: that of `usual` where neither the recipe nor the file says one. A network
+    /// for text has the tokenizer of `usual`.
     ///
     /// [`Context::network`](crate::Context::network) does this and notes the hash of such a file.
     ///
@@ -113,7 +115,7 @@ impl NetworkRecipe {
     pub fn build<N: ModelNetwork>(
         &mut self,
         data: &DataFacts,
-        usual: impl FnOnce() -> Result<Normalisation>,
+        usual: impl FnOnce() -> Result<Preprocessing>,
         seed: u64,
         device: &Device,
         notices: &dyn Notices,
@@ -123,13 +125,12 @@ impl NetworkRecipe {
             .read_weights()
             .map_err(|error| error.within("student"))?;
         let described = weights.as_ref().and_then(|weights| weights.config.as_ref());
-        let normalisation = match (self.normalisation.take(), described) {
-            (Some(own), _) => own,
-            (None, Some(config)) => config.normalisation()?.clone(),
+        let preprocessing = match (self.normalisation.take(), described) {
+            (Some(own), _) => own.into(),
+            (None, Some(config)) => config.preprocessing.clone(),
             (None, None) => usual()?,
         };
-        normalisation.check()?;
-        self.normalisation = Some(normalisation.clone());
+        self.settle(&preprocessing, data)?;
         let mut network = N::build(&spec, seed, device)?;
         let mut loaded = None;
         if let Some(weights) = weights {
@@ -144,9 +145,36 @@ impl NetworkRecipe {
         }
         Ok(NewNetwork {
             network,
-            config: ModelConfig::new(spec, normalisation),
+            config: ModelConfig::new(spec, preprocessing),
             weights: loaded,
         })
+    }
+
+    /// Writes the normalisation of the network into the recipe, and checks that its preprocessing is one for
+    /// the data.
+    fn settle(&mut self, preprocessing: &Preprocessing, data: &DataFacts) -> Result<()> {
+        match (preprocessing, data.kind) {
+            (Preprocessing::Images(_), SampleKind::Texts) => {
+                let problem = format!("is for images, and `{}` has texts; remove it", data.name);
+                Err(Error::config("normalisation", problem))
+            }
+            (Preprocessing::Images(normalisation), _) => {
+                normalisation.check()?;
+                self.normalisation = Some(normalisation.clone());
+                Ok(())
+            }
+            (other, _) => match (other.tokenizer(), &data.tokenizer) {
+                (Some(own), Some(tokenizer)) if own != tokenizer => Err(Error::config(
+                    "weights",
+                    format!(
+                        "are of a network with another tokenizer than that of data set `{}`; name its folder \
+                         in `data.text.tokenizer`",
+                        data.name
+                    ),
+                )),
+                _ => Ok(()),
+            },
+        }
     }
 
     /// The weights to begin with, if the recipe names any.

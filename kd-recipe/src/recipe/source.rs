@@ -1,11 +1,12 @@
-//! Data sources by name: the known data sets, and a folder of images of your own.
+//! Data sources by name: the known data sets, and folders of images, of masks and of texts of your own.
 
 use std::path::Path;
 
 use kd_core::{
-    DataSource, DatasetInfo, Error, ImageFit, ImageFolder, ImageShape, MaskClass, MaskFolder,
-    MaskValue, Result, Task,
+    DataRoots, DataSource, DatasetInfo, Error, ImageFit, ImageFolder, ImageShape, MaskClass,
+    MaskFolder, MaskValue, Result, Task, TokenizerFile,
 };
+use kd_text::{KnownText, TextFiles, TextSettings};
 
 use crate::recipe::size::ImageSize;
 
@@ -27,12 +28,26 @@ pub struct FolderSettings<'a> {
     pub masks: Option<(&'a [MaskClass], Option<&'a MaskValue>)>,
     /// The classes of a model, for a folder that has no `train`: its images are to be tested on.
     pub classes: Option<&'a [String]>,
+    /// How texts are read and made into token ids.
+    pub text: Option<&'a TextSettings>,
+    /// The tokenizer of a model that is to be measured on texts.
+    pub tokenizer: Option<&'a TokenizerFile>,
+    /// The folders with data sets, for texts that are known by name; those of the environment without them.
+    pub roots: Option<&'a DataRoots>,
     /// The beginning of a setting's name as the user wrote it, for errors: `data.` in a recipe.
     pub prefix: &'static str,
 }
 
 /// The name that stands for folders of images and masks.
 const MASKS: &str = "masks";
+
+/// The name that stands for labelled texts.
+const TEXT: &str = "text";
+
+/// Whether `name` stands for labelled texts of one's own.
+pub fn is_text(name: &str) -> bool {
+    name.eq_ignore_ascii_case(TEXT)
+}
 
 /// Whether `name` stands for folders of images and masks.
 pub fn is_masks(name: &str) -> bool {
@@ -58,8 +73,18 @@ pub fn find_source(name: &str, settings: FolderSettings<'_>) -> Result<DataSourc
         grey,
         masks,
         classes,
+        text,
         prefix,
+        ..
     } = settings;
+    if is_text(name) || KnownText::find(name).is_some() {
+        return find_texts(name, &settings);
+    }
+    if text.is_some() {
+        let problem =
+            format!("is for labelled texts (`{TEXT}`, `imdb`), and `{name}` is none; remove it");
+        return Err(Error::config(format!("{prefix}text"), problem));
+    }
     let missing = |setting: &str, what: &str| {
         let kind = if is_masks(name) {
             "images and masks"
@@ -118,7 +143,9 @@ pub fn find_source(name: &str, settings: FolderSettings<'_>) -> Result<DataSourc
     }
     let info = DatasetInfo::find(name).map_err(|_| {
         let known = DatasetInfo::all().iter().map(|info| info.name);
-        Error::unknown_name("data set", name, known.chain([FOLDER, MASKS]))
+        let texts = KnownText::all().iter().map(|known| known.name);
+        let own = [FOLDER, MASKS, TEXT];
+        Error::unknown_name("data set", name, known.chain(texts).chain(own))
     })?;
     let resized = info.task == Task::Segmentation;
     let given = [
@@ -137,6 +164,44 @@ pub fn find_source(name: &str, settings: FolderSettings<'_>) -> Result<DataSourc
             None => Ok(info.into()),
         },
     }
+}
+
+/// Labelled texts of one's own, or those of a known data set.
+fn find_texts(name: &str, settings: &FolderSettings<'_>) -> Result<DataSource> {
+    let prefix = settings.prefix;
+    let known = KnownText::find(name);
+    let pixels = [
+        ("size", settings.size.is_some()),
+        ("resize", settings.resize.is_some()),
+        ("grey", settings.grey),
+        ("classes", settings.masks.is_some()),
+    ];
+    if let Some((setting, _)) = pixels.into_iter().find(|(_, given)| *given) {
+        let problem = format!("is for images, and `{name}` has texts; remove it");
+        return Err(Error::config(format!("{prefix}{setting}"), problem));
+    }
+    let usual = TextSettings::default();
+    let text = settings.text.unwrap_or(&usual);
+    let opened = match (known, settings.path) {
+        (Some(_), Some(_)) => {
+            let problem = format!(
+                "is for texts of your own (`{TEXT}`), and `{name}` is looked for below `KD_DATA`; remove it"
+            );
+            return Err(Error::config(format!("{prefix}path"), problem));
+        }
+        (Some(known), None) => {
+            let environment = DataRoots::from_env();
+            let roots = settings.roots.unwrap_or(&environment);
+            TextFiles::known(known, roots, text, settings.tokenizer)
+        }
+        (None, Some(path)) => TextFiles::open(path, text, settings.tokenizer),
+        (None, None) => {
+            let problem = "is needed for texts: a table, or the folder that has `train.tsv`, `train.csv` or \
+                           `train/CLASS` in it";
+            return Err(Error::config(format!("{prefix}path"), problem));
+        }
+    };
+    Ok(opened.map_err(|error| prefixed(prefix, error))?.into())
 }
 
 /// The error with its field written as the user gave it.

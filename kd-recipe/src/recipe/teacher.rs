@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use kd_core::{Error, ImageShape, Normalisation, Result, Task, check_finite, class_folders};
+use kd_core::{
+    Error, ImageShape, Normalisation, Result, SampleKind, Task, check_finite, class_folders,
+};
 use kd_models::{
     CONFIG_FILE, Families, LoadReport, ModelConfig, TrainedModel, WeightChoice, WeightFit, Weights,
 };
@@ -216,12 +218,19 @@ impl TeacherRecipe {
                 let config = opened.config();
                 let [channels, height, width] = config.network.input;
                 let trained_on = config.provenance.data.clone();
+                if config.preprocessing.kind() != SampleKind::Images {
+                    let problem =
+                        "is of a network for texts, and without data only images can be made";
+                    return Err(Error::config("teacher.model", problem));
+                }
                 let facts = DataFacts {
                     name: trained_on.unwrap_or_else(|| "the teacher's data".into()),
                     task: opened.task(),
                     classes: config.network.classes,
                     class_names: config.class_names.clone(),
+                    kind: SampleKind::Images,
                     shape: ImageShape::new(channels, height, width),
+                    tokenizer: None,
                     normalisation: Some(config.normalisation()?.clone()),
                 };
                 Ok((opened, facts))
@@ -360,6 +369,41 @@ fn for_teachers(error: Error) -> Error {
     }
 }
 
+/// Checks that a trained network takes samples of the kind that the data have, and made by its tokenizer.
+fn check_samples(who: &str, config: &ModelConfig, data: &DataFacts) -> Result<()> {
+    let found = config.preprocessing.kind();
+    if found != data.kind {
+        return Err(Error::Shape {
+            what: who.to_owned(),
+            expected: format!(
+                "a network for {}, as data set `{}` has",
+                data.kind, data.name
+            ),
+            found: format!("one for {found}"),
+            remedy: format!("use a network for {}", data.kind),
+        });
+    }
+    match (config.preprocessing.tokenizer(), &data.tokenizer) {
+        (Some(own), Some(tokenizer)) if own != tokenizer => Err(Error::Shape {
+            what: who.to_owned(),
+            expected: format!(
+                "the tokenizer of data set `{}` ({})",
+                data.name,
+                short(tokenizer.sha256())
+            ),
+            found: format!("another ({})", short(own.sha256())),
+            remedy: "name the network's folder in `data.text.tokenizer`, so that both have one"
+                .into(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// The beginning of a hash.
+fn short(hash: &str) -> &str {
+    hash.get(..8).unwrap_or(hash)
+}
+
 /// Checks that a trained network takes the images of a data set and knows its classes; `who` is what an error
 /// calls it.
 ///
@@ -375,11 +419,12 @@ pub fn check_fits(who: &str, config: &ModelConfig, data: &DataFacts) -> Result<(
             remedy: OF_ITS_CLASSES.into(),
         });
     }
+    check_samples(who, config, data)?;
     let [channels, height, width] = config.network.input;
     if config.network.input != data.input() {
         return Err(Error::Shape {
             what: who.to_owned(),
-            expected: format!("images of {}, as data set `{}` has", data.shape, data.name),
+            expected: format!("{}, as data set `{}` has", data.described(), data.name),
             found: format!("{channels}x{height}x{width}"),
             remedy: "use a data set with images of its size".into(),
         });

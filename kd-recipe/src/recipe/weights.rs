@@ -1,7 +1,7 @@
 //! A plain weight file as a trained network.
 
 use burn::tensor::Device;
-use kd_core::{Error, Normalisation, Result};
+use kd_core::{Error, Normalisation, Result, SampleKind};
 use kd_models::{Families, LoadReport, ModelConfig, NetworkSpec, TrainedModel, WeightFit, Weights};
 
 use crate::notices::{Notice, Notices};
@@ -39,6 +39,13 @@ impl WeightFile<'_> {
         device: &Device,
         notices: &dyn Notices,
     ) -> Result<(Box<dyn TrainedModel>, LoadReport)> {
+        if data.kind != SampleKind::Images {
+            let problem = format!(
+                "{} does not say which tokenizer its network was trained with; give a model folder",
+                self.who
+            );
+            return Err(Error::config("weights", problem));
+        }
         let spec = NetworkSpec::new(self.network, data.classes, data.input());
         let (normalisation, is_assumed) = self.normalisation(data)?;
         let config = ModelConfig::new(spec, normalisation.clone());

@@ -1,7 +1,7 @@
 //! The check of a recipe: chunks, costs by student, and what cannot work, in words.
 
 use kd_core::{CountCosts, Error, ErrorKind, Finding, Result, Teacher, Topic};
-use kd_models::{ModelNetwork, Network, Structure};
+use kd_models::{ModelNetwork, Structure};
 use kd_recipe::{Check, Context, DataFacts, NewNetwork};
 use kd_report::{Align, Section, Table, count, percent};
 
@@ -9,14 +9,15 @@ use super::{Made, TeacherClassRecipe};
 use crate::class::Class;
 use crate::config::ChunkLoss;
 use crate::family::ClassConfig;
+use crate::student::Student;
 
-pub(super) fn check(
+pub(super) fn check<N: ModelNetwork + Student>(
     recipe: &mut TeacherClassRecipe,
     at: &Context,
     facts: &DataFacts,
 ) -> Result<Check> {
     let data = at.data(&recipe.data)?;
-    let plain: NewNetwork<Network> = at.network(&mut recipe.student, &data, at.seed())?;
+    let plain: NewNetwork<N> = at.network(&mut recipe.student, &data, at.seed())?;
     let mut check = Check::of_student(&plain, facts)?;
     check.networks.clear();
     let students = recipe.config.students;
@@ -25,7 +26,7 @@ pub(super) fn check(
     if teacher.missing {
         return Ok(check);
     }
-    match checked(recipe, at, teacher.teacher, facts) {
+    match checked::<N>(recipe, at, teacher.teacher, facts) {
         Ok(made) => describe(&mut check, &made)?,
         // What is wrong with the settings is a finding; what keeps from looking at all is an error.
         Err(error) if error.kind() == ErrorKind::Usage => {
@@ -37,18 +38,18 @@ pub(super) fn check(
     Ok(check)
 }
 
-fn checked(
+fn checked<N: ModelNetwork + Student>(
     recipe: &mut TeacherClassRecipe,
     at: &Context,
     teacher: Box<dyn Teacher>,
     facts: &DataFacts,
-) -> Result<Made> {
+) -> Result<Made<N>> {
     let made = recipe.made(at, teacher, facts)?;
     made.method.check()?;
     Ok(made)
 }
 
-fn describe(check: &mut Check, made: &Made) -> Result<()> {
+fn describe<N: ModelNetwork + Student>(check: &mut Check, made: &Made<N>) -> Result<()> {
     let lengths: Vec<usize> = made.chunks.iter().map(|chunk| chunk.length).collect();
     let (most, least) = (lengths.iter().max(), lengths.iter().min());
     if most != least {
@@ -80,14 +81,14 @@ fn describe(check: &mut Check, made: &Made) -> Result<()> {
 }
 
 /// The widths that were chosen for a budget.
-fn fitted(made: &Made) -> Result<Option<Finding>> {
+fn fitted<N: ModelNetwork + Student>(made: &Made<N>) -> Result<Option<Finding>> {
     let Some(wanted) = made.wanted else {
         return Ok(None);
     };
     let costs = class_of(made)?.costs(made.facts.input())?;
     let found = wanted.of([costs.params(), costs.macs()]);
     let number = wanted.number();
-    let config: ClassConfig = made.config.network.config_of(ClassConfig::FAMILY)?;
+    let config: ClassConfig = made.config.network.config_of(Class::<N>::FAMILIES[0])?;
     let widths = match config.students.first().map(|student| &student.network) {
         Some(Structure::ChunkCnn(widths)) => {
             format!("blocks {:?} and hidden {:?}", widths.blocks, widths.hidden)
@@ -105,7 +106,7 @@ fn fitted(made: &Made) -> Result<Option<Finding>> {
 }
 
 /// The multiply-accumulates of the largest student for one image.
-pub(super) fn largest_student(made: &Made) -> Result<u64> {
+pub(super) fn largest_student<N: ModelNetwork + Student>(made: &Made<N>) -> Result<u64> {
     let costs = class_of(made)?.costs(made.facts.input())?;
     let students = costs.by_stage().into_iter().take(made.chunks.len());
     Ok(students
@@ -114,12 +115,12 @@ pub(super) fn largest_student(made: &Made) -> Result<u64> {
         .unwrap_or_default())
 }
 
-fn class_of(made: &Made) -> Result<Class<Network>> {
+fn class_of<N: ModelNetwork + Student>(made: &Made<N>) -> Result<Class<N>> {
     Class::blank(&made.config.network, &burn::tensor::Device::default())
 }
 
 /// The warning that the copied head is of no use for the official adversarial loss.
-fn untuned(made: &Made) -> Option<Finding> {
+fn untuned<N: ModelNetwork + Student>(made: &Made<N>) -> Option<Finding> {
     let config = &made.method.config;
     let literal = config.loss == ChunkLoss::GanLiteral;
     let text = "`gan-literal` does not bring the students' outputs to the teacher's units, so that the \
@@ -129,7 +130,7 @@ fn untuned(made: &Made) -> Option<Finding> {
 }
 
 /// How the dense vector is divided, where that is not by index.
-fn division(made: &Made) -> Result<Option<Finding>> {
+fn division<N: ModelNetwork + Student>(made: &Made<N>) -> Result<Option<Finding>> {
     let division = made.method.division()?;
     let shares = division.shares();
     let (Some(least), Some(most)) = (
@@ -148,7 +149,7 @@ fn division(made: &Made) -> Result<Option<Finding>> {
 }
 
 /// What is done to the joined chunks before the head.
-fn merge(made: &Made) -> Result<Finding> {
+fn merge<N: ModelNetwork + Student>(made: &Made<N>) -> Result<Finding> {
     if !made.method.has_relu()? {
         let text = "the joined chunks go to the head as they are, without a ReLU";
         return Ok(Finding::note(Topic::Shapes, text));
@@ -164,7 +165,7 @@ fn merge(made: &Made) -> Result<Finding> {
 }
 
 /// Parameters and multiply-accumulates of each student, the head, and all.
-fn costs(made: &Made) -> Result<Section> {
+fn costs<N: ModelNetwork + Student>(made: &Made<N>) -> Result<Section> {
     let failed = |error: kd_report::Error| Error::method("the table of costs", error);
     let columns = [
         ("part", Align::Left),

@@ -1,0 +1,72 @@
+//! Folders of labelled texts: `train/CLASS/*.txt`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use kd_core::{Error, Result, Split};
+
+use crate::lines::{input, read_text};
+use crate::table::{Labelled, split_names};
+
+/// The folder of a split, if there is one.
+pub(crate) fn find_folder(root: &Path, split: Split) -> Option<PathBuf> {
+    let mut folders = split_names(split).iter().map(|name| root.join(name));
+    folders.find(|folder| folder.is_dir())
+}
+
+/// Reads the texts of a split: a folder a class, in it one file a text. `classes` are the folders to read
+/// where not all are.
+pub(crate) fn read_folder(path: &Path, classes: Option<&[&str]>) -> Result<Labelled> {
+    let mut labelled = Labelled {
+        path: path.to_owned(),
+        texts: Vec::new(),
+        labels: Vec::new(),
+    };
+    let folders = match classes {
+        Some(classes) => classes.iter().map(|class| path.join(class)).collect(),
+        None => entries(path, Path::is_dir)?,
+    };
+    if folders.is_empty() {
+        let problem = "has no folders; put the texts of each class into a folder of its name, one file a text";
+        return Err(input(path, problem));
+    }
+    for folder in folders {
+        let is_text = |file: &Path| file.extension().is_some_and(|ending| ending == "txt");
+        let files = entries(&folder, is_text)?;
+        if files.is_empty() {
+            let problem =
+                "has no file that ends in `.txt`; put one a text there, or remove the folder";
+            return Err(input(&folder, problem));
+        }
+        let class = folder.file_name().unwrap_or_default();
+        let class = class
+            .to_str()
+            .ok_or_else(|| input(&folder, "has a name that is not UTF-8; rename it"))?;
+        for file in files {
+            let text = read_text(&file)?;
+            if text.trim().is_empty() {
+                return Err(input(&file, "is empty; remove it"));
+            }
+            labelled.texts.push(text);
+            labelled.labels.push((class.to_owned(), 0));
+        }
+    }
+    Ok(labelled)
+}
+
+/// What is directly in a folder and wanted, sorted; hidden entries are passed over.
+fn entries(folder: &Path, wanted: impl Fn(&Path) -> bool) -> Result<Vec<PathBuf>> {
+    let all: Vec<PathBuf> = fs::read_dir(folder)
+        .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect())
+        .map_err(Error::io("read", folder))?;
+    let hidden = |path: &Path| {
+        let name = path.file_name().unwrap_or_default();
+        name.as_encoded_bytes().starts_with(b".")
+    };
+    let mut all: Vec<PathBuf> = all
+        .into_iter()
+        .filter(|path| !hidden(path) && wanted(path))
+        .collect();
+    all.sort();
+    Ok(all)
+}

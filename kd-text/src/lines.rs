@@ -1,0 +1,55 @@
+//! Files of text, plain or gzipped, checked to be UTF-8.
+
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::Path;
+
+use flate2::read::MultiGzDecoder;
+use kd_core::{Error, Result};
+
+/// The most bytes of one file.
+const MOST_BYTES: u64 = 4 << 30;
+
+/// The whole text of a file; one whose first bytes are those of gzip is unpacked.
+pub(crate) fn read_text(path: &Path) -> Result<String> {
+    let open = || File::open(path).map_err(Error::io("read", path));
+    let mut head = Vec::new();
+    let taken = open()?.take(2).read_to_end(&mut head);
+    taken.map_err(Error::io("read", path))?;
+    let reader = BufReader::new(open()?);
+    let mut bytes = Vec::new();
+    let read = if head == [0x1f, 0x8b] {
+        let unpacked = MultiGzDecoder::new(reader)
+            .take(MOST_BYTES + 1)
+            .read_to_end(&mut bytes);
+        unpacked.map_err(|error| input(path, format!("cannot be unpacked: {error}")))
+    } else {
+        let read = reader.take(MOST_BYTES + 1).read_to_end(&mut bytes);
+        read.map_err(Error::io("read", path))
+    };
+    if read? as u64 > MOST_BYTES {
+        let problem = format!("has more than {MOST_BYTES} bytes of text; use a part of it");
+        return Err(input(path, problem));
+    }
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        let line = 1 + error.as_bytes()[..valid].iter().filter(|&&byte| byte == b'\n').count();
+        let problem = format!(
+            "is not UTF-8: byte {valid}, in line {line}, belongs to no character; save the file as UTF-8"
+        );
+        input(path, problem)
+    })?;
+    // A mark that some editors put in front.
+    Ok(match text.strip_prefix('\u{feff}') {
+        Some(rest) => rest.to_owned(),
+        None => text,
+    })
+}
+
+/// An error about a file or a folder.
+pub(crate) fn input(path: &Path, problem: impl Into<String>) -> Error {
+    Error::Input {
+        path: path.to_owned(),
+        problem: problem.into(),
+    }
+}
