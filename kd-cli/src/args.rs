@@ -7,10 +7,12 @@ use kd_core::{DeviceName, MaskClass, MaskValue, Split};
 use kd_models::WeightFit;
 use kd_recipe::ImageSize;
 
+mod output;
 mod predict;
 mod runs;
 mod values;
 
+pub(crate) use output::{OutputOptions, ProgressForm};
 pub(crate) use predict::{PredictFormat, PredictOptions};
 pub(crate) use runs::{RunsCommand, RunsOptions, RunsOrder, RunsState};
 use values::{device, fit, input, jobs, mask_class, mask_value, rename, seed, split};
@@ -29,6 +31,8 @@ pub(crate) struct Args {
     /// What to do.
     #[command(subcommand)]
     pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) output: OutputOptions,
 }
 
 /// The verbs.

@@ -9,12 +9,15 @@ use serde_json::json;
 use super::session::machine;
 use crate::args::CheckOptions;
 use crate::output;
+use crate::progress::counted::Busy;
 
 pub(super) fn run(methods: &Methods, options: &CheckOptions) -> Result<()> {
     let machine = machine(&options.machine)?;
     let origin = options.recipe.display().to_string();
     let mut recipe = methods.read_file(&options.recipe, &options.overrides())?;
+    let busy = Busy::new("checking");
     let check = recipe.check(&machine)?;
+    drop(busy);
 
     let counts = [Grade::Error, Grade::Warning, Grade::Note].map(|grade| check.count(grade));
     let [errors, warnings, notes] = counts;

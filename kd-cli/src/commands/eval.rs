@@ -3,6 +3,7 @@
 mod ensemble;
 
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use burn::tensor::Device;
 use kd_core::{
@@ -25,6 +26,7 @@ use super::session::machine;
 use super::weights::only_network;
 use crate::args::{EvalOptions, WeightOptions};
 use crate::output;
+use crate::progress::counted::Counted;
 use crate::progress::notices::Printed;
 
 /// A network to be measured, and the data in the size that it takes.
@@ -100,6 +102,17 @@ fn load(options: &EvalOptions, source: &DataSource, device: &Device) -> Result<(
     });
     let loader = LoaderConfig::ordered(batch_size);
     let loader = Loader::new(dataset.clone(), loader, device)?;
+    let counted = Counted::new("evaluating", "samples", 0, dataset.len() as u64);
+    let counted = Mutex::new(Some(counted));
+    let loader = loader.with_watch(move |done, all| {
+        let mut counted = counted.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(counted) = counted.as_mut() {
+            counted.at(done as u64);
+        }
+        if done == all {
+            *counted = None;
+        }
+    });
     Ok((dataset, loader))
 }
 

@@ -10,6 +10,7 @@ use super::run_end::{new_folder, report};
 use super::session::{machine, stop_on_interrupt};
 use crate::args::RecipeOptions;
 use crate::output;
+use crate::progress::counted::Busy;
 use crate::progress::run::Progress;
 
 pub(super) fn run(methods: &Methods, options: &RecipeOptions, verb: Verb) -> Result<()> {
@@ -24,7 +25,9 @@ pub(super) fn run(methods: &Methods, options: &RecipeOptions, verb: Verb) -> Res
         report(&outcome, options.run.machine.json);
         return Ok(());
     }
+    let busy = Busy::new("reading what the recipe names");
     let run = recipe.prepare(&machine)?;
+    drop(busy);
     if options.dry_run {
         return show(&run, options.run.machine.json);
     }
@@ -70,7 +73,7 @@ fn show(run: &PreparedRun, as_json: bool) -> Result<()> {
         output::json(&json!({ "recipe": resolved, "extra_parameters": extra }));
         return Ok(());
     }
-    output::line(resolved.trim_end());
+    output::data(resolved.trim_end());
     if extra > 0 {
         let extra = count(extra as u64);
         output::remark(&format!(

@@ -53,9 +53,9 @@ impl<'a> Shown<'a> {
             PredictFormat::Jsonl => output::json(&self.object(&prediction)),
             PredictFormat::Csv => {
                 if !self.is_begun {
-                    output::line(&self.head().join(","));
+                    output::data(&self.head().join(","));
                 }
-                output::line(&self.values(&prediction).join(","));
+                output::data(&self.values(&prediction).join(","));
             }
         }
         self.is_begun = true;
