@@ -7,11 +7,13 @@ use kd_core::{DeviceName, MaskClass, MaskValue, Split};
 use kd_models::WeightFit;
 use kd_recipe::ImageSize;
 
+mod explain;
 mod output;
 mod predict;
 mod runs;
 mod values;
 
+pub(crate) use explain::ExplainOptions;
 pub(crate) use output::{OutputOptions, ProgressForm};
 pub(crate) use predict::{PredictFormat, PredictOptions};
 pub(crate) use runs::{RunsCommand, RunsOptions, RunsOrder, RunsState};
@@ -119,6 +121,8 @@ pub(crate) enum Command {
     },
     /// Say what this build has, what the machine offers, and which data sets are there
     Doctor(DoctorOptions),
+    /// Say what a key of a recipe is, or list all keys
+    Explain(ExplainOptions),
     /// List the methods that a recipe can name
     Methods {
         /// Print one JSON object as the last line

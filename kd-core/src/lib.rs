@@ -9,6 +9,8 @@ mod finding;
 mod loader;
 mod metrics;
 mod network;
+#[cfg(feature = "schema")]
+mod schema;
 mod settings_over;
 mod suggest;
 mod teacher;
@@ -23,6 +25,9 @@ pub use error::{Error, ErrorKind, Result};
 pub use finding::{Finding, Grade, Topic};
 pub use settings_over::{InnerTables, settings_of, settings_over};
 pub use suggest::nearest;
+
+#[cfg(feature = "schema")]
+pub use schema::settings_schema;
 
 pub use network::change::change_parameters;
 pub use network::cost::{Cost, Costs, CountCosts, LayerCost, LayerKind, count_parameters};

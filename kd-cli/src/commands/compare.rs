@@ -46,13 +46,7 @@ pub(super) fn resume(methods: &Methods, folder: &Path, typed: &MachineOptions) -
 
 fn go(methods: &Methods, options: &CampaignOptions, json: bool) -> Result<()> {
     let stop = stop_on_interrupt()?;
-    let results = compare(
-        methods,
-        options,
-        &processes()?,
-        &mut Board::new(),
-        &stop,
-    )?;
+    let results = compare(methods, options, &processes()?, &mut Board::new(), &stop)?;
     if json {
         output::json(&results);
     } else {

@@ -8,6 +8,7 @@ mod data;
 mod demo;
 mod doctor;
 mod eval;
+mod explain;
 mod export;
 mod import;
 mod jobs;
@@ -69,6 +70,7 @@ fn carry_out(command: &Command, methods: &Methods) -> Result<()> {
             doctor::run(options);
             Ok(())
         }
+        Command::Explain(options) => explain::run(methods, options),
         Command::Methods { json } => {
             methods::run(methods, *json);
             Ok(())

@@ -22,7 +22,10 @@ pub(super) fn after(command: &Command, methods: &Methods) -> Option<String> {
         Command::Compare(_) => "kd runs".into(),
         Command::Eval(options) => {
             let model = options.model.first().filter(|model| model.is_dir())?;
-            format!("kd export --model {} --format onnx --out model.onnx", quoted_path(model))
+            format!(
+                "kd export --model {} --format onnx --out model.onnx",
+                quoted_path(model)
+            )
         }
         Command::Predict(options) => {
             let model = quoted_path(&options.model);
@@ -30,7 +33,11 @@ pub(super) fn after(command: &Command, methods: &Methods) -> Option<String> {
         }
         Command::Import(options) => {
             let data = options.data.as_deref().unwrap_or("DATA");
-            format!("kd eval --model {} --data {}", quoted_path(&options.out), quoted(data))
+            format!(
+                "kd eval --model {} --data {}",
+                quoted_path(&options.out),
+                quoted(data)
+            )
         }
         Command::Export(options) if options.format == ExportFormat::Safetensors => {
             let model = quoted_path(options.model.first()?);
@@ -54,6 +61,8 @@ pub(super) fn after(command: &Command, methods: &Methods) -> Option<String> {
         },
         Command::Runs { .. } => "kd runs diff FIRST SECOND".into(),
         Command::Doctor(_) => "kd demo".into(),
+        Command::Explain(options) if options.schema || options.key.is_some() => return None,
+        Command::Explain(_) => "kd explain train.lr".into(),
         Command::Methods { .. } | Command::Losses { name: Some(_), .. } => "kd losses".into(),
         Command::Losses { name: None, .. } => "kd losses dkd".into(),
         Command::Models { name: None, .. } => "kd models resnet20".into(),

@@ -68,7 +68,12 @@ pub(crate) fn has_colour() -> bool {
 
 /// The text with its first word in colour, if it is one that grades the rest.
 pub(crate) fn coloured(text: &str) -> String {
-    const WORDS: [(&str, u8); 4] = [("error:", 31), ("warning:", 33), ("note:", 36), ("next:", 32)];
+    const WORDS: [(&str, u8); 4] = [
+        ("error:", 31),
+        ("warning:", 33),
+        ("note:", 36),
+        ("next:", 32),
+    ];
     let word = WORDS.iter().find(|(word, _)| text.starts_with(word));
     match word.filter(|_| settings().colour) {
         Some((word, code)) => format!("\u{1b}[1;{code}m{word}\u{1b}[0m{}", &text[word.len()..]),

@@ -29,7 +29,10 @@ impl Since {
     }
 
     fn elapsed(&self) -> Duration {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .elapsed()
     }
 }
 
@@ -47,7 +50,9 @@ pub(super) fn steps(title: &str, total: u64, waiting: &Since) -> ProgressBar {
         }
     };
     let template = "{spinner} {prefix} [bar] {pos}/{len} steps, {rate}, {eta} left, {msg}{wait}";
-    let bar = drawn(total, template, |style| style.with_key("rate", rate).with_key("wait", wait));
+    let bar = drawn(total, template, |style| {
+        style.with_key("rate", rate).with_key("wait", wait)
+    });
     bar.set_prefix(title.to_owned());
     bar
 }
@@ -84,7 +89,11 @@ fn drawn(
     if settings().progress != ProgressForm::Bar {
         return ProgressBar::hidden();
     }
-    let bar = if has_colour() { "{bar:20.green}" } else { "{bar:20}" };
+    let bar = if has_colour() {
+        "{bar:20.green}"
+    } else {
+        "{bar:20}"
+    };
     let made = ProgressBar::new(total);
     if let Ok(style) = ProgressStyle::with_template(&template.replace("[bar]", bar)) {
         made.set_style(with(style));

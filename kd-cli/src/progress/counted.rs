@@ -65,7 +65,10 @@ impl Counted {
                 "seconds_left": left,
             }));
         } else {
-            output::notice(&format!("{what}: {done} of {total} {unit}, {} left", about(left)));
+            output::notice(&format!(
+                "{what}: {done} of {total} {unit}, {} left",
+                about(left)
+            ));
         }
     }
 

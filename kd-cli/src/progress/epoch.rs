@@ -40,7 +40,11 @@ pub(super) struct EpochLine {
 
 impl fmt::Display for EpochLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: phase {} of {}", self.title, self.phase_number, self.phases)?;
+        write!(
+            f,
+            "{}: phase {} of {}",
+            self.title, self.phase_number, self.phases
+        )?;
         if self.phases > 1 {
             write!(f, " ({})", self.phase)?;
         }
@@ -69,7 +73,12 @@ fn losses(train: &Metrics) -> String {
         .filter(|(name, _)| *name != "total")
         .map(|(name, value)| format!("{name} {value:.4}"))
         .collect();
-    let shown = terms.iter().take(TERMS).cloned().collect::<Vec<_>>().join(", ");
+    let shown = terms
+        .iter()
+        .take(TERMS)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join(", ");
     let more = match terms.len().saturating_sub(TERMS) {
         0 => String::new(),
         more => format!(" and {more} more"),
@@ -96,7 +105,10 @@ mod tests {
 
     fn line() -> EpochLine {
         let of = |entries: &[(&str, f64)]| {
-            entries.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect()
+            entries
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), *value))
+                .collect()
         };
         EpochLine {
             event: "epoch",

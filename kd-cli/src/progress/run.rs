@@ -90,7 +90,11 @@ impl Progress {
     }
 
     fn count(&mut self, what: &str, unit: &'static str, done: u64, total: u64) {
-        if !self.counted.as_ref().is_some_and(|counted| counted.is(what, total)) {
+        if !self
+            .counted
+            .as_ref()
+            .is_some_and(|counted| counted.is(what, total))
+        {
             self.counted = Some(Counted::new(what, unit, 0, total));
         }
         if let Some(counted) = &mut self.counted {

@@ -22,6 +22,7 @@ use crate::error::{Error, Result};
 ///
 /// Of a name alone the value is its place in the list, from 0.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 #[non_exhaustive]
 pub enum MaskClass {
@@ -33,6 +34,7 @@ pub enum MaskClass {
 
 /// A class with what its pixels have in the file of a mask.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ValuedClass {
     /// What it is called.
@@ -43,6 +45,7 @@ pub struct ValuedClass {
 
 /// What the pixels of a class have in the file of a mask: a number, or a colour as `"#rrggbb"`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 #[non_exhaustive]
 pub enum MaskValue {

@@ -14,7 +14,7 @@ use crate::recipe::size::ImageSize;
 use crate::recipe::source::{FolderSettings, find_source, only_for_folders};
 
 /// The table `[data]` of a recipe.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DataRecipe {
     /// The data set by name, `folder` for a folder of images of one's own, or `masks` for images and masks.
@@ -29,9 +29,11 @@ pub struct DataRecipe {
     /// The height and width, in pixels, that the images of a folder, or of a data set with masks, are brought
     /// to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-unit" = "pixels"))]
     pub size: Option<ImageSize>,
     /// The length of their shorter side before the centre is cut out; without it they just cover `size`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 4096), extend("x-unit" = "pixels"))]
     pub resize: Option<usize>,
     /// Makes them grey, with one channel.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -48,13 +50,16 @@ pub struct DataRecipe {
     pub no_class: Option<MaskValue>,
     /// The share of each class to train on, in `(0, 1]`; of a data set with masks the share of all images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = 0), range(max = 1.0), extend("x-unit" = "share"))]
     pub fraction: Option<f64>,
     /// Samples of each class to train on, in place of `fraction`; of a data set with masks so many in all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1), extend("x-unit" = "samples"))]
     pub per_class: Option<usize>,
     /// The share of each class of the training split that is held out to be measured on, in place of the test
     /// split.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1), extend("x-unit" = "share"))]
     pub held_out: Option<f64>,
     /// Seed of `fraction`, `per_class` and `held_out`, apart from the seed of the run so that all runs see
     /// the same samples.
@@ -72,7 +77,9 @@ pub struct DataRecipe {
 }
 
 /// Where the normalisation for a folder of images comes from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum FolderNormalisation {
