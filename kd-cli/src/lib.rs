@@ -7,14 +7,19 @@
 //! | `args` | the arguments |
 //! | `commands` | one file a command |
 //! | `output`, `progress` | what is shown: results, progress, notices |
+//! | `draft` | recipes written from data |
+//! | `weights`, `memory` | what a weight file is of, what the machine has |
 //! | `advice`, `exit_code` | what a user of the command can do about an error, and its exit code |
 
 mod advice;
 mod args;
 mod commands;
+mod draft;
 mod exit_code;
+mod memory;
 mod output;
 mod progress;
+mod weights;
 
 use std::process::ExitCode;
 

@@ -1,18 +1,19 @@
 //! Output: results on standard output, everything else on standard error.
 
 pub(crate) mod settings;
+mod table;
 mod words;
 
 use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 
-use kd_report::{Align, Table};
 use serde::Serialize;
 use serde_json::json;
 
 use self::settings::{coloured, settings};
-pub(crate) use self::words::{about, bytes, quoted, quoted_path};
+pub(crate) use self::table::{show, table, table_of_sentences, table_without};
+pub(crate) use self::words::{about, bytes, csv_field, quoted, quoted_path};
 use crate::args::ProgressForm;
 
 /// The first error of standard output.
@@ -134,57 +135,11 @@ fn say(text: &str) {
     drop(writeln!(std::io::stderr(), "{text}"));
 }
 
-/// A table with aligned columns.
-pub(crate) fn table(head: &[(&str, Align)], rows: &[Vec<String>]) {
-    let titles: Vec<String> = head.iter().map(|(title, _)| (*title).to_owned()).collect();
-    let sides: Vec<Align> = head.iter().map(|(_, side)| *side).collect();
-    let widths = widths(rows.iter().chain([&titles]), head.len());
-    // Columns without names have no head.
-    if titles.iter().any(|title| !title.is_empty()) {
-        let rules: Vec<String> = widths.iter().map(|&width| "-".repeat(width)).collect();
-        row(&titles, &sides, &widths);
-        row(&rules, &sides, &widths);
-    }
-    for cells in rows {
-        row(cells, &sides, &widths);
-    }
-}
-
-/// A table of a library.
-pub(crate) fn show(table: &Table) {
-    let columns: Vec<(&str, Align)> = table.columns().collect();
-    self::table(&columns, table.rows());
-}
-
 /// Names with their values, one a line.
 pub(crate) fn list<Name: AsRef<str>>(width: usize, entries: &[(Name, String)]) {
     for (name, value) in entries {
-        line(&format!("  {:<width$} {value}", name.as_ref()));
+        line(format!("  {:<width$} {value}", name.as_ref()).trim_end());
     }
-}
-
-/// How wide each column is.
-fn widths<'a>(rows: impl Iterator<Item = &'a Vec<String>>, columns: usize) -> Vec<usize> {
-    let mut widths = vec![0; columns];
-    for cells in rows {
-        for (width, cell) in widths.iter_mut().zip(cells) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    widths
-}
-
-fn row(cells: &[String], sides: &[Align], widths: &[usize]) {
-    let cells: Vec<String> = cells
-        .iter()
-        .zip(sides)
-        .zip(widths)
-        .map(|((cell, side), &width)| match side {
-            Align::Left => format!("{cell:<width$}"),
-            Align::Right => format!("{cell:>width$}"),
-        })
-        .collect();
-    line(format!("  {}", cells.join("  ")).trim_end());
 }
 
 #[cfg(test)]

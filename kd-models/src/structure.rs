@@ -241,7 +241,10 @@ impl schemars::JsonSchema for Structure {
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({
             "type": "object",
-            "properties": { "family": { "type": "string", "examples": Self::FAMILIES } },
+            "properties": { "family": {
+                "type": "string", "examples": Self::FAMILIES,
+                "description": "The family; the keys of its config stand beside it."
+            } },
             "required": ["family"]
         })
     }

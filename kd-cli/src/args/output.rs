@@ -9,14 +9,14 @@ pub(crate) struct OutputOptions {
     /// Print nothing but errors, and the object of `--json`
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
-    /// How progress is shown, on standard error; a bar on a terminal, else a line an epoch
+    /// How progress is shown on standard error: plain (a line an epoch), bar, json, none; by default a bar on
+    /// a terminal, else lines. `KD_PROGRESS` sets it for all commands
     #[arg(
         long,
         global = true,
         value_enum,
         value_name = "HOW",
-        env = "KD_PROGRESS",
-        hide_env_values = true
+        hide_possible_values = true
     )]
     pub(crate) progress: Option<ProgressForm>,
 }

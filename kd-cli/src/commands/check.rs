@@ -72,7 +72,7 @@ fn findings(check: &Check, least: Grade) {
             vec![grade.to_owned(), topic.to_owned(), found.text.clone()]
         })
         .collect();
-    output::table(&[("", Left); 3], &rows);
+    output::table_of_sentences(&[("", Left); 3], &rows);
 }
 
 fn heading(text: &str) {

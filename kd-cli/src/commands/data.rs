@@ -1,5 +1,7 @@
 //! `kd data list` and `kd data info`.
 
+use std::path::PathBuf;
+
 use kd_core::{DataRoots, DataSource, DatasetInfo, ImageFolder, Result, Split, Subset, Task};
 use kd_recipe::{FolderSettings, find_source};
 use kd_report::Align::{Left, Right};
@@ -29,6 +31,7 @@ pub(super) fn run(what: &DataCommand) -> Result<()> {
                 size: folder.size,
                 resize: folder.resize,
                 grey: folder.grey,
+                whole: false,
                 masks: None,
                 classes: None,
                 prefix: "--",
@@ -39,20 +42,25 @@ pub(super) fn run(what: &DataCommand) -> Result<()> {
     }
 }
 
-/// Whether the files of all splits are there.
-fn is_here(info: &DatasetInfo, roots: &DataRoots) -> bool {
-    info.embedded
-        || [Split::Train, Split::Validation, Split::Test]
-            .into_iter()
-            .filter(|split| info.samples(*split) > 0)
-            .all(|split| info.locate(split, roots).is_ok())
+/// The folder with the files of all splits, if they are there; none for a set that is built in.
+fn folder(info: &DatasetInfo, roots: &DataRoots) -> Option<PathBuf> {
+    let splits = [Split::Train, Split::Validation, Split::Test].into_iter();
+    let splits = splits.filter(|split| info.samples(*split) > 0);
+    let files: Vec<Vec<PathBuf>> = splits
+        .map(|split| info.locate(split, roots).ok())
+        .collect::<Option<_>>()?;
+    Some(files.first()?.first()?.parent()?.to_owned())
 }
 
 fn list(roots: &DataRoots, as_json: bool) {
     if as_json {
         let all: Vec<_> = DatasetInfo::all()
             .iter()
-            .map(|info| json!({ "name": info.name, "here": is_here(info, roots), "info": info }))
+            .map(|info| {
+                let folder = folder(info, roots);
+                let here = info.embedded || folder.is_some();
+                json!({ "name": info.name, "here": here, "folder": folder, "info": info })
+            })
             .collect();
         output::json(&json!({ "data": all }));
         return;
@@ -60,10 +68,10 @@ fn list(roots: &DataRoots, as_json: bool) {
     let rows: Vec<Vec<String>> = DatasetInfo::all()
         .iter()
         .map(|info| {
-            let here = match (info.embedded, is_here(info, roots)) {
-                (true, _) => "built in",
-                (_, true) => "yes",
-                (_, false) => "no",
+            let here = match (info.embedded, folder(info, roots)) {
+                (true, _) => "built in".to_owned(),
+                (_, Some(folder)) => folder.display().to_string(),
+                (_, None) => "no".to_owned(),
             };
             vec![
                 info.name.to_owned(),
@@ -78,7 +86,7 @@ fn list(roots: &DataRoots, as_json: bool) {
                     samples => count(samples as u64),
                 },
                 count(info.test as u64),
-                here.to_owned(),
+                here,
             ]
         })
         .collect();
@@ -91,7 +99,7 @@ fn list(roots: &DataRoots, as_json: bool) {
         ("test", Right),
         ("here", Left),
     ];
-    output::table(&head, &rows);
+    output::table_without(&head, &rows, &["validation", "test", "train", "classes"]);
 }
 
 fn info(source: &DataSource, roots: &DataRoots, as_json: bool) -> Result<()> {

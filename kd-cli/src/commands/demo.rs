@@ -227,7 +227,7 @@ fn report(folder: &Path, parts: &[Part], as_json: bool) {
         ("agrees with teacher", Right),
         ("seconds", Right),
     ];
-    output::table(&head, &rows);
+    output::table_without(&head, &rows, &["MACs", "parameters", "network"]);
     output::line("");
     output::line(&format!(
         "student in {}",

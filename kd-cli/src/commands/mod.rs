@@ -16,6 +16,7 @@ mod losses;
 mod merge;
 mod methods;
 mod models;
+mod new;
 mod next;
 mod predict;
 mod recipe;
@@ -25,7 +26,6 @@ mod run_end;
 mod runs;
 mod session;
 mod synthesize;
-mod weights;
 
 use clap::CommandFactory;
 use kd_core::Result;
@@ -46,6 +46,7 @@ pub(crate) fn run(args: &Args, methods: &Methods) -> Result<()> {
 fn carry_out(command: &Command, methods: &Methods) -> Result<()> {
     match command {
         Command::Demo { run, seed, epochs } => demo::run(methods, run, *seed, *epochs),
+        Command::New(options) => new::run(methods, options),
         Command::Train(options) => recipe::run(methods, options, Verb::Train),
         Command::Distill(options) => recipe::run(methods, options, Verb::Distill),
         Command::Merge { runs, run } => merge::run(methods, runs, run),

@@ -59,6 +59,7 @@ pub(super) fn after(command: &Command, methods: &Methods) -> Option<String> {
             DataCommand::List { .. } => "kd data info fashion-mnist-mini".into(),
             DataCommand::Info { .. } => "kd models".into(),
         },
+        Command::New(_) => return None,
         Command::Runs { .. } => "kd runs diff FIRST SECOND".into(),
         Command::Doctor(_) => "kd demo".into(),
         Command::Explain(options) if options.schema || options.key.is_some() => return None,
@@ -71,11 +72,33 @@ pub(super) fn after(command: &Command, methods: &Methods) -> Option<String> {
     })
 }
 
-/// What follows a run that is done.
+/// What follows a run that is done: a network that has learnt from labels alone is a teacher.
 pub(super) fn after_run(run: &Path) -> String {
+    let shown = quoted_path(run);
     if !run.join("model").is_dir() {
-        return format!("kd report {}", quoted_path(run));
+        return format!("kd report {shown}");
     }
-    let run = quoted_path(run);
-    format!("kd export --model {run} --format onnx --out model.onnx")
+    match data_of_teacher(run) {
+        Some(data) => format!("kd distill --data {data} --teacher {shown}"),
+        None => format!("kd export --model {shown} --format onnx --out model.onnx"),
+    }
+}
+
+/// The data of a run without a teacher, as `--data` takes them.
+fn data_of_teacher(run: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(run.join("recipe.toml")).ok()?;
+    let recipe: toml::Table = text.parse().ok()?;
+    let text = |table: &str, key: &str| recipe.get(table)?.get(key)?.as_str().map(str::to_owned);
+    let procedure = recipe
+        .get("stagewise")
+        .and_then(|table| table.get("procedure"));
+    let is_alone = match recipe.get("method")?.as_str()? {
+        "train" => true,
+        "stagewise" => {
+            procedure.is_some_and(|procedure| procedure.to_string().contains("no-teacher"))
+        }
+        _ => false,
+    };
+    let data = text("data", "path").or_else(|| text("data", "name"))?;
+    is_alone.then(|| quoted(&data))
 }

@@ -3,6 +3,8 @@
 use std::io::IsTerminal;
 use std::sync::OnceLock;
 
+use clap::ValueEnum;
+
 use crate::args::{OutputOptions, ProgressForm};
 
 /// What holds for the whole command.
@@ -32,7 +34,7 @@ pub(crate) fn set(options: &OutputOptions, json: bool) {
     };
     let progress = match options.quiet {
         true => ProgressForm::None,
-        false => options.progress.unwrap_or(usual),
+        false => options.progress.or_else(of_environment).unwrap_or(usual),
     };
     let in_words = matches!(progress, ProgressForm::Plain | ProgressForm::Bar);
     SETTINGS.get_or_init(|| Settings {
@@ -42,6 +44,11 @@ pub(crate) fn set(options: &OutputOptions, json: bool) {
         hints: in_words && (is_terminal || options.progress.is_some()),
         colour: is_terminal && may_colour(|name| std::env::var(name).ok()),
     });
+}
+
+/// The form that the environment asks for.
+fn of_environment() -> Option<ProgressForm> {
+    ProgressForm::from_str(&std::env::var("KD_PROGRESS").ok()?, true).ok()
 }
 
 /// What was set; a program that sets nothing says everything in plain words.

@@ -41,6 +41,14 @@ pub(crate) fn quoted_path(path: &Path) -> String {
     quoted(&path.to_string_lossy())
 }
 
+/// A field of CSV: in quotes where it has what separates fields.
+pub(crate) fn csv_field(text: &str) -> String {
+    if text.contains([',', '"', '\n', '\r']) {
+        return format!("\"{}\"", text.replace('"', "\"\""));
+    }
+    text.to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,6 +60,12 @@ mod tests {
         assert_eq!(quoted("it's"), "'it'\\''s'");
         assert_eq!(quoted(""), "''");
         assert_eq!(quoted_path(Path::new("my runs/a")), "'my runs/a'");
+    }
+
+    #[test]
+    fn fields_that_need_quotes_have_them() {
+        assert_eq!(csv_field("a b"), "a b");
+        assert_eq!(csv_field("a,\"b\""), "\"a,\"\"b\"\"\"");
     }
 
     #[test]

@@ -14,17 +14,22 @@ impl JsonSchema for LossConfig {
         "LossConfig".into()
     }
 
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "oneOf": all().map(of_kind).collect::<Vec<Value>>() })
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let weight = generator.subschema_for::<Weight>().to_value();
+        let kinds: Vec<Value> = all().map(|kind| of_kind(kind, weight.clone())).collect();
+        json_schema!({ "oneOf": kinds })
     }
 }
 
-fn of_kind(kind: &LossKind) -> Value {
+fn of_kind(kind: &LossKind, mut weight: Value) -> Value {
+    weight["default"] = kind.weight().into();
+    weight["description"] =
+        "The weight of the term: a number, or a table that changes it with time.".into();
     let about = find_loss(kind.name).map_or("", |loss| loss.about);
     let mut keys = Map::new();
     let mut key = |name: &str, schema: Value| keys.insert(name.to_owned(), schema);
     key("kind", json!({ "const": kind.name, "description": about }));
-    key("weight", weight(kind));
+    key("weight", weight);
     key(
         "name",
         json!({ "type": "string", "description": "The name in logs; the kind by default." }),
@@ -70,45 +75,54 @@ fn of_kind(kind: &LossKind) -> Value {
     })
 }
 
-/// A number, or a function of time.
-fn weight(kind: &LossKind) -> Value {
-    let number = |words: &str| json!({ "type": "number", "description": words });
-    let table = |name: &str, own: &[(&str, &str)]| {
-        let mut keys = Map::from_iter([("kind".to_owned(), json!({ "const": name }))]);
-        keys.extend(
-            own.iter()
-                .map(|(name, words)| ((*name).to_owned(), number(words))),
-        );
-        json!({ "type": "object", "properties": keys, "required": ["kind"], "additionalProperties": false })
-    };
-    let change = [
-        ("from", "The weight until `begin`."),
-        ("to", "The weight from `begin + epochs` on."),
-        ("begin", "The epoch at which the change begins."),
-        ("epochs", "The length of the change in epochs."),
-    ];
-    let rise = [
-        ("to", "The weight from `epochs` on."),
-        ("epochs", "The length of the change in epochs."),
-    ];
-    let window = [
-        ("value", "The weight within the window; it is 0 elsewhere."),
-        ("from_epoch", "The first epoch of the window."),
-        ("until_epoch", "The end of the window, which is outside it."),
-    ];
-    json!({
-        "description": "The weight of the term: a number, or a table that changes it with time.",
-        "default": kind.weight(),
-        "oneOf": [
-            { "type": "number" },
-            table("constant", &[("value", "The weight.")]),
-            table("linear", &change),
-            table("cosine", &change),
-            table("warm-up", &rise),
-            table("ramp-up", &rise),
-            table("window", &window),
-        ],
-    })
+/// The weight of a term: a number, or a function of time.
+struct Weight;
+
+impl JsonSchema for Weight {
+    fn schema_name() -> Cow<'static, str> {
+        "LossWeight".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let number = |words: &str| json!({ "type": "number", "description": words });
+        let table = |name: &str, own: &[(&str, &str)]| {
+            let mut keys = Map::from_iter([("kind".to_owned(), json!({ "const": name }))]);
+            keys.extend(
+                own.iter()
+                    .map(|(name, words)| ((*name).to_owned(), number(words))),
+            );
+            json!({
+                "type": "object", "properties": keys, "required": ["kind"],
+                "additionalProperties": false,
+            })
+        };
+        let change = [
+            ("from", "The weight until `begin`."),
+            ("to", "The weight from `begin + epochs` on."),
+            ("begin", "The epoch at which the change begins."),
+            ("epochs", "The length of the change in epochs."),
+        ];
+        let rise = [
+            ("to", "The weight from `epochs` on."),
+            ("epochs", "The length of the change in epochs."),
+        ];
+        let window = [
+            ("value", "The weight within the window; it is 0 elsewhere."),
+            ("from_epoch", "The first epoch of the window."),
+            ("until_epoch", "The end of the window, which is outside it."),
+        ];
+        json_schema!({
+            "oneOf": [
+                { "type": "number" },
+                table("constant", &[("value", "The weight.")]),
+                table("linear", &change),
+                table("cosine", &change),
+                table("warm-up", &rise),
+                table("ramp-up", &rise),
+                table("window", &window),
+            ],
+        })
+    }
 }
 
 /// A constant: its type is that of its default, its words are where that comes from.
@@ -116,14 +130,17 @@ fn constant(kind: &LossKind, name: &str, default: Value) -> Value {
     let constants = find_loss(kind.name).map_or(&[][..], |loss| loss.constants);
     let constant = constants.iter().find(|constant| constant.name == name);
     let words = constant.map_or("", |constant| constant.source);
-    match &default {
-        Value::Bool(_) => json!({ "type": "boolean", "default": default, "x-source": words }),
-        Value::Number(number) if number.is_f64() => {
-            json!({ "type": "number", "default": default, "x-source": words })
-        }
-        Value::Number(_) => json!({ "type": "integer", "default": default, "x-source": words }),
-        Value::String(_) => json!({ "type": "string", "default": default, "x-source": words }),
+    let about = format!("A constant of `{0}`; `kd losses {0}` says more.", kind.name);
+    let mut schema = json!({ "description": about, "x-source": words });
+    let type_name = match &default {
+        Value::Bool(_) => "boolean",
+        Value::Number(number) if number.is_f64() => "number",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
         // Absent by default, or a table of its own.
-        _ => json!({ "x-source": words }),
-    }
+        _ => return schema,
+    };
+    schema["type"] = type_name.into();
+    schema["default"] = default;
+    schema
 }

@@ -68,6 +68,7 @@ impl RecipeKey {
     /// Its default as TOML has it.
     pub fn default_in_words(&self) -> Option<String> {
         self.default.as_ref().map(|value| match value {
+            Value::Object(table) if table.len() > 3 => "{ .. }".to_owned(),
             Value::Object(table) => {
                 let entry = |(key, value): (&String, &Value)| format!("{key} = {value}");
                 format!(

@@ -7,8 +7,8 @@ use crate::explain::key::RecipeKey;
 /// A section for each table of a recipe, a row for each key.
 pub fn keys_markdown(keys: &[RecipeKey]) -> String {
     let mut page = String::from(
-        "# Keys of recipes and campaigns\n\nMade from the structs that read recipes; `kd explain KEY` says the \
-         same of one key. [`recipe.schema.json`](recipe.schema.json) is the schema for editors. `[]` stands \
+        "# Keys of recipes and campaigns\n\nMade from the structs that read recipes; `kd explain KEY` says \
+         the same of one key. [`recipe.schema.json`](recipe.schema.json) is the schema for editors. `[]` stands \
          behind a list, `NAME` for a name of your own.\n",
     );
     let mut tables: Vec<&str> = Vec::new();

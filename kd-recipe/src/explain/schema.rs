@@ -4,10 +4,12 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use crate::campaign::file::Campaign;
-use crate::explain::key::RecipeKey;
+use crate::explain::key::{Choice, RecipeKey};
 use crate::explain::walk::keys_of_schemas;
 use crate::methods::{KnownMethod, Methods};
 
+/// The key that names the method.
+const METHOD: &str = "method";
 /// The definition of campaigns.
 const CAMPAIGN: &str = "campaign";
 /// What a recipe that names no method is of: `kd train` and `kd distill` say it.
@@ -54,7 +56,24 @@ impl Methods {
             .iter()
             .map(|method| (method.name, recipe(method.name)));
         let all: Vec<(&str, String)> = recipes.chain([(CAMPAIGN, CAMPAIGN.to_owned())]).collect();
-        keys_of_schemas(&definitions, &all)
+        let mut keys = keys_of_schemas(&definitions, &all);
+        // Each method has its own word for this key.
+        if let Some(first) = keys.iter().position(|key| key.path == METHOD) {
+            let choices = self.all().iter().map(|method| Choice {
+                word: method.name.to_owned(),
+                about: method.about.to_owned(),
+            });
+            keys[first].about = "The method.".into();
+            keys[first].choices = choices.collect();
+            keys[first].recipes = self
+                .all()
+                .iter()
+                .map(|method| method.name.to_owned())
+                .collect();
+            let mut place = 0..;
+            keys.retain(|key| place.next() == Some(first) || key.path != METHOD);
+        }
+        keys
     }
 
     /// One definition a method and one for campaigns, and those that they refer to.
@@ -66,12 +85,12 @@ impl Methods {
             .map(|method| (method, method.schema(&mut generator).to_value()))
             .collect();
         let campaign = generator.subschema_for::<Campaign>().to_value();
-        let definitions = generator.take_definitions(true);
-        let take = |schema: &Value| {
+        let mut definitions = generator.take_definitions(true);
+        let mut take = |schema: &Value| {
             let name = schema["$ref"]
                 .as_str()
                 .and_then(|place| place.strip_prefix("#/$defs/"));
-            name.and_then(|name| definitions.get(name).cloned())
+            name.and_then(|name| definitions.remove(name))
         };
         let mut own = Map::new();
         for (method, schema) in &methods {
@@ -95,7 +114,7 @@ fn recipe(method: &str) -> String {
 fn with_head(mut body: Value, method: &KnownMethod) -> Value {
     let mut keys = Map::new();
     keys.insert(
-        "method".into(),
+        METHOD.into(),
         json!({ "type": "string", "const": method.name, "description": method.about }),
     );
     keys.insert(

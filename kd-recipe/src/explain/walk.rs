@@ -60,7 +60,10 @@ impl Walk<'_> {
             .get("additionalProperties")
             .filter(|named| named.is_object())
         {
-            let named = self.resolved(named);
+            let mut named = self.resolved(named);
+            if about(&named).is_empty() {
+                named["description"] = "The entry of this name.".into();
+            }
             let path = format!("{path}.NAME");
             self.note(&path, &named, false, kind);
             self.below(&named, &path);
@@ -280,11 +283,14 @@ fn about(schema: &Value) -> String {
 
 /// The numbers that are allowed.
 fn range(key: &Value) -> Option<String> {
-    let number = |name: &str| key.get(name).filter(|value| value.is_number());
-    let least = number("minimum").map(|value| format!("{value} or more"));
-    let least = least.or_else(|| number("exclusiveMinimum").map(|value| format!("above {value}")));
-    let most = number("maximum").map(|value| format!("at most {value}"));
-    let most = most.or_else(|| number("exclusiveMaximum").map(|value| format!("below {value}")));
+    let number = |name: &str, words: [&str; 2]| {
+        let number = key.get(name)?.as_f64()?;
+        Some(format!("{}{number}{}", words[0], words[1]))
+    };
+    let least = number("minimum", ["", " or more"]);
+    let least = least.or_else(|| number("exclusiveMinimum", ["above ", ""]));
+    let most = number("maximum", ["at most ", ""]);
+    let most = most.or_else(|| number("exclusiveMaximum", ["below ", ""]));
     let both: Vec<String> = least.into_iter().chain(most).collect();
     (!both.is_empty()).then(|| both.join(", "))
 }

@@ -104,6 +104,7 @@ impl DataRecipe {
             size: self.size,
             resize: self.resize,
             grey: self.grey,
+            whole: self.held_out.is_some(),
             masks: (!self.classes.is_empty() || self.no_class.is_some())
                 .then_some((&self.classes[..], self.no_class.as_ref())),
             classes: None,

@@ -92,9 +92,19 @@ impl schemars::JsonSchema for Procedure {
             let mut keys =
                 Map::from_iter([("kind".to_owned(), serde_json::json!({ "const": kind }))]);
             for key in constants {
+                let words = match *key {
+                    "guided" => "The guided stage, or stages; `layer2` where nothing is said.",
+                    "alpha" => "The weight of the labels; the rest is that of the soft targets.",
+                    "beta" => {
+                        "The weight of the attention maps; about 1000 in their authors' own code."
+                    }
+                    _ => "The temperature of the soft targets.",
+                };
                 let mut schema = match usual.get(*key) {
-                    Some(Value::Number(_)) => serde_json::json!({ "type": "number" }),
-                    _ => serde_json::json!({ "type": ["string", "array"] }),
+                    Some(Value::Number(_)) => {
+                        serde_json::json!({ "type": "number", "description": words })
+                    }
+                    _ => serde_json::json!({ "type": ["string", "array"], "description": words }),
                 };
                 if let Some(value) = usual.get(*key) {
                     schema["default"] = value.clone();
