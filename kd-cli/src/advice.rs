@@ -3,11 +3,13 @@
 use kd_core::Error;
 use kd_recipe::CampaignError;
 
+use crate::output::quoted_path;
+
 /// What a user of the command can do about an error, to be put behind its text; empty if the text says it
 /// already.
 pub(crate) fn advice(error: &Error) -> String {
     match error {
-        Error::Interrupted { run, .. } => format!("; go on with `kd resume {}`", run.display()),
+        Error::Interrupted { run, .. } => format!("; go on with `kd resume {}`", quoted_path(run)),
         Error::NotEmpty { .. } => {
             "; give another folder with `--out`, or go on with `kd resume`".into()
         }
@@ -15,7 +17,7 @@ pub(crate) fn advice(error: &Error) -> String {
             "; give the folder that was named with `--out`, or one below `runs`".into()
         }
         Error::Unfinished { path } => {
-            format!("; finish it with `kd resume {}`", path.display())
+            format!("; finish it with `kd resume {}`", quoted_path(path))
         }
         Error::Run { problem, .. } if problem.starts_with("has another `recipe.toml`") => {
             ", or give the change with `kd resume RUN --set PATH=VALUE`".into()
@@ -64,7 +66,7 @@ mod tests {
     #[test]
     fn advice_goes_on_where_the_text_of_an_error_ends() {
         let interrupted = Error::Interrupted {
-            run: "runs/a".into(),
+            run: "my runs/a".into(),
             phase: "distill".into(),
             step: 3,
         };
@@ -78,7 +80,7 @@ mod tests {
         for (error, expected) in [
             (
                 interrupted,
-                "interrupted at step 3 of phase `distill`; go on with `kd resume runs/a`",
+                "interrupted at step 3 of phase `distill`; go on with `kd resume 'my runs/a'`",
             ),
             (
                 unfinished,

@@ -1,16 +1,22 @@
 //! The arguments of the command.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use kd_core::{DeviceName, MaskClass, MaskValue, Split};
 use kd_models::WeightFit;
 use kd_recipe::ImageSize;
 
+mod draft;
+mod explain;
+mod output;
 mod predict;
 mod runs;
 mod values;
 
+pub(crate) use draft::{DraftOptions, NewOptions, StudentOption};
+pub(crate) use explain::ExplainOptions;
+pub(crate) use output::{OutputOptions, ProgressForm};
 pub(crate) use predict::{PredictFormat, PredictOptions};
 pub(crate) use runs::{RunsCommand, RunsOptions, RunsOrder, RunsState};
 use values::{device, fit, input, jobs, mask_class, mask_value, rename, seed, split};
@@ -29,6 +35,8 @@ pub(crate) struct Args {
     /// What to do.
     #[command(subcommand)]
     pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) output: OutputOptions,
 }
 
 /// The verbs.
@@ -45,6 +53,8 @@ pub(crate) enum Command {
         #[arg(long, value_name = "N", hide = true, value_parser = clap::value_parser!(u16).range(1..))]
         epochs: Option<u16>,
     },
+    /// Write a recipe for data of your own, a teacher and a student
+    New(NewOptions),
     /// Train a network from scratch, for example a teacher
     Train(RecipeOptions),
     /// Distil teachers into a student
@@ -115,6 +125,8 @@ pub(crate) enum Command {
     },
     /// Say what this build has, what the machine offers, and which data sets are there
     Doctor(DoctorOptions),
+    /// Say what a key of a recipe is, or list all keys
+    Explain(ExplainOptions),
     /// List the methods that a recipe can name
     Methods {
         /// Print one JSON object as the last line
@@ -299,8 +311,9 @@ pub(crate) struct RunOptions {
 /// What a command that runs a recipe takes.
 #[derive(Clone, Debug, Group)]
 pub(crate) struct RecipeOptions {
-    /// The recipe, a TOML file
-    pub(crate) recipe: PathBuf,
+    /// The recipe, a TOML file; `--data` in its place drafts one
+    #[arg(required_unless_present = "data", conflicts_with = "data")]
+    pub(crate) recipe: Option<PathBuf>,
     /// Put a value over the recipe's, for example `train.epochs=3`; may be given again
     #[arg(long = "set", value_name = "PATH=VALUE")]
     pub(crate) overrides: Vec<String>,
@@ -310,20 +323,36 @@ pub(crate) struct RecipeOptions {
     /// Check the recipe and everything it names, print it resolved, and train nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Train this student alone, of a method whose students share nothing; `kd merge` joins them
-    #[arg(long, value_name = "K")]
-    pub(crate) student: Option<usize>,
+    /// Train this student alone, by its number, of a method whose students share nothing; `kd merge` joins
+    /// them. With `--data` the network to be trained, by name
+    #[arg(long, value_name = "K|NAME")]
+    pub(crate) student: Option<StudentOption>,
     /// Train so many of its students side by side, each in a process of its own, and join them
-    #[arg(long, value_name = "N", conflicts_with = "student", value_parser = jobs())]
+    #[arg(long, value_name = "N", conflicts_with_all = ["student", "data"], value_parser = jobs())]
     pub(crate) jobs: Option<u16>,
     #[command(flatten)]
     pub(crate) run: RunOptions,
+    #[command(flatten)]
+    pub(crate) draft: DraftOptions,
 }
 
 impl RecipeOptions {
     /// What is put over the recipe, the seed among it.
     pub(crate) fn overrides(&self) -> Vec<String> {
         with_seed(&self.overrides, self.seed)
+    }
+
+    /// The file of the recipe; empty where one is drafted.
+    pub(crate) fn path(&self) -> &Path {
+        self.recipe.as_deref().unwrap_or(Path::new(""))
+    }
+
+    /// The student that is trained alone.
+    pub(crate) fn part(&self) -> Option<usize> {
+        match self.student {
+            Some(StudentOption::Part(part)) => Some(part),
+            _ => None,
+        }
     }
 }
 
@@ -349,7 +378,8 @@ pub(crate) struct EvalOptions {
     /// What the models of an ensemble are averaged by; `logits` where nothing is said
     #[arg(long, value_name = "WHAT")]
     pub(crate) average: Option<AverageOption>,
-    /// The data set; `kd data list` names them, `folder`, `masks` and `text` are of your own
+    /// The data set, or a folder of your own; `kd data list` names those that are known, `folder`, `masks` and
+    /// `text` are of your own
     #[arg(long)]
     pub(crate) data: String,
     /// The classes of `--data masks` with their values, as `road=128` or `road=#804080`; those of the model,

@@ -12,3 +12,14 @@ pub(crate) fn exit_code(kind: ErrorKind) -> u8 {
         ErrorKind::Interrupted => 130,
     }
 }
+
+/// The word for a failure of this kind, for other programs.
+pub(crate) fn word(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::Failed => "failed",
+        ErrorKind::Usage => "usage",
+        ErrorKind::Input => "input",
+        ErrorKind::Diverged => "diverged",
+        ErrorKind::Interrupted => "interrupted",
+    }
+}

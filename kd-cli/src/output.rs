@@ -1,20 +1,37 @@
 //! Output: results on standard output, everything else on standard error.
 
+pub(crate) mod settings;
+mod table;
+mod words;
+
 use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 
-use kd_recipe::with_causes;
-use kd_report::{Align, Table};
 use serde::Serialize;
+use serde_json::json;
 
-use crate::advice::advice;
+use self::settings::{coloured, settings};
+pub(crate) use self::table::{show, table, table_of_sentences, table_without};
+pub(crate) use self::words::{about, bytes, csv_field, quoted, quoted_path};
+use crate::args::ProgressForm;
 
 /// The first error of standard output.
 static LOST: Mutex<Option<std::io::Error>> = Mutex::new(None);
 
 /// A line of the result.
 pub(crate) fn line(text: &str) {
+    if !settings().quiet {
+        print(text);
+    }
+}
+
+/// A line of data for other programs, which is the result however little is said.
+pub(crate) fn data(text: &str) {
+    print(text);
+}
+
+fn print(text: &str) {
     keep(writeln!(std::io::stdout(), "{}", visible(text)));
 }
 
@@ -68,7 +85,7 @@ fn visible(text: &str) -> Cow<'_, str> {
 /// The result as one object on the last line.
 pub(crate) fn json(value: &impl Serialize) {
     if let Ok(text) = serde_json::to_string(value) {
-        line(&text);
+        print(&text);
     }
 }
 
@@ -81,81 +98,48 @@ pub(crate) fn remark(text: &str) {
 
 /// A notice beside the result, wherever standard error goes.
 pub(crate) fn notice(text: &str) {
-    drop(writeln!(std::io::stderr(), "{}", visible(text)));
-}
-
-/// An error, with its causes and with what can be done about it.
-pub(crate) fn error(error: &kd_core::Error) {
-    let advice = advice(error);
-    notice(&format!("error: {}{advice}", with_causes(error)));
-}
-
-/// A table with aligned columns.
-pub(crate) fn table(head: &[(&str, Align)], rows: &[Vec<String>]) {
-    let titles: Vec<String> = head.iter().map(|(title, _)| (*title).to_owned()).collect();
-    let sides: Vec<Align> = head.iter().map(|(_, side)| *side).collect();
-    let widths = widths(rows.iter().chain([&titles]), head.len());
-    // Columns without names have no head.
-    if titles.iter().any(|title| !title.is_empty()) {
-        let rules: Vec<String> = widths.iter().map(|&width| "-".repeat(width)).collect();
-        row(&titles, &sides, &widths);
-        row(&rules, &sides, &widths);
-    }
-    for cells in rows {
-        row(cells, &sides, &widths);
+    match settings() {
+        settings if settings.quiet => {}
+        settings if settings.progress == ProgressForm::Json => {
+            event(&json!({ "event": "notice", "text": text }));
+        }
+        _ => say(&coloured(&visible(text))),
     }
 }
 
-/// A table of a library.
-pub(crate) fn show(table: &Table) {
-    let columns: Vec<(&str, Align)> = table.columns().collect();
-    self::table(&columns, table.rows());
+/// An event of progress for other programs: one object on a line of standard error.
+pub(crate) fn event(value: &impl Serialize) {
+    if let Ok(text) = serde_json::to_string(value) {
+        say(&visible(&text));
+    }
+}
+
+/// What can be done next, in one line: a command, as it can be typed.
+pub(crate) fn next(command: &str) {
+    if settings().hints {
+        notice(&format!("next: {command}"));
+    }
+}
+
+/// The error that the command ends with; as an object where the result would have been one.
+pub(crate) fn failure(text: &str, kind: &str, exit_code: u8) {
+    let settings = settings();
+    if settings.json || settings.progress == ProgressForm::Json {
+        event(&json!({ "error": text, "kind": kind, "exit_code": exit_code }));
+    } else {
+        say(&coloured(&visible(&format!("error: {text}"))));
+    }
+}
+
+fn say(text: &str) {
+    drop(writeln!(std::io::stderr(), "{text}"));
 }
 
 /// Names with their values, one a line.
 pub(crate) fn list<Name: AsRef<str>>(width: usize, entries: &[(Name, String)]) {
     for (name, value) in entries {
-        line(&format!("  {:<width$} {value}", name.as_ref()));
+        line(format!("  {:<width$} {value}", name.as_ref()).trim_end());
     }
-}
-
-/// How wide each column is.
-fn widths<'a>(rows: impl Iterator<Item = &'a Vec<String>>, columns: usize) -> Vec<usize> {
-    let mut widths = vec![0; columns];
-    for cells in rows {
-        for (width, cell) in widths.iter_mut().zip(cells) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    widths
-}
-
-fn row(cells: &[String], sides: &[Align], widths: &[usize]) {
-    let cells: Vec<String> = cells
-        .iter()
-        .zip(sides)
-        .zip(widths)
-        .map(|((cell, side), &width)| match side {
-            Align::Left => format!("{cell:<width$}"),
-            Align::Right => format!("{cell:>width$}"),
-        })
-        .collect();
-    line(format!("  {}", cells.join("  ")).trim_end());
-}
-
-/// A size in bytes in the largest unit that keeps it above 1.
-pub(crate) fn bytes(bytes: u64) -> String {
-    let units = ["KiB", "MiB", "GiB", "TiB"];
-    if bytes < 1024 {
-        return format!("{bytes} bytes");
-    }
-    let mut size = bytes as f64 / 1024.0;
-    let mut unit = 0;
-    while size >= 1024.0 && unit + 1 < units.len() {
-        size /= 1024.0;
-        unit += 1;
-    }
-    format!("{size:.1} {}", units[unit])
 }
 
 #[cfg(test)]

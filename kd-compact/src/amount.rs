@@ -83,3 +83,19 @@ impl<'de> Deserialize<'de> for Amount {
         Err(wrong())
     }
 }
+
+#[cfg(feature = "recipe")]
+impl schemars::JsonSchema for Amount {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Amount".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "oneOf": [
+                { "type": "number", "exclusiveMinimum": 0 },
+                { "type": "string", "pattern": "^ *[0-9.eE+]+ *[kMG]$" }
+            ]
+        })
+    }
+}

@@ -15,6 +15,7 @@ use crate::surgery::Policy;
 
 /// By what the channels that stay are chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "recipe", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Criterion {
@@ -42,6 +43,7 @@ impl Criterion {
 
 /// How the penalty moves the scales.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "recipe", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Update {
     /// A proximal step after each step of the optimizer, which reaches 0 exactly.
@@ -53,6 +55,7 @@ pub enum Update {
 
 /// The table `[budget]` of a recipe: what the network may cost after the cut.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "recipe", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct BudgetConfig {
@@ -66,6 +69,7 @@ pub struct BudgetConfig {
 
 /// An entry of the table `[blocks]` of a recipe, by the name of a stage of the network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "recipe", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct BlockConfig {
@@ -83,6 +87,7 @@ pub struct BlockConfig {
 
 /// The table `[distill]` of a recipe: learning from the network as it was.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "recipe", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct DistillConfig {
@@ -103,6 +108,7 @@ impl Default for DistillConfig {
 
 /// The table `[compact]` of a recipe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "recipe", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct CompactConfig {

@@ -11,6 +11,7 @@ pub type Scales = Vec<Vec<f64>>;
 
 /// How the scales that decide about one channel are put together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "recipe", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Grouping {
     /// The largest, as in `MorphNet`.

@@ -9,13 +9,14 @@ use std::rc::Rc;
 
 use kd_core::{
     Error, InnerTables, Method, Names, Phase, Result, RunFolder, SampleKind, Training, import,
-    settings_of, settings_over,
+    settings_of, settings_over, settings_schema,
 };
 use kd_models::{ModelConfig, Network};
 use kd_recipe::{
     Check, Context, DataFacts, DataRecipe, MadeModel, MethodRecipe, MethodReport, OpenTeacher,
     Prepared, TeacherRecipe,
 };
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -46,7 +47,7 @@ const MODEL: &str = "model";
 /// [train]
 /// epochs = 12
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CompactRecipe {
     /// The data.
@@ -66,9 +67,11 @@ pub struct CompactRecipe {
     #[serde(default)]
     pub compact: CompactConfig,
     /// Settings of sparse training, put over [`sparsify_training`].
+    #[schemars(schema_with = "sparsify_schema")]
     #[serde(default)]
     pub sparsify: Map<String, Value>,
     /// Settings of the training after the cut, put over [`cut_training`].
+    #[schemars(schema_with = "train_schema")]
     #[serde(default)]
     pub train: Map<String, Value>,
 }
@@ -77,6 +80,10 @@ impl MethodRecipe for CompactRecipe {
     const METHOD: &'static str = "compact";
     const ABOUT: &'static str =
         "channels cut to a budget, with distillation from the network as it was (2104.09191)";
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        generator.subschema_for::<Self>()
+    }
 
     fn prepare(&mut self, at: &Context) -> Result<Prepared> {
         let facts = self.settle(at)?;
@@ -201,4 +208,12 @@ fn of_sparsify(error: Error) -> Error {
         }
         other => other,
     }
+}
+
+fn sparsify_schema(_: &mut SchemaGenerator) -> Schema {
+    settings_schema(&sparsify_training(), InnerTables::Replaced).unwrap_or_default()
+}
+
+fn train_schema(_: &mut SchemaGenerator) -> Schema {
+    settings_schema(&cut_training(), InnerTables::Replaced).unwrap_or_default()
 }

@@ -11,6 +11,7 @@ use crate::tensors::{gather, put, shape, values};
 
 /// What becomes of the shift of a channel that is cut: without its scale the channel still says a constant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "recipe", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Policy {
     /// It is set to 0, and so is the constant: the network changes when the channel is masked.

@@ -9,6 +9,8 @@ mod finding;
 mod loader;
 mod metrics;
 mod network;
+#[cfg(feature = "schema")]
+mod schema;
 mod settings_over;
 mod suggest;
 mod teacher;
@@ -23,6 +25,9 @@ pub use error::{Error, ErrorKind, Result};
 pub use finding::{Finding, Grade, Topic};
 pub use settings_over::{InnerTables, settings_of, settings_over};
 pub use suggest::nearest;
+
+#[cfg(feature = "schema")]
+pub use schema::settings_schema;
 
 pub use network::change::change_parameters;
 pub use network::cost::{Cost, Costs, CountCosts, LayerCost, LayerKind, count_parameters};
@@ -43,9 +48,9 @@ pub use network::tokenizer_file::TokenizerFile;
 
 pub use data::{
     CifarLabels, DataFiles, DataRoots, DataSource, Dataset, DatasetInfo, ImageFit, ImageFolder,
-    ImageShape, MaskClass, MaskFolder, MaskValue, Masks, SampleKind, Split, Subset, Task, Tokens,
-    ValuedClass, class_folders, is_image_path, read_camvid, read_cifar10, read_cifar100,
-    read_cinic10, read_idx, read_images, read_svhn, write_idx, write_image_folder,
+    ImageShape, MaskClass, MaskFolder, MaskSurvey, MaskValue, Masks, SampleKind, Split, Subset,
+    Task, Tokens, ValuedClass, class_folders, image_size, is_image_path, read_camvid, read_cifar10,
+    read_cifar100, read_cinic10, read_idx, read_images, read_svhn, write_idx, write_image_folder,
 };
 pub use loader::{Batch, BatchSource, Epoch, FEW, Loader, LoaderConfig, Samples};
 pub use views::{Augment, ViewParams, ViewPolicy};

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// A random crop of the padded image, mirrored or not: how far a view of a synthetic image may be from it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "recipe", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct CropFlip {
     /// Pixels of black on each side before a crop of the original size is taken at a uniformly drawn place.

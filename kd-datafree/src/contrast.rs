@@ -21,6 +21,7 @@ const EPSILON: f64 = 1e-6;
 
 /// The features that are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "recipe", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Compared {
@@ -43,6 +44,7 @@ pub enum Compared {
 /// of a part of the image at its size, `h` two linear layers with a `ReLU` between them and outputs of length
 /// 1, which learn beside the images. No gradient goes through `h(global)`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "recipe", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ContrastConfig {
     /// The weight of the term; with 0 there is none.

@@ -16,6 +16,7 @@ const MOMENTUM: f64 = 0.1;
 
 /// The last layer of a generator, and with it the space that its images are in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "recipe", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum OutputKind {
@@ -46,6 +47,7 @@ impl OutputKind {
 ///
 /// The default is that of RDSKD's and DAFL's public codes for MNIST.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "recipe", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct GeneratorConfig {
     /// The length of the noise.

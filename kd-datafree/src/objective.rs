@@ -14,6 +14,7 @@ use crate::teacher::{ImageTeacher, TeacherBatch};
 
 /// The codes by which two halves of a batch are compared, beside their pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "recipe", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Diversity {
@@ -25,6 +26,7 @@ pub enum Diversity {
 
 /// The features of the activation term.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "recipe", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Features {
@@ -45,6 +47,7 @@ pub enum Features {
 /// and `P` the [penalty on increments](kd_losses::increment_penalty), with weights of 1 and 1 RDSKD's
 /// `exp(L - R)`. A weight of 0 leaves a term out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "recipe", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct GeneratorObjective {
     /// The weight of the one-hot loss.
@@ -52,6 +55,7 @@ pub struct GeneratorObjective {
     /// The weight of the negative entropy of the mean prediction, in nats.
     pub batch_entropy: f64,
     /// The reference from which an increase of the two is measured; `none` for a plain weighted sum.
+    #[cfg_attr(feature = "recipe", schemars(with = "String"))]
     pub reference: IncrementReference,
     /// The weight of the diversity of the two halves of a batch.
     pub diversity: f64,

@@ -5,18 +5,19 @@ mod synthesize;
 
 use std::path::Path;
 
-use kd_core::{Error, Result, Split, Subset};
+use kd_core::{Error, InnerTables, Result, Split, Subset, Training, settings_schema};
 use kd_models::Network;
 use kd_recipe::{
     Check, Context, DataFacts, DataRecipe, MethodRecipe, MethodReport, NetworkRecipe, NewNetwork,
     OpenTeacher, Prepared, TeacherRecipe,
 };
 use kd_report::Section;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::bank::BANK_FILE;
-use crate::config::DataFreeConfig;
+use crate::config::{DataFreeConfig, SYNTHESIS_KINDS, USUAL_KIND};
 use crate::method::DataFree;
 use crate::phases::STUDENT_PHASE;
 use crate::teacher::FrozenClassifier;
@@ -25,7 +26,7 @@ pub use images::RunImages;
 pub use synthesize::{SyntheticFormat, WrittenImages};
 
 /// A recipe of data-free distillation.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DataFreeRecipe {
     /// The teacher: its model folder says the images and the classes.
@@ -40,15 +41,15 @@ pub struct DataFreeRecipe {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub images: Option<DataRecipe>,
     /// The way of making images: `kind`, and what is put over its published settings.
+    #[schemars(schema_with = "synthesis_schema")]
     #[serde(default)]
     pub synthesis: Map<String, Value>,
     /// The settings that are put over the published training of the student.
+    #[schemars(schema_with = "train_schema")]
     #[serde(default)]
     pub train: Map<String, Value>,
 }
 
-/// The way of making images where the recipe does not say one.
-const USUAL: &str = "rdskd";
 /// The setting that names it.
 const KIND: &str = "kind";
 
@@ -64,6 +65,10 @@ impl MethodRecipe for DataFreeRecipe {
     const METHOD: &'static str = "data-free";
     const ABOUT: &'static str =
         "a student from synthetic images alone, for a teacher whose data is gone (2011.03749)";
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        generator.subschema_for::<Self>()
+    }
 
     fn prepare(&mut self, at: &Context) -> Result<Prepared> {
         let made = self.method(at)?;
@@ -164,9 +169,9 @@ impl DataFreeRecipe {
     fn kind(&self) -> Result<String> {
         match self.synthesis.get(KIND) {
             Some(Value::String(kind)) => Ok(kind.clone()),
-            None => Ok(USUAL.to_owned()),
+            None => Ok(USUAL_KIND.to_owned()),
             Some(other) => {
-                let problem = format!("must be a name such as \"{USUAL}\", got {other}");
+                let problem = format!("must be a name such as \"{USUAL_KIND}\", got {other}");
                 Err(Error::config("synthesis.kind", problem))
             }
         }
@@ -193,5 +198,31 @@ fn in_recipe(error: Error) -> Error {
             error.within("synthesis")
         }
         _ => error,
+    }
+}
+
+/// Each way of making images with its published settings.
+fn synthesis_schema(_: &mut SchemaGenerator) -> Schema {
+    let kinds: Vec<Value> = SYNTHESIS_KINDS.iter().map(|kind| kind.schema()).collect();
+    json_schema!({ "oneOf": kinds })
+}
+
+/// The keys of the student's training; their values are those that were published for the way.
+fn train_schema(_: &mut SchemaGenerator) -> Schema {
+    let mut schema = settings_schema(&Training::default(), InnerTables::Merged)
+        .unwrap_or_default()
+        .to_value();
+    drop_defaults(&mut schema);
+    Schema::try_from(schema).unwrap_or_default()
+}
+
+fn drop_defaults(schema: &mut Value) {
+    match schema {
+        Value::Object(table) => {
+            table.remove("default");
+            table.values_mut().for_each(drop_defaults);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_defaults),
+        _ => {}
     }
 }

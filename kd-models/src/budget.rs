@@ -17,6 +17,7 @@ const SCALES_PER_OCTAVE: i32 = 40;
 
 /// What a network, or several together, may cost: either parameters or multiply-accumulates for one image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Budget {

@@ -243,3 +243,22 @@ fn cannot_be_used(family: &str, problem: impl std::fmt::Display) -> Error {
     let problem = format!("of family `{family}` cannot be used: {problem}");
     Error::config("structure", problem)
 }
+
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for Structure {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Structure".into()
+    }
+
+    /// The config of a family is known by its own reader, so that any keys may stand beside `family`.
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "object",
+            "properties": { "family": {
+                "type": "string", "examples": Self::FAMILIES,
+                "description": "The family; the keys of its config stand beside it."
+            } },
+            "required": ["family"]
+        })
+    }
+}

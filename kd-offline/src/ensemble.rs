@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// The space in which several teachers are averaged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "recipe", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Ensemble {
     /// The mean of their logits.

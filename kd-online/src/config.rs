@@ -70,6 +70,7 @@ pub struct OnlineConfig {
 
 /// The views that the branches see of a sample.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "recipe", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum BranchViews {
@@ -82,6 +83,7 @@ pub enum BranchViews {
 
 /// A frozen teacher's answers as one more target: `weight * sum over students of T^2 KL(teacher || student)`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "recipe", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct TeacherTerm {
@@ -380,5 +382,60 @@ impl<'de> Deserialize<'de> for OnlineConfig {
             prediction_penalty: whole.prediction_penalty,
             teacher: whole.teacher,
         })
+    }
+}
+
+/// The keys that every kind has, with their docs.
+#[cfg(feature = "recipe")]
+#[derive(schemars::JsonSchema)]
+#[expect(dead_code, reason = "read by the derive")]
+struct CommonKeys {
+    /// The number of students, a leader included; 3, for some kinds another.
+    branches: Option<usize>,
+    /// The name of the last stage that all branches share; whole networks without one.
+    shared: Option<String>,
+    /// The views that the branches see of a sample; the same, and `own` for `pcl` and `kdcl`.
+    views: Option<BranchViews>,
+    /// The temperature of the divergences between students; 3, and 1 for `dml`.
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    temperature: Option<f64>,
+    /// The weight of these divergences at the end of the ramp-up; 1.
+    #[schemars(range(min = 0.0))]
+    kd_weight: Option<f64>,
+    /// Epochs until `kd_weight` is reached; 80 of 300, and 0, which turns it off, for `dml` and `kdcl`.
+    #[schemars(range(min = 0.0), extend("x-unit" = "epochs"))]
+    ramp_up_epochs: Option<f64>,
+    /// Added to each probability of a target before its logarithm is taken; 0.
+    #[schemars(range(min = 0.0, max = 0.001))]
+    target_epsilon: Option<f64>,
+    /// A penalty on the likeness of the classifiers.
+    diversification: Option<Diversification>,
+    /// A penalty on the likeness of the predictions.
+    prediction_penalty: Option<PredictionPenalty>,
+    /// A frozen teacher's answers as one more target of all students.
+    teacher: Option<TeacherTerm>,
+}
+
+#[cfg(feature = "recipe")]
+impl schemars::JsonSchema for OnlineConfig {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "OnlineConfig".into()
+    }
+
+    /// Each kind with its own keys and those that all have.
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let common = CommonKeys::json_schema(generator).to_value();
+        let mut schema = Objective::json_schema(generator);
+        let kinds = schema.get_mut("oneOf").and_then(Value::as_array_mut);
+        for kind in kinds.into_iter().flatten() {
+            if let (Some(keys), Some(more)) = (
+                kind.get_mut("properties").and_then(Value::as_object_mut),
+                common["properties"].as_object(),
+            ) {
+                keys.extend(more.clone());
+            }
+            kind["additionalProperties"] = false.into();
+        }
+        schema
     }
 }

@@ -106,6 +106,7 @@ impl<'de> Deserialize<'de> for Diversification {
 /// A penalty on the likeness of the predictions of the peers, beside the class of the label: ours, not the
 /// paper's. See [`kd_losses::prediction_diversification`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "recipe", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct PredictionPenalty {
@@ -136,5 +137,35 @@ impl PredictionPenalty {
         }
         let problem = format!("must be finite and above 0, got {}", self.temperature);
         Err(Error::config("prediction_penalty.temperature", problem))
+    }
+}
+
+#[cfg(feature = "recipe")]
+impl schemars::JsonSchema for Diversification {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Diversification".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "oneOf": [
+                { "enum": ["literal", "working"] },
+                {
+                    "type": "object",
+                    "properties": {
+                        "overlap": { "type": "string", "description": "The likeness of two classifiers." },
+                        "weight": {
+                            "type": "number", "minimum": 0, "description": "The weight of the term."
+                        },
+                        "leader": {
+                            "type": "boolean", "default": false,
+                            "description": "Whether a leader's classifier takes part as well."
+                        }
+                    },
+                    "required": ["overlap", "weight"],
+                    "additionalProperties": false
+                }
+            ]
+        })
     }
 }

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 /// | `okdmde` | as `one` or `okddip`, the gate or the attention reading the fused last maps of all peers |
 /// | `pcl` | `sum CE_i + CE(z_e) + w sum [KL(z_e -> z_i) + mean_(j != i) KL(a_j -> z_i)]`, `a_j` averaged |
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "recipe", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Objective {
@@ -111,6 +112,7 @@ pub enum Objective {
 
 /// The target of deep mutual learning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "recipe", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum MutualTarget {
@@ -123,6 +125,7 @@ pub enum MutualTarget {
 
 /// The constants among what a peer's target `t_a = sum_b A_ab z_b` is made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "recipe", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum AttentionDetach {
@@ -137,6 +140,7 @@ pub enum AttentionDetach {
 
 /// The target of KDCL.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "recipe", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum KdclTarget {
@@ -158,6 +162,7 @@ pub enum KdclTarget {
 /// [`Attention::Gate`] and [`Attention::PerPeer`] are readings of equal rank, and the others are what they
 /// have to be better than.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "recipe", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Attention {
@@ -179,6 +184,7 @@ pub enum Attention {
 
 /// The number of weights of a gate for each sample.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "recipe", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum GateGranularity {
@@ -191,6 +197,7 @@ pub enum GateGranularity {
 
 /// The convolutions that fuse the last maps of all peers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "recipe", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum FusionConv {

@@ -16,6 +16,7 @@ use kd_recipe::{
     CachePlace, Check, Context, DataFacts, DataRecipe, LoadedData, MethodRecipe, MethodReport,
     NetworkRecipe, NewNetwork, Prepared, TeacherRecipe,
 };
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
 use crate::{Branches, Objective, Online, OnlineConfig, OnlineData, Peers, branch_seed, stretched};
@@ -35,7 +36,7 @@ use crate::{Branches, Objective, Online, OnlineConfig, OnlineData, Peers, branch
 /// [train]
 /// epochs = 300
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OnlineRecipe {
     /// The data.
@@ -61,7 +62,7 @@ pub struct OnlineRecipe {
 }
 
 /// The branches whose compute one network spends: the table `[compute_of]`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ComputeOf {
@@ -88,6 +89,10 @@ impl MethodRecipe for OnlineRecipe {
     const METHOD: &'static str = "online";
     const ABOUT: &'static str =
         "students that teach each other, as branches or as networks (2010.00795)";
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        generator.subschema_for::<Self>()
+    }
 
     fn prepare(&mut self, at: &Context) -> Result<Prepared> {
         match at.facts(&self.data)?.kind {

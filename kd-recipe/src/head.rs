@@ -111,7 +111,7 @@ fn without(text: &str, head: &Placed) -> String {
 }
 
 /// The keys of a struct, as its deserializer has them.
-fn keys_of<T: DeserializeOwned>() -> &'static [&'static str] {
+pub(crate) fn keys_of<T: DeserializeOwned>() -> &'static [&'static str] {
     struct Asked<'a>(&'a mut &'static [&'static str]);
 
     impl<'de> Deserializer<'de> for Asked<'_> {

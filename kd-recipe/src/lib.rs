@@ -13,12 +13,14 @@
 //! | `prepared_run`, `outcome`, `input_hashes` | a run and its folder |
 //! | `check` | what was found about a recipe before anything is trained |
 //! | `report` | the page of a run |
+//! | `explain` | what recipes may hold: a schema for editors, every key in words |
 //! | `campaign` | several methods with several seeds, compared |
 //! | `runs` | runs that are there: found, and two of them side by side |
 
 mod check;
 mod context;
 mod error_text;
+mod explain;
 mod head;
 mod input_hashes;
 mod inputs;
@@ -66,6 +68,9 @@ pub use prepared_run::{PreparedRun, check_recipe, write_report};
 
 pub use check::{Check, CheckedNetwork, CheckedTeacher, CheckedWeights};
 pub use error_text::with_causes;
+
+pub use explain::key::{Choice, RecipeKey};
+pub use explain::markdown::keys_markdown;
 
 pub use campaign::curve::Point;
 pub use campaign::error::CampaignError;

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use kd_core::{CacheConfig, CacheDtype, Error, Finding, Observer, Result};
 use kd_report::Section;
+use schemars::{Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +33,13 @@ pub trait MethodRecipe: Serialize + DeserializeOwned + Debug + 'static {
     /// Those of the keys `drop_last`, `balanced` and `class_weights` of its [`kd_core::Training`] that it
     /// heeds; the others are refused.
     const TRAIN_KEYS: &'static [&'static str] = &[];
+
+    /// The JSON schema of what the recipe holds beside its head, for `kd explain` and for editors; with
+    /// `schemars::JsonSchema` derived it is `generator.subschema_for::<Self>()`. By default nothing is known
+    /// of its keys.
+    fn schema(_generator: &mut SchemaGenerator) -> Schema {
+        Schema::default()
+    }
 
     /// Reads everything that the recipe names, checks that it fits, and makes the method.
     ///

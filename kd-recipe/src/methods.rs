@@ -6,10 +6,11 @@ use std::sync::atomic::AtomicBool;
 
 use kd_core::{Error, Observer, Result};
 use kd_models::{Families, ModelNetwork};
+use schemars::{Schema, SchemaGenerator};
 
 use crate::check::Check;
 use crate::context::Context;
-use crate::head::{read_body, read_head, write};
+use crate::head::{keys_of, read_body, read_head, write};
 use crate::method::{CachePlace, MethodRecipe, MethodReport, Parts, Verb};
 use crate::prepared::Prepared;
 
@@ -39,6 +40,20 @@ pub struct KnownMethod {
     /// The kind of experiment.
     pub verb: Verb,
     read: ReadBody,
+    schema: fn(&mut SchemaGenerator) -> Schema,
+    keys: fn() -> &'static [&'static str],
+}
+
+impl KnownMethod {
+    /// The JSON schema of what its recipes hold beside `method`, `seed` and `device`.
+    pub(crate) fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
+        (self.schema)(generator)
+    }
+
+    /// The keys of its recipes beside those, as the struct that reads them has them.
+    pub fn keys(&self) -> &'static [&'static str] {
+        (self.keys)()
+    }
 }
 
 /// Reads what a recipe of one method holds beside its head: where it is from, its text, what is put over it.
@@ -62,6 +77,8 @@ impl Methods {
                 check_train_keys(&body)?;
                 Ok(Box::new(body))
             },
+            schema: R::schema,
+            keys: keys_of::<R>,
         };
         match self
             .known

@@ -306,7 +306,7 @@ impl PreparedRun {
     ) -> Result<Outcome> {
         let method = self.prepared.method.as_ref();
         let mut events = TensorBoard::new(folder.path());
-        let phases = Runner::new(folder, stop).run(method, &mut (observer, &mut events));
+        let phases = Runner::new(folder, stop).run(method, &mut (&mut *observer, &mut events));
         if let Err(error) = events.finish() {
             self.notify(&Notice::EventsEnded(error.into()));
         }
@@ -320,6 +320,7 @@ impl PreparedRun {
             self.write_model(folder, &model, &phases)?;
         }
         outcome.write()?;
+        observer.working("writing the report");
         // The run is done, whatever becomes of its report.
         match self.write_report(folder.path()) {
             Ok(findings) => {

@@ -11,6 +11,7 @@ use crate::Procedure;
 
 /// The mode in which the frozen stages before the trained one are run while it is trained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "recipe", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum PrefixMode {
@@ -25,6 +26,7 @@ pub enum PrefixMode {
 
 /// The choice of a phase's best result; the next phase begins with it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "recipe", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Select {
@@ -40,6 +42,7 @@ pub enum Select {
 
 /// The treatment of maps of student and teacher that differ in shape.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "recipe", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum UnequalMaps {
@@ -54,6 +57,7 @@ pub enum UnequalMaps {
 
 /// The table `[stagewise]` of a recipe.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "recipe", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct StagewiseConfig {
@@ -78,12 +82,14 @@ pub struct StagewiseConfig {
     pub teacher_stages: BTreeMap<String, String>,
     /// Settings put over `[train]` in a phase, by the name of its stage, or `head`, `fine-tune` or the name
     /// of the phase.
+    #[cfg_attr(feature = "recipe", schemars(with = "BTreeMap<String, Training>"))]
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub phases: BTreeMap<String, Map<String, Value>>,
 }
 
 /// The keeping of maps that are computed once: the table `[cache]` of a stagewise recipe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "recipe", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct StageCache {

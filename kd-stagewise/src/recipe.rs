@@ -2,7 +2,7 @@
 
 use kd_core::{
     Costs, Error, Finding, InnerTables, Result, SampleKind, Subset, Task, Topic, Training,
-    settings_of, settings_over,
+    settings_of, settings_over, settings_schema,
 };
 use kd_models::{ModelNetwork, Network, TextCnn, UNet};
 use kd_recipe::{
@@ -10,6 +10,7 @@ use kd_recipe::{
     Prepared, TeacherRecipe,
 };
 use kd_report::count;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -27,7 +28,7 @@ const VALIDATION: f64 = 0.1;
 ///
 /// The data decide what is learnt: a class for each image by a [`Network`], one for each pixel by a [`UNet`],
 /// or one for each text by a [`TextCnn`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StagewiseRecipe {
     /// The data.
@@ -47,12 +48,13 @@ pub struct StagewiseRecipe {
     #[serde(default)]
     pub cache: StageCache,
     /// Settings put over the paper's training; see [`classification_training`] and [`segmentation_training`].
+    #[schemars(schema_with = "train_schema")]
     #[serde(default)]
     pub train: Map<String, Value>,
 }
 
 /// The table `[split]` of a stagewise recipe.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct SplitRecipe {
@@ -71,6 +73,10 @@ impl MethodRecipe for StagewiseRecipe {
     const METHOD: &'static str = "stagewise";
     const ABOUT: &'static str =
         "a student trained stage by stage on a teacher's maps, from little data (1911.06786)";
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        generator.subschema_for::<Self>()
+    }
 
     fn prepare(&mut self, at: &Context) -> Result<Prepared> {
         let facts = at.facts(&self.data)?;
@@ -248,4 +254,8 @@ fn with_unlabelled(samples: StagewiseData, share: f64, seed: u64) -> Result<Stag
     let ids = drawn.ids().iter().copied().filter(free).collect();
     let unlabelled = Subset::from_ids(drawn.dataset(), ids)?;
     Ok(samples.with_unlabelled(unlabelled))
+}
+
+fn train_schema(_: &mut SchemaGenerator) -> Schema {
+    settings_schema(&classification_training(), InnerTables::Replaced).unwrap_or_default()
 }

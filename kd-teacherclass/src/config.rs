@@ -8,6 +8,7 @@ use crate::split::SplitKind;
 
 /// The table `[teacher-class]` of a recipe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "recipe", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct TeacherClassConfig {
@@ -39,6 +40,7 @@ pub struct TeacherClassConfig {
 
 /// The losses of a student.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "recipe", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum ChunkLoss {
@@ -55,6 +57,7 @@ pub enum ChunkLoss {
 /// The adversarial losses: the table `[teacher-class.gan]`. Unless said otherwise values are those of the
 /// official code.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "recipe", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct GanConfig {
@@ -113,6 +116,7 @@ fn out_of_range(field: &str, rule: &str, value: f64) -> Result<()> {
 
 /// The tuning of the head on the features of the finished students: the table `[teacher-class.head]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "recipe", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct HeadConfig {

@@ -17,6 +17,7 @@ const MOMENTUM: f64 = 0.01;
 
 /// The trunks of the official code, by data set and number of students.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "recipe", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Trunk {

@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 use burn::tensor::Device;
 use kd_core::{
     CacheConfig, Error, InnerTables, Observer, Result, SampleKind, Teacher, Training, settings_of,
-    settings_over,
+    settings_over, settings_schema,
 };
 use kd_models::{
     Budget, ChunkCnnConfig, ModelConfig, ModelNetwork, Network, NetworkSpec, TextCnn, Wanted,
@@ -19,6 +19,7 @@ use kd_recipe::{
     CachePlace, Check, Context, DataFacts, DataRecipe, LoadedData, MethodRecipe, MethodReport,
     NetworkRecipe, NewNetwork, Parts, Prepared, TeacherRecipe,
 };
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -45,7 +46,7 @@ use crate::student::Student;
 /// [train]
 /// epochs = 10
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TeacherClassRecipe {
     /// The data.
@@ -65,6 +66,7 @@ pub struct TeacherClassRecipe {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<CacheConfig>,
     /// Settings put over [`student_training`].
+    #[schemars(schema_with = "train_schema")]
     #[serde(default)]
     pub train: Map<String, Value>,
 }
@@ -83,6 +85,10 @@ impl MethodRecipe for TeacherClassRecipe {
     const METHOD: &'static str = "teacher-class";
     const ABOUT: &'static str =
         "several small students, each with a chunk of the teacher's dense vector (2004.03281)";
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        generator.subschema_for::<Self>()
+    }
 
     fn prepare(&mut self, at: &Context) -> Result<Prepared> {
         let facts = self.settle(at)?;
@@ -315,4 +321,8 @@ fn model_config(plain: &ModelConfig, chunks: &[Chunk], relu: bool) -> Result<Mod
     config.class_names.clone_from(&plain.class_names);
     config.provenance.data.clone_from(&plain.provenance.data);
     Ok(config)
+}
+
+fn train_schema(_: &mut SchemaGenerator) -> Schema {
+    settings_schema(&student_training(), InnerTables::Replaced).unwrap_or_default()
 }

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!((settings.length(), settings.vocabulary(), settings.lower_case()), (200, 1000, true));
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct TextSettings {
@@ -47,6 +48,7 @@ pub struct TextSettings {
 
 /// One end of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum End {
     /// Its beginning.

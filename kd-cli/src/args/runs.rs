@@ -17,6 +17,11 @@ pub(crate) enum RunsCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Print the losses and metrics of a run epoch by epoch as comma-separated values
+    Csv {
+        /// The folder of the run
+        run: PathBuf,
+    },
 }
 
 /// The runs to list.

@@ -74,7 +74,7 @@ fn verify(path: &Path, as_json: bool) -> Result<()> {
     let cache = Cache::open(path)?;
     let stop = stop_on_interrupt()?;
     let rows = cache.description().rows();
-    cache.verify(&mut Progress::of_cache(rows), &stop)?;
+    cache.verify(&mut Progress::new("cache"), &stop)?;
     if as_json {
         output::json(&json!({ "file": path, "rows": rows, "whole": true }));
     } else {

@@ -9,12 +9,15 @@ use serde_json::json;
 use super::session::machine;
 use crate::args::CheckOptions;
 use crate::output;
+use crate::progress::counted::Busy;
 
 pub(super) fn run(methods: &Methods, options: &CheckOptions) -> Result<()> {
     let machine = machine(&options.machine)?;
     let origin = options.recipe.display().to_string();
     let mut recipe = methods.read_file(&options.recipe, &options.overrides())?;
+    let busy = Busy::new("checking");
     let check = recipe.check(&machine)?;
+    drop(busy);
 
     let counts = [Grade::Error, Grade::Warning, Grade::Note].map(|grade| check.count(grade));
     let [errors, warnings, notes] = counts;
@@ -69,7 +72,7 @@ fn findings(check: &Check, least: Grade) {
             vec![grade.to_owned(), topic.to_owned(), found.text.clone()]
         })
         .collect();
-    output::table(&[("", Left); 3], &rows);
+    output::table_of_sentences(&[("", Left); 3], &rows);
 }
 
 fn heading(text: &str) {

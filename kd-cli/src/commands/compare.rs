@@ -9,7 +9,7 @@ use kd_report::Align::Left;
 
 use super::session::stop_on_interrupt;
 use crate::args::{CompareOptions, MachineOptions};
-use crate::output;
+use crate::output::{self, quoted};
 use crate::progress::campaign::Board;
 
 pub(super) fn run(methods: &Methods, typed: &CompareOptions) -> Result<()> {
@@ -46,13 +46,7 @@ pub(super) fn resume(methods: &Methods, folder: &Path, typed: &MachineOptions) -
 
 fn go(methods: &Methods, options: &CampaignOptions, json: bool) -> Result<()> {
     let stop = stop_on_interrupt()?;
-    let results = compare(
-        methods,
-        options,
-        &processes()?,
-        &mut Board::new(json),
-        &stop,
-    )?;
+    let results = compare(methods, options, &processes()?, &mut Board::new(), &stop)?;
     if json {
         output::json(&results);
     } else {
@@ -127,27 +121,4 @@ fn command(options: &CampaignOptions) -> String {
         command = format!("{command} --set {}", quoted(entry));
     }
     command
-}
-
-/// A word as a shell takes it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "-_./=:,+@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_are_quoted_where_a_shell_asks_for_it() {
-        assert_eq!(quoted("train.epochs=1"), "train.epochs=1");
-        assert_eq!(quoted("data.name=\"x\""), "'data.name=\"x\"'");
-        assert_eq!(quoted("it's"), "'it'\\''s'");
-        assert_eq!(quoted(""), "''");
-    }
 }

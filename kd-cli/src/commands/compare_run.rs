@@ -12,7 +12,7 @@ pub(super) fn run(methods: &Methods, options: &RecipeOptions) -> Result<()> {
     let stop = stop_on_interrupt()?;
     let missing = || Error::config("--out", "is missing");
     let out = options.run.out.as_ref().ok_or_else(missing)?;
-    let mut request = RunRequest::new(&options.recipe, options.seed.unwrap_or_default(), out);
+    let mut request = RunRequest::new(options.path(), options.seed.unwrap_or_default(), out);
     request.overrides.clone_from(&options.overrides);
     request.device = options.run.machine.device;
     request

@@ -1,5 +1,7 @@
 //! `kd data list` and `kd data info`.
 
+use std::path::PathBuf;
+
 use kd_core::{
     DataRoots, DataSource, DatasetInfo, ImageFolder, Normalisation, Result, Split, Subset, Task,
     TokenizerFile,
@@ -45,23 +47,29 @@ pub(super) fn run(what: &DataCommand) -> Result<()> {
     }
 }
 
-/// Whether the files of all splits are there.
-fn is_here(info: &DatasetInfo, roots: &DataRoots) -> bool {
-    info.embedded
-        || [Split::Train, Split::Validation, Split::Test]
-            .into_iter()
-            .filter(|split| info.samples(*split) > 0)
-            .all(|split| info.locate(split, roots).is_ok())
+/// The folder with the files of all splits, if they are there; none for a set that is built in.
+fn folder(info: &DatasetInfo, roots: &DataRoots) -> Option<PathBuf> {
+    let splits = [Split::Train, Split::Validation, Split::Test].into_iter();
+    let splits = splits.filter(|split| info.samples(*split) > 0);
+    let files: Vec<Vec<PathBuf>> = splits
+        .map(|split| info.locate(split, roots).ok())
+        .collect::<Option<_>>()?;
+    Some(files.first()?.first()?.parent()?.to_owned())
 }
 
 fn list(roots: &DataRoots, as_json: bool) {
     if as_json {
         let all: Vec<_> = DatasetInfo::all()
             .iter()
-            .map(|info| json!({ "name": info.name, "here": is_here(info, roots), "info": info }))
+            .map(|info| {
+                let folder = folder(info, roots);
+                let here = info.embedded || folder.is_some();
+                json!({ "name": info.name, "here": here, "folder": folder, "info": info })
+            })
             .chain(KnownText::all().iter().map(|info| {
-                let here = info.locate(roots).is_ok();
-                json!({ "name": info.name, "here": here, "info": info })
+                let folder = info.locate(roots).ok();
+                let here = folder.is_some();
+                json!({ "name": info.name, "here": here, "folder": folder, "info": info })
             }))
             .collect();
         output::json(&json!({ "data": all }));
@@ -70,10 +78,10 @@ fn list(roots: &DataRoots, as_json: bool) {
     let rows: Vec<Vec<String>> = DatasetInfo::all()
         .iter()
         .map(|info| {
-            let here = match (info.embedded, is_here(info, roots)) {
-                (true, _) => "built in",
-                (_, true) => "yes",
-                (_, false) => "no",
+            let here = match (info.embedded, folder(info, roots)) {
+                (true, _) => "built in".to_owned(),
+                (_, Some(folder)) => folder.display().to_string(),
+                (_, None) => "no".to_owned(),
             };
             vec![
                 info.name.to_owned(),
@@ -88,7 +96,7 @@ fn list(roots: &DataRoots, as_json: bool) {
                     samples => count(samples as u64),
                 },
                 count(info.test as u64),
-                here.to_owned(),
+                here,
             ]
         })
         .chain(KnownText::all().iter().map(|info| text_row(info, roots)))
@@ -102,16 +110,13 @@ fn list(roots: &DataRoots, as_json: bool) {
         ("test", Right),
         ("here", Left),
     ];
-    output::table(&head, &rows);
+    output::table_without(&head, &rows, &["validation", "test", "train", "classes"]);
 }
 
 /// The row of a data set of texts.
 fn text_row(info: &KnownText, roots: &DataRoots) -> Vec<String> {
-    let here = if info.locate(roots).is_ok() {
-        "yes"
-    } else {
-        "no"
-    };
+    let here = info.locate(roots);
+    let here = here.map_or_else(|_| "no".to_owned(), |folder| folder.display().to_string());
     vec![
         info.name.to_owned(),
         info.class_names.len().to_string(),
@@ -119,7 +124,7 @@ fn text_row(info: &KnownText, roots: &DataRoots) -> Vec<String> {
         count(info.train as u64),
         "-".to_owned(),
         count(info.test as u64),
-        here.to_owned(),
+        here,
     ]
 }
 

@@ -10,6 +10,7 @@ use kd_report::{count, percent};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::next::after_run;
 use super::run_end::new_folder;
 use super::session::{machine, stop_on_interrupt};
 use crate::args::RunOptions;
@@ -131,6 +132,7 @@ fn all_three(
         .collect::<Result<Vec<Part>>>()
         .map_err(|error| whole_demo(error, folder))?;
     report(folder, &parts, json);
+    output::next(&after_run(&folder.join(PARTS[2])));
     Ok(())
 }
 
@@ -225,7 +227,7 @@ fn report(folder: &Path, parts: &[Part], as_json: bool) {
         ("agrees with teacher", Right),
         ("seconds", Right),
     ];
-    output::table(&head, &rows);
+    output::table_without(&head, &rows, &["MACs", "parameters", "network"]);
     output::line("");
     output::line(&format!(
         "student in {}",

@@ -7,6 +7,7 @@ use kd_recipe::with_causes;
 use serde::Serialize;
 
 use crate::args::DoctorOptions;
+use crate::memory::meminfo;
 use crate::output;
 
 /// All that is looked at.
@@ -91,14 +92,6 @@ fn devices() -> Vec<Device> {
             problem: name.open().err().map(|error| with_causes(&error)),
         })
         .collect()
-}
-
-/// A number of `/proc/meminfo`, in bytes; nothing where the system has no such file.
-fn meminfo(name: &str) -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find(|line| line.starts_with(name))?;
-    let kibibytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kibibytes * 1024)
 }
 
 fn folders(roots: &DataRoots) -> Vec<Folder> {

@@ -3,12 +3,13 @@
 mod ensemble;
 
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use burn::tensor::Device;
 use kd_core::{
     ClassificationSummary, DataRoots, DataSource, Dataset, DatasetInfo, DeviceName, Error, Loader,
-    LoaderConfig, MaskClass, Normalisation, Result, SegmentationSummary, Subset, Task,
-    check_finite,
+    LoaderConfig, MaskClass, MaskSurvey, MaskValue, Normalisation, Result, SegmentationSummary,
+    Subset, Task, check_finite,
 };
 use kd_models::{
     Evaluation, Families, LoadReport, ModelConfig, TrainedModel, WeightChoice, Weights,
@@ -20,13 +21,14 @@ use kd_recipe::{
 use kd_report::Align::{Left, Right};
 use kd_report::{count, percent};
 use kd_text::{KnownText, TextSettings};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::session::machine;
-use super::weights::only_network;
 use crate::args::{ColumnOptions, EvalOptions, WeightOptions};
 use crate::output;
+use crate::progress::counted::Counted;
 use crate::progress::notices::Printed;
+use crate::weights::only_network;
 
 /// A network to be measured, and the data in the size that it takes.
 struct Measured {
@@ -56,6 +58,7 @@ struct OfPixels<'a> {
 
 pub(super) fn run(methods: &Methods, options: &EvalOptions) -> Result<()> {
     machine(&options.machine)?;
+    let options = &with_folder(options)?;
     let is_texts = is_text(&options.data) || KnownText::find(&options.data).is_some();
     if !is_folder(&options.data) && !is_masks(&options.data) && !is_texts {
         // An unknown name is said before anything is read.
@@ -90,6 +93,23 @@ pub(super) fn run(methods: &Methods, options: &EvalOptions) -> Result<()> {
     Ok(())
 }
 
+/// A folder that stands in the place of a data set is one of images, or of images and masks.
+fn with_folder(options: &EvalOptions) -> Result<EvalOptions> {
+    let mut options = options.clone();
+    let folder = Path::new(&options.data).to_owned();
+    let is_name = is_folder(&options.data) || is_masks(&options.data);
+    if options.path.is_none()
+        && !is_name
+        && folder.is_dir()
+        && DatasetInfo::find(&options.data).is_err()
+    {
+        let has_masks = MaskSurvey::of(&folder, 1)?.is_some();
+        options.data = if has_masks { "masks" } else { "folder" }.into();
+        options.path = Some(folder);
+    }
+    Ok(options)
+}
+
 /// The data to be measured on.
 fn load(options: &EvalOptions, source: &DataSource, device: &Device) -> Result<(Dataset, Loader)> {
     let roots = DataRoots::from_env().with_explicit(options.machine.place.data_dir.clone());
@@ -102,6 +122,17 @@ fn load(options: &EvalOptions, source: &DataSource, device: &Device) -> Result<(
     });
     let loader = LoaderConfig::ordered(batch_size);
     let loader = Loader::new(dataset.clone(), loader, device)?;
+    let counted = Counted::new("evaluating", "samples", 0, dataset.len() as u64);
+    let counted = Mutex::new(Some(counted));
+    let loader = loader.with_watch(move |done, all| {
+        let mut counted = counted.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(counted) = counted.as_mut() {
+            counted.at(done as u64);
+        }
+        if done == all {
+            *counted = None;
+        }
+    });
     Ok((dataset, loader))
 }
 
@@ -191,26 +222,68 @@ fn from_folder(
     }
     let model = open_for(families, &folder, task_of(&options.data), device)?;
     let config = model.config();
-    let classes = mask_classes(options, config)?;
+    let of_run = mask_classes_of_run(path).filter(|_| options.classes.is_empty());
+    let (classes, no_class) = match of_run {
+        Some((classes, no_class)) => (classes, options.no_class.clone().or(no_class)),
+        None => (mask_classes(options, config)?, options.no_class.clone()),
+    };
     let columns = options.columns.settings();
     let roots = DataRoots::from_env().with_explicit(options.machine.place.data_dir.clone());
     let settings = FolderSettings {
         text: columns.as_ref(),
         tokenizer: config.preprocessing.tokenizer(),
         roots: Some(&roots),
-        masks: is_masks(&options.data).then_some((&classes[..], options.no_class.as_ref())),
+        masks: is_masks(&options.data).then_some((&classes[..], no_class.as_ref())),
         classes: config.class_names.as_deref(),
         ..settings(options, Some(config.network.input))
     };
     let source = find_source(&options.data, settings)?;
     let who = format!("model `{}`", path.display());
     check_fits(&who, config, &DataFacts::from(&source))?;
+    say_other_classes(config, &source);
     check_finite(&who, &model.state_dict())?;
     Ok(Measured {
         model,
         source,
         report: None,
     })
+}
+
+/// Says that the numbers of the classes mean others here than in what the model was trained on.
+fn say_other_classes(config: &ModelConfig, source: &DataSource) {
+    let (Some(own), Some(names)) = (&config.class_names, source.class_names()) else {
+        return;
+    };
+    let Some((label, (own, name))) = own
+        .iter()
+        .zip(&names)
+        .enumerate()
+        .find(|(_, (own, name))| own != name)
+    else {
+        return;
+    };
+    let trained_on = config.provenance.data.as_deref().unwrap_or("other data");
+    output::notice(&format!(
+        "warning: the model has learnt other classes on `{trained_on}` than `{}` has: class {label} is `{own}` there \
+         and `{name}` here, so that what follows says nothing",
+        source.name()
+    ));
+}
+
+/// The classes and the value without one, as the recipe of the run of a model has them.
+fn mask_classes_of_run(model: &Path) -> Option<(Vec<MaskClass>, Option<MaskValue>)> {
+    #[derive(Deserialize)]
+    struct Recipe {
+        data: Data,
+    }
+    #[derive(Deserialize)]
+    struct Data {
+        classes: Vec<MaskClass>,
+        no_class: Option<MaskValue>,
+    }
+    let text = std::fs::read_to_string(model.join("recipe.toml")).ok()?;
+    let Recipe { data } = toml::from_str(&text).ok()?;
+    Some((data.classes, data.no_class))
 }
 
 /// The classes of masks of one's own: those that were typed, or those of the model in the order of their

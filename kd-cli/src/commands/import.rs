@@ -7,9 +7,9 @@ use kd_core::{DatasetInfo, DeviceName, Error, Normalisation, Result, non_finite}
 use kd_models::{Families, ModelConfig, NetworkSpec, Weights};
 use serde_json::json;
 
-use super::weights::only_network;
 use crate::args::ImportOptions;
 use crate::output;
+use crate::weights::only_network;
 
 pub(super) fn run(options: &ImportOptions) -> Result<()> {
     let data = options.data.as_deref().map(DatasetInfo::find).transpose()?;

@@ -34,7 +34,7 @@ pub(super) fn run(
     };
     let (name, count) = (parts.name, parts.count);
     let stem = options
-        .recipe
+        .path()
         .file_stem()
         .unwrap_or_default()
         .to_string_lossy();
@@ -42,7 +42,7 @@ pub(super) fn run(
     let out = out.unwrap_or_else(|| new_folder(&stem, seed));
     let folder = |part: usize| part_folder(&out, name, part);
     for part in (0..count).filter(|part| folder(*part).join("recipe.toml").is_file()) {
-        let mut alone = methods.read_file(&options.recipe, &options.overrides())?;
+        let mut alone = methods.read_file(options.path(), &options.overrides())?;
         alone.set_part(Some(part))?;
         alone.prepare(machine)?.check_same_recipe(&folder(part))?;
     }
@@ -104,7 +104,7 @@ fn start(options: &RecipeOptions, part: usize, folder: &Path) -> Result<Option<C
     if folder.join("recipe.toml").is_file() {
         command.arg("resume").arg(folder);
     } else {
-        command.arg("distill").arg(&options.recipe);
+        command.arg("distill").arg(options.path());
         command.args(["--student", &part.to_string()]);
         command.arg("--out").arg(folder);
         for entry in options.overrides() {

@@ -13,7 +13,8 @@ use kd_models::{Families, TrainedModel};
 use kd_recipe::{Methods, model_folder, open_for};
 
 use self::sources::{Images, Source};
-use crate::args::PredictOptions;
+use crate::args::{PredictFormat, PredictOptions};
+use crate::progress::counted::Counted;
 
 /// Images in a batch.
 const AT_ONCE: usize = 64;
@@ -59,6 +60,10 @@ pub(super) fn run(methods: &Methods, options: &PredictOptions) -> Result<()> {
     };
     let source = Source::find(options, shape, &names)?;
     let mut shown = show::Shown::new(options, &names, teacher.is_some());
+    // Lines that are written as they come leave no room for a bar.
+    let is_counted = options.format == PredictFormat::Table;
+    let counting = || Counted::new("predicting", "images", 0, source.len() as u64);
+    let mut counted = is_counted.then(counting);
     for first in (0..source.len()).step_by(AT_ONCE) {
         let images = source.read(first..source.len().min(first + AT_ONCE))?;
         let batch = batch(&images, shape, &device);
@@ -76,7 +81,11 @@ pub(super) fn run(methods: &Methods, options: &PredictOptions) -> Result<()> {
                 teacher,
             });
         }
+        if let Some(counted) = &mut counted {
+            counted.at(source.len().min(first + AT_ONCE) as u64);
+        }
     }
+    drop(counted);
     shown.finish();
     Ok(())
 }

@@ -10,6 +10,7 @@ use super::demo;
 use super::session::machine;
 use crate::args::MachineOptions;
 use crate::output;
+use crate::progress::counted::Busy;
 
 pub(super) fn run(methods: &Methods, path: &Path, options: &MachineOptions) -> Result<()> {
     let machine = machine(options)?;
@@ -23,7 +24,9 @@ pub(super) fn run(methods: &Methods, path: &Path, options: &MachineOptions) -> R
     };
     let mut written = Vec::new();
     for run in runs {
+        let busy = Busy::new("writing the report");
         write_report(methods, &run, &machine)?;
+        drop(busy);
         written.push(run.join("report.md"));
     }
     if options.json {

@@ -5,14 +5,20 @@ use std::path::{Path, PathBuf};
 use kd_recipe::Outcome;
 use kd_report::percent;
 
+use super::next::after_run;
 use crate::output;
 
 /// What `kd train`, `kd distill` and `kd resume` print at the end.
 pub(super) fn report(outcome: &Outcome, json: bool) {
     if json {
         output::json(outcome);
-        return;
+    } else {
+        show(outcome);
     }
+    output::next(&after_run(&outcome.run));
+}
+
+fn show(outcome: &Outcome) {
     let (epochs, seconds) = (outcome.epochs, outcome.seconds);
     let of_images = outcome.accuracy.zip(outcome.best_accuracy);
     let of_pixels = outcome.mean_iou.zip(outcome.best_mean_iou);

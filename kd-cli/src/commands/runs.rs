@@ -1,15 +1,16 @@
 //! `kd runs`: the runs below a folder, and two of them side by side.
 
 use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use kd_core::{Error, Result};
+use kd_core::{EpochLog, Error, Metrics, Result};
 use kd_recipe::{FoundRun, FoundState, compare_runs, find_runs};
 use kd_report::Align::{Left, Right};
 use serde_json::json;
 
 use crate::args::{RunsCommand, RunsOptions, RunsOrder, RunsState};
-use crate::output;
+use crate::output::{self, csv_field};
 
 /// Where there is nothing to be said.
 const NONE: &str = "-";
@@ -21,6 +22,7 @@ pub(super) fn run(what: Option<&RunsCommand>, options: &RunsOptions) -> Result<(
             second,
             json,
         }) => diff(first, second, *json),
+        Some(RunsCommand::Csv { run }) => csv(run),
         None => list(options),
     }
 }
@@ -59,7 +61,7 @@ fn list(options: &RunsOptions) -> Result<()> {
         ("result", Right),
         ("seconds", Right),
     ];
-    output::table(&head, &rows);
+    output::table_without(&head, &rows, &["seconds", "epochs", "method", "data"]);
     Ok(())
 }
 
@@ -166,5 +168,49 @@ fn diff(first: &Path, second: &Path, as_json: bool) -> Result<()> {
         _ => "accuracy after epoch",
     };
     output::table(&heads(what), &rows);
+    Ok(())
+}
+
+/// The epochs of a run, a line each, as comma-separated values.
+fn csv(run: &Path) -> Result<()> {
+    if !run.join("recipe.toml").is_file() {
+        return Err(Error::NoRun {
+            path: run.to_owned(),
+        });
+    }
+    let epochs = EpochLog::read_all(run)?;
+    let names = |metrics: fn(&EpochLog) -> Option<&Metrics>| -> BTreeSet<&String> {
+        epochs
+            .iter()
+            .filter_map(metrics)
+            .flat_map(BTreeMap::keys)
+            .collect()
+    };
+    let train = names(|epoch| Some(&epoch.train));
+    let evaluation = names(|epoch| epoch.evaluation.as_ref());
+    let mut head: Vec<String> = ["phase", "epoch", "step", "lr", "seconds"]
+        .map(str::to_owned)
+        .to_vec();
+    head.extend(train.iter().map(|name| csv_field(&format!("train {name}"))));
+    head.extend(evaluation.iter().map(|name| csv_field(name)));
+    output::data(&head.join(","));
+    for epoch in &epochs {
+        let number = |value: Option<&f64>| value.map_or_else(String::new, f64::to_string);
+        let measured = epoch.evaluation.as_ref();
+        let mut row = vec![
+            csv_field(&epoch.phase),
+            (epoch.epoch + 1).to_string(),
+            epoch.step.to_string(),
+            epoch.lr.to_string(),
+            epoch.seconds.to_string(),
+        ];
+        row.extend(train.iter().map(|name| number(epoch.train.get(*name))));
+        row.extend(
+            evaluation
+                .iter()
+                .map(|name| number(measured.and_then(|metrics| metrics.get(*name)))),
+        );
+        output::data(&row.join(","));
+    }
     Ok(())
 }

@@ -3,36 +3,36 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget};
 use kd_recipe::{CampaignObserver, EndedRun, PlannedRun, RunProgress};
 
-use crate::output;
+use super::bars;
+use crate::args::ProgressForm;
+use crate::output::settings::settings;
+use crate::output::{self, about};
 
-/// A bar for each run under way on standard error where that is a terminal, and a line for each that has
-/// ended.
+/// A bar for each run under way where bars are shown, and a line for each that has ended.
 #[derive(Debug)]
 pub(crate) struct Board {
-    /// Lines are for terminals alone.
-    quiet: bool,
     all_bars: MultiProgress,
     /// By the folder of the run.
     bars: BTreeMap<PathBuf, ProgressBar>,
 }
 
 impl Board {
-    /// A board; `quiet` leaves the lines out where there is no terminal.
-    pub(crate) fn new(quiet: bool) -> Self {
+    /// A board without runs.
+    pub(crate) fn new() -> Self {
         Self {
-            quiet,
-            all_bars: MultiProgress::new(),
+            all_bars: match settings().progress {
+                ProgressForm::Bar => MultiProgress::new(),
+                _ => MultiProgress::with_draw_target(ProgressDrawTarget::hidden()),
+            },
             bars: BTreeMap::new(),
         }
     }
 
-    fn say(&self, text: &str) {
-        if self.quiet {
-            output::remark(text);
-        } else {
+    fn say(text: &str) {
+        if settings().progress != ProgressForm::None {
             output::notice(text);
         }
     }
@@ -40,17 +40,12 @@ impl Board {
 
 impl CampaignObserver for Board {
     fn runs_are_there(&mut self, there: usize, all: usize) {
-        self.say(&format!("{there} of {all} runs are there already"));
+        Self::say(&format!("{there} of {all} runs are there already"));
     }
 
     fn run_begun(&mut self, run: &PlannedRun, number: usize, all: usize) {
-        // indicatif draws on standard error, and only if that is a terminal.
-        let bar = self.all_bars.add(ProgressBar::new(0));
-        if let Ok(style) = ProgressStyle::with_template("{prefix} {bar:20} {pos}/{len} steps {msg}")
-        {
-            bar.set_style(style);
-        }
-        bar.set_prefix(format!("[{number}/{all}] {}", run.title));
+        let title = format!("[{number}/{all}] {}", run.title);
+        let bar = self.all_bars.add(bars::run(title));
         self.bars.insert(run.folder.clone(), bar);
     }
 
@@ -73,32 +68,6 @@ impl CampaignObserver for Board {
         };
         let (number, all) = (ended.ended, ended.all);
         let line = format!("[{number}/{all}] {}: {}{left}", run.title, ended.result);
-        self.all_bars.suspend(|| self.say(&line));
-    }
-}
-
-/// A time in round words.
-fn about(seconds: f64) -> String {
-    match seconds {
-        s if s < 90.0 => format!("about {:.0} s", s.max(1.0)),
-        s if s < 5400.0 => format!("about {:.0} min", s / 60.0),
-        s => format!("about {:.1} h", s / 3600.0),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_rounded() {
-        for (seconds, expected) in [
-            (0.2, "about 1 s"),
-            (89.0, "about 89 s"),
-            (150.0, "about 2 min"),
-            (9000.0, "about 2.5 h"),
-        ] {
-            assert_eq!(about(seconds), expected);
-        }
+        self.all_bars.suspend(|| Self::say(&line));
     }
 }

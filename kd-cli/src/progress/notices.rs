@@ -2,7 +2,7 @@
 
 use kd_recipe::{Notice, Notices};
 
-use crate::output;
+use crate::output::{self, quoted_path};
 
 /// Prints every notice.
 #[derive(Clone, Copy, Debug)]
@@ -15,7 +15,7 @@ impl Notices for Printed {
             Notice::Finding(finding) => format!("{}: {}", finding.grade.word(), finding.text),
             Notice::EventsEnded(error) => format!("TensorBoard's log has ended early: {error}"),
             Notice::NoReport { run, error } => {
-                let run = run.display();
+                let run = quoted_path(run);
                 format!("the report was not written: {error}; `kd report {run}` makes it again")
             }
             _ => return,

@@ -13,14 +13,24 @@ mod caches;
 mod check;
 /// Campaigns: stopped, killed, taken up again, with runs that fail, from recipes that have changed.
 mod compare;
+/// `kd explain` and the schema of recipes.
+mod explain;
 /// A folder of images as a data set.
 mod folder;
 /// The JSON objects, the streams, the exit codes.
 mod interfaces;
+/// A check of values by a JSON schema.
+mod json_schema;
 /// A data set with masks.
 mod masks;
+/// Pictures of one's own, made for tests.
+mod pictures;
 /// Runs killed, interrupted, resumed, on one thread or two.
 mod process;
+/// What is said while a command works.
+mod progress;
+/// The two walks of the README, from beginning to end.
+mod readme;
 /// `report.md` with its pictures, and TensorBoard's event files.
 mod run_report;
 /// `method = "stagewise"` on a data set with masks.

@@ -65,6 +65,7 @@ pub struct CacheField {
 
 /// How numbers are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum CacheDtype {
     /// As they are, 4 bytes each.

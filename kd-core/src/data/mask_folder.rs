@@ -1,6 +1,6 @@
 //! A data set from folders of images and masks of your own: a class for each pixel.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,7 @@ use crate::error::{Error, Result};
 ///
 /// Of a name alone the value is its place in the list, from 0.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 #[non_exhaustive]
 pub enum MaskClass {
@@ -33,6 +34,7 @@ pub enum MaskClass {
 
 /// A class with what its pixels have in the file of a mask.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ValuedClass {
     /// What it is called.
@@ -43,6 +45,7 @@ pub struct ValuedClass {
 
 /// What the pixels of a class have in the file of a mask: a number, or a colour as `"#rrggbb"`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 #[non_exhaustive]
 pub enum MaskValue {
@@ -334,6 +337,73 @@ impl MaskFolder {
         };
         room.resize(all.ok_or_else(too_large)?, 0);
         Ok(room)
+    }
+}
+
+/// What lies in folders of images and masks, before it is known which classes there are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MaskSurvey {
+    /// The values of the masks that were looked at, sorted; all are numbers, or all are colours.
+    pub values: Vec<MaskValue>,
+    /// Height and width of these masks.
+    pub sizes: Vec<[usize; 2]>,
+    /// The number of images to train on.
+    pub train: usize,
+    /// Whether there are images to test on.
+    pub has_test: bool,
+}
+
+impl MaskSurvey {
+    /// Looks at the masks to train on below `path`, at most `most` of them, spread evenly; none if there are
+    /// no folders of images and masks.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Input`] for an image without mask or a mask without image, and for more values than classes
+    /// there can be; [`Error::BadFile`] for a file that is no image.
+    pub fn of(path: &Path, most: usize) -> Result<Option<Self>> {
+        let Some([images, masks]) = folders(path, Split::Train) else {
+            return Ok(None);
+        };
+        let pairs = match_masks(&images, &masks)?;
+        let looked_at: Vec<&Pair> = pairs
+            .iter()
+            .step_by(pairs.len().div_ceil(most.max(1)))
+            .collect();
+        let all = |decode: fn(&Path) -> Result<Pixels>| {
+            looked_at
+                .iter()
+                .map(|pair| decode(&pair.mask))
+                .collect::<Result<Vec<Pixels>>>()
+        };
+        // What cannot be read as numbers is of colours.
+        let decoded = all(decode_numbers).or_else(|_| all(decode_colours))?;
+        let sizes = decoded
+            .iter()
+            .map(|mask| [mask.height as usize, mask.width as usize])
+            .collect();
+        let keys: BTreeSet<&[u8]> = decoded
+            .iter()
+            .flat_map(|mask| mask.bytes.chunks_exact(mask.channels))
+            .collect();
+        if keys.len() > 255 {
+            let problem = format!(
+                "have {} different values, more than classes there can be; name the classes and their values",
+                keys.len()
+            );
+            return Err(input(&masks, problem));
+        }
+        let value = |key: &[u8]| match key {
+            [red, green, blue] => MaskValue::Colour(format!("#{red:02x}{green:02x}{blue:02x}")),
+            number => MaskValue::Number(number.first().copied().unwrap_or_default()),
+        };
+        Ok(Some(Self {
+            values: keys.into_iter().map(value).collect(),
+            sizes,
+            train: pairs.len(),
+            has_test: folders(path, Split::Test).is_some(),
+        }))
     }
 }
 

@@ -31,12 +31,13 @@ pub use cifar::{CifarLabels, read_cifar10, read_cifar100};
 pub use cinic::read_cinic10;
 pub use dataset::Dataset;
 pub use folder::{
-    ImageFit, ImageFolder, class_folders, is_image_path, read_images, write_image_folder,
+    ImageFit, ImageFolder, class_folders, image_size, is_image_path, read_images,
+    write_image_folder,
 };
 pub use idx::{read_idx, write_idx};
 pub use info::DatasetInfo;
 pub use kind::SampleKind;
-pub use mask_folder::{MaskClass, MaskFolder, MaskValue, ValuedClass};
+pub use mask_folder::{MaskClass, MaskFolder, MaskSurvey, MaskValue, ValuedClass};
 pub use masks::Masks;
 pub use roots::DataRoots;
 pub use shape::ImageShape;

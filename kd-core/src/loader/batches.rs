@@ -54,6 +54,17 @@ pub struct Loader {
     current: Mutex<Option<Feed>>,
     /// The order of the epoch that [`Loader::batch_without_samples`] was asked about last.
     order: Mutex<Option<(usize, Vec<usize>)>>,
+    watch: Option<Watch>,
+}
+
+/// The function that is told how far an epoch is.
+#[derive(Clone)]
+struct Watch(Arc<dyn Fn(usize, usize) + Send + Sync>);
+
+impl std::fmt::Debug for Watch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Watch")
+    }
 }
 
 /// A subset on the device: each part is moved there when the first batch reads it.
@@ -122,7 +133,16 @@ impl Loader {
             resident: Arc::default(),
             current: Mutex::new(None),
             order: Mutex::new(None),
+            watch: None,
         })
+    }
+
+    /// With a function that is told how far an epoch of [`Loader::epoch`] is: samples handed out, this batch
+    /// counted, and samples in all.
+    #[must_use]
+    pub fn with_watch(mut self, watch: impl Fn(usize, usize) + Send + Sync + 'static) -> Self {
+        self.watch = Some(Watch(Arc::new(watch)));
+        self
     }
 
     /// A loader of the same samples with other settings. Both share the data on the device, so that it is
@@ -197,6 +217,7 @@ impl Loader {
         Epoch {
             loader: self,
             feed: Feed::new(&self.plan, epoch, 0),
+            given: 0,
         }
     }
 
@@ -212,6 +233,7 @@ impl Loader {
         Ok(Epoch {
             loader: self,
             feed: Feed::new(&self.plan, epoch, first_step),
+            given: 0,
         })
     }
 
@@ -386,13 +408,20 @@ impl Loader {
 pub struct Epoch<'a> {
     loader: &'a Loader,
     feed: Feed,
+    /// Samples handed out.
+    given: usize,
 }
 
 impl Iterator for Epoch<'_> {
     type Item = Result<Batch>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.feed.take().map(|host| Ok(self.loader.finish(host)))
+        let batch = self.loader.finish(self.feed.take()?);
+        self.given += batch.ids.len();
+        if let Some(Watch(watch)) = &self.loader.watch {
+            watch(self.given, self.loader.subset().len());
+        }
+        Some(Ok(batch))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -458,6 +487,16 @@ mod tests {
             &plain.resident,
             &plain.reconfigured(cropped).unwrap().resident
         ));
+    }
+
+    #[test]
+    fn a_watch_is_told_of_each_batch() {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let list = Arc::clone(&told);
+        let loader = Loader::new(subset().unwrap(), LoaderConfig::ordered(3), &Device::flex());
+        let watch = move |done, all| list.lock().unwrap().push((done, all));
+        assert_eq!(loader.unwrap().with_watch(watch).epoch(0).count(), 2);
+        assert_eq!(*told.lock().unwrap(), [(3, 4), (4, 4)]);
     }
 
     #[test]

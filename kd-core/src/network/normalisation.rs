@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 /// Teacher and student may each have their own: a batch carries pixels in `[0, 1]`, and every model
 /// normalises for itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Normalisation {
     /// Mean of each channel, of pixel values divided by 255.

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 /// The place of teacher caches and how they keep numbers: the table `[cache]` of a recipe. Either `dir` or
 /// `file`; the folder `caches` where there is neither.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct CacheConfig {

@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 /// # Ok::<(), kd_core::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 #[non_exhaustive]
 pub enum ClassWeights {
@@ -24,6 +25,7 @@ pub enum ClassWeights {
 
 /// Weights that the training samples tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum NamedWeights {

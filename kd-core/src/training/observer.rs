@@ -9,11 +9,17 @@ use crate::training::plan::Plan;
 
 /// The watcher of a run; each method does nothing by default.
 pub trait Observer {
+    /// A run begins, or goes on, with these phases.
+    fn run_started(&mut self, _phases: &[String]) {}
+
     /// A phase begins, at `step` if it goes on from a checkpoint.
     fn phase_started(&mut self, _phase: &str, _plan: &Plan, _step: usize) {}
 
     /// A step is done. The losses are those read last, if any were.
     fn step_done(&mut self, _at: StepContext, _losses: Option<&Metrics>) {}
+
+    /// An evaluation begins, at the end of epoch `epoch`, from 0.
+    fn evaluating(&mut self, _phase: &str, _epoch: usize) {}
 
     /// An evaluation is done.
     fn evaluated(&mut self, _phase: &str, _epoch: usize, _metrics: &Metrics, _is_best: bool) {}
@@ -37,6 +43,9 @@ pub trait Observer {
     /// `samples` are done.
     fn preparing(&mut self, _what: &str, _done: u64, _samples: u64) {}
 
+    /// Something begins that takes its time and is not counted, as the report of a run.
+    fn working(&mut self, _what: &str) {}
+
     /// `done` of the `rows` of a teacher cache have been read and found whole; with the last of them it is
     /// complete.
     fn cache_verified(&mut self, _done: u64, _rows: u64) {}
@@ -47,6 +56,11 @@ impl Observer for () {}
 
 /// Two observers; the first is told first.
 impl<A: Observer + ?Sized, B: Observer + ?Sized> Observer for (&mut A, &mut B) {
+    fn run_started(&mut self, phases: &[String]) {
+        self.0.run_started(phases);
+        self.1.run_started(phases);
+    }
+
     fn phase_started(&mut self, phase: &str, plan: &Plan, step: usize) {
         self.0.phase_started(phase, plan, step);
         self.1.phase_started(phase, plan, step);
@@ -55,6 +69,11 @@ impl<A: Observer + ?Sized, B: Observer + ?Sized> Observer for (&mut A, &mut B) {
     fn step_done(&mut self, at: StepContext, losses: Option<&Metrics>) {
         self.0.step_done(at, losses);
         self.1.step_done(at, losses);
+    }
+
+    fn evaluating(&mut self, phase: &str, epoch: usize) {
+        self.0.evaluating(phase, epoch);
+        self.1.evaluating(phase, epoch);
     }
 
     fn evaluated(&mut self, phase: &str, epoch: usize, metrics: &Metrics, is_best: bool) {
@@ -90,6 +109,11 @@ impl<A: Observer + ?Sized, B: Observer + ?Sized> Observer for (&mut A, &mut B) {
     fn preparing(&mut self, what: &str, done: u64, samples: u64) {
         self.0.preparing(what, done, samples);
         self.1.preparing(what, done, samples);
+    }
+
+    fn working(&mut self, what: &str) {
+        self.0.working(what);
+        self.1.working(what);
     }
 
     fn cache_verified(&mut self, done: u64, rows: u64) {

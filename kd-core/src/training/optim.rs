@@ -16,6 +16,7 @@ use crate::network::tensors::{Names, Place, Tensors};
 
 /// Which optimizer, with PyTorch's names and default values. The learning rate is the schedule's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum OptimizerConfig {

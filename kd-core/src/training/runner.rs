@@ -49,6 +49,7 @@ impl<'a> Runner<'a> {
     ) -> Result<Vec<PhaseOutcome>> {
         let (mut checkpoint, mut state) = self.folder.read_checkpoint()?.unwrap_or_default();
         let names = method.phases();
+        observer.run_started(&names);
         let mut log = MetricsLog::open(self.folder.metrics_path(), checkpoint.metrics_bytes)?;
         while let Some(name) = names.get(checkpoint.phase_index) {
             checkpoint.phase.clone_from(name);
@@ -260,6 +261,7 @@ impl UnderWay<'_> {
         self.checkpoint.loss_count = 0;
         let mut evaluation = None;
         if due {
+            observer.evaluating(&self.checkpoint.phase, at.epoch);
             let metrics = phase.evaluate()?;
             if let Some((name, &value)) = metrics.iter().find(|(_, value)| !value.is_finite()) {
                 return Err(self.not_finite(&format!("evaluation of {name}"), value, at));

@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 
 /// How the learning rate goes over a phase. Each is a pure function of the step, so that it needs no state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Schedule {

@@ -13,16 +13,20 @@ const MOST_IN_A_BATCH: usize = 10_000_000;
 
 /// How long and how a phase trains: the `[train]` table of a recipe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Training {
     /// Passes over the data; either this or `steps`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1), extend("x-unit" = "epochs")))]
     pub epochs: Option<usize>,
     /// Optimizer steps; either this or `epochs`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1), extend("x-unit" = "steps")))]
     pub steps: Option<usize>,
     /// Samples in a step.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 10_000_000), extend("x-unit" = "samples")))]
     pub batch_size: usize,
     /// Whether a last batch that is not full is left out of an epoch. Where it is kept, one that would have
     /// fewer than [`FEW`](crate::FEW) samples is spread: all batches of the epoch are then equally large but
@@ -37,26 +41,35 @@ pub struct Training {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class_weights: Option<ClassWeights>,
     /// Samples in a batch of an evaluation.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 10_000_000), extend("x-unit" = "samples")))]
     pub eval_batch_size: usize,
     /// Evaluate after every so many epochs; the last epoch is always evaluated.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1), extend("x-unit" = "epochs")))]
     pub eval_every: usize,
     /// Write a checkpoint after every so many steps, besides the one at the end of each epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1), extend("x-unit" = "steps")))]
     pub checkpoint_every: Option<usize>,
     /// Read and log the losses after every so many steps. Reading waits for the device.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1), extend("x-unit" = "steps")))]
     pub log_every: usize,
     /// Stop after so many evaluations in a row without a better one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1), extend("x-unit" = "evaluations")))]
     pub patience: Option<usize>,
     /// The base learning rate; the peak for one-cycle.
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
     pub lr: f64,
     /// Epochs over which the rate rises linearly from near 0; fractions are allowed.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0), extend("x-unit" = "epochs")))]
     pub warmup_epochs: f64,
     /// Limit of the joint norm of all gradients.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
     pub clip_norm: Option<f64>,
     /// Limit of each element of a gradient.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
     pub clip_value: Option<f64>,
     /// The optimizer.
     pub optimizer: OptimizerConfig,

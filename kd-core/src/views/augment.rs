@@ -11,15 +11,20 @@ use crate::error::{Error, Result};
 /// The steps are done in this order: crop and flip, which only move whole pixels, then rotation and
 /// translation in one bilinear sampling. Pixels from outside the image are 0.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Augment {
     /// Pixels of padding on each side before a crop of the original size is taken at a uniformly drawn place.
+    #[cfg_attr(feature = "schema", schemars(extend("x-unit" = "pixels")))]
     pub crop_padding: usize,
     /// The probability of mirroring left and right, 0 to 1.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0), extend("x-unit" = "probability")))]
     pub flip: f64,
     /// The largest rotation about the centre, in degrees; the angle is uniform in `[-r, r)`. 0 to 180.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 180.0), extend("x-unit" = "degrees")))]
     pub rotate_degrees: f64,
     /// The largest translation along each axis, in pixels; both are uniform in `[-t, t)`.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0), extend("x-unit" = "pixels")))]
     pub translate_pixels: f64,
 }
 

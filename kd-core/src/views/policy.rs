@@ -128,3 +128,16 @@ impl Visitor<'_> for NumberOrWord {
         }
     }
 }
+
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for ViewPolicy {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ViewPolicy".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "oneOf": [{ "type": "integer", "minimum": 1 }, { "const": "unlimited" }]
+        })
+    }
+}

@@ -10,6 +10,7 @@ const MOST_IMAGES: usize = 20_000_000;
 
 /// The size of a bank, and the share of it that is made anew.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "recipe", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct BankConfig {
     /// The number of images; rounded up to a multiple of 128.

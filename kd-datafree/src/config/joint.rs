@@ -10,6 +10,7 @@ use crate::teacher::ImageTeacher;
 
 /// The aims of generator and student.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "recipe", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Game {
@@ -35,6 +36,7 @@ pub enum Game {
 ///
 /// One step of the phase is a round: so many steps of the generator and so many of the student.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "recipe", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Joint {

@@ -21,6 +21,10 @@ pub struct SynthesisKind {
     make: fn() -> DataFreeConfig,
 }
 
+/// The way that is meant where a recipe names none.
+#[cfg(feature = "recipe")]
+pub(crate) const USUAL_KIND: &str = "rdskd";
+
 /// All ways of making images.
 pub const SYNTHESIS_KINDS: [SynthesisKind; 11] = [
     SynthesisKind {
@@ -91,6 +95,30 @@ pub const SYNTHESIS_KINDS: [SynthesisKind; 11] = [
         },
     },
 ];
+
+#[cfg(feature = "recipe")]
+impl SynthesisKind {
+    /// The JSON schema of the table `[synthesis]` for this way.
+    pub(crate) fn schema(&self) -> Value {
+        let merged = InnerTables::Merged;
+        let schema = match (self.make)() {
+            DataFreeConfig::TwoPhases(usual) => kd_core::settings_schema(&usual, merged),
+            DataFreeConfig::Joint(usual) => kd_core::settings_schema(&usual, merged),
+            DataFreeConfig::Pooled(usual) => kd_core::settings_schema(&usual, merged),
+        };
+        let mut schema = schema.unwrap_or_default().to_value();
+        if let Some(keys) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+            keys.remove(TRAINING);
+            let kind = serde_json::json!({ "const": self.name, "description": self.about });
+            keys.insert("kind".into(), kind);
+        }
+        if self.name != USUAL_KIND {
+            schema["required"] = serde_json::json!(["kind"]);
+        }
+        schema["description"] = self.about.into();
+        schema
+    }
+}
 
 impl DataFreeConfig {
     /// The settings of the way `kind`, with those of `synthesis` and of `train` in place of its own.

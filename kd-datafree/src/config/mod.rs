@@ -13,4 +13,6 @@ pub use kinds::{SYNTHESIS_KINDS, SynthesisKind};
 pub use pooled::{Pooled, Search};
 pub use two_phases::{Synthetic, TwoPhases, generator_training, student_training};
 
+#[cfg(feature = "recipe")]
+pub(crate) use kinds::USUAL_KIND;
 pub(crate) use two_phases::GENERATOR_EPOCH;

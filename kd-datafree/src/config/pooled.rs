@@ -11,6 +11,7 @@ use crate::teacher::ImageTeacher;
 
 /// The search for a batch of a pool.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "recipe", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Search {
@@ -30,6 +31,7 @@ pub enum Search {
 /// takes for the class that was drawn for it, `synthetic_bn_statistics` the distance of its statistics from
 /// those of the teacher's batch norms ([`bn_statistics`](kd_losses::bn_statistics)).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "recipe", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Pooled {

@@ -13,6 +13,7 @@ use crate::teacher::ImageTeacher;
 
 /// The origin of the images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "recipe", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Synthetic {
@@ -33,6 +34,7 @@ pub enum Synthetic {
 
 /// A generator learns, is done, and a student learns from its images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "recipe", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct TwoPhases {

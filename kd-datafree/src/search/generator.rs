@@ -12,6 +12,7 @@ use crate::teacher::ImageTeacher;
 
 /// The beginning of the generator of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "recipe", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Start {
@@ -35,6 +36,7 @@ pub enum Start {
 /// [`ContrastConfig`]'s. Weights and noise go down it together by Adam with betas of 0.5 and 0.999; the
 /// images of the lowest loss are the batch's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "recipe", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct GeneratorSearch {

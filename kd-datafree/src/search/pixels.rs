@@ -44,6 +44,7 @@ const COMPETITION_TEMPERATURE: f64 = 3.0;
 /// an eighth of the side, a mirroring, and 1e-3. The authors' program has 2,000 steps, and 100 for the
 /// statistics by default and 10 in its notes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "recipe", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct PixelSearch {
     /// Steps of descent for a batch.

@@ -13,6 +13,7 @@ use crate::spec::NetworkSpec;
 
 /// The exactness with which a file must fit a network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum WeightFit {

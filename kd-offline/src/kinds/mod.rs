@@ -16,6 +16,8 @@ mod features;
 mod inputs;
 mod logits;
 mod memory;
+#[cfg(feature = "recipe")]
+mod schema;
 mod trained;
 
 pub(crate) use binder::Binder;

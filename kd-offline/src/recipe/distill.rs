@@ -11,6 +11,7 @@ use kd_recipe::{
     CachePlace, Check, Context, DataRecipe, LoadedData, MethodRecipe, NetworkRecipe, NewNetwork,
     Prepared, TeacherClasses, TeacherRecipe,
 };
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
 use super::{SAMPLE_KEYS, diagnose, samples, say};
@@ -18,7 +19,7 @@ use crate::diagnose::KnownTeacher;
 use crate::{Ensemble, LossConfig, Offline, RESULT_PHASE};
 
 /// A recipe of distillation from frozen teachers.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DistillRecipe {
     /// The average of several teachers.
@@ -44,6 +45,10 @@ impl MethodRecipe for DistillRecipe {
     const METHOD: &'static str = "offline";
     const TRAIN_KEYS: &'static [&'static str] = SAMPLE_KEYS;
     const ABOUT: &'static str = "one student, frozen teachers, any weighted sum of losses";
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        generator.subschema_for::<Self>()
+    }
 
     fn prepare(&mut self, at: &Context) -> Result<Prepared> {
         match at.facts(&self.data)?.kind {

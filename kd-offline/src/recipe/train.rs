@@ -5,13 +5,14 @@ use kd_models::{ModelNetwork, Network, TextCnn};
 use kd_recipe::{
     Check, Context, DataRecipe, LoadedData, MethodRecipe, NetworkRecipe, NewNetwork, Prepared, Verb,
 };
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
 use super::{SAMPLE_KEYS, diagnose, samples, say};
 use crate::{LossConfig, Offline, RESULT_PHASE};
 
 /// A recipe of ordinary training, which is offline distillation without a teacher.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TrainRecipe {
     /// Share of the target spread over all classes, in `[0, 1)`.
@@ -30,6 +31,10 @@ impl MethodRecipe for TrainRecipe {
     const TRAIN_KEYS: &'static [&'static str] = SAMPLE_KEYS;
     const ABOUT: &'static str = "a network from scratch with cross-entropy, for example a teacher";
     const VERB: Verb = Verb::Train;
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        generator.subschema_for::<Self>()
+    }
 
     fn prepare(&mut self, at: &Context) -> Result<Prepared> {
         match at.facts(&self.data)?.kind {

@@ -1,12 +1,15 @@
 //! Claims of a campaign file: what its runs are to show.
 
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use toml::Value;
 
 use crate::campaign::measure::Measure;
 
 /// A claim: the first of each pair is above the second, or both are the same within a margin.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ClaimEntry {
     /// A short name, such as `S1`.
@@ -33,6 +36,18 @@ pub(crate) enum Operand {
     Measured { method: String, metric: String },
     /// A number.
     Number(f64),
+}
+
+impl JsonSchema for Operand {
+    fn schema_name() -> Cow<'static, str> {
+        "Operand".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "oneOf": [{ "type": "number" }, { "type": "string", "pattern": "^.+\\..+$" }]
+        })
+    }
 }
 
 impl TryFrom<Value> for Operand {

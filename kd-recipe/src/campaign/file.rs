@@ -1,7 +1,9 @@
 //! The campaign file: methods, teachers and seeds that are compared.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use toml::Value;
 
@@ -9,7 +11,7 @@ use crate::campaign::claim::ClaimEntry;
 use crate::campaign::settings::Settings;
 
 /// A campaign: several methods, each with several seeds, compared with one of them.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Campaign {
     /// The heading of the results.
@@ -51,7 +53,7 @@ pub(crate) struct Campaign {
 }
 
 /// A network that methods learn from.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TeacherEntry {
     /// By which methods name it.
@@ -70,7 +72,7 @@ pub(crate) struct TeacherEntry {
 }
 
 /// Something that is compared.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct MethodEntry {
     /// Its name, which is that of its folder, too.
@@ -96,7 +98,7 @@ fn yes() -> bool {
 }
 
 /// A setting of the recipes that is varied.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Sweep {
     /// The setting, as `--set` names it.
@@ -105,6 +107,7 @@ pub(crate) struct Sweep {
     #[serde(default)]
     pub(crate) label: Option<String>,
     /// The values.
+    #[schemars(with = "Vec<serde_json::Value>")]
     pub(crate) values: Vec<Value>,
     /// Further settings for each value, in the same order, as fewer epochs where there are more samples.
     #[serde(default)]
@@ -115,7 +118,7 @@ pub(crate) struct Sweep {
 }
 
 /// Which values of a metric are better.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Better {
     /// As for an accuracy or an intersection over union.
@@ -153,6 +156,16 @@ impl TryFrom<Value> for TeacherSeed {
                  got {value}"
             )),
         }
+    }
+}
+
+impl JsonSchema for TeacherSeed {
+    fn schema_name() -> Cow<'static, str> {
+        "TeacherSeed".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "oneOf": [{ "type": "integer", "minimum": 0 }, { "const": "each" }] })
     }
 }
 

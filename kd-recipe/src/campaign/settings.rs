@@ -1,5 +1,8 @@
 //! Settings of a campaign file: values put over recipes.
 
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use toml::Value;
 
@@ -48,6 +51,21 @@ impl TryFrom<Value> for Settings {
             }
             _ => Err(wrong.to_owned()),
         }
+    }
+}
+
+impl JsonSchema for Settings {
+    fn schema_name() -> Cow<'static, str> {
+        "Settings".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "oneOf": [
+                { "type": "object" },
+                { "type": "array", "items": { "type": "string", "pattern": "=" } }
+            ]
+        })
     }
 }
 

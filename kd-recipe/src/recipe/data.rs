@@ -15,7 +15,7 @@ use crate::recipe::size::ImageSize;
 use crate::recipe::source::{FolderSettings, find_source, only_for_folders};
 
 /// The table `[data]` of a recipe.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DataRecipe {
     /// The data set by name, `folder` for a folder of images of one's own, `masks` for images and masks, or
@@ -32,9 +32,11 @@ pub struct DataRecipe {
     /// The height and width, in pixels, that the images of a folder, or of a data set with masks, are brought
     /// to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-unit" = "pixels"))]
     pub size: Option<ImageSize>,
     /// The length of their shorter side before the centre is cut out; without it they just cover `size`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 4096), extend("x-unit" = "pixels"))]
     pub resize: Option<usize>,
     /// Makes them grey, with one channel.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -58,13 +60,16 @@ pub struct DataRecipe {
     pub text: Option<TextSettings>,
     /// The share of each class to train on, in `(0, 1]`; of a data set with masks the share of all images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = 0), range(max = 1.0), extend("x-unit" = "share"))]
     pub fraction: Option<f64>,
     /// Samples of each class to train on, in place of `fraction`; of a data set with masks so many in all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1), extend("x-unit" = "samples"))]
     pub per_class: Option<usize>,
     /// The share of each class of the training split that is held out to be measured on, in place of the test
     /// split.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1), extend("x-unit" = "share"))]
     pub held_out: Option<f64>,
     /// Seed of `fraction`, `per_class` and `held_out`, apart from the seed of the run so that all runs see
     /// the same samples.
@@ -82,7 +87,9 @@ pub struct DataRecipe {
 }
 
 /// Where the normalisation for a folder of images comes from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum FolderNormalisation {
@@ -117,6 +124,7 @@ impl DataRecipe {
             size: self.size,
             resize: self.resize,
             grey: self.grey,
+            whole: self.held_out.is_some(),
             masks: (!self.classes.is_empty() || self.no_class.is_some())
                 .then_some((&self.classes[..], self.no_class.as_ref())),
             classes: None,

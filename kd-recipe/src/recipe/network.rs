@@ -17,7 +17,7 @@ use crate::recipe::paths::{absolute, model_folder};
 use crate::recipe::teacher::choice;
 
 /// The table of a network to be trained: `[network]`, `[student]`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkRecipe {
     /// Its name; [`known_networks`](kd_models::known_networks) lists them. With `structure`, whatever it is

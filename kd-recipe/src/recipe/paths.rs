@@ -57,6 +57,26 @@ pub fn model_folder(path: &Path) -> Result<PathBuf> {
         });
     }
     if !path.join(CONFIG_FILE).is_file() {
+        let mut below = Vec::new();
+        models_below(path, DEEPEST, &mut below);
+        if !below.is_empty() {
+            let shown: Vec<String> = below
+                .iter()
+                .take(SHOWN)
+                .map(|model| format!("`{}`", model.display()))
+                .collect();
+            let more = match below.len().saturating_sub(SHOWN) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            return Err(Error::Input {
+                path: path.to_owned(),
+                problem: format!(
+                    "is no model, but holds some; give one of {}{more}",
+                    shown.join(", ")
+                ),
+            });
+        }
         return Err(Error::Input {
             path: path.to_owned(),
             problem: format!(
@@ -66,4 +86,25 @@ pub fn model_folder(path: &Path) -> Result<PathBuf> {
         });
     }
     Ok(path.to_owned())
+}
+
+/// How far below a folder models are looked for, and how many are named.
+const DEEPEST: usize = 3;
+const SHOWN: usize = 8;
+
+/// The runs with a model, and the model folders, below a folder, sorted.
+fn models_below(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut folders: Vec<PathBuf> = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir())
+        .collect();
+    folders.sort();
+    for inside in folders {
+        if inside.join(CONFIG_FILE).is_file() || inside.join(MODEL).join(CONFIG_FILE).is_file() {
+            found.push(inside);
+        } else if depth > 1 {
+            models_below(&inside, depth - 1, found);
+        }
+    }
 }

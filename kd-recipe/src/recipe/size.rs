@@ -1,8 +1,10 @@
 //! The size of images: a number of pixels, or height and width; written alike in recipes and as options.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -77,6 +79,23 @@ impl<'de> Deserialize<'de> for ImageSize {
         }
 
         deserializer.deserialize_any(Size)
+    }
+}
+
+impl JsonSchema for ImageSize {
+    fn schema_name() -> Cow<'static, str> {
+        "ImageSize".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let side = json_schema!({ "type": "integer", "minimum": 1, "maximum": 4096 });
+        json_schema!({
+            "oneOf": [
+                side,
+                { "type": "array", "items": side, "minItems": 2, "maxItems": 2 },
+                { "type": "string", "pattern": "^ *[0-9]+( *[x,] *[0-9]+)? *$" }
+            ]
+        })
     }
 }
 

@@ -24,6 +24,8 @@ pub struct FolderSettings<'a> {
     pub resize: Option<usize>,
     /// Whether they are made grey.
     pub grey: bool,
+    /// Whether the folders of classes may lie directly in `path`, as a part of them is held out.
+    pub whole: bool,
     /// The classes of masks of one's own, and what pixels without a class have.
     pub masks: Option<(&'a [MaskClass], Option<&'a MaskValue>)>,
     /// The classes of a model, for a folder that has no `train`: its images are to be tested on.
@@ -71,6 +73,7 @@ pub fn find_source(name: &str, settings: FolderSettings<'_>) -> Result<DataSourc
         size,
         resize,
         grey,
+        whole,
         masks,
         classes,
         text,
@@ -137,6 +140,7 @@ pub fn find_source(name: &str, settings: FolderSettings<'_>) -> Result<DataSourc
         let fit = ImageFit::new(shape).with_resize(resize);
         let folder = match classes.filter(|_| !path.join("train").is_dir()) {
             Some(classes) => ImageFolder::open_test(path, fit, classes),
+            None if whole => ImageFolder::open_whole(path, fit),
             None => ImageFolder::open(path, fit),
         };
         return Ok(folder.map_err(|error| prefixed(prefix, error))?.into());

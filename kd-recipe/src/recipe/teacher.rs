@@ -28,7 +28,7 @@ use crate::recipe::weights::WeightFile;
 /// network = "resnet20"
 /// normalisation = { mean = [0.485, 0.456, 0.406], std = [0.229, 0.224, 0.225] }
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TeacherRecipe {
     /// Its model folder, or the folder of the run that made it; relative to where the program is started.

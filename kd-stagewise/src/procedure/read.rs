@@ -77,3 +77,47 @@ impl Procedure {
         Ok(())
     }
 }
+
+#[cfg(feature = "recipe")]
+impl schemars::JsonSchema for Procedure {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Procedure".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let table = |kind: &'static str| {
+            let usual = Self::of(kind).and_then(|usual| kd_core::settings_of(&usual));
+            let usual = usual.unwrap_or_default();
+            let constants = Self::of(kind).map_or(&[][..], |made| made.constants());
+            let mut keys =
+                Map::from_iter([("kind".to_owned(), serde_json::json!({ "const": kind }))]);
+            for key in constants {
+                let words = match *key {
+                    "guided" => "The guided stage, or stages; `layer2` where nothing is said.",
+                    "alpha" => "The weight of the labels; the rest is that of the soft targets.",
+                    "beta" => {
+                        "The weight of the attention maps; about 1000 in their authors' own code."
+                    }
+                    _ => "The temperature of the soft targets.",
+                };
+                let mut schema = match usual.get(*key) {
+                    Some(Value::Number(_)) => {
+                        serde_json::json!({ "type": "number", "description": words })
+                    }
+                    _ => serde_json::json!({ "type": ["string", "array"], "description": words }),
+                };
+                if let Some(value) = usual.get(*key) {
+                    schema["default"] = value.clone();
+                }
+                keys.insert((*key).to_owned(), schema);
+            }
+            serde_json::json!({
+                "type": "object", "properties": keys, "required": ["kind"], "additionalProperties": false,
+            })
+        };
+        let tables = Self::KINDS.iter().map(|kind| table(kind));
+        let word = serde_json::json!({ "enum": Self::KINDS });
+        let any: Vec<Value> = std::iter::once(word).chain(tables).collect();
+        schemars::json_schema!({ "oneOf": any })
+    }
+}

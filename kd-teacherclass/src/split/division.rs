@@ -15,6 +15,7 @@ const MOST_ROTATED: usize = 512;
 
 /// The ways of dividing a dense vector among students. The paper's code has the first; the others are ours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "recipe", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum SplitKind {

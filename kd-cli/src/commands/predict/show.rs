@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Answer, Prediction};
 use crate::args::{PredictFormat, PredictOptions};
-use crate::output;
+use crate::output::{self, csv_field};
 
 /// The likeliest classes that are shown where nothing is said.
 const TOP: usize = 3;
@@ -53,9 +53,9 @@ impl<'a> Shown<'a> {
             PredictFormat::Jsonl => output::json(&self.object(&prediction)),
             PredictFormat::Csv => {
                 if !self.is_begun {
-                    output::line(&self.head().join(","));
+                    output::data(&self.head().join(","));
                 }
-                output::line(&self.values(&prediction).join(","));
+                output::data(&self.values(&prediction).join(","));
             }
         }
         self.is_begun = true;
@@ -142,7 +142,7 @@ impl<'a> Shown<'a> {
             let shares = self
                 .names
                 .iter()
-                .map(move |name| quoted(&format!("{who}p {name}")));
+                .map(move |name| csv_field(&format!("{who}p {name}")));
             let first = [format!("{who}answer"), format!("{who}probability")];
             first.into_iter().chain(shares).collect::<Vec<_>>()
         };
@@ -155,7 +155,7 @@ impl<'a> Shown<'a> {
     }
 
     fn values(&self, prediction: &Prediction) -> Vec<String> {
-        let name = |class: usize| quoted(&self.names[class]);
+        let name = |class: usize| csv_field(&self.names[class]);
         let of = |answer: &Answer| {
             let first = [
                 name(answer.class),
@@ -165,28 +165,9 @@ impl<'a> Shown<'a> {
             first.into_iter().chain(shares).collect::<Vec<_>>()
         };
         let label = prediction.label.map_or_else(String::new, name);
-        let mut values = vec![quoted(&prediction.image), label];
+        let mut values = vec![csv_field(&prediction.image), label];
         values.extend(of(&prediction.answer));
         values.extend(prediction.teacher.iter().flat_map(of));
         values
-    }
-}
-
-/// A field of CSV: in quotes where it has what separates fields.
-fn quoted(text: &str) -> String {
-    if text.contains([',', '"', '\n', '\r']) {
-        return format!("\"{}\"", text.replace('"', "\"\""));
-    }
-    text.to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::quoted;
-
-    #[test]
-    fn fields_that_need_quotes_have_them() {
-        assert_eq!(quoted("a b"), "a b");
-        assert_eq!(quoted("a,\"b\""), "\"a,\"\"b\"\"\"");
     }
 }

@@ -59,8 +59,27 @@ impl Listing {
                 format!("has no folder `train`{found}; {LAYOUT}"),
             ));
         }
-        let listing = Self::read(path)?;
-        match listing.classes.as_slice() {
+        Self::read(path)?.checked(root)
+    }
+
+    /// The folders of classes directly in `root`, of a data set without a folder `train`.
+    pub(super) fn whole(root: &Path) -> Result<Self> {
+        if root.join("train").is_dir() || !root.is_dir() {
+            return Self::train(root);
+        }
+        let listing = Self::read(root.to_owned())?;
+        if listing.classes.is_empty() {
+            return Err(input(
+                root,
+                "has no folder of images; put those of each class into one of its name",
+            ));
+        }
+        listing.checked(root)
+    }
+
+    /// Refuses too few and too many classes.
+    fn checked(self, root: &Path) -> Result<Self> {
+        match self.classes.as_slice() {
             [] if root.join("trainannot").is_dir() => {
                 let problem =
                     "has images with masks, no folder of each class; read it as `name = \"masks\"`";
@@ -69,8 +88,9 @@ impl Listing {
             [] => Err(input(root, format!("has no folder in `train`; {LAYOUT}"))),
             [one] => {
                 let problem = format!(
-                    "has one class only, `{}`; a classifier needs two, each a folder in `train`",
-                    one.name
+                    "has one class only, `{}`; a classifier needs two, each a folder in {}",
+                    one.name,
+                    if self.path == root { "it" } else { "`train`" }
                 );
                 Err(input(root, problem))
             }
@@ -81,7 +101,7 @@ impl Listing {
                 );
                 Err(input(root, problem))
             }
-            _ => Ok(listing),
+            _ => Ok(self),
         }
     }
 

@@ -121,6 +121,16 @@ pub fn read_images<P: AsRef<Path> + Sync>(paths: &[P], fit: &ImageFit) -> Result
     Ok(images)
 }
 
+/// Height and width of the image at `path`, turned upright.
+///
+/// # Errors
+///
+/// [`Error::BadFile`] for a file that is not an image, damaged, cut off, or larger than 100 megapixels.
+pub fn image_size(path: &Path) -> Result<[usize; 2]> {
+    let pixels = decode::decode_image(path, 1)?;
+    Ok([pixels.height as usize, pixels.width as usize])
+}
+
 /// Whether a path ends as the images that are read do.
 pub fn is_image_path(path: &Path) -> bool {
     listing::is_image(path)
@@ -144,6 +154,24 @@ impl ImageFolder {
         let names = train.classes.iter().map(|class| class.name.clone());
         let names = names.collect();
         Ok(Self::made(path, fit, names, Some(train), test))
+    }
+
+    /// As [`ImageFolder::open`]; where there is no folder `train`, the folders directly in `path` are the
+    /// classes, and there is no [`Split::Test`].
+    ///
+    /// # Errors
+    ///
+    /// As [`ImageFolder::open`].
+    pub fn open_whole(path: impl Into<PathBuf>, fit: ImageFit) -> Result<Self> {
+        let path = path.into();
+        if path.join("train").is_dir() {
+            return Self::open(path, fit);
+        }
+        fit.check()?;
+        let train = Listing::whole(&path)?;
+        let names = train.classes.iter().map(|class| class.name.clone());
+        let names = names.collect();
+        Ok(Self::made(path, fit, names, Some(train), None))
     }
 
     /// Lists images to test on below `path`, without any to train on: in a folder `test` (or `val`, `valid`,

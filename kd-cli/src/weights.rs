@@ -5,7 +5,7 @@ use kd_core::{Error, Result};
 use kd_models::Weights;
 
 /// The name of the one network that the tensors of a file fit.
-pub(super) fn only_network(weights: &Weights, device: &Device) -> Result<String> {
+pub(crate) fn only_network(weights: &Weights, device: &Device) -> Result<String> {
     let fitting = weights.networks(device);
     let problem = match &fitting[..] {
         [one] => return Ok(one.name.clone()),

@@ -1,0 +1,65 @@
+//! What is said while a command works, where there is no terminal.
+
+use crate::support::Place;
+
+#[test]
+fn a_piped_demo_prints_a_line_an_epoch_and_a_quiet_one_nothing() {
+    let place = Place::new();
+    let done = place.run(&["demo", "--epochs", "2", "--out", "demo"]);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    for title in ["teacher", "student alone", "student distilled"] {
+        for (epoch, left) in [(1, true), (2, false)] {
+            let begin = format!("{title}: phase 1 of 1, epoch {epoch} of 2, loss ");
+            let mut lines = done.stderr.lines();
+            let line = lines.find(|line| line.starts_with(&begin));
+            let line = line.unwrap_or_else(|| panic!("{begin}: {}", done.stderr));
+            assert!(
+                line.contains(", accuracy ") && line.contains(" steps/s"),
+                "{line}"
+            );
+            assert_eq!(line.ends_with(" left"), left, "{line}");
+        }
+    }
+    let quiet = place.run(&["demo", "--epochs", "1", "--out", "quiet", "--quiet"]);
+    assert_eq!(
+        (quiet.code, quiet.stdout.as_str(), quiet.stderr.as_str()),
+        (Some(0), "", "")
+    );
+}
+
+#[test]
+fn objects_of_progress_are_one_a_line() {
+    let place = Place::new();
+    let done = place.run(&[
+        "train",
+        "teacher.toml",
+        "--out",
+        "run",
+        "--json",
+        "--progress",
+        "json",
+    ]);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    let events: Vec<serde_json::Value> = done
+        .stderr
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let epochs: Vec<_> = events
+        .iter()
+        .filter(|event| event["event"] == "epoch")
+        .collect();
+    assert_eq!(epochs.len(), 2);
+    assert!(epochs[0]["seconds_left"].as_f64().unwrap() > 0.0);
+    assert_eq!(epochs[1]["seconds_left"], 0.0);
+    let result: serde_json::Value = serde_json::from_str(done.stdout.trim()).unwrap();
+    assert_eq!(result["epochs"], 2);
+}
+
+#[test]
+fn colours_are_for_terminals() {
+    let place = Place::new();
+    let mut command = place.command(&["train", "nothing.toml"]);
+    let done = command.env("TERM", "xterm").output().unwrap();
+    assert!(!done.stderr.contains(&0x1b));
+}
