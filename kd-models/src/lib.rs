@@ -32,6 +32,7 @@ mod structure;
 mod trained_model;
 mod unet;
 mod vgg;
+mod vgg_imagenet;
 mod weights;
 mod wrn;
 
@@ -59,6 +60,7 @@ pub use shufflenet_v2::{ShuffleNetV2, ShuffleNetV2Config};
 pub use skd_resnet::{SkdResNet, SkdResNetConfig, StemKind};
 pub use unet::{UNet, UNetConfig};
 pub use vgg::{Vgg, VggConfig};
+pub use vgg_imagenet::{LargeVgg, LargeVggConfig};
 pub use wrn::WideResNet;
 
 pub use model_config::{CONFIG_FILE, ModelConfig, Provenance};

@@ -70,7 +70,10 @@ fn near(what: &str, found: Tensor<1>, expected: &[f32]) {
 }
 
 fn classifiers() -> impl Iterator<Item = &'static str> {
-    let known = known_networks().filter(|known| known.task == Task::Classification);
+    // A VGG for large images has half a gigabyte of weights, and its head is that of any other.
+    let is_huge = |name: &str| name.starts_with("vgg") && name.ends_with("-imagenet");
+    let known = known_networks()
+        .filter(move |known| known.task == Task::Classification && !is_huge(known.name));
     known.map(|known| known.name)
 }
 
