@@ -6,9 +6,11 @@ mod device;
 mod draws;
 mod error;
 mod finding;
+mod interruption;
 mod loader;
 mod metrics;
 mod network;
+mod sealed;
 mod settings_over;
 mod suggest;
 mod teacher;
@@ -21,6 +23,8 @@ pub use device::DeviceName;
 pub use draws::Draws;
 pub use error::{Error, ErrorKind, Result};
 pub use finding::{Finding, Grade, Topic};
+pub use interruption::interruptible;
+pub use sealed::{from_sealed_json, to_sealed_json};
 pub use settings_over::{InnerTables, settings_of, settings_over};
 pub use suggest::nearest;
 
@@ -60,6 +64,7 @@ pub use teacher::cached::{CachedTeacher, KeptAnswers, OUTPUT_FIELD};
 pub use teacher::contract::Teacher;
 pub use teacher::frozen::{FrozenTeacher, stage_tensors};
 pub use teacher::missing::MissingTeacher;
+pub use teacher::resized::ResizedTeacher;
 
 pub use training::class_weights::{ClassWeights, NamedWeights};
 pub use training::epoch_log::EpochLog;

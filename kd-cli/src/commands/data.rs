@@ -29,6 +29,7 @@ pub(super) fn run(what: &DataCommand) -> Result<()> {
                 size: folder.size,
                 resize: folder.resize,
                 grey: folder.grey,
+                skip_broken: false,
                 masks: None,
                 classes: None,
                 prefix: "--",

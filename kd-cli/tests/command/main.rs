@@ -25,6 +25,8 @@ mod process;
 mod run_report;
 /// `method = "stagewise"` on a data set with masks.
 mod segmentation;
+/// Images and masks of one's own, from nothing to an exported student.
+mod own_data;
 /// The built `kd` in a folder of its own.
 mod support;
 /// Synthetic images: in the report of a run, and written for other programs and other runs.

@@ -6,6 +6,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::data::subset::Subset;
 use crate::error::{Error, Result};
+use crate::interruption;
 use crate::loader::batch::{Batch, BatchSource, Samples};
 use crate::loader::config::LoaderConfig;
 use crate::loader::feed::{Feed, HostBatch, Plan, copy_masks};
@@ -213,6 +214,7 @@ impl Loader {
     ///
     /// [`Error::Config`] if an epoch has no such step.
     pub fn batch(&self, epoch: usize, step: usize) -> Result<Batch> {
+        interruption::check()?;
         let host = {
             let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
             if current.as_ref().is_none_or(|feed| feed.epoch != epoch) {
@@ -234,6 +236,7 @@ impl Loader {
     ///
     /// [`Error::Config`] if an epoch has no such step.
     pub fn batch_without_samples(&self, epoch: usize, step: usize) -> Result<Batch> {
+        interruption::check()?;
         if step >= self.plan.steps {
             return Err(self.no_such_step("step", step));
         }
@@ -374,7 +377,8 @@ impl Iterator for Epoch<'_> {
     type Item = Result<Batch>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.feed.take().map(|host| Ok(self.loader.finish(host)))
+        let host = self.feed.take()?;
+        Some(interruption::check().map(|()| self.loader.finish(host)))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

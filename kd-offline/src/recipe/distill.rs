@@ -3,15 +3,15 @@
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
-use kd_core::{CacheConfig, Finding, Observer, Result, Teacher, Topic, Training};
-use kd_models::{ModelConfig, Network};
+use kd_core::{CacheConfig, Finding, Observer, Result, Task, Teacher, Topic, Training};
+use kd_models::{ModelConfig, ModelNetwork, Network, UNet};
 use kd_recipe::{
     CachePlace, Check, Context, DataRecipe, LoadedData, MethodRecipe, NetworkRecipe, NewNetwork,
     Prepared, TeacherClasses, TeacherRecipe,
 };
 use serde::{Deserialize, Serialize};
 
-use super::{SAMPLE_KEYS, diagnose, samples, say};
+use super::{METRICS, SAMPLE_KEYS, diagnose, samples, say};
 use crate::diagnose::KnownTeacher;
 use crate::{Ensemble, LossConfig, Offline, RESULT_PHASE};
 
@@ -44,16 +44,49 @@ impl MethodRecipe for DistillRecipe {
     const ABOUT: &'static str = "one student, frozen teachers, any weighted sum of losses";
 
     fn prepare(&mut self, at: &Context) -> Result<Prepared> {
-        let (offline, config) = self.offline(at)?;
+        match at.facts(&self.data)?.task {
+            Task::Segmentation => self.prepare_for::<UNet>(at),
+            _ => self.prepare_for::<Network>(at),
+        }
+    }
+
+    fn metrics(&self) -> Option<Vec<&'static str>> {
+        Some(METRICS.to_vec())
+    }
+
+    fn check(&mut self, at: &Context) -> Result<Check> {
+        match at.facts(&self.data)?.task {
+            Task::Segmentation => self.check_for::<UNet>(at),
+            _ => self.check_for::<Network>(at),
+        }
+    }
+
+    fn build_caches(
+        &mut self,
+        at: &Context,
+        place: &CachePlace,
+        observer: &mut dyn Observer,
+        stop: &AtomicBool,
+    ) -> Result<Vec<PathBuf>> {
+        match at.facts(&self.data)?.task {
+            Task::Segmentation => self.build_caches_for::<UNet>(at, place, observer, stop),
+            _ => self.build_caches_for::<Network>(at, place, observer, stop),
+        }
+    }
+}
+
+impl DistillRecipe {
+    fn prepare_for<N: ModelNetwork>(&mut self, at: &Context) -> Result<Prepared> {
+        let (offline, config) = self.offline::<N>(at)?;
         let extra = offline.extra_parameters()?;
-        say(at, &offline);
+        say(at, &offline)?;
         Ok(Prepared::new(offline)
             .with_student(RESULT_PHASE, config)
             .with_extra_parameters(extra))
     }
 
-    fn check(&mut self, at: &Context) -> Result<Check> {
-        let (made, data) = self.read(at)?;
+    fn check_for<N: ModelNetwork>(&mut self, at: &Context) -> Result<Check> {
+        let (made, data) = self.read::<N>(at)?;
         let facts = data.facts.clone();
         let mut check = Check::of_student(&made, &facts)?;
         let mut teachers: Vec<Box<dyn Teacher>> = Vec::new();
@@ -72,12 +105,25 @@ impl MethodRecipe for DistillRecipe {
                         of the run are quicker than the estimate";
             check.findings.push(Finding::note(Topic::Costs, text));
         }
-        let offline = self.method(&made, data, teachers, at);
+        let mut offline = self.method(&made, data, teachers, at);
+        if let Some(cache) = &self.cache
+            && known.iter().all(|teacher| !teacher.missing)
+        {
+            offline = offline.with_cache(cache.clone());
+            // What else is wrong the diagnosis finds out piece by piece.
+            if offline.requested().is_ok()
+                && let Err(error) = offline.check()
+            {
+                check
+                    .findings
+                    .push(Finding::error(Topic::Costs, error.to_string()));
+            }
+        }
         diagnose(&mut check, &offline, &facts, at.seed(), known)?;
         Ok(check)
     }
 
-    fn build_caches(
+    fn build_caches_for<N: ModelNetwork>(
         &mut self,
         at: &Context,
         place: &CachePlace,
@@ -85,7 +131,7 @@ impl MethodRecipe for DistillRecipe {
         stop: &AtomicBool,
     ) -> Result<Vec<PathBuf>> {
         let config = place.over(self.cache.take());
-        let (offline, _) = self.offline(at)?;
+        let (offline, _) = self.offline::<N>(at)?;
         let offline = offline.with_cache(config);
         offline.check()?;
         offline.open_caches(observer, stop)?;
@@ -94,11 +140,9 @@ impl MethodRecipe for DistillRecipe {
             .map(|cache| cache.path().to_owned())
             .collect())
     }
-}
 
-impl DistillRecipe {
     /// The method with everything that it needs, and what the student's model folder will say.
-    fn offline(&mut self, at: &Context) -> Result<(Offline<Network>, ModelConfig)> {
+    fn offline<N: ModelNetwork>(&mut self, at: &Context) -> Result<(Offline<N>, ModelConfig)> {
         self.train.check()?;
         let (made, data) = self.read(at)?;
         let teachers = at.teachers_as(self.teacher_classes(), &self.teachers, &data.facts)?;
@@ -125,22 +169,21 @@ impl DistillRecipe {
     }
 
     /// The student and the data; an unknown name is said before the data are read.
-    fn read(&mut self, at: &Context) -> Result<(NewNetwork, LoadedData)> {
+    fn read<N: ModelNetwork>(&mut self, at: &Context) -> Result<(NewNetwork<N>, LoadedData)> {
         let facts = at.facts(&self.data)?;
-        facts.check_labelled()?;
         self.student.spec(&facts)?;
         let data = at.data(&self.data)?;
         let made = at.network(&mut self.student, &data, at.seed())?;
         Ok((made, data))
     }
 
-    fn method(
+    fn method<N: ModelNetwork>(
         &self,
-        made: &NewNetwork,
+        made: &NewNetwork<N>,
         data: LoadedData,
         teachers: Vec<Box<dyn Teacher>>,
         at: &Context,
-    ) -> Offline<Network> {
+    ) -> Offline<N> {
         Offline::new(
             &made.network,
             made.config.preprocessing.clone(),

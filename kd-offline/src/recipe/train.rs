@@ -1,13 +1,13 @@
 //! `method = "train"`: a network from scratch, for example a teacher.
 
-use kd_core::{Result, Training};
-use kd_models::Network;
+use kd_core::{Result, Task, Training};
+use kd_models::{ModelNetwork, Network, UNet};
 use kd_recipe::{
     Check, Context, DataRecipe, LoadedData, MethodRecipe, NetworkRecipe, NewNetwork, Prepared, Verb,
 };
 use serde::{Deserialize, Serialize};
 
-use super::{SAMPLE_KEYS, diagnose, samples, say};
+use super::{METRICS, SAMPLE_KEYS, diagnose, samples, say};
 use crate::{LossConfig, Offline, RESULT_PHASE};
 
 /// A recipe of ordinary training, which is offline distillation without a teacher.
@@ -32,36 +32,58 @@ impl MethodRecipe for TrainRecipe {
     const VERB: Verb = Verb::Train;
 
     fn prepare(&mut self, at: &Context) -> Result<Prepared> {
-        self.train.check()?;
-        let (made, data) = self.read(at)?;
-        let offline = self.method(&made, data, at);
-        offline.check()?;
-        say(at, &offline);
-        Ok(Prepared::new(offline).with_student(RESULT_PHASE, made.config))
+        match at.facts(&self.data)?.task {
+            Task::Segmentation => self.prepare_for::<UNet>(at),
+            _ => self.prepare_for::<Network>(at),
+        }
+    }
+
+    fn metrics(&self) -> Option<Vec<&'static str>> {
+        Some(METRICS.to_vec())
     }
 
     fn check(&mut self, at: &Context) -> Result<Check> {
-        let (made, data) = self.read(at)?;
+        match at.facts(&self.data)?.task {
+            Task::Segmentation => self.check_for::<UNet>(at),
+            _ => self.check_for::<Network>(at),
+        }
+    }
+}
+
+impl TrainRecipe {
+    fn prepare_for<N: ModelNetwork>(&mut self, at: &Context) -> Result<Prepared> {
+        self.train.check()?;
+        let (made, data) = self.read::<N>(at)?;
+        let offline = self.method(&made, data, at);
+        offline.check()?;
+        say(at, &offline)?;
+        Ok(Prepared::new(offline).with_student(RESULT_PHASE, made.config))
+    }
+
+    fn check_for<N: ModelNetwork>(&mut self, at: &Context) -> Result<Check> {
+        let (made, data) = self.read::<N>(at)?;
         let facts = data.facts.clone();
         let mut check = Check::of_student(&made, &facts)?;
         let offline = self.method(&made, data, at);
         diagnose(&mut check, &offline, &facts, at.seed(), Vec::new())?;
         Ok(check)
     }
-}
 
-impl TrainRecipe {
     /// The network and the data; an unknown name is said before the data are read.
-    fn read(&mut self, at: &Context) -> Result<(NewNetwork, LoadedData)> {
+    fn read<N: ModelNetwork>(&mut self, at: &Context) -> Result<(NewNetwork<N>, LoadedData)> {
         let facts = at.facts(&self.data)?;
-        facts.check_labelled()?;
         self.network.spec(&facts)?;
         let data = at.data(&self.data)?;
         let made = at.network(&mut self.network, &data, at.seed())?;
         Ok((made, data))
     }
 
-    fn method(&self, made: &NewNetwork, data: LoadedData, at: &Context) -> Offline<Network> {
+    fn method<N: ModelNetwork>(
+        &self,
+        made: &NewNetwork<N>,
+        data: LoadedData,
+        at: &Context,
+    ) -> Offline<N> {
         let smoothed = LossConfig::smoothed_cross_entropy(1.0, self.label_smoothing);
         Offline::new(
             &made.network,
