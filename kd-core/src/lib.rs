@@ -46,9 +46,9 @@ pub use network::tensors::{
 
 pub use data::{
     CifarLabels, DataRoots, DataSource, Dataset, DatasetInfo, ImageFit, ImageFolder, ImageShape,
-    MaskClass, MaskFolder, MaskValue, Masks, Split, Subset, Task, ValuedClass, class_folders,
-    is_image_path, read_camvid, read_cifar10, read_cifar100, read_cinic10, read_idx, read_images,
-    read_svhn, write_idx, write_image_folder,
+    MaskClass, MaskFolder, MaskValue, Masks, Split, StretchedImages, Subset, Task, ValuedClass,
+    class_folders, is_image_path, read_camvid, read_cifar10, read_cifar100, read_cinic10, read_idx,
+    read_images, read_stretched, read_svhn, write_idx, write_image_folder, write_mask,
 };
 pub use loader::{Batch, BatchSource, Epoch, FEW, Loader, LoaderConfig, Samples};
 pub use views::{Augment, ViewParams, ViewPolicy};

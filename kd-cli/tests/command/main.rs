@@ -19,14 +19,14 @@ mod folder;
 mod interfaces;
 /// A data set with masks.
 mod masks;
+/// Images and masks of one's own, from nothing to an exported student.
+mod own_data;
 /// Runs killed, interrupted, resumed, on one thread or two.
 mod process;
 /// `report.md` with its pictures, and TensorBoard's event files.
 mod run_report;
 /// `method = "stagewise"` on a data set with masks.
 mod segmentation;
-/// Images and masks of one's own, from nothing to an exported student.
-mod own_data;
 /// The built `kd` in a folder of its own.
 mod support;
 /// Synthetic images: in the report of a run, and written for other programs and other runs.

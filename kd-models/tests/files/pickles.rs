@@ -19,8 +19,11 @@ pub(crate) fn text(text: &str) -> Piece {
     [b"X", &length[..], text.as_bytes()].concat()
 }
 
-pub(crate) fn number(number: u8) -> Piece {
-    vec![b'K', number]
+pub(crate) fn number(number: u32) -> Piece {
+    match u8::try_from(number) {
+        Ok(number) => vec![b'K', number],
+        Err(_) => [&b"J"[..], &number.to_le_bytes()].concat(),
+    }
 }
 
 pub(crate) fn tuple(values: &[Piece]) -> Piece {
@@ -56,12 +59,12 @@ pub(crate) fn dict(items: &[(&str, Piece)]) -> Piece {
 }
 
 /// A vector of float32 in storage `key`.
-pub(crate) fn vector(key: &str, length: u8) -> Piece {
+pub(crate) fn vector(key: &str, length: u32) -> Piece {
     tensor(global("torch", "FloatStorage"), key, length)
 }
 
 /// A vector in storage `key` of another type.
-pub(crate) fn tensor(storage: Piece, key: &str, length: u8) -> Piece {
+pub(crate) fn tensor(storage: Piece, key: &str, length: u32) -> Piece {
     let id = tuple(&[
         text("storage"),
         storage,

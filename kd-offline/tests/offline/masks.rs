@@ -8,8 +8,8 @@ use burn::tensor::activation::relu;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use kd_core::{
     Augment, Dataset, Draws, FrozenTeacher, ImageShape, Masks, Method, Names, Normalisation,
-    Result, Split, StagedNetwork, StepContext, Subset, Teacher, Training,
-    ViewPolicy, export, import, testing,
+    Result, Split, StagedNetwork, StepContext, Subset, Teacher, Training, ViewPolicy, export,
+    import, testing,
 };
 use kd_losses::{CwdLossConfig, PairWiseAffinityLossConfig, PixelWiseLossConfig};
 use kd_offline::{Ensemble, LossConfig, Offline, OfflineData};

@@ -173,7 +173,7 @@ impl<'a> Shown<'a> {
 }
 
 /// A field of CSV: in quotes where it has what separates fields.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     if text.contains([',', '"', '\n', '\r']) {
         return format!("\"{}\"", text.replace('"', "\"\""));
     }

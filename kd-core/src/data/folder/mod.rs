@@ -5,6 +5,7 @@ pub(crate) mod fit;
 pub(crate) mod listing;
 pub(crate) mod resize;
 pub(crate) mod save;
+pub(crate) mod stretched;
 pub(crate) mod whole;
 
 use std::collections::BTreeSet;
@@ -14,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub use fit::ImageFit;
 use listing::Listing;
 pub use save::{class_folders, write_image_folder};
+pub use stretched::{StretchedImages, read_stretched, write_mask};
 
 use crate::data::parallel::for_each;
 
