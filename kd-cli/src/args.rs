@@ -398,7 +398,10 @@ pub(crate) struct EvalOptions {
     /// The length of the shorter side of such an image before the centre is cut out
     #[arg(long, value_name = "PIXELS")]
     pub(crate) resize: Option<usize>,
-    /// Which part of the data set
+    /// Bring the images of a data set that is known by name to the size that the network takes
+    #[arg(long)]
+    pub(crate) scale: bool,
+    /// Which part of the data set: train, val, test
     #[arg(long, default_value = "test", value_parser = split)]
     pub(crate) split: Split,
     /// Samples in a batch; 256 where nothing is said, and 8 where each image has a mask
@@ -441,8 +444,8 @@ pub(crate) struct WeightOptions {
     /// Take the tensors whose names begin with this and remove it, for example `student.`
     #[arg(long)]
     pub(crate) prefix: Option<String>,
-    /// What parts of the file's names the network calls otherwise, for example `downsample.=shortcut.`;
-    /// may be given several times
+    /// What parts of the file's names the network calls otherwise, for example `downsample.=shortcut.`, or a
+    /// regular expression between slashes, `/^(layer\d)\.b/=${1}.block`; may be given several times
     #[arg(long, value_name = "FROM=TO", value_parser = rename)]
     pub(crate) rename: Vec<(String, String)>,
     /// How exactly the file must fit: `exact`, or `superset` if it may hold more than the network
@@ -467,6 +470,9 @@ pub(crate) struct ImportOptions {
     /// The number of classes; by default that of the file's last layer
     #[arg(long, value_name = "N")]
     pub(crate) classes: Option<usize>,
+    /// The names of the classes in the order of the logits, as `cat,dog`, or `@FILE` with one a line
+    #[arg(long, value_name = "NAMES")]
+    pub(crate) class_names: Option<String>,
     /// Print one JSON object as the last line
     #[arg(long)]
     pub(crate) json: bool,

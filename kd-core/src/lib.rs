@@ -6,11 +6,13 @@ mod device;
 mod draws;
 mod error;
 mod finding;
+mod interruption;
 mod loader;
 mod metrics;
 mod network;
 #[cfg(feature = "schema")]
 mod schema;
+mod sealed;
 mod settings_over;
 mod suggest;
 mod teacher;
@@ -23,6 +25,8 @@ pub use device::DeviceName;
 pub use draws::Draws;
 pub use error::{Error, ErrorKind, Result};
 pub use finding::{Finding, Grade, Topic};
+pub use interruption::interruptible;
+pub use sealed::{from_sealed_json, to_sealed_json};
 pub use settings_over::{InnerTables, settings_of, settings_over};
 pub use suggest::nearest;
 
@@ -48,9 +52,10 @@ pub use network::tokenizer_file::TokenizerFile;
 
 pub use data::{
     CifarLabels, DataFiles, DataRoots, DataSource, Dataset, DatasetInfo, ImageFit, ImageFolder,
-    ImageShape, MaskClass, MaskFolder, MaskSurvey, MaskValue, Masks, SampleKind, Split, Subset,
-    Task, Tokens, ValuedClass, class_folders, image_size, is_image_path, read_camvid, read_cifar10,
-    read_cifar100, read_cinic10, read_idx, read_images, read_svhn, write_idx, write_image_folder,
+    ImageShape, MaskClass, MaskFolder, MaskSurvey, MaskValue, Masks, SampleKind, Split,
+    StretchedImages, Subset, Task, Tokens, ValuedClass, class_folders, image_size, is_image_path,
+    read_camvid, read_cifar10, read_cifar100, read_cinic10, read_idx, read_images, read_stretched,
+    read_svhn, write_idx, write_image_folder, write_mask,
 };
 pub use loader::{Batch, BatchSource, Epoch, FEW, Loader, LoaderConfig, Samples};
 pub use views::{Augment, ViewParams, ViewPolicy};
@@ -66,6 +71,7 @@ pub use teacher::cached::{CachedTeacher, KeptAnswers, OUTPUT_FIELD};
 pub use teacher::contract::Teacher;
 pub use teacher::frozen::{FrozenTeacher, stage_tensors};
 pub use teacher::missing::MissingTeacher;
+pub use teacher::resized::ResizedTeacher;
 
 pub use training::class_weights::{ClassWeights, NamedWeights};
 pub use training::epoch_log::EpochLog;

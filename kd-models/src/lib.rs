@@ -33,6 +33,7 @@ mod text_cnn;
 mod trained_model;
 mod unet;
 mod vgg;
+mod vgg_imagenet;
 mod weights;
 mod wrn;
 
@@ -61,6 +62,7 @@ pub use skd_resnet::{SkdResNet, SkdResNetConfig, StemKind};
 pub use text_cnn::{TextCnn, TextCnnConfig};
 pub use unet::{UNet, UNetConfig};
 pub use vgg::{Vgg, VggConfig};
+pub use vgg_imagenet::{LargeVgg, LargeVggConfig};
 pub use wrn::WideResNet;
 
 pub use model_config::{CONFIG_FILE, ModelConfig, Provenance, TOKENIZER_FILE};

@@ -21,6 +21,7 @@ use crate::skd_resnet::SkdResNet;
 use crate::spec::NetworkSpec;
 use crate::structure::Structure;
 use crate::vgg::Vgg;
+use crate::vgg_imagenet::LargeVgg;
 use crate::wrn::WideResNet;
 
 /// A classifier of this crate, of whichever family.
@@ -74,6 +75,8 @@ pub enum Network {
     OkddipVgg(OkddipVgg),
     /// A DenseNet-BC for small images.
     DenseNet(DenseNet),
+    /// A VGG with batch norm for large images.
+    LargeVgg(LargeVgg),
 }
 
 impl Network {
@@ -104,6 +107,7 @@ impl Network {
             Self::ChunkCnn(_) => ChunkCnn::SCHEME,
             Self::OkddipResNet(_) => OkddipResNet::SCHEME,
             Self::OkddipVgg(_) => OkddipVgg::SCHEME,
+            Self::LargeVgg(_) => LargeVgg::SCHEME,
             Self::DenseNet(network) => return Ok(Self::DenseNet(network.drawn(seed)?)),
         };
         initialise(&blank, scheme, seed)
@@ -147,6 +151,7 @@ impl Network {
             Structure::OkddipResNet(config) => blank!(OkddipResNet, config),
             Structure::OkddipVgg(config) => blank!(OkddipVgg, config),
             Structure::DenseNet(config) => blank!(DenseNet, config),
+            Structure::LargeVgg(config) => blank!(LargeVgg, config),
             other => return Err(other.wrong_family(&Self::FAMILIES.join(", "))),
         })
     }
@@ -171,6 +176,7 @@ macro_rules! forward {
             Network::OkddipResNet($inner) => $call,
             Network::OkddipVgg($inner) => $call,
             Network::DenseNet($inner) => $call,
+            Network::LargeVgg($inner) => $call,
         }
     };
 }
@@ -219,6 +225,7 @@ impl StagedNetwork for Network {
             Self::OkddipResNet(network) => Self::OkddipResNet(network.fold_norms()),
             Self::OkddipVgg(network) => Self::OkddipVgg(network.fold_norms()),
             Self::DenseNet(network) => Self::DenseNet(network.fold_norms()),
+            Self::LargeVgg(network) => Self::LargeVgg(network.fold_norms()),
         }
     }
 }
@@ -249,6 +256,7 @@ impl ModelNetwork for Network {
         "okddip-resnet",
         "okddip-vgg",
         "densenet",
+        "imagenet-vgg",
     ];
 
     fn blank(spec: &NetworkSpec, device: &Device) -> Result<Self> {

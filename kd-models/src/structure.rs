@@ -21,6 +21,7 @@ use crate::skd_resnet::SkdResNetConfig;
 use crate::text_cnn::TextCnnConfig;
 use crate::unet::UNetConfig;
 use crate::vgg::VggConfig;
+use crate::vgg_imagenet::LargeVggConfig;
 
 /// The families of this crate: the variant with its config, the name in files, the task, and how a config is
 /// checked.
@@ -148,6 +149,8 @@ families! {
     OkddipVgg(OkddipVggConfig), "okddip-vgg", Classification, OkddipVggConfig::check;
     /// DenseNet-BC for small images: [`DenseNet`](crate::DenseNet).
     DenseNet(DenseNetConfig), "densenet", Classification, DenseNetConfig::check;
+    /// VGG with batch norm for large images: [`LargeVgg`](crate::LargeVgg).
+    LargeVgg(LargeVggConfig), "imagenet-vgg", Classification, LargeVggConfig::check;
     /// Convolutional networks for text: [`TextCnn`](crate::TextCnn).
     TextCnn(TextCnnConfig), "text-cnn", Classification, TextCnnConfig::check;
     /// U-Nets of Stagewise KD: [`UNet`](crate::UNet).

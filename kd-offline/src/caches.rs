@@ -4,14 +4,14 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use kd_core::{
-    Cache, CacheConfig, CacheDescription, CacheDtype, CacheRequest, CachedTeacher, Classifier,
-    Error, KeptAnswers, Observer, Requested, Result, Teacher,
+    Cache, CacheConfig, CacheDescription, CacheDtype, CacheRequest, CachedTeacher, Error,
+    KeptAnswers, Observer, Requested, Result, TaskNetwork, Teacher,
 };
 
 use crate::Offline;
 use crate::prepared::Prepared;
 
-impl<S: Classifier> Offline<S> {
+impl<S: TaskNetwork> Offline<S> {
     /// Opens the caches, and builds those that are missing; the runner does it at the beginning of a run.
     ///
     /// # Errors
@@ -28,7 +28,8 @@ impl<S: Classifier> Offline<S> {
         for index in 0..self.teachers.len() {
             let train = self.request_of(prepared, index, config.dtype)?;
             let mut answers = vec![train.open(config, observer, stop)?];
-            if config.file.is_none() {
+            // Of masks nothing of the teacher is read in an evaluation.
+            if config.file.is_none() && !prepared.student.is_of_pixels {
                 answers.push(self.open_held_out(prepared, index, config, observer, stop)?);
             }
             kept.push(answers);

@@ -18,6 +18,7 @@ use crate::kinds::{self, LossKind, Reads};
 /// | `kind` | all | must be there |
 /// | `weight` | all: a number, or a table, see [`kd_losses::Schedule`] | the catalogue's usual one, else 1 |
 /// | `name` | all: the name in logs | the kind |
+/// | `temperature` | those that have it: a number, or where logits are compared a table as for `weight` | the loss's |
 /// | `standardise` | of two logits: true standardises both, see [`kd_losses::standardised`] | false |
 /// | `student_tap`, `student_taps` | of features: stages, or `dense`, the input of the head | must be there |
 /// | `teacher_tap`, `teacher_taps` | the same, one for each of the student's | the same names |
@@ -36,6 +37,8 @@ pub struct LossConfig {
     name: Option<String>,
     weight: Schedule,
     standardise: bool,
+    /// The temperature over time, where it changes; the constant has what it is at first.
+    temperature: Option<Schedule>,
     teacher: usize,
     student_taps: Vec<String>,
     teacher_taps: Option<Vec<String>>,
@@ -80,6 +83,7 @@ impl LossConfig {
             name: None,
             weight: Schedule::from(kind.weight()),
             standardise: false,
+            temperature: None,
             teacher: 0,
             student_taps: Vec::new(),
             teacher_taps: None,
@@ -207,9 +211,52 @@ impl LossConfig {
         })
     }
 
-    /// The temperature, if the loss has one.
-    pub(crate) fn temperature(&self) -> Option<f64> {
-        self.settings.get("temperature").and_then(Value::as_f64)
+    /// The temperature at an epoch, if the loss has one.
+    pub(crate) fn temperature_at(&self, epoch: f64) -> Option<f64> {
+        match self.temperature {
+            Some(schedule) => Some(schedule.at(epoch)),
+            None => self.settings.get("temperature").and_then(Value::as_f64),
+        }
+    }
+
+    /// The loss with its constants as they are at an epoch; none if they never change.
+    pub(crate) fn at_epoch(&self, epoch: f64) -> Option<Self> {
+        let schedule = self.temperature?;
+        Some(self.clone().set("temperature", schedule.at(epoch)))
+    }
+
+    /// With a temperature that changes over the epochs, of a loss of logits that has one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if the loss has none, or the schedule leaves the numbers above 0.
+    pub fn with_temperature(mut self, schedule: Schedule) -> Result<Self> {
+        self.set_temperature(schedule)
+            .map_err(|problem| Error::config("temperature", problem))?;
+        Ok(self)
+    }
+
+    fn set_temperature(&mut self, schedule: Schedule) -> std::result::Result<(), String> {
+        if self.reads() != Reads::Logits || !self.settings.contains_key("temperature") {
+            return Err("is no constant of this loss that can change with time".into());
+        }
+        schedule.check().map_err(|error| error.to_string())?;
+        // The ends are the extremes of every kind that stays above 0.
+        let stays = [0.0, f64::MAX]
+            .iter()
+            .all(|&epoch| schedule.at(epoch) > 0.0);
+        if !stays || matches!(schedule, Schedule::Window { .. }) {
+            return Err("must stay above 0; use the kinds `linear` or `cosine`".into());
+        }
+        self.settings
+            .insert("temperature".into(), schedule.at(0.0).into());
+        self.temperature = (!schedule.is_constant()).then_some(schedule);
+        Ok(())
+    }
+
+    /// The share of the target that is spread over all classes, if the loss has it.
+    pub(crate) fn label_smoothing(&self) -> Option<f64> {
+        self.settings.get("label_smoothing").and_then(Value::as_f64)
     }
 
     pub(crate) fn standardise(&self) -> bool {
@@ -345,6 +392,11 @@ impl Serialize for LossConfig {
             table.insert("teacher".into(), self.teacher.into());
         }
         table.extend(self.settings.clone());
+        if let Some(schedule) = self.temperature {
+            let schedule =
+                serde_json::to_value(schedule).map_err(<S::Error as serde::ser::Error>::custom)?;
+            table.insert("temperature".into(), schedule);
+        }
         table.serialize(serializer)
     }
 }
@@ -388,6 +440,10 @@ impl LossConfig {
         let has_taps = matches!(self.reads(), Reads::Taps { .. });
         match key {
             "weight" => self.weight = typed(key, value)?,
+            "temperature" if value.is_object() => {
+                let set = self.set_temperature(typed(key, value)?);
+                set.map_err(|problem| format!("`{key}` {problem}"))?;
+            }
             "name" => self.name = Some(typed(key, value)?),
             "standardise" if self.reads() == Reads::Logits => self.standardise = typed(key, value)?,
             "teacher" if has_taps => self.teacher = typed(key, value)?,

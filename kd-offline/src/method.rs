@@ -5,8 +5,8 @@ use std::sync::atomic::AtomicBool;
 
 use burn::tensor::Device;
 use kd_core::{
-    CacheConfig, Classifier, KeptAnswers, Method, Observer, Phase, Preprocessing, Requested,
-    Result, RunFolder, Teacher, Trained, Training, detached_copy,
+    CacheConfig, KeptAnswers, Method, Observer, Phase, Preprocessing, Requested, Result, RunFolder,
+    TaskNetwork, Teacher, Trained, Training, detached_copy,
 };
 
 use crate::phase::{Distill, RESULT_PHASE};
@@ -47,7 +47,7 @@ pub struct Offline<S> {
     pub(crate) kept: OnceLock<Vec<Vec<KeptAnswers>>>,
 }
 
-impl<S: Classifier> Offline<S> {
+impl<S: TaskNetwork> Offline<S> {
     /// Ordinary training of `student` on `device` (its plain form or the autodiff one) with cross-entropy;
     /// see the methods that begin with `with_` for teachers and other losses.
     pub fn new(
@@ -151,7 +151,8 @@ impl<S: Classifier> Offline<S> {
         };
         config.check(self.teachers.len())?;
         for index in 0..self.teachers.len() {
-            self.request_of(prepared, index, config.dtype)?;
+            self.request_of(prepared, index, config.dtype)?
+                .check_room(config)?;
         }
         Ok(())
     }
@@ -194,16 +195,17 @@ impl<S: Classifier> Offline<S> {
             training: &self.training,
             train: &prepared.train,
             held_out: &prepared.held_out,
-            comparable: prepared
-                .teachers
-                .iter()
-                .all(|teacher| teacher.shapes.classes == prepared.student.classes),
+            comparable: !prepared.student.is_of_pixels
+                && prepared
+                    .teachers
+                    .iter()
+                    .all(|teacher| teacher.shapes.classes == prepared.student.classes),
             teacher_logits: None,
         })
     }
 }
 
-impl<S: Classifier> Method for Offline<S> {
+impl<S: TaskNetwork> Method for Offline<S> {
     fn phases(&self) -> Vec<String> {
         vec![RESULT_PHASE.into()]
     }

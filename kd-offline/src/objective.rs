@@ -7,8 +7,8 @@ use kd_core::{
 use kd_losses::{Combined, Schedule, WeightedSum};
 
 use crate::LossConfig;
-use crate::kinds::{Binder, BoundLoss, Problem, TermInputs};
-use crate::taps::StudentTrace;
+use crate::kinds::{Binder, BoundLoss, PixelTargets, Problem, TermInputs, check_for_masks};
+use crate::taps::{StudentTrace, answer_as_read};
 
 /// A bound loss with its name in logs and its weight.
 #[derive(Debug)]
@@ -52,6 +52,9 @@ impl BoundLosses {
         let first = binder.index;
         for (index, loss) in (first..).zip(losses) {
             loss.check(index, binder.teachers.len())?;
+            if binder.student.is_of_pixels {
+                check_for_masks(loss).map_err(|error| error.within(&format!("losses.{index}")))?;
+            }
             binder.index = index;
             let bound = loss
                 .bind(&mut binder)
@@ -78,6 +81,8 @@ impl BoundLosses {
         answers: &[Answer],
         teachers: &[Box<dyn Teacher>],
         ids: &[u32],
+        is_of_pixels: bool,
+        advice: &dyn Fn(usize) -> Option<String>,
     ) -> Result<()> {
         for (index, term) in (self.first..).zip(&self.list) {
             let samples = term.bound.trial_batch();
@@ -85,13 +90,16 @@ impl BoundLosses {
             let answers = answers.iter().map(|answer| repeated(answer, samples));
             let answers: Vec<Answer> = answers.collect();
             let targets = Tensor::<1, Int>::zeros([samples], &student.output.device());
+            let masks = is_of_pixels.then(|| first_class(&student));
             let inputs = TermInputs {
                 student: &student,
                 answers: &answers,
                 teachers,
                 targets: &targets,
+                masks: masks.as_ref(),
                 ids: ids.get(..samples).unwrap_or(ids),
                 step: 0,
+                epoch: 0.0,
                 trial: true,
             };
             let tried = term.bound.value(&inputs).and_then(|value| {
@@ -99,18 +107,19 @@ impl BoundLosses {
                 Ok(value)
             });
             tried.map_err(|error| {
-                let problem = format!("cannot be computed: {error}");
+                let advice = advice(index - self.first).map(|advice| format!("; {advice}"));
+                let problem = format!("cannot be computed: {error}{}", advice.unwrap_or_default());
                 Error::config(format!("losses.{index}"), problem)
             })?;
         }
         Ok(())
     }
 
-    /// The weighted sum at `epoch`, which may be a fraction.
-    pub(crate) fn combine(&self, inputs: &TermInputs<'_>, epoch: f64) -> Result<Combined> {
+    /// The weighted sum at the epoch of the inputs.
+    pub(crate) fn combine(&self, inputs: &TermInputs<'_>) -> Result<Combined> {
         let mut sum = WeightedSum::new();
         for (term, value) in self.list.iter().zip(self.values(inputs)?) {
-            sum = sum.add(term.name.clone(), term.weight.at(epoch), value);
+            sum = sum.add(term.name.clone(), term.weight.at(inputs.epoch), value);
         }
         for (name, value) in self.auxiliary_losses(inputs)? {
             sum = sum.add(name, 1.0, value);
@@ -182,6 +191,15 @@ fn wrong(term: &NamedLoss, error: Problem) -> Error {
     }
 }
 
+/// Masks in which each pixel has the first class, as large as the logits of a student.
+fn first_class(student: &StudentTrace) -> PixelTargets {
+    let [batch_size, _, height, width] = student.maps[student.maps.len() - 1].dims();
+    PixelTargets {
+        masks: Tensor::zeros([batch_size, height, width], &student.output.device()),
+        void: None,
+    }
+}
+
 fn repeated_trace(trace: &StudentTrace, samples: usize) -> StudentTrace {
     StudentTrace {
         maps: repeated_maps(&trace.maps, samples),
@@ -193,9 +211,10 @@ fn repeated_trace(trace: &StudentTrace, samples: usize) -> StudentTrace {
 fn repeated(answer: &Answer, samples: usize) -> Answer {
     let output = answer.output.clone().map(|output| match output {
         Output::Classes(logits) => Output::Classes(logits.repeat_dim(0, samples)),
+        Output::Pixels(logits) => Output::Pixels(logits.repeat_dim(0, samples)),
         other => other,
     });
-    Answer::new(output, repeated_maps(&answer.maps, samples))
+    answer_as_read(Answer::new(output, repeated_maps(&answer.maps, samples)))
 }
 
 fn repeated_maps(maps: &[Tensor<4>], samples: usize) -> Vec<Tensor<4>> {

@@ -2,15 +2,16 @@
 
 use burn::tensor::{Device, Int, Tensor};
 use kd_core::{
-    Answer, Batch, Classifier, Loader, LossTerms, Metrics, NamedGradients, NetworkInput, Phase,
-    PhaseState, Plan, Preprocessing, Requested, Result, StepContext, Teacher, Tensors, Trained,
-    Training, evaluate,
+    Answer, Batch, Loader, LossTerms, Metrics, NamedGradients, NetworkInput, Phase, PhaseState,
+    Plan, Preprocessing, Requested, Result, Rows, StepContext, TaskNetwork, Teacher, Tensors,
+    Trained, Training, evaluate, evaluate_segmentation,
 };
 
 use crate::Ensemble;
 use crate::ensemble::average;
-use crate::kinds::TermInputs;
+use crate::kinds::{PixelTargets, TermInputs};
 use crate::objective::BoundLosses;
+use crate::taps::{answer_as_read, as_read, is_of_pixels};
 
 /// The name of the one phase of offline distillation; its result is the student.
 pub const RESULT_PHASE: &str = "distill";
@@ -35,11 +36,12 @@ pub(crate) struct Distill<'a, S> {
 pub(crate) struct AnsweredBatch<I> {
     pub(crate) input: I,
     pub(crate) targets: Tensor<1, Int>,
+    pub(crate) masks: Option<PixelTargets>,
     pub(crate) ids: Vec<u32>,
     pub(crate) answers: Vec<Answer>,
 }
 
-impl<S: Classifier> Distill<'_, S> {
+impl<S: TaskNetwork> Distill<'_, S> {
     /// Queries the teachers for a batch of the training data, but for those that no loss reads.
     pub(crate) fn query(&self, batch: &Batch) -> Result<Vec<Answer>> {
         let teachers = self.teachers.iter().zip(&self.losses.requested);
@@ -48,7 +50,7 @@ impl<S: Classifier> Distill<'_, S> {
                 if requested.is_nothing() {
                     return Ok(Answer::new(None, Vec::new()));
                 }
-                teacher.answer(batch, requested)
+                teacher.answer(batch, requested).map(answer_as_read)
             })
             .collect()
     }
@@ -60,9 +62,41 @@ impl<S: Classifier> Distill<'_, S> {
         Ok(AnsweredBatch {
             input: input.lifted(),
             targets: Tensor::from_inner(batch.targets),
+            masks: batch.masks.map(|masks| PixelTargets {
+                masks: Tensor::from_inner(masks),
+                void: self.void(),
+            }),
             ids: batch.ids,
             answers,
         })
+    }
+
+    /// What pixels without a class have in the masks.
+    fn void(&self) -> Option<i64> {
+        let masks = self.train.subset().dataset().masks();
+        masks.and_then(|masks| masks.void().map(i64::from))
+    }
+
+    /// The measures of a network with an output for each pixel.
+    fn evaluate_pixels(&self) -> Result<Metrics> {
+        let student = self.student.valid();
+        let summary = evaluate_segmentation(self.held_out, |batch| {
+            Ok(student
+                .forward(&self.preprocessing.input(batch)?)
+                .into_map())
+        })?
+        .summary()?;
+        // Outputs that are no numbers stop the run in words.
+        let mean_iou = if summary.non_finite > 0 {
+            f64::NAN
+        } else {
+            summary.mean_iou
+        };
+        Ok(Metrics::from([
+            ("mean_iou".to_owned(), mean_iou),
+            ("miou_compat".to_owned(), summary.miou_compat),
+            ("pixel_accuracy".to_owned(), summary.pixel_accuracy),
+        ]))
     }
 
     /// Queries the teachers for their averaged logits for the held-out data, `[samples, num_classes]` row by
@@ -87,7 +121,7 @@ impl<S: Classifier> Distill<'_, S> {
     }
 }
 
-impl<S: Classifier> Phase for Distill<'_, S> {
+impl<S: TaskNetwork> Phase for Distill<'_, S> {
     fn plan(&self) -> &Plan {
         self.plan
     }
@@ -99,19 +133,21 @@ impl<S: Classifier> Phase for Distill<'_, S> {
     fn step(&mut self, at: StepContext) -> Result<LossTerms> {
         let batch = self.train.batch(at.epoch, at.step_in_epoch)?;
         let batch = self.answered(batch)?;
-        let trace = self.student.network().forward_traced(&batch.input);
+        let trace = as_read::<S>(self.student.network().forward_traced(&batch.input));
+        let steps = self.train.steps_per_epoch().max(1) as f64;
+        let epoch = at.epoch as f64 + at.step_in_epoch as f64 / steps;
         let inputs = TermInputs {
             student: &trace,
             answers: &batch.answers,
             teachers: &self.teachers,
             targets: &batch.targets,
+            masks: batch.masks.as_ref(),
             ids: &batch.ids,
             step: at.step as u64,
+            epoch,
             trial: false,
         };
-        let steps = self.train.steps_per_epoch().max(1) as f64;
-        let epoch = at.epoch as f64 + at.step_in_epoch as f64 / steps;
-        let combined = self.losses.combine(&inputs, epoch)?;
+        let combined = self.losses.combine(&inputs)?;
         let mut report = combined.terms;
         report.push(("total".into(), combined.total.clone().inner()));
 
@@ -128,11 +164,16 @@ impl<S: Classifier> Phase for Distill<'_, S> {
     }
 
     fn evaluate(&mut self) -> Result<Metrics> {
+        if is_of_pixels::<S>() {
+            return self.evaluate_pixels();
+        }
         self.query_on_held_out()?;
         let student = self.student.valid();
         let teacher = self.teacher_logits.as_deref();
         let summary = evaluate(self.held_out, teacher, |batch| {
-            Ok(student.forward(&self.preprocessing.input(batch)?))
+            Ok(student
+                .forward(&self.preprocessing.input(batch)?)
+                .into_rows())
         })?
         .summary()?;
         let mut named = Metrics::from([

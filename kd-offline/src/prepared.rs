@@ -4,13 +4,13 @@ use std::sync::{Mutex, PoisonError};
 
 use burn::tensor::Tensor;
 use kd_core::{
-    Answer, Batch, Classifier, Error, Loader, LoaderConfig, NetworkInput, Plan, Preprocessing,
-    Requested, Result, Selection, Subset, detached_copy,
+    Answer, Batch, Dataset, Error, Loader, LoaderConfig, NetworkInput, Plan, Preprocessing,
+    Requested, Result, Selection, Subset, TaskNetwork, detached_copy,
 };
 
 use crate::kinds::Binder;
 use crate::objective::BoundLosses;
-use crate::taps::{FullAnswer, StudentTrace, TapShapes};
+use crate::taps::{FullAnswer, StudentTrace, TapShapes, as_read, is_of_pixels};
 use crate::{LossConfig, Offline};
 
 /// Everything that check, caches and phase of a run share.
@@ -34,7 +34,7 @@ pub(crate) struct Prepared {
     pub(crate) kept_requests: Vec<Requested>,
 }
 
-impl<S: Classifier> Offline<S> {
+impl<S: TaskNetwork> Offline<S> {
     /// Everything that is made once; the first call makes it.
     ///
     /// # Errors
@@ -54,8 +54,9 @@ impl<S: Classifier> Offline<S> {
             return Err(Error::config("losses", problem));
         }
         self.training.check()?;
-        self.data.train.dataset().check_labelled()?;
-        self.data.held_out.dataset().check_labelled()?;
+        for part in [&self.data.train, &self.data.held_out] {
+            self.check_data(part.dataset())?;
+        }
         let [train, held_out] = self.loaders()?;
 
         let sample = self.sample()?;
@@ -66,13 +67,27 @@ impl<S: Classifier> Offline<S> {
         let logits = self.losses.iter().any(LossConfig::reads_logits);
         self.check_classes(&student, if logits { &teachers } else { &[] })?;
 
+        if let Some(index) = teachers
+            .iter()
+            .position(|teacher| teacher.shapes.is_of_pixels != student.is_of_pixels)
+        {
+            let problem = "outputs a class of each image where the student outputs one of each pixel, or the other \
+                           way round; use a teacher of the same task";
+            return Err(Error::config(format!("teachers.{index}"), problem));
+        }
         let answers: Vec<&FullAnswer> = teachers.iter().collect();
         let losses = self.bind(0, &self.losses, &student, &trace, &answers)?;
-        let selection = Some(Selection::highest("accuracy"));
+        let metric = if is_of_pixels::<S>() {
+            "mean_iou"
+        } else {
+            "accuracy"
+        };
+        let selection = Some(Selection::highest(metric));
         let plan = self.training.plan(train.steps_per_epoch(), selection)?;
         let requested = losses.requested.clone();
         for (answer, requested) in teachers.iter().zip(&requested) {
-            if requested.has_output() {
+            // Logits of pixels are a map like any other, between which a regressor may stand.
+            if requested.has_output() && !student.is_of_pixels {
                 self.check_classes(&student, std::slice::from_ref(answer))?;
             }
         }
@@ -139,7 +154,19 @@ impl<S: Classifier> Offline<S> {
         let answers: Vec<Answer> = answers
             .map(|(answer, requested)| answer.part(requested))
             .collect();
-        bound.try_on(trace, &answers, &self.teachers, train.ids())?;
+        let advice = |index: usize| {
+            let loss = &losses[index];
+            let teacher = teachers.get(loss.which_teacher())?;
+            student.of_one_size(&teacher.shapes, loss)
+        };
+        bound.try_on(
+            trace,
+            &answers,
+            &self.teachers,
+            train.ids(),
+            student.is_of_pixels,
+            &advice,
+        )?;
         Ok(bound)
     }
 
@@ -148,6 +175,10 @@ impl<S: Classifier> Offline<S> {
         let Some(weights) = &self.training.class_weights else {
             return Ok(None);
         };
+        if is_of_pixels::<S>() {
+            let problem = "are for a class of each image, and the data have masks; remove them";
+            return Err(Error::config("train.class_weights", problem));
+        }
         if !self
             .losses
             .iter()
@@ -199,7 +230,7 @@ impl<S: Classifier> Offline<S> {
     pub(crate) fn show_student(&self, sample: &Batch) -> Result<(TapShapes, StudentTrace)> {
         let input: S::Input = self.preprocessing.input(sample)?;
         let student = detached_copy(&self.student);
-        let trace = student.forward_traced(&input.lifted());
+        let trace = as_read::<S>(student.forward_traced(&input.lifted()));
         let shapes = TapShapes::of_student(student.stage_names(), &trace);
         // Without the graph, which would hold the copy.
         let trace = StudentTrace {
@@ -208,6 +239,26 @@ impl<S: Classifier> Offline<S> {
             output: trace.output.detach(),
         };
         Ok((shapes, trace))
+    }
+
+    /// Checks that the data have what the student's outputs are compared with.
+    pub(crate) fn check_data(&self, data: &Dataset) -> Result<()> {
+        if !is_of_pixels::<S>() {
+            return data.check_labelled();
+        }
+        if self.training.balanced {
+            let problem = "is for a class of each image, and the data have masks; remove it";
+            return Err(Error::config("train.balanced", problem));
+        }
+        if data.masks().is_some() {
+            return Ok(());
+        }
+        let problem = format!(
+            "must have a mask for each image, as the student outputs a class for each pixel; `{}` has a class for \
+             each image",
+            data.name()
+        );
+        Err(Error::config("data", problem))
     }
 
     fn check_classes(&self, student: &TapShapes, teachers: &[FullAnswer]) -> Result<()> {

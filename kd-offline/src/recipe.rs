@@ -5,11 +5,11 @@ mod distill;
 mod sections;
 mod train;
 
-use kd_core::{Classifier, Error, Result};
+use kd_core::{Error, Result};
+use kd_models::ModelNetwork;
 use kd_recipe::{Check, Context, DataFacts, DataRecipe, LoadedData, Notice};
 use serde_json::Value;
 
-use crate::diagnose::schedule::last_batch;
 use crate::diagnose::{DiagnosisOptions, KnownTeacher};
 use crate::{Offline, OfflineData};
 
@@ -18,6 +18,23 @@ pub use train::TrainRecipe;
 
 /// Keys of `[train]` on which samples a step sees and how they count.
 const SAMPLE_KEYS: &[&str] = &["drop_last", "balanced", "class_weights"];
+
+/// The metrics of evaluations, of a class of each image and of each pixel. Of the first few classes are as many as
+/// there are, at most five.
+const METRICS: &[&str] = &[
+    "accuracy",
+    "top2_accuracy",
+    "top3_accuracy",
+    "top4_accuracy",
+    "top5_accuracy",
+    "loss",
+    "ece",
+    "agreement",
+    "teacher_kl",
+    "mean_iou",
+    "miou_compat",
+    "pixel_accuracy",
+];
 
 /// The data of a recipe as the method takes them.
 fn samples(recipe: &DataRecipe, data: LoadedData) -> OfflineData {
@@ -29,16 +46,16 @@ fn samples(recipe: &DataRecipe, data: LoadedData) -> OfflineData {
     }
 }
 
-/// Says at the start of a run what a check would warn of.
-fn say<N: Classifier>(at: &Context, offline: &Offline<N>) {
-    let samples = offline.data.train.len();
-    if let Some(text) = last_batch(&offline.training, samples) {
-        at.notices().take(&Notice::Note(text));
+/// Says at the start of a run what a check would warn of, but for what it would have to compute.
+fn say<N: ModelNetwork>(at: &Context, offline: &Offline<N>) -> Result<()> {
+    for warning in offline.warnings()? {
+        at.notices().take(&Notice::Note(warning.text));
     }
+    Ok(())
 }
 
 /// Adds the diagnosis of a run to a check.
-fn diagnose<N: Classifier>(
+fn diagnose<N: ModelNetwork>(
     check: &mut Check,
     offline: &Offline<N>,
     data: &DataFacts,

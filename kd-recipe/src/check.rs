@@ -182,11 +182,12 @@ impl Check {
     ) -> Result<CheckedTeacher> {
         let folder = recipe.model.as_deref();
         let fits = folder.and_then(|folder| self.compare(&name, folder, at));
-        let opened = match at.open_teacher_as(classes, recipe, data, &name) {
+        let opened = match at.open_resized(classes, recipe, data, &name) {
             Ok(opened) => opened,
             Err(error) => return Ok(self.miss(name, &error)),
         };
         self.findings.extend(fits);
+        let teacher = opened.teacher(at.device());
         if let Some(report) = opened.report {
             let fits = self.matched(&name, recipe.path(), report);
             self.findings.push(fits);
@@ -196,7 +197,7 @@ impl Check {
         let accuracy = config.provenance.accuracy;
         Ok(CheckedTeacher {
             accuracy: accuracy.filter(|_| trained_on(config, data)),
-            teacher: opened.model.teacher(at.device()),
+            teacher,
             name,
             missing: false,
         })

@@ -6,7 +6,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use kd_core::{DataRoots, DataSource, Error, Preprocessing, Result, Split, Subset, Teacher};
+use kd_core::{
+    DataRoots, DataSource, Error, Normalisation, Preprocessing, ResizedTeacher, Result, Split,
+    Subset, Teacher,
+};
 use kd_models::{Families, LoadReport, ModelNetwork, TrainedModel};
 
 use crate::inputs::{RecipeInputs, TeacherInput};
@@ -110,6 +113,7 @@ impl Context {
         if let Some(validation) = &data.validation {
             self.note_input("the validation data", validation.hash());
         }
+        self.note_broken(&data.source);
         let mut inputs = self.inputs.borrow_mut();
         inputs.train = Some(data.train.clone());
         inputs.held_out = Some(data.held_out.clone());
@@ -121,16 +125,26 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// As [`Context::facts`], and whatever the files are refused for.
+    /// As [`Context::facts`], [`Error::Config`] for settings of parts and views, which would have no effect, and
+    /// whatever the files are refused for.
     pub fn split(&self, recipe: &DataRecipe, split: Split, what: &str) -> Result<Subset> {
+        recipe.check_whole()?;
         let source = self.source(recipe)?;
         recipe.facts(&source)?;
         let samples = Subset::all(&source.load(split, &self.roots)?);
+        self.note_broken(&source);
         self.note_input(what, samples.hash());
         if split == Split::Test {
             self.inputs.borrow_mut().held_out = Some(samples.clone());
         }
         Ok(samples)
+    }
+
+    /// Notes the images that were left out because they cannot be read.
+    fn note_broken(&self, source: &DataSource) {
+        if let DataSource::Folder(folder) = source {
+            self.inputs.borrow_mut().broken = folder.broken();
+        }
     }
 
     /// The source of the data of a recipe, opened once.
@@ -229,9 +243,9 @@ impl Context {
         data: &DataFacts,
     ) -> Result<Vec<Box<dyn Teacher>>> {
         let load = |(index, recipe)| {
-            let opened =
-                self.open_teacher_as(classes, recipe, data, &format!("teacher {index}"))?;
-            Ok(opened.model.teacher(&self.device))
+            let what = format!("teacher {index}");
+            let opened = self.open_resized(classes, recipe, data, &what)?;
+            Ok(opened.teacher(&self.device))
         };
         recipes.iter().enumerate().map(load).collect()
     }
@@ -242,8 +256,8 @@ impl Context {
     ///
     /// As [`TeacherRecipe::open`].
     pub fn teacher(&self, recipe: &TeacherRecipe, data: &DataFacts) -> Result<Box<dyn Teacher>> {
-        let opened = self.open_teacher(recipe, data, "the teacher")?;
-        Ok(opened.model.teacher(&self.device))
+        let opened = self.open_resized(TeacherClasses::OfData, recipe, data, "the teacher")?;
+        Ok(opened.teacher(&self.device))
     }
 
     /// Reads a teacher, for the task of the data, for a method that needs more of it than its answers; noted
@@ -267,6 +281,21 @@ impl Context {
     ///
     /// As [`TeacherRecipe::open`].
     pub fn open_teacher_as(
+        &self,
+        classes: TeacherClasses,
+        recipe: &TeacherRecipe,
+        data: &DataFacts,
+        what: &str,
+    ) -> Result<OpenTeacher> {
+        if recipe.resize {
+            let problem = "cannot be used here: the method needs more of the teacher than its answers; remove it";
+            return Err(Error::config("teacher.resize", problem));
+        }
+        self.open_resized(classes, recipe, data, what)
+    }
+
+    /// As [`Context::open_teacher_as`], of a teacher that may take images of another size.
+    pub(crate) fn open_resized(
         &self,
         classes: TeacherClasses,
         recipe: &TeacherRecipe,
@@ -304,6 +333,7 @@ impl Context {
             from: from.clone(),
             model: Rc::clone(&model),
             report,
+            is_resized: recipe.resize,
         };
         self.inputs
             .borrow_mut()
@@ -323,9 +353,21 @@ pub struct OpenTeacher {
     pub model: Rc<dyn TrainedModel>,
     /// How its weights fitted, if they came from a plain weight file.
     pub report: Option<LoadReport>,
+    /// Whether it takes images of another size than the data's.
+    is_resized: bool,
 }
 
 impl OpenTeacher {
+    /// The teacher that it is, on the plain form of `device`.
+    pub(crate) fn teacher(&self, device: &Device) -> Box<dyn Teacher> {
+        let teacher = self.model.teacher(device);
+        if !self.is_resized {
+            return teacher;
+        }
+        let [_, height, width] = self.model.config().network.input;
+        Box::new(ResizedTeacher::new(teacher, [height, width]))
+    }
+
     /// The network as the type that it is.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use kd_core::{Error, Result, RunFolder};
+use kd_core::{Error, Result, RunFolder, from_sealed_json, to_sealed_json};
 use serde::{Deserialize, Serialize};
 
 const FILE: &str = "inputs.json";
@@ -39,20 +39,12 @@ pub(crate) struct Change {
 impl InputHashes {
     /// Those of a run that was begun.
     pub(crate) fn read(run: &Path) -> Result<Self> {
-        let path = run.join(FILE);
-        let text = std::fs::read(&path).map_err(Error::io("read", &path))?;
-        serde_json::from_slice(&text).map_err(|error| Error::BadFile {
-            path,
-            offset: 0,
-            problem: error.to_string(),
-            remedy: "start the run again in a new folder".into(),
-        })
+        from_sealed_json(&run.join(FILE))
     }
 
     /// Writes them into the folder of a run.
     pub(crate) fn write(&self, run: &RunFolder) -> Result<()> {
-        let json = serde_json::to_vec_pretty(self).map_err(|error| Error::method(FILE, error))?;
-        run.write(FILE, &json)
+        run.write(FILE, &to_sealed_json(FILE, self)?)
     }
 
     /// Finishes a change that a killed process has noted and not written into `recipe.toml`, whose text is

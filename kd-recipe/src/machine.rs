@@ -97,7 +97,7 @@ impl Recipe {
     pub fn check(&mut self, machine: &Machine) -> Result<Check> {
         let at = machine.context(self)?;
         let mut check = self.check_in(&at)?;
-        if let Some(text) = at.inputs().passed_over() {
+        for text in at.inputs().omissions() {
             check.findings.push(Finding::warning(Topic::Data, text));
         }
         Ok(check)

@@ -249,6 +249,11 @@ impl Recipe {
         self.body.write(self.method, self.seed, &self.device)
     }
 
+    /// The names of the metrics that its evaluations may give, if the method says them.
+    pub fn metrics(&self) -> Option<Vec<&'static str>> {
+        self.body.metrics()
+    }
+
     /// The parts that can be run alone, if the method has any.
     pub fn parts(&mut self) -> Option<Parts<'_>> {
         self.body.parts()
@@ -305,6 +310,7 @@ trait Body: Debug {
     fn prepare(&mut self, at: &Context) -> Result<Prepared>;
     fn check(&mut self, at: &Context) -> Result<Check>;
     fn report(&self, run: &Path) -> Result<MethodReport>;
+    fn metrics(&self) -> Option<Vec<&'static str>>;
     fn parts(&mut self) -> Option<Parts<'_>>;
     fn build_caches(
         &mut self,
@@ -337,6 +343,10 @@ impl<R: MethodRecipe> Body for R {
         stop: &AtomicBool,
     ) -> Result<Vec<PathBuf>> {
         MethodRecipe::build_caches(self, at, place, observer, stop)
+    }
+
+    fn metrics(&self) -> Option<Vec<&'static str>> {
+        MethodRecipe::metrics(self)
     }
 
     fn parts(&mut self) -> Option<Parts<'_>> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use kd_core::{Error, PhaseOutcome, Result};
+use kd_core::{Error, PhaseOutcome, Result, from_sealed_json, to_sealed_json, write_atomically};
 use serde::{Deserialize, Serialize};
 
 const FILE: &str = "outcome.json";
@@ -79,13 +79,7 @@ impl Outcome {
         if !path.exists() {
             return Ok(None);
         }
-        let text = std::fs::read(&path).map_err(Error::io("read", &path))?;
-        let mut outcome: Self = serde_json::from_slice(&text).map_err(|error| Error::BadFile {
-            path,
-            offset: 0,
-            problem: error.to_string(),
-            remedy: "start the run again in a new folder".into(),
-        })?;
+        let mut outcome: Self = from_sealed_json(&path)?;
         // The folder may have been moved since.
         folder.clone_into(&mut outcome.run);
         Ok(Some(outcome))
@@ -104,7 +98,6 @@ impl Outcome {
 
     /// Writes it into the folder of its run.
     pub(crate) fn write(&self) -> Result<()> {
-        let json = serde_json::to_vec_pretty(self).map_err(|error| Error::method(FILE, error))?;
-        kd_core::write_atomically(&self.run.join(FILE), &json)
+        write_atomically(&self.run.join(FILE), &to_sealed_json(FILE, self)?)
     }
 }

@@ -5,8 +5,8 @@ use std::sync::atomic::AtomicBool;
 
 use burn::tensor::Device;
 use kd_core::{
-    Costs, EpochLog, Error, Finding, Grade, Observer, PhaseOutcome, Result, RunFolder, Runner,
-    Snapshot,
+    Costs, EpochLog, Error, ErrorKind, Finding, Grade, Observer, PhaseOutcome, Result, RunFolder,
+    Runner, Snapshot, interruptible,
 };
 use kd_models::NetworkSpec;
 use kd_report::TensorBoard;
@@ -44,7 +44,7 @@ impl Recipe {
         let context = machine.context(&mut self)?;
         let prepared = self.prepare_in(&context)?;
         let inputs = context.inputs();
-        if let Some(text) = inputs.passed_over() {
+        for text in inputs.omissions() {
             machine.notices().take(&Notice::Note(text));
         }
         let data_dir = machine.data_dir().or(context.roots().env.as_deref());
@@ -65,6 +65,9 @@ impl Recipe {
         })
     }
 }
+
+/// The list of what was left out of a folder of images, a path a line, where anything was.
+const LEFT_OUT_FILE: &str = "left-out.txt";
 
 /// The settings that can be changed while a run is interrupted.
 const CHANGEABLE: [&str; 7] = [
@@ -119,6 +122,11 @@ impl PreparedRun {
             ..self.hashes.clone()
         };
         hashes.write(&folder)?;
+        let left_out = self.inputs.skipped.iter().chain(&self.inputs.broken);
+        let left_out: Vec<String> = left_out.map(|path| path.display().to_string()).collect();
+        if !left_out.is_empty() {
+            folder.write(LEFT_OUT_FILE, (left_out.join("\n") + "\n").as_bytes())?;
+        }
         folder.write("recipe.toml", resolved.as_bytes())?;
         Ok(folder)
     }
@@ -322,13 +330,20 @@ impl PreparedRun {
         outcome.write()?;
         observer.working("writing the report");
         // The run is done, whatever becomes of its report.
-        match self.write_report(folder.path()) {
+        match interruptible(stop, || self.write_report(folder.path())) {
             Ok(findings) => {
                 for finding in findings {
                     if finding.grade >= Grade::Warning {
                         self.notify(&Notice::Finding(finding));
                     }
                 }
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {
+                return Err(Error::Interrupted {
+                    run: folder.path().to_owned(),
+                    phase: "report".into(),
+                    step: 0,
+                });
             }
             Err(error) => self.notify(&Notice::NoReport {
                 run: folder.path().to_owned(),

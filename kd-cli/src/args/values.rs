@@ -29,7 +29,15 @@ pub(super) fn mask_value(text: &str) -> Result<MaskValue, String> {
 
 /// A part of names and what stands in its place.
 pub(super) fn rename(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
+    // A pattern may hold the sign itself.
+    let end = text
+        .strip_prefix('/')
+        .and_then(|rest| rest.find("/=").map(|end| end + 2));
+    let parts = match end {
+        Some(end) => Some((&text[..end], &text[end + 1..])),
+        None => text.split_once('='),
+    };
+    match parts {
         Some((from, to)) if !from.is_empty() => Ok((from.to_owned(), to.to_owned())),
         _ => Err("write the file's part, `=`, and the network's, as in `fc.1.=linear.`".into()),
     }
@@ -72,13 +80,17 @@ pub(super) fn device(name: &str) -> Result<DeviceName, String> {
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Part {
     Train,
+    /// The samples by which an epoch or a setting is chosen
+    #[value(alias = "validation")]
+    Val,
     Test,
 }
 
 pub(super) fn split(name: &str) -> Result<Split, String> {
     match Part::from_str(name, true) {
         Ok(Part::Train) => Ok(Split::Train),
+        Ok(Part::Val) => Ok(Split::Validation),
         Ok(Part::Test) => Ok(Split::Test),
-        Err(_) => Err("known: train, test".into()),
+        Err(_) => Err("known: train, val, test".into()),
     }
 }

@@ -7,9 +7,9 @@ use std::sync::{Mutex, PoisonError};
 
 use burn::tensor::Device;
 use kd_core::{
-    ClassificationSummary, DataRoots, DataSource, Dataset, DatasetInfo, DeviceName, Error, Loader,
-    LoaderConfig, MaskClass, MaskSurvey, MaskValue, Normalisation, Result, SegmentationSummary,
-    Subset, Task, check_finite,
+    ClassificationSummary, DataRoots, DataSource, Dataset, DatasetInfo, DeviceName, Error,
+    ImageShape, Loader, LoaderConfig, MaskClass, MaskSurvey, MaskValue, Normalisation, Result,
+    SegmentationSummary, Subset, Task, check_finite,
 };
 use kd_models::{
     Evaluation, Families, LoadReport, ModelConfig, TrainedModel, WeightChoice, Weights,
@@ -79,7 +79,7 @@ pub(super) fn run(methods: &Methods, options: &EvalOptions) -> Result<()> {
     } else {
         from_folder(options, path, methods.families(), &device)?
     };
-    let (dataset, loader) = load(options, &measured.source, &device)?;
+    let (dataset, loader) = load(options, &measured, &device)?;
     let json = options.machine.json;
     match measured.model.evaluate(&loader)? {
         Evaluation::Segmentation(metrics) => {
@@ -111,9 +111,13 @@ fn with_folder(options: &EvalOptions) -> Result<EvalOptions> {
 }
 
 /// The data to be measured on.
-fn load(options: &EvalOptions, source: &DataSource, device: &Device) -> Result<(Dataset, Loader)> {
+fn load(options: &EvalOptions, measured: &Measured, device: &Device) -> Result<(Dataset, Loader)> {
     let roots = DataRoots::from_env().with_explicit(options.machine.place.data_dir.clone());
-    let dataset = source.load(options.split, &roots)?;
+    let mut dataset = measured.source.load(options.split, &roots)?;
+    if options.scale {
+        let [_, height, width] = measured.model.config().network.input;
+        dataset = dataset.resized([height, width])?;
+    }
     say_absent(&dataset);
     let batch_size = options.batch_size.unwrap_or(match dataset.task() {
         // Images of segmentation are larger.
@@ -184,6 +188,12 @@ fn from_file(
              its model folder",
         );
     }
+    if options.scale {
+        return refused(
+            "is a weight file, which does not say what size of images it is for; make it a model folder first with \
+             `kd import --input`, or leave out `--scale`",
+        );
+    }
     let source = find_source(&options.data, settings(options, None))?;
     let weights = Weights::read_chosen(path, &options.weights.choice())?;
     let name = match &options.weights.network {
@@ -239,7 +249,7 @@ fn from_folder(
     };
     let source = find_source(&options.data, settings)?;
     let who = format!("model `{}`", path.display());
-    check_fits(&who, config, &DataFacts::from(&source))?;
+    check_fits(&who, config, &facts(options, config, &source)?)?;
     say_other_classes(config, &source);
     check_finite(&who, &model.state_dict())?;
     Ok(Measured {
@@ -284,6 +294,27 @@ fn mask_classes_of_run(model: &Path) -> Option<(Vec<MaskClass>, Option<MaskValue
     let text = std::fs::read_to_string(model.join("recipe.toml")).ok()?;
     let Recipe { data } = toml::from_str(&text).ok()?;
     Some((data.classes, data.no_class))
+}
+
+/// Facts about the data as they are measured: in the size of the model, where they are to be scaled.
+fn facts(options: &EvalOptions, config: &ModelConfig, source: &DataSource) -> Result<DataFacts> {
+    let mut facts = DataFacts::from(source);
+    if options.scale {
+        check_scale(options, source)?;
+        let [_, height, width] = config.network.input;
+        facts.shape = ImageShape::new(facts.shape.channels, height, width);
+    }
+    Ok(facts)
+}
+
+/// Only images of a data set known by name have a size of their own.
+fn check_scale(options: &EvalOptions, source: &DataSource) -> Result<()> {
+    if is_folder(&options.data) || source.task() == Task::Segmentation {
+        let problem = "has no effect: images of a folder, and those with masks, are brought to the size of the \
+                       network anyway; leave it out";
+        return Err(Error::config("--scale", problem));
+    }
+    Ok(())
 }
 
 /// The classes of masks of one's own: those that were typed, or those of the model in the order of their

@@ -1,5 +1,6 @@
 //! `kd import`.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use burn::tensor::Device;
@@ -29,6 +30,7 @@ pub(super) fn run(options: &ImportOptions) -> Result<()> {
     let weights = Weights::read_chosen(&options.file, &options.weights.choice())?;
     let spec = spec(options, data, &weights, &device)?;
     let mut config = ModelConfig::new(spec, normalisation);
+    config.class_names = class_names(options)?;
     config.provenance.data = data.map(|data| data.name.to_owned());
     let file = options.file.file_name().unwrap_or_default();
     let notes = &mut config.provenance.notes;
@@ -69,6 +71,35 @@ pub(super) fn run(options: &ImportOptions) -> Result<()> {
     ));
     output::line(&format!("model in {}", options.out.display()));
     Ok(())
+}
+
+/// The names of the classes, as typed or one a line of a file.
+fn class_names(options: &ImportOptions) -> Result<Option<Vec<String>>> {
+    let Some(typed) = &options.class_names else {
+        return Ok(None);
+    };
+    let names: Vec<String> = match typed.strip_prefix('@') {
+        None => typed
+            .split(',')
+            .map(|name| name.trim().to_owned())
+            .collect(),
+        Some(path) => {
+            let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+            text.trim_end()
+                .lines()
+                .map(|name| name.trim().to_owned())
+                .collect()
+        }
+    };
+    let mut seen = BTreeSet::new();
+    let problem = match names.iter().find(|name| !seen.insert(name.as_str())) {
+        _ if names.iter().any(String::is_empty) => {
+            "has an empty name; give one for each class".into()
+        }
+        Some(twice) => format!("names `{twice}` twice; give each class its own name"),
+        None => return Ok(Some(names)),
+    };
+    Err(Error::config("--class-names", problem))
 }
 
 /// What was typed, then what the data set says, then what the tensors say.

@@ -1,5 +1,6 @@
 //! `kd predict`.
 
+mod masks;
 mod show;
 mod sources;
 
@@ -10,7 +11,7 @@ use kd_core::{
     Batch, DeviceName, Error, ImageShape, Result, SampleKind, Samples, Task, check_finite,
 };
 use kd_models::{Families, TrainedModel};
-use kd_recipe::{Methods, model_folder, open_for};
+use kd_recipe::{Methods, model_folder};
 
 use self::sources::{Images, Source};
 use crate::args::{PredictFormat, PredictOptions};
@@ -42,6 +43,19 @@ struct Prediction {
 pub(super) fn run(methods: &Methods, options: &PredictOptions) -> Result<()> {
     let device = options.device.unwrap_or(DeviceName::Auto).open()?;
     let model = open(methods.families(), &options.model, &device)?;
+    let names: Vec<String> = match &model.config().class_names {
+        Some(names) => names.clone(),
+        None => (0..model.config().network.classes)
+            .map(|class| class.to_string())
+            .collect(),
+    };
+    if model.task() == Task::Segmentation {
+        return masks::run(options, model.as_ref(), &names, &device);
+    }
+    if options.masks.is_some() {
+        let problem = "is for a network with a class of each pixel; leave it out";
+        return Err(Error::config("--masks", problem));
+    }
     let teacher = options.teacher.as_deref();
     let teacher = teacher
         .map(|path| open(methods.families(), path, &device))
@@ -52,12 +66,6 @@ pub(super) fn run(methods: &Methods, options: &PredictOptions) -> Result<()> {
     let config = model.config();
     let [channels, height, width] = config.network.input;
     let shape = ImageShape::new(channels, height, width);
-    let names: Vec<String> = match &config.class_names {
-        Some(names) => names.clone(),
-        None => (0..config.network.classes)
-            .map(|class| class.to_string())
-            .collect(),
-    };
     let source = Source::find(options, shape, &names)?;
     let mut shown = show::Shown::new(options, &names, teacher.is_some());
     // Lines that are written as they come leave no room for a bar.
@@ -90,9 +98,9 @@ pub(super) fn run(methods: &Methods, options: &PredictOptions) -> Result<()> {
     Ok(())
 }
 
-/// The classifier in a model folder.
+/// The network in a model folder.
 fn open(families: &Families, path: &Path, device: &Device) -> Result<Box<dyn TrainedModel>> {
-    let model = open_for(families, &model_folder(path)?, Task::Classification, device)?;
+    let model = families.open(&model_folder(path)?, device)?;
     if model.config().preprocessing.kind() != SampleKind::Images {
         let problem = "is a network for texts, and this shows images; measure it with `kd eval`";
         return Err(Error::Input {
@@ -107,7 +115,7 @@ fn open(families: &Families, path: &Path, device: &Device) -> Result<Box<dyn Tra
 /// Two networks are shown beside each other if they take the same images and know the same classes.
 fn check_beside(model: &dyn TrainedModel, teacher: &dyn TrainedModel) -> Result<()> {
     let (own, other) = (&model.config().network, &teacher.config().network);
-    if (own.input, own.classes) == (other.input, other.classes) {
+    if (own.input, own.classes) == (other.input, other.classes) && model.task() == teacher.task() {
         return Ok(());
     }
     let shape = |[channels, height, width]: [usize; 3]| format!("{channels}x{height}x{width}");

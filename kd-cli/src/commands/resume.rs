@@ -46,6 +46,7 @@ pub(super) fn run(
 fn finished(methods: &Methods, folder: &RunFolder, machine: &Machine) -> Result<()> {
     output::remark("this run is done already");
     check_recipe(folder)?;
+    folder.check_files()?;
     if folder.path().join("report.md").is_file() {
         return Ok(());
     }

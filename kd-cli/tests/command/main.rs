@@ -23,6 +23,8 @@ mod interfaces;
 mod json_schema;
 /// A data set with masks.
 mod masks;
+/// Images and masks of one's own, from nothing to an exported student.
+mod own_data;
 /// Pictures of one's own, made for tests.
 mod pictures;
 /// Runs killed, interrupted, resumed, on one thread or two.

@@ -8,6 +8,7 @@ use burn::tensor::TensorData;
 
 use crate::cache::description::CacheDescription;
 use crate::cache::read::Cache;
+use crate::cache::room::check_room;
 use crate::cache::write::CacheWriter;
 use crate::error::{Error, Result};
 use crate::loader::batch::Batch;
@@ -68,6 +69,9 @@ pub(super) fn fill_cache(
     stop: &AtomicBool,
 ) -> Result<Cache> {
     let bytes = description.file_bytes()?;
+    if !path.exists() {
+        check_room(path, bytes)?;
+    }
     let mut writer = loop {
         if path.exists() {
             return Cache::open_for(path, &description);

@@ -35,6 +35,7 @@ pub(crate) mod file;
 pub(crate) mod header;
 pub(crate) mod read;
 pub(crate) mod reader;
+pub(crate) mod room;
 pub(crate) mod store;
 pub(crate) mod write;
 

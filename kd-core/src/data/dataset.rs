@@ -5,8 +5,11 @@ use std::sync::{Arc, OnceLock};
 
 use sha2::{Digest, Sha256};
 
+use crate::data::folder::fit::ImageFit;
+use crate::data::folder::resize::{Pixels, resize};
 use crate::data::kind::SampleKind;
 use crate::data::masks::Masks;
+use crate::data::parallel::for_each;
 use crate::data::shape::ImageShape;
 use crate::data::split::Split;
 use crate::data::task::Task;
@@ -227,6 +230,53 @@ impl Dataset {
         Ok(Self {
             store: Arc::new(store),
         })
+    }
+
+    /// The same samples with images of another height and width: scaled as [`ImageFit`](crate::ImageFit) says, so that
+    /// they just cover the size, and cut at the centre.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] for a size that cannot be used, for masks, and for channels other than 1 or 3.
+    pub fn resized(&self, [height, width]: [usize; 2]) -> Result<Self> {
+        let (from, channels) = (self.shape(), self.shape().channels);
+        if self.store.masks.is_some() {
+            let problem = "is of images with masks; give their size where they are read";
+            return Err(Error::config("size", problem));
+        }
+        let fit = ImageFit::new(ImageShape::new(channels, height, width));
+        fit.check()?;
+        let side = |side: usize| u32::try_from(side).unwrap_or(u32::MAX);
+        let plane = from.height * from.width;
+        let mut images = vec![0; self.len() * fit.shape.bytes()];
+        let samples = self.images().chunks_exact(from.bytes());
+        let places = images.chunks_exact_mut(fit.shape.bytes());
+        for_each(self.len(), samples.zip(places), |(image, place)| {
+            // From planes to the channels of a pixel side by side.
+            let bytes =
+                (0..plane).flat_map(|at| (0..channels).map(move |of| image[of * plane + at]));
+            let pixels = Pixels {
+                bytes: bytes.collect(),
+                channels,
+                height: side(from.height),
+                width: side(from.width),
+            };
+            resize(&pixels, &fit, place);
+            Ok(())
+        })?;
+        let labels = self.labels().to_vec();
+        let made = Self::new(
+            self.name(),
+            self.split(),
+            fit.shape,
+            self.classes(),
+            images,
+            labels,
+        )?;
+        match self.class_names() {
+            Some(names) => made.with_class_names(names.to_vec()),
+            None => Ok(made),
+        }
     }
 
     /// The name that it goes by.

@@ -31,8 +31,8 @@ pub use cifar::{CifarLabels, read_cifar10, read_cifar100};
 pub use cinic::read_cinic10;
 pub use dataset::Dataset;
 pub use folder::{
-    ImageFit, ImageFolder, class_folders, image_size, is_image_path, read_images,
-    write_image_folder,
+    ImageFit, ImageFolder, StretchedImages, class_folders, image_size, is_image_path, read_images,
+    read_stretched, write_image_folder, write_mask,
 };
 pub use idx::{read_idx, write_idx};
 pub use info::DatasetInfo;

@@ -7,6 +7,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use crate::data::kind::SampleKind;
 use crate::data::subset::Subset;
 use crate::error::{Error, Result};
+use crate::interruption;
 use crate::loader::batch::{Batch, BatchSource, Samples};
 use crate::loader::config::LoaderConfig;
 use crate::loader::feed::{Feed, HostBatch, Plan, copy_masks};
@@ -245,6 +246,7 @@ impl Loader {
     ///
     /// [`Error::Config`] if an epoch has no such step.
     pub fn batch(&self, epoch: usize, step: usize) -> Result<Batch> {
+        interruption::check()?;
         let host = {
             let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
             if current.as_ref().is_none_or(|feed| feed.epoch != epoch) {
@@ -266,6 +268,7 @@ impl Loader {
     ///
     /// [`Error::Config`] if an epoch has no such step.
     pub fn batch_without_samples(&self, epoch: usize, step: usize) -> Result<Batch> {
+        interruption::check()?;
         if step >= self.plan.steps {
             return Err(self.no_such_step("step", step));
         }
@@ -416,7 +419,11 @@ impl Iterator for Epoch<'_> {
     type Item = Result<Batch>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let batch = self.loader.finish(self.feed.take()?);
+        let host = self.feed.take()?;
+        if let Err(stopped) = interruption::check() {
+            return Some(Err(stopped));
+        }
+        let batch = self.loader.finish(host);
         self.given += batch.ids.len();
         if let Some(Watch(watch)) = &self.loader.watch {
             watch(self.given, self.loader.subset().len());

@@ -8,6 +8,7 @@ use burn::tensor::Tensor;
 use crate::cache::build::build_cache;
 use crate::cache::description::{CacheDescription, CacheDtype, CacheField};
 use crate::cache::read::Cache;
+use crate::cache::room::check_room;
 use crate::cache::store::{Store, StoreBuild};
 use crate::error::{Error, Result};
 use crate::loader::batch::Batch;
@@ -61,6 +62,28 @@ impl<'a> CacheRequest<'a> {
     /// What the cache must hold.
     pub fn description(&self) -> &CacheDescription {
         &self.description
+    }
+
+    /// Checks that the disk has room for the cache, where it is missing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Input`] if it has not, and those of looking for the cache.
+    pub fn check_room(&self, config: &CacheConfig) -> Result<()> {
+        let path = match (&config.file, config.folder()) {
+            (Some(file), _) => file.clone(),
+            (None, folder) => {
+                let folder = folder.unwrap_or_default();
+                if Cache::find(&folder, &self.description)?.is_some() {
+                    return Ok(());
+                }
+                folder.join(self.description.file_name()?)
+            }
+        };
+        if path.exists() {
+            return Ok(());
+        }
+        check_room(&path, self.description.file_bytes()?)
     }
 
     /// Opens the cache at the place that `config` says, and builds it where it is missing.

@@ -7,3 +7,4 @@ pub(crate) mod cached;
 pub(crate) mod contract;
 pub(crate) mod frozen;
 pub(crate) mod missing;
+pub(crate) mod resized;

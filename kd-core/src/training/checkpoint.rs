@@ -26,6 +26,9 @@ pub(crate) struct Checkpoint {
     pub(crate) best: Option<Best>,
     pub(crate) evaluations_without_better: usize,
     pub(crate) stopped_early: bool,
+    /// Whether the last epoch is trained and not yet measured and logged.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) epoch_is_open: bool,
     pub(crate) seconds: f64,
     /// The length of `metrics.jsonl` at this checkpoint.
     pub(crate) metrics_bytes: u64,
@@ -34,6 +37,12 @@ pub(crate) struct Checkpoint {
     pub(crate) tensors_sha256: Option<String>,
     pub(crate) values: BTreeMap<String, Value>,
     pub(crate) finished: Vec<PhaseOutcome>,
+    /// The SHA-256 of each file that phases have left, by its path in the run folder.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) files: BTreeMap<String, String>,
+    /// The SHA-256 of the first `metrics_bytes` of `metrics.jsonl`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) metrics_sha256: Option<String>,
 }
 
 /// The version of the checkpoint format; another one is refused.

@@ -14,11 +14,14 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 use crate::network::tensors::{Tensors, hex, read_tensors, write_atomically, write_tensors};
+use crate::sealed::{from_sealed_json, to_sealed_json};
 use crate::training::checkpoint::{CHECKPOINT_FORMAT, Checkpoint};
+use crate::training::metrics_log::MetricsLog;
 use crate::training::outcome::{PhaseOutcome, Snapshot};
 use crate::training::phase_state::PhaseState;
 
@@ -41,7 +44,8 @@ impl RunFolder {
         std::fs::create_dir_all(path).map_err(Error::io("create", path))?;
         let mut entries = std::fs::read_dir(path).map_err(Error::io("read", path))?;
         let is_left_over = |name: &str| {
-            matches!(name, "run.lock" | "inputs.json") || name.starts_with(".writing-")
+            matches!(name, "run.lock" | "inputs.json" | "left-out.txt")
+                || name.starts_with(".writing-")
         };
         let is_in_use = |entry: std::io::Result<std::fs::DirEntry>| {
             entry.is_ok_and(|entry| !entry.file_name().to_str().is_some_and(is_left_over))
@@ -138,7 +142,7 @@ impl RunFolder {
         if checkpoint.phase_index < checkpoint.finished.len() || checkpoint.finished.is_empty() {
             return Ok(());
         }
-        let ([outcome], Some(state)) = (&checkpoint.finished[..], state) else {
+        let ([outcome], Some(_)) = (&checkpoint.finished[..], state) else {
             return Err(Error::Run {
                 path: self.path.clone(),
                 problem:
@@ -147,16 +151,22 @@ impl RunFolder {
                         .into(),
             });
         };
-        let again = Checkpoint {
+        // What the phase leaves at its end is written anew.
+        let best = self.name_of_best(&outcome.phase);
+        let best = checkpoint.files.get_key_value(&best);
+        let files = best.map(|(name, sha256)| (name.clone(), sha256.clone()));
+        let mut again = Checkpoint {
             phase: outcome.phase.clone(),
+            phase_index: 0,
             step: outcome.steps,
             last: outcome.last.clone(),
             best: outcome.best.clone(),
             seconds: outcome.seconds,
-            metrics_bytes: checkpoint.metrics_bytes,
-            ..Checkpoint::default()
+            finished: Vec::new(),
+            files: files.into_iter().collect(),
+            ..checkpoint.clone()
         };
-        self.write_checkpoint(again, Some(state))
+        self.write_checkpoint(&mut again, None)
     }
 
     /// The folder as the part `name` of a method made of methods sees it: its phases are called `name.PHASE`
@@ -221,8 +231,63 @@ impl RunFolder {
         Ok(finished.find(|outcome| outcome.phase == name))
     }
 
-    pub(crate) fn keep(&self, phase: &str, snapshot: Snapshot, tensors: &Tensors) -> Result<()> {
-        write_tensors(&self.result_path(phase, snapshot), tensors)
+    /// Keeps a result of a phase and gives its path in the folder and its SHA-256.
+    pub(crate) fn keep(
+        &self,
+        phase: &str,
+        snapshot: Snapshot,
+        tensors: &Tensors,
+    ) -> Result<(String, String)> {
+        let path = self.result_path(phase, snapshot);
+        write_tensors(&path, tensors)?;
+        self.hashed(&path)
+    }
+
+    /// The path of a file in the folder, as a checkpoint names it, and its SHA-256.
+    pub(crate) fn hashed(&self, path: &Path) -> Result<(String, String)> {
+        let inside = path.strip_prefix(&self.path).unwrap_or(path);
+        let parts = inside
+            .iter()
+            .map(|part| part.to_string_lossy().into_owned());
+        Ok((parts.collect::<Vec<_>>().join("/"), hash_file(path)?))
+    }
+
+    /// Checks that the files that phases have left, and the log, are the ones that the checkpoint knows.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadFile`] that names a file that was changed, [`Error::Io`] for one that is gone.
+    pub fn check_files(&self) -> Result<()> {
+        match self.read_checkpoint_file()? {
+            Some(checkpoint) => self.check_files_of(&checkpoint),
+            None => Ok(()),
+        }
+    }
+
+    /// As [`check_files`](Self::check_files); the best result of an epoch that is still to be measured may be that
+    /// of its measurement.
+    pub(crate) fn check_files_of(&self, checkpoint: &Checkpoint) -> Result<()> {
+        let open = checkpoint
+            .epoch_is_open
+            .then(|| self.name_of_best(&checkpoint.phase));
+        let files = checkpoint.files.iter();
+        for (name, sha256) in files.filter(|(name, _)| Some(*name) != open.as_ref()) {
+            self.check_file(name, sha256)?;
+        }
+        MetricsLog::check(&self.metrics_path(), checkpoint)
+    }
+
+    /// The path of the best result of a phase in the folder.
+    pub(crate) fn name_of_best(&self, phase: &str) -> String {
+        format!("phases/{}{phase}/{}", self.prefix, Snapshot::Best.file())
+    }
+
+    pub(crate) fn check_file(&self, name: &str, sha256: &str) -> Result<()> {
+        let path = self.path.join(name);
+        if hash_file(&path)? == sha256 {
+            return Ok(());
+        }
+        Err(changed(path))
     }
 
     pub(crate) fn metrics_path(&self) -> PathBuf {
@@ -230,10 +295,11 @@ impl RunFolder {
     }
 
     /// Writes a checkpoint: the tensors under a new name first, then `checkpoint.json`, which is what counts,
-    /// and only then removes the tensors of the one before.
+    /// and only then removes the tensors of the one before. Without a state the tensors that the checkpoint names
+    /// already stay its tensors.
     pub(crate) fn write_checkpoint(
         &self,
-        mut checkpoint: Checkpoint,
+        checkpoint: &mut Checkpoint,
         state: Option<PhaseState>,
     ) -> Result<()> {
         let old = self.checkpoint_tensors()?;
@@ -250,9 +316,10 @@ impl RunFolder {
         }
         checkpoint.format = CHECKPOINT_FORMAT;
         checkpoint.kd_version = env!("CARGO_PKG_VERSION").into();
-        let json = serde_json::to_vec_pretty(&checkpoint)
-            .map_err(|error| Error::method("checkpoint.json", error))?;
-        self.write("checkpoint.json", &json)?;
+        self.write(
+            "checkpoint.json",
+            &to_sealed_json("checkpoint.json", checkpoint)?,
+        )?;
         for name in old
             .iter()
             .filter(|name| Some(*name) != checkpoint.tensors.as_ref())
@@ -284,17 +351,16 @@ impl RunFolder {
             problem,
             remedy: "start the run again in a new folder".into(),
         };
-        let text = std::fs::read_to_string(&path).map_err(Error::io("read", &path))?;
-        let checkpoint: Checkpoint =
-            serde_json::from_str(&text).map_err(|error| bad(error.to_string()))?;
-        if checkpoint.format != CHECKPOINT_FORMAT {
+        let text = std::fs::read(&path).map_err(Error::io("read", &path))?;
+        // One of another version has other keys, and that is what is to be said of it.
+        let format = serde_json::from_slice::<Format>(&text).map(|of| of.format);
+        if let Some(format) = format.ok().filter(|format| *format != CHECKPOINT_FORMAT) {
             return Err(bad(format!(
-                "its format is {}, this kd ({}) reads {CHECKPOINT_FORMAT}",
-                checkpoint.format,
+                "its format is {format}, this kd ({}) reads {CHECKPOINT_FORMAT}",
                 env!("CARGO_PKG_VERSION")
             )));
         }
-        Ok(Some(checkpoint))
+        from_sealed_json(&path).map(Some)
     }
 
     /// The last checkpoint with the state that it names, if there is one.
@@ -307,18 +373,28 @@ impl RunFolder {
         };
         let file = self.path.join(name);
         if checkpoint.tensors_sha256.as_deref() != Some(hash_file(&file)?.as_str()) {
-            return Err(Error::BadFile {
-                path: file,
-                offset: 0,
-                problem: "its SHA-256 is not the one in checkpoint.json".into(),
-                remedy: "the file was changed; start the run again in a new folder".into(),
-            });
+            return Err(changed(file));
         }
         let state = PhaseState {
             tensors: read_tensors(&file)?,
             values: checkpoint.values.clone(),
         };
         Ok(Some((checkpoint, Some(state))))
+    }
+}
+
+/// The version of a checkpoint of whatever version.
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
+}
+
+fn changed(path: PathBuf) -> Error {
+    Error::BadFile {
+        path,
+        offset: 0,
+        problem: "its SHA-256 is not the one in checkpoint.json".into(),
+        remedy: "the file was changed; restore it, or start the run again in a new folder".into(),
     }
 }
 

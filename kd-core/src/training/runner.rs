@@ -8,6 +8,7 @@ use burn::tensor::Tensor;
 
 use crate::draws::Draws;
 use crate::error::{Error, ErrorKind, Result};
+use crate::interruption::interruptible;
 use crate::network::tensors::write_tensors;
 use crate::training::checkpoint::Checkpoint;
 use crate::training::epoch_log::EpochLog;
@@ -48,6 +49,7 @@ impl<'a> Runner<'a> {
         observer: &mut dyn Observer,
     ) -> Result<Vec<PhaseOutcome>> {
         let (mut checkpoint, mut state) = self.folder.read_checkpoint()?.unwrap_or_default();
+        self.folder.check_files_of(&checkpoint)?;
         let names = method.phases();
         observer.run_started(&names);
         let mut log = MetricsLog::open(self.folder.metrics_path(), checkpoint.metrics_bytes)?;
@@ -101,11 +103,32 @@ impl<'a> Runner<'a> {
         });
         *checkpoint = Checkpoint {
             phase_index: checkpoint.phase_index + 1,
-            metrics_bytes: log.sync()?,
             finished,
+            files: std::mem::take(&mut checkpoint.files),
             ..Checkpoint::default()
         };
-        self.folder.write_checkpoint(checkpoint.clone(), None)
+        log.sync_into(checkpoint)?;
+        self.folder.write_checkpoint(checkpoint, None)
+    }
+}
+
+/// Whether an evaluation heeds a stop that was there before it began.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Heed {
+    Always,
+    /// Only one that comes meanwhile.
+    IfNew,
+}
+
+/// The place of a step and its rates.
+fn context(plan: &Plan, step: usize) -> StepContext {
+    let per_epoch = plan.steps_per_epoch.max(1);
+    StepContext {
+        step,
+        epoch: step / per_epoch,
+        step_in_epoch: step % per_epoch,
+        lr: plan.lr.at(step),
+        momentum: plan.lr.momentum(step),
     }
 }
 
@@ -132,18 +155,17 @@ impl UnderWay<'_> {
                 lr: 0.0,
                 momentum: None,
             };
-            return self.end_epoch(phase, &plan, at, observer);
+            return self.end_epoch(phase, &plan, at, observer, Heed::IfNew);
         }
         let per_epoch = plan.steps_per_epoch.max(1);
+        if self.checkpoint.epoch_is_open {
+            let at = context(&plan, self.checkpoint.step.saturating_sub(1));
+            self.close_epoch(phase, &plan, at, observer, Heed::IfNew)?;
+            self.check_best()?;
+        }
         while self.checkpoint.step < plan.total_steps && !self.checkpoint.stopped_early {
             let step = self.checkpoint.step;
-            let at = StepContext {
-                step,
-                epoch: step / per_epoch,
-                step_in_epoch: step % per_epoch,
-                lr: plan.lr.at(step),
-                momentum: plan.lr.momentum(step),
-            };
+            let at = context(&plan, step);
             self.seed_draws(phase, step);
             let losses = phase.step(at)?;
             self.window.push((at, losses));
@@ -161,21 +183,67 @@ impl UnderWay<'_> {
                 self.read_losses()?;
             }
             observer.step_done(at, self.last_read.as_ref());
-            if epoch_done {
-                self.end_epoch(phase, &plan, at, observer)?;
-            }
             if checkpoint_due {
+                // What an evaluation takes is not lost to one that is interrupted.
+                self.checkpoint.epoch_is_open = epoch_done;
                 self.write_checkpoint(phase)?;
             }
-            if stopping && (done < plan.total_steps) {
-                return Err(Error::Interrupted {
-                    run: self.folder.path().to_owned(),
-                    phase: self.checkpoint.phase.clone(),
-                    step: done,
-                });
+            if stopping {
+                return Err(self.interrupted());
+            }
+            if epoch_done {
+                self.close_epoch(phase, &plan, at, observer, Heed::Always)?;
             }
         }
         Ok(())
+    }
+
+    /// Measures and logs the epoch that the last checkpoint has left open, and notes it in the checkpoint, whose
+    /// tensors stay.
+    fn close_epoch(
+        &mut self,
+        phase: &mut dyn Phase,
+        plan: &Plan,
+        at: StepContext,
+        observer: &mut dyn Observer,
+        heed: Heed,
+    ) -> Result<()> {
+        self.end_epoch(phase, plan, at, observer, heed)?;
+        self.checkpoint.epoch_is_open = false;
+        self.note_time()?;
+        self.folder.write_checkpoint(self.checkpoint, None)
+    }
+
+    /// Checks that the best result is the one that is known, once an open epoch has been measured.
+    fn check_best(&self) -> Result<()> {
+        let name = self.folder.name_of_best(&self.checkpoint.phase);
+        match self.checkpoint.files.get(&name) {
+            Some(sha256) => self.folder.check_file(&name, sha256),
+            None => Ok(()),
+        }
+    }
+
+    fn interrupted(&self) -> Error {
+        Error::Interrupted {
+            run: self.folder.path().to_owned(),
+            phase: self.checkpoint.phase.clone(),
+            step: self.checkpoint.step,
+        }
+    }
+
+    /// Measures the phase, and ends when the user stops the run.
+    fn evaluate(&self, phase: &mut dyn Phase, heed: Heed) -> Result<Metrics> {
+        let never = AtomicBool::new(false);
+        // A session that was told to stop before it began does one thing nevertheless.
+        let stop = match heed {
+            Heed::IfNew if self.stop.load(Ordering::Relaxed) => &never,
+            _ => self.stop,
+        };
+        let metrics = interruptible(stop, || phase.evaluate());
+        metrics.map_err(|error| match error.kind() {
+            ErrorKind::Interrupted => self.interrupted(),
+            _ => error,
+        })
     }
 
     /// Seeds what layers draw on the device in a step.
@@ -250,6 +318,7 @@ impl UnderWay<'_> {
         plan: &Plan,
         at: StepContext,
         observer: &mut dyn Observer,
+        heed: Heed,
     ) -> Result<()> {
         let due = (at.epoch + 1).is_multiple_of(plan.eval_every)
             || self.checkpoint.step == plan.total_steps;
@@ -262,14 +331,15 @@ impl UnderWay<'_> {
         let mut evaluation = None;
         if due {
             observer.evaluating(&self.checkpoint.phase, at.epoch);
-            let metrics = phase.evaluate()?;
+            let metrics = self.evaluate(phase, heed)?;
             if let Some((name, &value)) = metrics.iter().find(|(_, value)| !value.is_finite()) {
                 return Err(self.not_finite(&format!("evaluation of {name}"), value, at));
             }
             let better = self.take_evaluation(plan, at, &metrics);
             if better {
-                self.folder
-                    .keep(&self.checkpoint.phase, Snapshot::Best, &phase.result())?;
+                let name = &self.checkpoint.phase;
+                let kept = self.folder.keep(name, Snapshot::Best, &phase.result())?;
+                self.checkpoint.files.extend([kept]);
             }
             observer.evaluated(&self.checkpoint.phase, at.epoch, &metrics, better);
             evaluation = Some(metrics);
@@ -323,23 +393,31 @@ impl UnderWay<'_> {
     }
 
     fn write_checkpoint(&mut self, phase: &dyn Phase) -> Result<()> {
+        self.note_time()?;
+        let state = phase.state();
+        self.folder.write_checkpoint(self.checkpoint, Some(state))
+    }
+
+    /// Notes the time so far and the log in the checkpoint.
+    fn note_time(&mut self) -> Result<()> {
         self.checkpoint.seconds += self.since.elapsed().as_secs_f64();
         self.since = Instant::now();
-        self.checkpoint.metrics_bytes = self.log.sync()?;
-        self.folder
-            .write_checkpoint(self.checkpoint.clone(), Some(phase.state()))
+        self.log.sync_into(self.checkpoint)
     }
 
     /// Keeps the last result and moves the checkpoint on to the next phase. The state of the only phase of a
     /// run is kept, so that it can be trained for longer.
     fn finish(self, phase: &dyn Phase, is_only: bool) -> Result<PhaseOutcome> {
         let here = self.checkpoint;
-        self.folder
-            .keep(&here.phase, Snapshot::Last, &phase.result())?;
+        let mut files = std::mem::take(&mut here.files);
+        files.extend([self
+            .folder
+            .keep(&here.phase, Snapshot::Last, &phase.result())?]);
         // Should the process end here, the phase is finished again.
         for (name, tensors) in phase.artifacts()? {
             let file = self.folder.path().join(format!("{name}.safetensors"));
             write_tensors(&file, &tensors)?;
+            files.extend([self.folder.hashed(&file)?]);
         }
         let outcome = PhaseOutcome {
             phase: here.phase.clone(),
@@ -354,12 +432,13 @@ impl UnderWay<'_> {
         finished.push(outcome.clone());
         *here = Checkpoint {
             phase_index: here.phase_index + 1,
-            metrics_bytes: self.log.sync()?,
             finished,
+            files,
             ..Checkpoint::default()
         };
+        self.log.sync_into(here)?;
         let state = is_only.then(|| phase.state());
-        self.folder.write_checkpoint(here.clone(), state)?;
+        self.folder.write_checkpoint(here, state)?;
         Ok(outcome)
     }
 }

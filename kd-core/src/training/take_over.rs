@@ -1,8 +1,12 @@
 //! Phases that were done in other run folders, taken over as though they had been run here.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use sha2::{Digest, Sha256};
+
 use crate::error::{Error, Result};
+use crate::network::tensors::hex;
 use crate::training::checkpoint::Checkpoint;
 use crate::training::outcome::Snapshot;
 use crate::training::run_folder::RunFolder;
@@ -23,8 +27,10 @@ impl RunFolder {
         }
         let mut finished = Vec::new();
         let mut lines = Vec::new();
+        let mut files = BTreeMap::new();
         for part in parts {
             let checkpoint = part.read_checkpoint_file()?.unwrap_or_default();
+            part.check_files_of(&checkpoint)?;
             if !checkpoint.phase.is_empty() || checkpoint.finished.is_empty() {
                 let problem =
                     "is not done, so that its phases cannot be taken over; finish it first";
@@ -38,7 +44,9 @@ impl RunFolder {
                 for snapshot in [Snapshot::Best, Snapshot::Last] {
                     let from = part.result_path(&outcome.phase, snapshot);
                     if from.exists() {
-                        copy(&from, &self.result_path(&outcome.phase, snapshot))?;
+                        let to = self.result_path(&outcome.phase, snapshot);
+                        copy(&from, &to)?;
+                        files.extend([self.hashed(&to)?]);
                     }
                 }
             }
@@ -48,13 +56,15 @@ impl RunFolder {
         }
         self.write("metrics.jsonl", &lines)?;
         // What counts comes last: a run that is killed before it begins anew.
-        let checkpoint = Checkpoint {
+        let mut checkpoint = Checkpoint {
             phase_index: finished.len(),
             metrics_bytes: lines.len() as u64,
+            metrics_sha256: Some(hex(&Sha256::digest(&lines))),
             finished,
+            files,
             ..Checkpoint::default()
         };
-        self.write_checkpoint(checkpoint, None)
+        self.write_checkpoint(&mut checkpoint, None)
     }
 }
 

@@ -1,22 +1,27 @@
 //! Damaged files of every format: an error or data, never a panic; and the right data where the format has a
 //! checksum.
 //!
-//! Each format gets a few hundred mutations, which are functions of their number.
+//! Each format gets a few hundred mutations, which are functions of their number; `KD_MUTATIONS` says another count.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::fs;
-use std::io::Write;
+use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use image::ImageFormat;
 use kd_core::{
-    CifarLabels, Dataset, Draws, ErrorKind, ImageFit, ImageFolder, ImageShape, Result, Split,
-    read_cifar10, read_cifar100, read_idx, read_svhn,
+    CifarLabels, Dataset, Draws, ErrorKind, ImageFit, ImageFolder, ImageShape, MaskClass,
+    MaskFolder, Result, Split, read_cifar10, read_cifar100, read_idx, read_svhn,
 };
 use tempfile::TempDir;
 
-const MUTATIONS: u64 = 300;
+/// Mutations of each file.
+fn mutations() -> u64 {
+    let asked = std::env::var("KD_MUTATIONS").ok();
+    asked.and_then(|count| count.parse().ok()).unwrap_or(300)
+}
 
 fn fixture(name: &str) -> Vec<u8> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
@@ -57,6 +62,8 @@ enum Checked {
     BySum,
     /// It has none: they may be anything.
     NotAtAll,
+    /// It has none, and most bytes are pixels as they are.
+    Raw,
 }
 
 fn try_all(
@@ -69,7 +76,8 @@ fn try_all(
     fs::write(path, whole).unwrap();
     let right = read().unwrap();
     let mut refused = 0;
-    for number in 0..MUTATIONS {
+    let count = mutations();
+    for number in 0..count {
         fs::write(path, damaged(whole, number)).unwrap();
         match read() {
             Ok(data) if checked == Checked::BySum => {
@@ -89,12 +97,12 @@ fn try_all(
             }
         }
     }
-    let least = if checked == Checked::BySum {
-        MUTATIONS / 2
-    } else {
-        MUTATIONS / 10
+    let least = match checked {
+        Checked::BySum => count / 2,
+        Checked::NotAtAll => count / 10,
+        Checked::Raw => count / 30,
     };
-    assert!(refused >= least, "{name}: {refused} of {MUTATIONS} refused");
+    assert!(refused >= least, "{name}: {refused} of {count} refused");
 }
 
 fn file() -> (TempDir, PathBuf) {
@@ -145,6 +153,52 @@ fn images() {
     ] {
         let whole = fixture(&format!("images/{name}"));
         try_all(name, checked, &whole, &path, || opened.load(Split::Train));
+    }
+    // The same picture in the formats without a fixture of their own.
+    let picture = image::load_from_memory(&fixture("images/rgb.png"))
+        .unwrap()
+        .to_rgb8();
+    for (format, checked) in [
+        (ImageFormat::Bmp, Checked::Raw),
+        (ImageFormat::Gif, Checked::Raw),
+        (ImageFormat::Tiff, Checked::Raw),
+    ] {
+        let mut whole = Cursor::new(Vec::new());
+        picture.write_to(&mut whole, format).unwrap();
+        let name = format!("{format:?}");
+        try_all(&name, checked, whole.get_ref(), &path, || {
+            opened.load(Split::Train)
+        });
+    }
+}
+
+/// A damaged mask, or the image beside it, of two folders.
+#[test]
+fn masks() {
+    let folder = TempDir::new().unwrap();
+    let image = image::RgbImage::from_fn(20, 16, |x, y| {
+        image::Rgb([u8::try_from(x * y % 256).unwrap(); 3])
+    });
+    let mask = image::GrayImage::from_fn(20, 16, |x, _| image::Luma([u8::from(x > 9)]));
+    let png = |picture: image::DynamicImage| {
+        let mut bytes = Cursor::new(Vec::new());
+        picture.write_to(&mut bytes, ImageFormat::Png).unwrap();
+        bytes.into_inner()
+    };
+    let (image, mask) = (png(image.into()), png(mask.into()));
+    for (name, bytes) in [("train/1.png", &image), ("trainannot/1.png", &mask)] {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+    let classes = ["ground", "cell"].map(|name| MaskClass::Name(name.into()));
+    let opened = MaskFolder::open(folder.path(), [16, 20], &classes, None).unwrap();
+    for (name, whole) in [("train/1.png", &image), ("trainannot/1.png", &mask)] {
+        let path = folder.path().join(name);
+        try_all(name, Checked::BySum, whole, &path, || {
+            opened.load(Split::Train)
+        });
+        fs::write(path, whole).unwrap();
     }
 }
 

@@ -463,3 +463,67 @@ fn a_colour_profile_that_is_a_bomb_changes_nothing() {
     let data = open(&root).unwrap().load(Split::Train).unwrap();
     assert_eq!(data.image(0), data.image(1));
 }
+
+#[test]
+fn a_data_set_is_resized_as_a_folder_of_its_images_is() {
+    let root = tree(&[("train/a/1.png", "rgb.png"), ("train/b/2.png", "rgb.png")]);
+    let at = |height, width| {
+        let fit = ImageFit::new(ImageShape::new(3, height, width));
+        ImageFolder::open(root.path(), fit)
+            .unwrap()
+            .load(Split::Train)
+            .unwrap()
+    };
+    let whole = image::open(root.path().join("train/a/1.png"))
+        .unwrap()
+        .to_rgb8();
+    let own = at(whole.height() as usize, whole.width() as usize);
+    for [height, width] in [[8, 8], [5, 11], [64, 48]] {
+        let resized = own.resized([height, width]).unwrap();
+        let read = at(height, width);
+        assert_eq!(resized.images(), read.images(), "{height}x{width}");
+        assert_eq!(resized.hash(), read.hash());
+        assert_eq!(resized.class_names(), read.class_names());
+    }
+    assert!(own.resized([0, 4]).is_err());
+}
+
+#[test]
+fn images_that_cannot_be_read_are_left_out_where_asked() {
+    let root = tree(&[
+        ("train/a/1.png", "rgb.png"),
+        ("train/a/2.png", "rgb.png"),
+        ("train/b/1.png", "rgb.png"),
+        ("test/a/1.png", "rgb.png"),
+    ]);
+    for broken in ["train/a/0.png", "train/b/2.png", "test/a/2.png"] {
+        fs::write(root.path().join(broken), b"nothing").unwrap();
+    }
+    let opened = ImageFolder::open(root.path(), rgb(8)).unwrap();
+    assert!(opened.load(Split::Train).is_err() && opened.broken().is_empty());
+    let skipping = opened.clone().skipping_broken(true);
+    let clone = skipping.clone();
+    let train = skipping.load(Split::Train).unwrap();
+    assert_eq!(train.labels(), [0, 0, 1]);
+    skipping.load(Split::Test).unwrap();
+    let names: Vec<String> = clone
+        .broken()
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    assert_eq!(names.len(), 3, "{names:?}");
+    assert!(
+        names[0].ends_with("test/a/2.png") && names[2].ends_with("train/b/2.png"),
+        "{names:?}"
+    );
+    // What is left is what a folder without them has.
+    for broken in clone.broken() {
+        fs::remove_file(broken).unwrap();
+    }
+    let whole = ImageFolder::open(root.path(), rgb(8)).unwrap();
+    assert_eq!(whole.load(Split::Train).unwrap().hash(), train.hash());
+    // A split of which nothing is left is refused.
+    fs::write(root.path().join("test/a/1.png"), b"nothing").unwrap();
+    let error = skipping.load(Split::Test).unwrap_err().to_string();
+    assert!(error.contains("has no image that can be read"), "{error}");
+}

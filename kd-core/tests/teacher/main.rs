@@ -7,3 +7,5 @@ mod cached;
 mod frozen;
 /// The small networks of these tests.
 mod networks;
+/// A teacher of images of another size.
+mod resized;

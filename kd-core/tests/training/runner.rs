@@ -2,12 +2,15 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of a test may fail it")]
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use crate::support::TwoPhases;
+use burn::tensor::Device;
 use kd_core::{
-    Error, ErrorKind, Metrics, Observer, OptimizerConfig, PhaseOutcome, RunFolder, Runner,
-    Schedule, Snapshot, StepContext, Training,
+    Dataset, Error, ErrorKind, ImageShape, Loader, LoaderConfig, LossTerms, Method, Metrics,
+    Observer, OptimizerConfig, Phase, PhaseOutcome, PhaseState, Plan, Result, RunFolder, Runner,
+    Schedule, Snapshot, Split, StepContext, Tensors, Training,
 };
 
 /// Turns the stop flag on after so many steps, counted over both phases.
@@ -300,4 +303,173 @@ fn a_damaged_or_foreign_checkpoint_is_refused() {
         .run(&method, &mut ())
         .unwrap_err();
     assert!(error.to_string().contains("its format is 99"), "{error}");
+}
+
+/// [`TwoPhases`] whose evaluations go through a loader; one of them turns a flag on under way.
+struct Looking<'a> {
+    inner: TwoPhases,
+    loader: Loader,
+    stop: &'a AtomicBool,
+    /// The evaluation that does it, from 0.
+    stops_at: usize,
+    evaluations: AtomicUsize,
+    batches: AtomicUsize,
+}
+
+impl<'a> Looking<'a> {
+    fn new(stop: &'a AtomicBool, stops_at: usize) -> Self {
+        let shape = ImageShape::new(1, 1, 1);
+        let data = Dataset::new("dots", Split::Test, shape, 2, vec![9; 64], vec![0; 64]).unwrap();
+        let loader = Loader::new(data, LoaderConfig::ordered(4), &Device::flex()).unwrap();
+        Self {
+            inner: TwoPhases::new(),
+            loader,
+            stop,
+            stops_at,
+            evaluations: AtomicUsize::new(0),
+            batches: AtomicUsize::new(0),
+        }
+    }
+}
+
+impl Method for Looking<'_> {
+    fn phases(&self) -> Vec<String> {
+        self.inner.phases()
+    }
+
+    fn start(&self, index: usize, earlier: &RunFolder) -> Result<Box<dyn Phase + '_>> {
+        let phase = self.inner.start(index, earlier)?;
+        Ok(Box::new(LookingPhase {
+            phase,
+            method: self,
+        }))
+    }
+}
+
+struct LookingPhase<'a> {
+    phase: Box<dyn Phase + 'a>,
+    method: &'a Looking<'a>,
+}
+
+impl Phase for LookingPhase<'_> {
+    fn plan(&self) -> &Plan {
+        self.phase.plan()
+    }
+
+    fn step(&mut self, at: StepContext) -> Result<LossTerms> {
+        self.phase.step(at)
+    }
+
+    fn evaluate(&mut self) -> Result<Metrics> {
+        let Looking {
+            evaluations,
+            batches,
+            ..
+        } = self.method;
+        let number = evaluations.fetch_add(1, Ordering::Relaxed);
+        for (at, batch) in self.method.loader.epoch(0).enumerate() {
+            batch?;
+            batches.fetch_add(1, Ordering::Relaxed);
+            if number == self.method.stops_at && at == 1 {
+                self.method.stop.store(true, Ordering::Relaxed);
+                std::thread::sleep(Duration::from_millis(200));
+            }
+        }
+        self.phase.evaluate()
+    }
+
+    fn result(&self) -> Tensors {
+        self.phase.result()
+    }
+
+    fn state(&self) -> PhaseState {
+        self.phase.state()
+    }
+
+    fn restore(&mut self, state: &PhaseState) -> Result<()> {
+        self.phase.restore(state)
+    }
+}
+
+#[test]
+fn a_stop_in_an_evaluation_is_heeded_and_the_epoch_is_not_lost() {
+    let whole = tempfile::tempdir().unwrap();
+    run(whole.path(), &TwoPhases::new(), &[]);
+    // The first evaluation, one in the middle, the last of a phase, and one of the second phase.
+    for stops_at in [0, 2, 4, 6] {
+        let path = tempfile::tempdir().unwrap();
+        let stop = AtomicBool::new(false);
+        let method = Looking::new(&stop, stops_at);
+        let error = Runner::new(&open(path.path()), &stop)
+            .run(&method, &mut ())
+            .unwrap_err();
+        let epoch = stops_at % 5;
+        let step = if epoch == 4 { 23 } else { 5 * (epoch + 1) };
+        assert!(
+            matches!(&error, Error::Interrupted { run, step: at, .. } if *at == step && run == path.path()),
+            "{stops_at}: {error}"
+        );
+        // Two batches of the evaluation that was stopped, none after.
+        assert_eq!(method.batches.load(Ordering::Relaxed), 16 * stops_at + 2);
+        let text = std::fs::read_to_string(path.path().join("checkpoint.json")).unwrap();
+        assert!(text.contains("\"epoch_is_open\": true"), "{text}");
+
+        let stop = AtomicBool::new(false);
+        let method = Looking::new(&stop, usize::MAX);
+        Runner::new(&open(path.path()), &stop)
+            .run(&method, &mut ())
+            .unwrap();
+        // What was trained is not trained again: as many evaluations as were missing, the one that was stopped
+        // among them.
+        assert_eq!(method.evaluations.load(Ordering::Relaxed), 10 - stops_at);
+        assert_eq!(results(whole.path()), results(path.path()));
+        assert_eq!(log(whole.path()), log(path.path()));
+    }
+}
+
+#[test]
+fn a_byte_that_was_changed_in_any_file_that_is_gone_on_from_is_named() {
+    let method = TwoPhases::new();
+    let path = tempfile::tempdir().unwrap();
+    let flag = AtomicBool::new(false);
+    let mut observer = StopAfter {
+        steps: 30,
+        flag: &flag,
+    };
+    let stopped = Runner::new(&open(path.path()), &flag).run(&method, &mut observer);
+    assert_eq!(stopped.unwrap_err().kind(), ErrorKind::Interrupted);
+    let goes_on = || Runner::new(&open(path.path()), &AtomicBool::new(false)).run(&method, &mut ());
+    for name in [
+        "phases/first/best.safetensors",
+        "phases/first/last.safetensors",
+        "phases/second/best.safetensors",
+        "checkpoint.json",
+        "metrics.jsonl",
+    ] {
+        let file = path.path().join(name);
+        let good = std::fs::read(&file).unwrap();
+        for at in [good.len() / 3, good.len() / 2, good.len() - 30] {
+            let mut bad = good.clone();
+            bad[at] ^= 1;
+            std::fs::write(&file, bad).unwrap();
+            let error = goes_on().unwrap_err();
+            let base = name.rsplit('/').next().unwrap();
+            assert!(
+                error.to_string().contains(base),
+                "{name}, byte {at}: {error}"
+            );
+            assert_eq!(error.kind(), ErrorKind::Input, "{name}, byte {at}: {error}");
+        }
+        std::fs::remove_file(&file).unwrap();
+        match name {
+            // Nothing is computed from the log, and without a checkpoint a run begins anew.
+            "metrics.jsonl" | "checkpoint.json" => {}
+            _ => {
+                let error = goes_on().unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::Input, "{name}: {error}");
+            }
+        }
+        std::fs::write(&file, good).unwrap();
+    }
+    goes_on().unwrap();
 }

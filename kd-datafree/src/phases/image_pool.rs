@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use kd_core::{
-    Dataset, Error, ImageShape, Normalisation, Result, Split, read_tensors, write_tensors,
+    Dataset, Error, ImageShape, Normalisation, Result, Split, hash_tensors, read_tensors,
+    write_tensors,
 };
 
 use crate::bank::{BLOCK, ImageSource, pixel_range};
@@ -24,7 +25,8 @@ pub(super) struct ImagePool {
     batch: usize,
     /// The pixels of all batches.
     bytes: Vec<u8>,
-    batches: usize,
+    /// The hash of each batch.
+    hashes: Vec<String>,
 }
 
 impl ImagePool {
@@ -35,18 +37,23 @@ impl ImagePool {
             image,
             batch,
             bytes: Vec::new(),
-            batches: 0,
+            hashes: Vec::new(),
         }
     }
 
     /// The number of batches.
     pub(super) fn batches(&self) -> usize {
-        self.batches
+        self.hashes.len()
+    }
+
+    /// The SHA-256 of each batch, by which it is known again.
+    pub(super) fn hashes(&self) -> &[String] {
+        &self.hashes
     }
 
     /// The number of images.
     pub(super) fn images(&self) -> usize {
-        self.batches * self.batch
+        self.batches() * self.batch
     }
 
     fn file(&self, batch: usize) -> PathBuf {
@@ -69,28 +76,39 @@ impl ImagePool {
             width,
         } = self.image;
         let shape = [self.batch, channels, height, width];
-        let tensors = [(IMAGES.to_owned(), TensorData::new(bytes.clone(), shape))];
-        write_tensors(&self.file(self.batches), &tensors.into())?;
+        let tensors = [(IMAGES.to_owned(), TensorData::new(bytes.clone(), shape))].into();
+        write_tensors(&self.file(self.batches()), &tensors)?;
         self.bytes.extend(bytes);
-        self.batches += 1;
+        self.hashes.push(hash_tensors(&tensors));
         Ok(())
     }
 
-    /// Reads the first `batches` batches from their files, in place of what is there.
-    pub(super) fn read(&mut self, batches: usize) -> Result<()> {
+    /// Reads the first `batches` batches from their files, in place of what is there. `hashes` are those that they
+    /// had; none of a checkpoint that knows none.
+    pub(super) fn read(&mut self, batches: usize, hashes: &[String]) -> Result<()> {
         self.bytes.clear();
-        self.batches = 0;
+        self.hashes.clear();
         for batch in 0..batches {
             let path = self.file(batch);
-            let images = read_tensors(&path)?.remove(IMAGES);
+            let mut tensors = read_tensors(&path)?;
+            let hash = hash_tensors(&tensors);
+            if hashes.get(batch).is_some_and(|known| *known != hash) {
+                let problem =
+                    "has other images than the checkpoint knows; restore it, or begin the run anew";
+                return Err(Error::Input {
+                    path,
+                    problem: problem.to_owned(),
+                });
+            }
+            let images = tensors.remove(IMAGES);
             let bytes: Vec<u8> = images.map_or_else(Vec::new, |data| data.iter::<u8>().collect());
             if bytes.len() != self.batch * self.image.bytes() {
                 let problem = "is not a batch of this run; begin the run anew".to_owned();
                 return Err(Error::Input { path, problem });
             }
             self.bytes.extend(bytes);
+            self.hashes.push(hash);
         }
-        self.batches = batches;
         Ok(())
     }
 

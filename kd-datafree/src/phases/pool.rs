@@ -21,6 +21,8 @@ use crate::search::{Finder, even_targets};
 
 /// The name of the number of batches in a checkpoint.
 const BATCHES: &str = "batches";
+/// The hash of each of them.
+const HASHES: &str = "batch_sha256";
 
 /// The phase of a [`Pooled`] run; its result is the student. Each batch is found against the student as it is
 /// then.
@@ -210,6 +212,8 @@ impl<S: ImageClassifier> Phase for PoolPhase<'_, S> {
         self.student.put(&mut state);
         let batches = serde_json::json!(self.pool.batches());
         state.values.insert(BATCHES.to_owned(), batches);
+        let hashes = serde_json::json!(self.pool.hashes());
+        state.values.insert(HASHES.to_owned(), hashes);
         if let Some(finder) = &self.finder {
             finder.put(&mut state);
         }
@@ -224,7 +228,10 @@ impl<S: ImageClassifier> Phase for PoolPhase<'_, S> {
         let batches = state.values.get(BATCHES).cloned().unwrap_or_default();
         let batches: usize = serde_json::from_value(batches)
             .map_err(|error| Error::method("the batches of the checkpoint", error))?;
-        self.pool.read(batches)?;
+        let hashes = state.values.get(HASHES).cloned().unwrap_or_default();
+        let hashes: Option<Vec<String>> = serde_json::from_value(hashes)
+            .map_err(|error| Error::method("the batches of the checkpoint", error))?;
+        self.pool.read(batches, &hashes.unwrap_or_default())?;
         if batches > 0 {
             self.load()?;
         }

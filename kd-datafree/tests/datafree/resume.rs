@@ -98,3 +98,17 @@ fn a_pool_that_was_interrupted_ends_as_an_undisturbed_one() {
         assert!(all == again);
     }
 }
+
+#[test]
+fn an_image_of_a_pool_that_was_changed_is_named() {
+    let method = method(pool::all().into_iter().next().unwrap());
+    let place = tempfile::tempdir().unwrap();
+    interrupt(&method, place.path(), 2);
+    let file = place.path().join("pool/00000.safetensors");
+    let mut bytes = std::fs::read(&file).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    let error = run_in(&method, place.path()).unwrap_err().to_string();
+    let said = "00000.safetensors` has other images than the checkpoint knows";
+    assert!(error.contains(said), "{error}");
+}

@@ -13,6 +13,7 @@ use crate::shufflenet_v1::ShuffleNetV1Config;
 use crate::shufflenet_v2::ShuffleNetV2Config;
 use crate::structure::Structure;
 use crate::vgg::VggConfig;
+use crate::vgg_imagenet::LargeVggConfig;
 
 /// A ResNet of He et al. with so many layers.
 macro_rules! he {
@@ -85,6 +86,21 @@ macro_rules! vgg {
     };
 }
 
+/// A VGG for large images of so many layers.
+macro_rules! large_vgg {
+    ($layers:literal, $config:ident) => {
+        classifier(
+            concat!("vgg", $layers, "-imagenet"),
+            concat!(
+                "VGG of its paper with batch norm, ",
+                $layers,
+                " layers, for large images, as in torchvision"
+            ),
+            || Structure::LargeVgg(LargeVggConfig::$config),
+        )
+    };
+}
+
 /// A ResNet for large images with so many layers.
 macro_rules! large {
     ($layers:literal, $config:ident) => {
@@ -100,7 +116,7 @@ macro_rules! large {
     };
 }
 
-pub(super) static CLASSIFIERS: [Entry; 44] = [
+pub(super) static CLASSIFIERS: [Entry; 48] = [
     classifier(
         "lenet5-half",
         "LeNet-5 with ReLU, max pooling and half the widths (3, 8, 60, 42), as in DAFL",
@@ -174,6 +190,10 @@ pub(super) static CLASSIFIERS: [Entry; 44] = [
     large!(18, RESNET18),
     large!(34, RESNET34),
     large!(50, RESNET50),
+    large_vgg!(11, VGG11),
+    large_vgg!(13, VGG13),
+    large_vgg!(16, VGG16),
+    large_vgg!(19, VGG19),
     classifier(
         "resnet18-cifar",
         "ResNet-18 with a 3x3 stem for small images",

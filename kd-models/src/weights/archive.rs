@@ -1,10 +1,12 @@
-//! The present format of `torch.save`: a zip archive with one pickle and one stored member for each storage.
+//! The present format of `torch.save`: a zip archive with one pickle and one member for each storage, stored or,
+//! where another program has packed it again, deflated.
 
 use std::fs::File;
 use std::io::{BufReader, Cursor, Read};
 use std::path::Path;
 
 use kd_core::{Error, Result, Tensors};
+use zip::CompressionMethod;
 use zip::ZipArchive;
 use zip::read::{ArchiveOffset, Config};
 use zip::result::ZipError;
@@ -17,10 +19,12 @@ use super::value::Heap;
 
 /// Reads the chosen tensors of the archive at `path`.
 ///
-/// Every member that is read is compared with its CRC-32, and its two headers with each other.
+/// Every member that is read is compared with its CRC-32, and its two headers with each other. What deflated
+/// members may unpack to is bounded by the size of the file.
 pub(super) fn read(path: &Path, length: u64, choice: &WeightChoice) -> Result<(Tensors, Chosen)> {
     let file = File::open(path).map_err(Error::io("read", path))?;
     let mut archive = Archive::open(path, BufReader::new(file))?;
+    let length = archive.unpacked(length)?;
     let pickle = archive.member("data.pkl", length)?;
     let pickle_length = pickle.len() as u64;
     let mut source = Source::new(Cursor::new(pickle), path, "in `data.pkl`: ", pickle_length);
@@ -46,6 +50,13 @@ pub(super) fn read(path: &Path, length: u64, choice: &WeightChoice) -> Result<(T
     }
     Ok((tensors, chosen))
 }
+
+/// How many times the size of the file its members may unpack to: weights are dense, and even a network in which
+/// most are pruned away packs to no less than this.
+const MOST_RATIO: u64 = 64;
+
+/// The memory that a deflated member is given before any of it was unpacked.
+const FIRST_ROOM: u64 = 1 << 20;
 
 struct Archive<'a> {
     path: &'a Path,
@@ -118,6 +129,29 @@ impl<'a> Archive<'a> {
         Ok(archive)
     }
 
+    /// The length of the archive's content: that of the file, or what its members unpack to.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadFile`] if that is far more than weights can be packed to.
+    fn unpacked(&mut self, length: u64) -> Result<u64> {
+        let most = length.saturating_mul(MOST_RATIO).saturating_add(1 << 20);
+        let mut total = 0_u64;
+        for index in 0..self.zip.len() {
+            let member = self.zip.by_index_raw(index);
+            let member = member.map_err(|error| broken(self.path, "the archive", &error))?;
+            if member.size() != member.compressed_size() {
+                total = total.saturating_add(member.size());
+            }
+        }
+        if total > most {
+            let problem =
+                format!("its members would unpack to {total} bytes, the whole file has {length}");
+            return Err(bad_storage(self.path, 0, problem));
+        }
+        Ok(length.saturating_add(total))
+    }
+
     /// The bytes of a member that has at most `limit`, its CRC-32 checked.
     fn member(&mut self, name: &str, limit: u64) -> Result<Vec<u8>> {
         let path = self.path;
@@ -127,16 +161,24 @@ impl<'a> Archive<'a> {
             .by_name(&format!("{}{name}", self.root))
             .map_err(|error| broken(path, &what, &error))?;
         let size = member.size();
-        if size > limit || size != member.compressed_size() {
-            let problem = format!(
-                "{what} should have at most {limit} bytes, stored without compression; it has {size}"
-            );
-            return Err(bad_storage(path, member.header_start(), problem));
-        }
         let start = member.header_start();
-        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
-        // Reading to the end is what compares the checksum.
-        member.read_to_end(&mut bytes).map_err(|error| {
+        let is_stored = member.compression() == CompressionMethod::Stored;
+        if size > limit || (is_stored && size != member.compressed_size()) {
+            let problem = format!("{what} should have at most {limit} bytes, it has {size}");
+            return Err(bad_storage(path, start, problem));
+        }
+        let room = if is_stored {
+            size
+        } else {
+            size.min(FIRST_ROOM)
+        };
+        let mut bytes = Vec::with_capacity(usize::try_from(room).unwrap_or(0));
+        // Reading to the end is what compares the checksum; one byte more shows that there are more.
+        let read = member
+            .by_ref()
+            .take(size.saturating_add(1))
+            .read_to_end(&mut bytes);
+        read.map_err(|error| {
             let problem = match error.kind() {
                 std::io::ErrorKind::InvalidData => {
                     format!("{what} does not fit its checksum (CRC-32)")
@@ -157,6 +199,11 @@ fn broken(path: &Path, what: &str, error: &ZipError) -> Error {
     let problem = match error {
         ZipError::FileNotFound => format!("{what} is missing"),
         ZipError::UnsupportedArchive(problem) => format!("{what}: {problem}"),
+        ZipError::CompressionMethodNotSupported(_) => {
+            format!(
+                "{what} is packed in another way than deflate; pack the archive again, or store it"
+            )
+        }
         other => format!("{what}: {other}"),
     };
     Error::BadFile {

@@ -6,6 +6,7 @@ use std::path::Path;
 use kd_core::{Error, Result, Tensors};
 use serde::{Deserialize, Serialize};
 
+use super::rename::map_names;
 use super::unpickle::SAVE_STATE_DICT;
 use super::value::{Heap, TensorRef, Value};
 
@@ -27,7 +28,9 @@ pub struct WeightChoice {
     pub prefix: Option<String>,
     /// Parts of names and what stands in their place: `fc.1.` and `linear.` make `fc.1.weight` into
     /// `linear.weight`. A part begins where a name begins or after a dot; the longest that fits is taken, and
-    /// it may be replaced by nothing.
+    /// it may be replaced by nothing. What stands between slashes is a regular expression: `/^(layer\d)\.b/`
+    /// and `${1}.block` make `layer1.b0.weight` into `layer1.block0.weight`; those are applied first, in the
+    /// order of their letters, each to the whole name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub rename: BTreeMap<String, String>,
 }
@@ -327,67 +330,6 @@ pub(super) fn rename(
     map_names(tensors, &choice.rename, path, remarks)
 }
 
-/// Replaces parts of names.
-fn map_names(
-    tensors: Tensors,
-    rules: &BTreeMap<String, String>,
-    path: &Path,
-    remarks: &mut Vec<String>,
-) -> Result<Tensors> {
-    let mut used: BTreeMap<&str, usize> = rules.keys().map(|from| (from.as_str(), 0)).collect();
-    let mut renamed = Tensors::new();
-    let bad = |problem| Error::Input {
-        path: path.to_owned(),
-        problem,
-    };
-    for (name, data) in tensors {
-        let new = mapped(&name, rules, &mut used);
-        if renamed.insert(new.clone(), data).is_some() {
-            return Err(bad(format!(
-                "has two tensors that `rename` calls `{new}`, one of them `{name}`; give them different names"
-            )));
-        }
-    }
-    for (from, count) in used {
-        if count == 0 {
-            let begin = shortened(&beginnings(&renamed));
-            return Err(bad(format!(
-                "has no name with `{from}`, which `rename` replaces; they begin with {begin}"
-            )));
-        }
-        let to = rules.get(from).map_or("", String::as_str);
-        remarks.push(format!("`{from}` replaced by `{to}` in {count} names"));
-    }
-    Ok(renamed)
-}
-
-/// A name with its parts replaced; counts what was used.
-fn mapped<'a>(
-    name: &str,
-    rules: &'a BTreeMap<String, String>,
-    used: &mut BTreeMap<&'a str, usize>,
-) -> String {
-    let mut out = String::new();
-    let mut rest = name;
-    while !rest.is_empty() {
-        let fits = rules
-            .iter()
-            .filter(|(from, _)| !from.is_empty() && rest.starts_with(*from));
-        if let Some((from, to)) = fits.max_by_key(|(from, _)| from.len()) {
-            *used.entry(from).or_default() += 1;
-            out.push_str(to);
-            rest = &rest[from.len()..];
-            if from.ends_with('.') {
-                continue;
-            }
-        }
-        let end = rest.find('.').map_or(rest.len(), |dot| dot + 1);
-        out.push_str(&rest[..end]);
-        rest = &rest[end..];
-    }
-    out
-}
-
 fn strip_wrappers(tensors: &mut Tensors, remarks: &mut Vec<String>) {
     while let Some(wrapper) = WRAPPERS
         .into_iter()
@@ -402,7 +344,7 @@ fn strip_wrappers(tensors: &mut Tensors, remarks: &mut Vec<String>) {
 }
 
 /// The first parts of the names, each once.
-fn beginnings(tensors: &Tensors) -> Vec<&str> {
+pub(super) fn beginnings(tensors: &Tensors) -> Vec<&str> {
     let mut first: Vec<&str> = tensors
         .keys()
         .map(|name| name.split_inclusive('.').next().unwrap_or(name))

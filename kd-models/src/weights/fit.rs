@@ -185,9 +185,10 @@ impl Weights {
                 ));
             }
         }
-        if spec.name.starts_with("mobilenetv2") {
+        if spec.name == "mobilenetv2-half" {
             reasons.push(format!(
-                "`{}` is the network of the CRD benchmark for small images, not torchvision's MobileNetV2",
+                "`{}` is the network of the CRD benchmark for small images; torchvision's MobileNetV2 is \
+                 `mobilenetv2-imagenet`",
                 spec.name
             ));
         }

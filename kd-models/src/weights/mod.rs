@@ -6,7 +6,7 @@
 //! | `archive`, `legacy` | the two formats of `torch.save` |
 //! | `sharded` | safetensors in several files |
 //! | `unpickle`, `callable`, `value`, `element`, `gather` | pickles, read without running anything |
-//! | `choice` | which of the tensors of a file are meant |
+//! | `choice`, `rename` | which of the tensors of a file are meant, and what they are called |
 //! | `report`, `fit` | tensors against a network |
 //! | `source` | reading within the bounds of a file |
 
@@ -18,6 +18,7 @@ mod fit;
 mod format;
 mod gather;
 mod legacy;
+mod rename;
 mod report;
 mod sharded;
 mod source;

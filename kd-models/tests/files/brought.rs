@@ -8,7 +8,7 @@ use kd_models::{Network, NetworkSpec, WeightChoice, WeightFit, Weights};
 use tempfile::TempDir;
 
 use crate::pickles::{
-    Piece, archive, call, dict, global, number, object, tensor, text, tuple, vector,
+    Piece, archive, call, dict, global, number, object, packed_archive, tensor, text, tuple, vector,
 };
 
 const W: &[(&str, &[f32])] = &[("0", &[1.0, 2.0, 3.0])];
@@ -34,6 +34,44 @@ fn archives_are_read_whatever_the_length_of_their_names() {
             assert_eq!(values(&weights, "w"), [1.0, 2.0, 3.0], "{length}");
         }
     }
+}
+
+#[test]
+fn archives_that_were_packed_again_are_read() {
+    let folder = TempDir::new().unwrap();
+    let many: Vec<f32> = (0..5000_u16).map(f32::from).collect();
+    let value = dict(&[("w", vector("0", 3)), ("many", vector("1", 5000))]);
+    let storages: &[(&str, &[f32])] = &[("0", &[1.0, 2.0, 3.0]), ("1", &many)];
+    let path = packed_archive(folder.path(), "packed", &value, storages);
+    let weights = Weights::read(&path).unwrap();
+    assert_eq!(values(&weights, "w"), [1.0, 2.0, 3.0]);
+    assert_eq!(values(&weights, "many"), many);
+
+    // The checksum is that of what is unpacked.
+    let good = std::fs::read(&path).unwrap();
+    let mut unseen = 0;
+    for at in (0..good.len()).step_by(7) {
+        let mut bytes = good.clone();
+        bytes[at] ^= 1 << (at % 8);
+        std::fs::write(&path, bytes).unwrap();
+        if let Ok(read) = Weights::read(&path) {
+            assert_eq!(values(&read, "many"), many, "byte {at}");
+            unseen += 1;
+        }
+    }
+    assert!(unseen < good.len() / 14, "{unseen}");
+}
+
+#[test]
+fn archives_that_unpack_to_far_more_than_weights_can_are_refused() {
+    let folder = TempDir::new().unwrap();
+    // 40 MB of zeros in some 40 kB.
+    let zeros = vec![0.0; 10_000_000];
+    let value = dict(&[("w", vector("0", 10_000_000))]);
+    let path = packed_archive(folder.path(), "bomb", &value, &[("0", &zeros)]);
+    assert!(std::fs::metadata(&path).unwrap().len() < 100_000);
+    let error = Weights::read(&path).unwrap_err().to_string();
+    assert!(error.contains("its members would unpack to"), "{error}");
 }
 
 /// Objects of the Python world, none of which is needed.
@@ -299,6 +337,43 @@ fn names_are_mapped_as_a_user_says() {
         error.contains("two tensors that `rename` calls `same."),
         "{error}"
     );
+}
+
+#[test]
+fn names_are_mapped_by_regular_expressions_between_slashes() {
+    let folder = TempDir::new().unwrap();
+    let (spec, tensors) = lenet();
+    let file = named(&tensors, |name| match name.strip_prefix("conv") {
+        Some(rest) => format!("body.{}", rest.replacen('.', ".c.", 1)),
+        None => name.to_owned(),
+    });
+    let path = written(&folder, &file);
+    let read = |from: &str, to: &str| {
+        Weights::read_chosen(&path, &WeightChoice::default().with_rename(from, to))
+    };
+    let weights = read(r"/^body\.(\d)\.c\./", "conv$1.").unwrap();
+    let loaded = weights.load_network::<Network>(&spec, WeightFit::Exact, &Device::flex());
+    let (network, report) = loaded.unwrap();
+    assert_eq!(export(&network, Names::PyTorch), tensors);
+    let said = r"`/^body\.(\d)\.c\./` replaced by `conv$1.` in 4 names";
+    assert!(report.to_string().contains(said), "{report}");
+
+    for (from, to, expected) in [
+        (r"/^head\./", "", "has no name with `/^head\\./`"),
+        (
+            "/(/",
+            "x",
+            "has `/(/`, which is no regular expression: unclosed group",
+        ),
+        (r"/\d/", "", "two tensors that `rename` calls"),
+        ("/.*/", "", "of which `rename` leaves no name"),
+        ("", "x", "has an empty part"),
+    ] {
+        let error = read(from, to).unwrap_err().to_string();
+        assert!(error.contains(expected), "{from}: {error}");
+    }
+    // What is compiled is bounded.
+    assert!(read("/((a{1000}){1000}){1000}/", "").is_err());
 }
 
 #[test]

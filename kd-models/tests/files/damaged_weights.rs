@@ -8,8 +8,13 @@ use kd_core::{Draws, ErrorKind, Tensors};
 use kd_models::Weights;
 use tempfile::TempDir;
 
-/// Mutations of each kind of file.
-const MUTATIONS: u64 = 400;
+use crate::pickles::{dict, packed_archive, vector};
+
+/// Mutations of each kind of file; `KD_MUTATIONS` says another count.
+fn mutations() -> u64 {
+    let asked = std::env::var("KD_MUTATIONS").ok();
+    asked.and_then(|count| count.parse().ok()).unwrap_or(400)
+}
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -70,7 +75,7 @@ fn refused(name: &str, has_checksums: bool) -> u64 {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join(name);
     let mut refused = 0;
-    for seed in 0..MUTATIONS {
+    for seed in 0..mutations() {
         std::fs::write(&path, mutated(&original, seed)).unwrap();
         match Weights::read(&path) {
             Err(error) => {
@@ -101,7 +106,51 @@ fn refused(name: &str, has_checksums: bool) -> u64 {
 fn archives_give_an_error_or_the_same_tensors() {
     for name in ["zip.pth", "nested.pth", "views.pth"] {
         let refused = refused(name, true);
-        assert!(refused > MUTATIONS / 2, "{name}: {refused}");
+        assert!(refused > mutations() / 2, "{name}: {refused}");
+    }
+}
+
+/// An archive that was packed again, and one of Hugging Face's folders of several files.
+#[test]
+fn packed_archives_and_sharded_folders_give_an_error_or_tensors() {
+    let folder = TempDir::new().unwrap();
+    let numbers: Vec<f32> = (0..300_u16).map(|n| f32::from(n % 17)).collect();
+    let value = dict(&[("w", vector("0", 3)), ("many", vector("1", 300))]);
+    let storages: &[(&str, &[f32])] = &[("0", &[1.0, 2.0, 3.0]), ("1", &numbers)];
+    let packed = packed_archive(folder.path(), "packed", &value, storages);
+    let whole = Weights::read(&packed).unwrap().tensors;
+    let original = std::fs::read(&packed).unwrap();
+    let mut refused = 0;
+    for seed in 0..mutations() {
+        std::fs::write(&packed, mutated(&original, seed)).unwrap();
+        match Weights::read(&packed) {
+            Ok(read) => assert!(bytes_of(&read.tensors) == bytes_of(&whole), "seed {seed}"),
+            Err(error) => {
+                refused += 1;
+                assert_eq!(error.kind(), ErrorKind::Input, "seed {seed}: {error}");
+            }
+        }
+    }
+    assert!(refused > mutations() / 2, "{refused}");
+
+    let shards = folder.path().join("shards");
+    std::fs::create_dir(&shards).unwrap();
+    std::fs::write(shards.join("config.json"), "{\"model_type\": \"resnet\"}").unwrap();
+    std::fs::copy(fixture("plain.safetensors"), shards.join("one.safetensors")).unwrap();
+    let tensors = kd_core::read_tensors(&fixture("plain.safetensors")).unwrap();
+    let map: Vec<String> = tensors
+        .keys()
+        .map(|name| format!("\"{name}\": \"one.safetensors\""))
+        .collect();
+    let index = format!("{{\"weight_map\": {{{}}}}}", map.join(", "));
+    let path = shards.join("model.safetensors.index.json");
+    std::fs::write(&path, &index).unwrap();
+    Weights::read(&shards).unwrap();
+    for seed in 0..mutations() {
+        std::fs::write(&path, mutated(index.as_bytes(), seed)).unwrap();
+        if let Err(error) = Weights::read(&shards) {
+            assert_eq!(error.kind(), ErrorKind::Input, "seed {seed}: {error}");
+        }
     }
 }
 
@@ -114,7 +163,7 @@ fn files_without_checksums_give_an_error_or_tensors() {
         "plain.safetensors",
     ] {
         let refused = refused(name, false);
-        assert!(refused > MUTATIONS / 4, "{name}: {refused}");
+        assert!(refused > mutations() / 4, "{name}: {refused}");
     }
 }
 
@@ -152,7 +201,7 @@ fn pickles_of_random_opcodes_are_refused() {
         .unwrap();
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("random.pth");
-    for seed in 0..MUTATIONS {
+    for seed in 0..mutations() {
         let mut draws = Draws::new(seed, "opcodes", 0, 0);
         let mut bytes = head[..start].to_vec();
         for _ in 0..200 {

@@ -1,6 +1,10 @@
 //! Files of `torch.save` written here byte by byte: state dictionaries with whatever else in them.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
+
+use flate2::Compression;
+use flate2::write::DeflateEncoder;
 
 /// A value within a pickle of protocol 2.
 pub(crate) type Piece = Vec<u8>;
@@ -15,8 +19,11 @@ pub(crate) fn text(text: &str) -> Piece {
     [b"X", &length[..], text.as_bytes()].concat()
 }
 
-pub(crate) fn number(number: u8) -> Piece {
-    vec![b'K', number]
+pub(crate) fn number(number: u32) -> Piece {
+    match u8::try_from(number) {
+        Ok(number) => vec![b'K', number],
+        Err(_) => [&b"J"[..], &number.to_le_bytes()].concat(),
+    }
 }
 
 pub(crate) fn tuple(values: &[Piece]) -> Piece {
@@ -52,12 +59,12 @@ pub(crate) fn dict(items: &[(&str, Piece)]) -> Piece {
 }
 
 /// A vector of float32 in storage `key`.
-pub(crate) fn vector(key: &str, length: u8) -> Piece {
+pub(crate) fn vector(key: &str, length: u32) -> Piece {
     tensor(global("torch", "FloatStorage"), key, length)
 }
 
 /// A vector in storage `key` of another type.
-pub(crate) fn tensor(storage: Piece, key: &str, length: u8) -> Piece {
+pub(crate) fn tensor(storage: Piece, key: &str, length: u32) -> Piece {
     let id = tuple(&[
         text("storage"),
         storage,
@@ -89,6 +96,26 @@ pub(crate) fn archive(
     storages: &[(&str, &[f32])],
     zip64: bool,
 ) -> PathBuf {
+    written(folder, stem, value, storages, [zip64, false])
+}
+
+/// The same with its members deflated, as a program that packs archives again leaves them.
+pub(crate) fn packed_archive(
+    folder: &Path,
+    stem: &str,
+    value: &[u8],
+    storages: &[(&str, &[f32])],
+) -> PathBuf {
+    written(folder, stem, value, storages, [false, true])
+}
+
+fn written(
+    folder: &Path,
+    stem: &str,
+    value: &[u8],
+    storages: &[(&str, &[f32])],
+    [zip64, is_packed]: [bool; 2],
+) -> PathBuf {
     let mut members = vec![("data.pkl".to_owned(), pickle(value))];
     for (key, values) in storages {
         let bytes = values
@@ -101,7 +128,7 @@ pub(crate) fn archive(
     let (mut file, mut directory) = (Vec::new(), Vec::new());
     for (name, bytes) in &members {
         let name = format!("{stem}/{name}");
-        add(&mut file, &mut directory, &name, bytes);
+        add(&mut file, &mut directory, &name, bytes, is_packed);
     }
     let (start, count) = (file.len() as u64, members.len() as u64);
     let size = directory.len() as u64;
@@ -131,8 +158,17 @@ pub(crate) fn archive(
     path
 }
 
-/// Adds a stored member and its entry in the directory.
-fn add(file: &mut Vec<u8>, directory: &mut Vec<u8>, name: &str, bytes: &[u8]) {
+/// Adds a member, stored or deflated, and its entry in the directory.
+fn add(file: &mut Vec<u8>, directory: &mut Vec<u8>, name: &str, bytes: &[u8], is_packed: bool) {
+    let packed = if is_packed {
+        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    } else {
+        bytes.to_vec()
+    };
+    let packed_size = u32::try_from(packed.len()).unwrap().to_le_bytes();
+    let method = if is_packed { 8 } else { 0 };
     let start = u32::try_from(file.len()).unwrap();
     let size = u32::try_from(bytes.len()).unwrap().to_le_bytes();
     let length = u16::try_from(name.len()).unwrap().to_le_bytes();
@@ -142,9 +178,9 @@ fn add(file: &mut Vec<u8>, directory: &mut Vec<u8>, name: &str, bytes: &[u8]) {
     let padding_length = u16::try_from(padding).unwrap().to_le_bytes();
     let extra_length = u16::try_from(padding + 4).unwrap().to_le_bytes();
     let common = [
-        &[0, 0, 0, 0, 0, 0, 0, 0][..],
+        &[0, 0, method, 0, 0, 0, 0, 0][..],
         &crc32(bytes).to_le_bytes(),
-        &size,
+        &packed_size,
         &size,
         &length,
     ]
@@ -156,7 +192,7 @@ fn add(file: &mut Vec<u8>, directory: &mut Vec<u8>, name: &str, bytes: &[u8]) {
     file.extend(b"FB");
     file.extend(padding_length);
     file.extend(vec![b'Z'; padding]);
-    file.extend(bytes);
+    file.extend(packed);
     directory.extend(b"PK\x01\x02\0\0\0\0");
     directory.extend(&common);
     directory.extend([0; 12]);

@@ -10,11 +10,12 @@ use kd_core::{
 };
 use kd_models::{
     BlockKind, BlockShortcut, CONFIG_FILE, ChunkCnnConfig, DenseNetConfig, InvertedBlock,
-    InvertedBlocks, InvertedResiduals, LargeResNetConfig, LeNetConfig, MobileNetV2Config, Model,
-    ModelConfig, ModelNetwork, Network, NetworkSpec, OkddipResNetConfig, OkddipVggConfig,
-    ResNetBlocks, ResNetConfig, ResidualBlock, ShuffleNetV1Config, ShuffleNetV2Config,
-    SkdResNetConfig, StemKind, Structure, TOKENIZER_FILE, TextCnn, TextCnnConfig, TrainedModel,
-    UNet, UNetConfig, VggConfig, known_networks, load_model, open_model, save_model,
+    InvertedBlocks, InvertedResiduals, LargeResNetConfig, LargeVggConfig, LeNetConfig,
+    MobileNetV2Config, Model, ModelConfig, ModelNetwork, Network, NetworkSpec, OkddipResNetConfig,
+    OkddipVggConfig, ResNetBlocks, ResNetConfig, ResidualBlock, ShuffleNetV1Config,
+    ShuffleNetV2Config, SkdResNetConfig, StemKind, Structure, TOKENIZER_FILE, TextCnn,
+    TextCnnConfig, TrainedModel, UNet, UNetConfig, VggConfig, known_networks, load_model,
+    open_model, save_model,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -146,6 +147,11 @@ fn narrow() -> Vec<Structure> {
             growth: 3,
             bottleneck: 2,
             layers: [2, 3, 1],
+        }),
+        Structure::LargeVgg(LargeVggConfig {
+            widths: [2, 3, 4, 5, 6],
+            convolutions: [1, 2, 1, 1, 1],
+            hidden: 7,
         }),
         Structure::TextCnn(text_cnn()),
         Structure::UNet(UNetConfig {

@@ -70,8 +70,11 @@ fn near(what: &str, found: Tensor<1>, expected: &[f32]) {
 }
 
 fn classifiers() -> impl Iterator<Item = &'static str> {
+    // A VGG for large images has half a gigabyte of weights, and its head is that of any other.
+    let is_huge = |name: &str| name.starts_with("vgg") && name.ends_with("-imagenet");
     let known = known_networks().filter(|known| known.takes == SampleKind::Images);
-    let known = known.filter(|known| known.task == Task::Classification);
+    let known =
+        known.filter(move |known| known.task == Task::Classification && !is_huge(known.name));
     known.map(|known| known.name)
 }
 

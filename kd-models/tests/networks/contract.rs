@@ -285,7 +285,9 @@ fn counts_its_parameters<N: ModelNetwork>(name: &str) {
     let sizes = match N::TASK {
         Task::Segmentation => [[3, 32, 32], [1, 64, 32]],
         // Five poolings.
-        _ if name == "okddip-vgg16" => [[3, 32, 32], [1, 70, 40]],
+        _ if name == "okddip-vgg16" || (name.starts_with("vgg") && name.ends_with("-imagenet")) => {
+            [[3, 32, 32], [1, 70, 40]]
+        }
         _ => [[3, 32, 32], [1, 29, 40]],
     };
     for input in sizes.map(input::<N>) {
@@ -394,6 +396,7 @@ fn public_types_are_send_and_unpin() {
     check::<kd_models::SkdResNet>();
     check::<kd_models::OkddipResNet>();
     check::<kd_models::OkddipVgg>();
+    check::<kd_models::LargeVgg>();
     check::<kd_models::DenseNet>();
     check::<UNet>();
     check_shared::<NetworkSpec>();

@@ -46,6 +46,10 @@ fn parameters_are_the_published_ones() {
         ("resnet18", 1000, 3, 11_689_512),
         ("resnet34", 1000, 3, 21_797_672),
         ("resnet50", 1000, 3, 25_557_032),
+        ("vgg11-imagenet", 1000, 3, 132_868_840),
+        ("vgg13-imagenet", 1000, 3, 133_053_736),
+        ("vgg16-imagenet", 1000, 3, 138_365_992),
+        ("vgg19-imagenet", 1000, 3, 143_678_248),
     ];
     for (name, classes, channels, params) in published {
         assert_eq!(
@@ -329,7 +333,8 @@ fn a_table_in_the_readme_has_these_numbers() {
             name if name.starts_with("mobilenetv2-mini") => (10, 3),
             name if grey(name) => (10, 1),
             name if texts(name) => (2, 1000),
-            "resnet18" | "resnet34" | "resnet50" | "mobilenetv2-imagenet" => (1000, 3),
+            "resnet18" | "resnet34" | "resnet50" => (1000, 3),
+            name if name.ends_with("-imagenet") => (1000, 3),
             name if name.starts_with("resnet") && !name.contains(['x', '-']) => (10, 3),
             _ => (100, 3),
         };

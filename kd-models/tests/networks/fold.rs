@@ -8,9 +8,9 @@ use kd_core::{
 };
 use kd_models::{
     BlockKind, CifarStemResNet, DenseNet, DenseNetConfig, ImageNetResNet, LargeResNetConfig,
-    Network, NetworkSpec, OkddipResNet, OkddipResNetConfig, OkddipVgg, OkddipVggConfig,
-    ShuffleNetV1, ShuffleNetV1Config, ShuffleNetV2, ShuffleNetV2Config, SkdResNetConfig, UNet,
-    UNetConfig, Vgg, VggConfig,
+    LargeVgg, LargeVggConfig, Network, NetworkSpec, OkddipResNet, OkddipResNetConfig, OkddipVgg,
+    OkddipVggConfig, ShuffleNetV1, ShuffleNetV1Config, ShuffleNetV2, ShuffleNetV2Config,
+    SkdResNetConfig, UNet, UNetConfig, Vgg, VggConfig,
 };
 
 /// A network of each family that has norms, by name or narrow, for images of a size, and how many of its
@@ -52,6 +52,11 @@ fn families(device: &Device) -> Vec<(&'static str, Network, [usize; 3], usize)> 
         convolutions: [2, 1, 1, 3],
         hidden: 8,
     };
+    let large_vgg = LargeVggConfig {
+        widths: [3, 4, 5, 6, 7],
+        convolutions: [2, 1, 1, 3, 1],
+        hidden: 8,
+    };
     let dense = DenseNetConfig {
         stem: 4,
         growth: 3,
@@ -61,6 +66,7 @@ fn families(device: &Device) -> Vec<(&'static str, Network, [usize; 3], usize)> 
     let input = [3, 18, 13];
     let bottlenecks = OkddipResNet::new(&bottlenecks, input, 7, 1, device).unwrap();
     let pooled = OkddipVgg::new(&pooled, [1, 40, 33], 7, 1, device).unwrap();
+    let large_vgg = LargeVgg::new(&large_vgg, [1, 40, 33], 7, 1, device).unwrap();
     let dense = DenseNet::new(&dense, input, 7, 1, device).unwrap();
     let vgg = Vgg::new(&vgg, input, 7, 1, device).unwrap();
     let shuffle_v1 = ShuffleNetV1::new(&shuffle_v1, input, 7, 1, device).unwrap();
@@ -93,6 +99,7 @@ fn families(device: &Device) -> Vec<(&'static str, Network, [usize; 3], usize)> 
             0,
         ),
         ("okddip-vgg", Network::OkddipVgg(pooled), [1, 40, 33], 0),
+        ("large-vgg", Network::LargeVgg(large_vgg), [1, 40, 33], 0),
         // The first norm of each of 6 layers, those of the two transitions, and the last norm.
         ("densenet", Network::DenseNet(dense), input, 9),
     ]

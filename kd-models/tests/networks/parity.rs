@@ -10,11 +10,11 @@ use kd_core::{Names, StagedNetwork, Tensors, export, import, read_tensors};
 use kd_models::{
     BlockKind, BlockShortcut, ChunkCnn, ChunkCnnConfig, CifarStemResNet, CrdResNet, DenseNet,
     DenseNetConfig, HeResNet, ImageNetResNet, InvertedBlock, InvertedBlocks, InvertedResiduals,
-    LargeResNetConfig, LeNet, LeNetConfig, MobileNetV2, MobileNetV2Config, Network, NetworkSpec,
-    OkddipResNet, OkddipResNetConfig, OkddipVgg, OkddipVggConfig, PaperMobileNetV2, ResNetBlocks,
-    ResNetConfig, ResidualBlock, ShuffleNetV1, ShuffleNetV1Config, ShuffleNetV2,
-    ShuffleNetV2Config, SkdResNet, SkdResNetConfig, StemKind, Structure, TextCnn, TextCnnConfig,
-    UNet, UNetConfig, Vgg, VggConfig, WideResNet,
+    LargeResNetConfig, LargeVgg, LargeVggConfig, LeNet, LeNetConfig, MobileNetV2,
+    MobileNetV2Config, Network, NetworkSpec, OkddipResNet, OkddipResNetConfig, OkddipVgg,
+    OkddipVggConfig, PaperMobileNetV2, ResNetBlocks, ResNetConfig, ResidualBlock, ShuffleNetV1,
+    ShuffleNetV1Config, ShuffleNetV2, ShuffleNetV2Config, SkdResNet, SkdResNetConfig, StemKind,
+    Structure, TextCnn, TextCnnConfig, UNet, UNetConfig, Vgg, VggConfig, WideResNet,
 };
 
 /// `count` numbers in `[-1, 1)` that depend on the name; the same as `noise` of `generate.py`.
@@ -533,6 +533,18 @@ fn vgg_of_okddip_at_its_smallest_height() {
     };
     compare("okddip_vgg_narrow", |device| {
         OkddipVgg::new(&config, [1, 33, 64], 5, 0, device).unwrap()
+    });
+}
+
+#[test]
+fn vgg_for_large_images_of_a_map_that_is_no_square() {
+    let config = LargeVggConfig {
+        widths: [2, 3, 4, 5, 6],
+        convolutions: [1, 2, 1, 1, 1],
+        hidden: 7,
+    };
+    compare("vgg_imagenet_narrow", |device| {
+        LargeVgg::new(&config, [1, 33, 64], 5, 0, device).unwrap()
     });
 }
 

@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use kd_core::{
-    Classifier, Names, OptimizerConfig, Phase, Result, SampleKind, StagedNetwork, StepContext,
-    count_parameters, export,
+    Names, OptimizerConfig, Phase, Result, Rows, SampleKind, StagedNetwork, StepContext,
+    TaskNetwork, count_parameters, export,
 };
 use serde::Serialize;
 
@@ -87,7 +87,7 @@ impl MemoryEstimate {
 }
 
 /// Does two steps and a batch of an evaluation on `phase`, which is thrown away afterwards.
-pub(super) fn time<S: Classifier>(
+pub(super) fn time<S: TaskNetwork>(
     phase: &mut Distill<'_, S>,
     schedule: &ScheduleFacts,
     device: &Device,
@@ -122,8 +122,8 @@ pub(super) fn time<S: Classifier>(
     let held_out = phase.held_out.batch(0, 0)?;
     let first = held_out.len() as f64;
     let began = Instant::now();
-    let logits: Tensor<2> = student.forward(&phase.preprocessing.input(&held_out)?);
-    drop(logits.into_data());
+    let logits = student.forward(&phase.preprocessing.input(&held_out)?);
+    drop(logits.into_rows().into_data());
     let samples = phase.held_out.subset().len() as f64;
     let evaluation = began.elapsed().as_secs_f64() * samples / first;
     let teachers_on_held_out = teachers * samples / batch.len() as f64;
@@ -147,7 +147,7 @@ fn sync(device: &Device) -> Result<()> {
 }
 
 /// Counts bytes.
-pub(super) fn memory<S: Classifier>(
+pub(super) fn memory<S: TaskNetwork>(
     phase: &Distill<'_, S>,
     prepared: &Prepared,
     teachers: &[TeacherFacts],

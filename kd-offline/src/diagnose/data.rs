@@ -20,9 +20,9 @@ pub struct SampleFacts {
     pub shape: [usize; 3],
     /// The number of classes.
     pub classes: usize,
-    /// Training samples of each class, in label order.
+    /// Training samples of each class, in label order; all of them in one number where there are masks.
     pub train_per_class: Vec<usize>,
-    /// Held-out samples of each class, in label order.
+    /// Held-out samples of each class, in the same form.
     pub held_out_per_class: Vec<usize>,
     /// Mean and standard deviation of each channel of the training images (at most 2000 of them), pixels in
     /// `[0, 1]`; none for texts.
@@ -49,14 +49,19 @@ pub(super) fn inspect(
     findings: &mut Vec<Finding>,
 ) -> Result<SampleFacts> {
     let set = data.train.dataset();
-    set.check_labelled()?;
+    let has_masks = set.masks().is_some();
+    // Of masks it is not counted how often each class is there.
+    let counts = |part: &Subset| match has_masks {
+        true => vec![part.len()],
+        false => part.class_counts(),
+    };
     let shape = set.shape();
     let facts = SampleFacts {
         name: set.name().to_owned(),
         shape: [shape.channels, shape.height, shape.width],
         classes: set.classes(),
-        train_per_class: data.train.class_counts(),
-        held_out_per_class: data.held_out.class_counts(),
+        train_per_class: counts(&data.train),
+        held_out_per_class: counts(&data.held_out),
         measured: match set.kind() {
             SampleKind::Images => Some(measure(&data.train)?),
             _ => None,
@@ -118,11 +123,14 @@ pub(super) fn inspect(
         }
     }
     if findings.len() == before {
+        let classes = match has_masks {
+            true => format!("masks of {} classes", facts.classes),
+            false => format!("each of the {} classes in both", facts.classes),
+        };
         let text = format!(
-            "{} training and {} held-out samples, none in both, each of the {} classes in both",
+            "{} training and {} held-out samples, none in both, {classes}",
             facts.train(),
             facts.held_out(),
-            facts.classes
         );
         findings.push(Finding::ok(Topic::Data, text));
     }

@@ -1,6 +1,6 @@
 //! The dry run: student and teachers shown one sample, for their classes and the shapes of their maps.
 
-use kd_core::{Batch, Classifier, Finding, Topic};
+use kd_core::{Batch, Finding, TaskNetwork, Topic};
 
 use super::{Diagnosis, DiagnosisOptions};
 use crate::taps::{FullAnswer, StudentTrace, TapShapes};
@@ -14,7 +14,7 @@ pub(super) struct DryRun {
     pub(super) teachers: Vec<Option<FullAnswer>>,
 }
 
-impl<S: Classifier> Offline<S> {
+impl<S: TaskNetwork> Offline<S> {
     /// Shows student and teachers one sample. None if the student does not take it, or has other classes.
     pub(super) fn dry_run(
         &self,

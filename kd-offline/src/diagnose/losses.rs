@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 use kd_core::{
-    Classifier, Finding, NamedGradients, Names, NetworkInput, Result, Teacher, Topic,
+    Finding, NamedGradients, Names, NetworkInput, Result, TaskNetwork, Teacher, Topic,
     detached_copy, export,
 };
 use serde::Serialize;
@@ -12,6 +12,7 @@ use crate::LossConfig;
 use crate::kinds::TermInputs;
 use crate::objective::BoundLosses;
 use crate::phase::AnsweredBatch;
+use crate::taps::as_read;
 
 /// A weighted gradient that is so many times all others together is a warning.
 const DROWNS: f64 = 1000.0;
@@ -81,7 +82,7 @@ pub struct Cosine {
 }
 
 /// Computes each term by itself, forward and backward. Every pass has its own copy of the student.
-pub(super) fn measure<S: Classifier>(
+pub(super) fn measure<S: TaskNetwork>(
     student: &S,
     terms: &BoundLosses,
     teachers: &[Box<dyn Teacher + '_>],
@@ -93,14 +94,16 @@ pub(super) fn measure<S: Classifier>(
     let mut modules = Vec::with_capacity(count);
     for index in 0..count {
         let copy = detached_copy(student);
-        let trace = copy.forward_traced(&batch.input);
+        let trace = as_read::<S>(copy.forward_traced(&batch.input));
         let all = terms.values(&TermInputs {
             student: &trace,
             answers: &batch.answers,
             teachers,
             targets: &batch.targets,
+            masks: batch.masks.as_ref(),
             ids: &batch.ids,
             step: 0,
+            epoch: 0.0,
             trial: true,
         })?;
         let Some(value) = all.into_iter().nth(index) else {
@@ -195,7 +198,7 @@ fn number(value: &Tensor<1>) -> f64 {
 }
 
 /// The parameters of `student` that have no gradient in any of `gradients`.
-fn untouched<S: Classifier>(student: &S, gradients: &[NamedGradients]) -> Vec<String> {
+fn untouched<S: TaskNetwork>(student: &S, gradients: &[NamedGradients]) -> Vec<String> {
     let is_state = |name: &str| name.ends_with("running_mean") || name.ends_with("running_var");
     let reached = |name: &str| {
         let path = format!("{STUDENT}.{name}");

@@ -11,13 +11,13 @@ mod dry_run;
 mod losses;
 mod normalisation;
 mod run;
-pub(crate) mod schedule;
+mod schedule;
 mod statistics;
 mod taps;
 mod teachers;
 mod words;
 
-use kd_core::{Classifier, Finding, Grade, Loader, LoaderConfig, Normalisation, Plan};
+use kd_core::{Finding, Grade, Loader, LoaderConfig, Normalisation, Plan, TaskNetwork};
 use kd_core::{Preprocessing, Result, Subset, Teacher, Topic};
 use serde::Serialize;
 
@@ -110,7 +110,7 @@ impl Diagnosis {
     }
 }
 
-impl<S: Classifier> Offline<S> {
+impl<S: TaskNetwork> Offline<S> {
     /// Inspects data, schedule, normalisation, teachers, taps, losses and costs; see [`Diagnosis`].
     ///
     /// Some of it is measured: each teacher classifies some held-out samples, with its own normalisation and
@@ -122,6 +122,7 @@ impl<S: Classifier> Offline<S> {
     /// Only failures of the inspection itself, such as those of a device. A mistake of the run is a
     /// [`Finding`].
     pub fn diagnose(&self, options: &DiagnosisOptions) -> Result<Diagnosis> {
+        self.check_data(self.data.train.dataset())?;
         let mut findings = Vec::new();
         let weighed = self.training.balanced || self.training.class_weights.is_some();
         let data = data::inspect(&self.data, weighed, &mut findings)?;
@@ -157,6 +158,22 @@ impl<S: Classifier> Offline<S> {
             diagnosis.findings.push(Finding::note(Topic::Costs, text));
         }
         Ok(diagnosis)
+    }
+
+    /// What is suspicious about data and schedule, which nothing has to be computed for.
+    ///
+    /// # Errors
+    ///
+    /// As [`Offline::diagnose`].
+    pub fn warnings(&self) -> Result<Vec<Finding>> {
+        let mut findings = Vec::new();
+        let weighed = self.training.balanced || self.training.class_weights.is_some();
+        let data = data::inspect(&self.data, weighed, &mut findings)?;
+        if let Some(plan) = self.plan_of(data.train(), &mut findings) {
+            schedule::inspect(&self.training, &plan, data.train(), &mut findings);
+        }
+        findings.retain(|finding| finding.grade >= Grade::Warning);
+        Ok(findings)
     }
 
     fn plan_of(&self, samples: usize, findings: &mut Vec<Finding>) -> Option<Plan> {
@@ -198,7 +215,7 @@ impl<S: Classifier> Offline<S> {
         dry: &DryRun,
         diagnosis: &mut Diagnosis,
     ) -> Result<()> {
-        if dry.teachers.iter().all(Option::is_none) {
+        if dry.teachers.iter().all(Option::is_none) || dry.student.is_of_pixels {
             return Ok(());
         }
         let chosen = teachers::choose(self.data.held_out.ids(), options);

@@ -1,12 +1,12 @@
 //! The first steps of a run, done on a copy: losses and costs measured, student and teachers compared with
 //! before.
 
-use kd_core::{Classifier, Finding, Names, Result, Topic, count_parameters, export, hash_tensors};
+use kd_core::{Finding, Names, Result, TaskNetwork, Topic, count_parameters, export, hash_tensors};
 
 use super::{CostFacts, Diagnosis, costs, losses};
 use crate::Offline;
 
-impl<S: Classifier> Offline<S> {
+impl<S: TaskNetwork> Offline<S> {
     /// Computes each loss on the first batch, does the first steps on a copy, and compares student and
     /// teachers with what they were.
     pub(super) fn measure_run(&self, diagnosis: &mut Diagnosis) -> Result<()> {

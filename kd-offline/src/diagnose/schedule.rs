@@ -101,7 +101,7 @@ pub(super) fn inspect(
 }
 
 /// What is said of a last batch that has few samples.
-pub(crate) fn last_batch(training: &Training, samples: usize) -> Option<String> {
+fn last_batch(training: &Training, samples: usize) -> Option<String> {
     let size = training.batch_size;
     let rest = samples.checked_rem(size).unwrap_or(0);
     let config = LoaderConfig::new(size);

@@ -1,6 +1,6 @@
 //! The taps of the losses: pairs of maps, and whether they fit.
 
-use kd_core::{Classifier, Finding, Result, Topic};
+use kd_core::{Finding, Result, TaskNetwork, Topic};
 use serde::Serialize;
 
 use super::Diagnosis;
@@ -31,7 +31,7 @@ pub struct TapPair {
     pub regressor: Option<usize>,
 }
 
-impl<S: Classifier> Offline<S> {
+impl<S: TaskNetwork> Offline<S> {
     /// Binds each loss by itself, so that all that does not fit is named. Gives whether all do.
     pub(super) fn try_losses(&self, dry: &DryRun, diagnosis: &mut Diagnosis) -> bool {
         let before = diagnosis.findings.len();

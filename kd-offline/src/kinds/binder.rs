@@ -4,7 +4,7 @@ use burn::tensor::{Device, Tensor};
 use kd_core::{Draws, Requested, Result};
 
 use super::{StudentTap, TermInputs};
-use crate::taps::TapShapes;
+use crate::taps::{OUTPUT_TAP, TapShapes};
 use crate::{Ensemble, LossConfig};
 
 /// A map of the student and one in the answer of a teacher.
@@ -12,11 +12,19 @@ use crate::{Ensemble, LossConfig};
 pub(super) struct Pair {
     pub(super) student: StudentTap,
     pub(super) teacher: usize,
-    /// The position of the map in the answer.
-    pub(super) map: usize,
+    pub(super) map: TeacherMap,
     /// The shapes of one sample's maps: channels, height, width.
     student_shape: [usize; 3],
     teacher_shape: [usize; 3],
+}
+
+/// A map in the answer of a teacher.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum TeacherMap {
+    /// The one at this position of the request.
+    Tap(usize),
+    /// The logits of each pixel, behind all others.
+    Output,
 }
 
 impl Pair {
@@ -107,9 +115,14 @@ impl Binder<'_> {
     }
 
     /// Requests a map of a teacher; gives its position in the answer, and its shape.
-    fn request_map(&mut self, teacher: usize, tap: &str) -> Result<(usize, [usize; 3])> {
+    fn request_map(&mut self, teacher: usize, tap: &str) -> Result<(TeacherMap, [usize; 3])> {
         let (_, shape) = self.teachers[teacher].find(tap)?;
-        Ok((self.requested[teacher].add_tap(tap), shape))
+        let requested = &mut self.requested[teacher];
+        if tap == OUTPUT_TAP && self.teachers[teacher].is_of_pixels {
+            *requested = std::mem::take(requested).with_output();
+            return Ok((TeacherMap::Output, shape));
+        }
+        Ok((TeacherMap::Tap(requested.add_tap(tap)), shape))
     }
 
     /// The seed of module `number` of this loss.
@@ -128,7 +141,7 @@ impl Binder<'_> {
 pub(super) struct Sides {
     student: Vec<(StudentTap, [usize; 3])>,
     teacher: usize,
-    maps: Vec<(usize, [usize; 3])>,
+    maps: Vec<(TeacherMap, [usize; 3])>,
 }
 
 impl Sides {
@@ -136,8 +149,8 @@ impl Sides {
     pub(super) fn maps(&self, inputs: &TermInputs<'_>) -> (Vec<Tensor<4>>, Vec<Tensor<4>>) {
         let ours = self.student.iter();
         let ours = ours.map(|(tap, _)| inputs.student_map(*tap)).collect();
-        let answer = &inputs.answers[self.teacher];
-        let theirs = self.maps.iter().map(|(map, _)| answer.maps[*map].clone());
+        let theirs = self.maps.iter();
+        let theirs = theirs.map(|(map, _)| inputs.teacher_map(self.teacher, *map));
         (ours, theirs.collect())
     }
 

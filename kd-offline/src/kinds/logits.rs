@@ -10,10 +10,27 @@ use kd_losses::{
     weighted_cross_entropy,
 };
 
+use serde::de::DeserializeOwned;
+
 use super::{
     Binder, BoundLoss, LossKind, NoConstants, Problem, Reads, ensemble_logits, json, made, plain,
 };
 use crate::LossConfig;
+
+/// The cross-entropy of each pixel.
+fn of_pixels(loss: &LossConfig) -> Result<Box<dyn BoundLoss>> {
+    plain(loss, |inputs| {
+        let (Some(targets), Some(logits)) = (inputs.masks, inputs.student.maps.last()) else {
+            return Err("there are no masks".into());
+        };
+        let masks = targets.masks.clone();
+        Ok(kd_losses::pixel_cross_entropy(
+            logits.clone(),
+            masks,
+            targets.void,
+        )?)
+    })
+}
 
 pub(super) const KINDS: &[LossKind] = &[
     LossKind::new::<CrossEntropyLossConfig>(
@@ -21,6 +38,9 @@ pub(super) const KINDS: &[LossKind] = &[
         Reads::Labels,
         || json(CrossEntropyLossConfig::new()),
         |loss, binder| {
+            if binder.student.is_of_pixels {
+                return of_pixels(loss);
+            }
             let plain = made(loss, CrossEntropyLossConfig::init)?;
             let smoothing = loss.settings::<CrossEntropyLossConfig>()?.label_smoothing;
             match binder.class_weights.map(<[f64]>::to_vec) {
@@ -36,10 +56,12 @@ pub(super) const KINDS: &[LossKind] = &[
         Reads::Logits,
         || json(SoftTargetLossConfig::new()),
         |loss, binder| {
-            let made = made(loss, SoftTargetLossConfig::init)?;
-            pair(loss, binder, move |ours, theirs, _| {
-                made.forward(ours, theirs)
-            })
+            timed(
+                loss,
+                binder,
+                SoftTargetLossConfig::init,
+                |made, ours, theirs, _| made.forward(ours, theirs),
+            )
         },
     )
     .with_weight(1.0),
@@ -58,10 +80,12 @@ pub(super) const KINDS: &[LossKind] = &[
         Reads::Logits,
         || json(DecoupledKdLossConfig::new()),
         |loss, binder| {
-            let made = made(loss, DecoupledKdLossConfig::init)?;
-            pair(loss, binder, move |ours, theirs, targets| {
-                made.forward(ours, theirs, targets)
-            })
+            timed(
+                loss,
+                binder,
+                DecoupledKdLossConfig::init,
+                |made, ours, theirs, targets| made.forward(ours, theirs, targets),
+            )
         },
     ),
     LossKind::new::<NormalisedKdLossConfig>(
@@ -69,10 +93,12 @@ pub(super) const KINDS: &[LossKind] = &[
         Reads::Logits,
         || json(NormalisedKdLossConfig::new()),
         |loss, binder| {
-            let made = made(loss, NormalisedKdLossConfig::init)?;
-            pair(loss, binder, move |ours, theirs, targets| {
-                made.forward(ours, theirs, targets)
-            })
+            timed(
+                loss,
+                binder,
+                NormalisedKdLossConfig::init,
+                |made, ours, theirs, targets| made.forward(ours, theirs, targets),
+            )
         },
     ),
     LossKind::new::<DistLossConfig>(
@@ -80,10 +106,12 @@ pub(super) const KINDS: &[LossKind] = &[
         Reads::Logits,
         || json(DistLossConfig::new()),
         |loss, binder| {
-            let made = made(loss, DistLossConfig::init)?;
-            pair(loss, binder, move |ours, theirs, _| {
-                made.forward(ours, theirs)
-            })
+            timed(
+                loss,
+                binder,
+                DistLossConfig::init,
+                |made, ours, theirs, _| made.forward(ours, theirs),
+            )
         },
     ),
     LossKind::new::<WeightedSoftLabelLossConfig>(
@@ -91,10 +119,12 @@ pub(super) const KINDS: &[LossKind] = &[
         Reads::Logits,
         || json(WeightedSoftLabelLossConfig::new()),
         |loss, binder| {
-            let made = made(loss, WeightedSoftLabelLossConfig::init)?;
-            pair(loss, binder, move |ours, theirs, targets| {
-                made.forward(ours, theirs, targets)
-            })
+            timed(
+                loss,
+                binder,
+                WeightedSoftLabelLossConfig::init,
+                |made, ours, theirs, targets| made.forward(ours, theirs, targets),
+            )
         },
     ),
     LossKind::new::<LogitStandardisationLossConfig>(
@@ -102,10 +132,12 @@ pub(super) const KINDS: &[LossKind] = &[
         Reads::Logits,
         || json(LogitStandardisationLossConfig::new()),
         |loss, binder| {
-            let made = made(loss, LogitStandardisationLossConfig::init)?;
-            pair(loss, binder, move |ours, theirs, _| {
-                made.forward(ours, theirs)
-            })
+            timed(
+                loss,
+                binder,
+                LogitStandardisationLossConfig::init,
+                |made, ours, theirs, _| made.forward(ours, theirs),
+            )
         },
     ),
     LossKind::new::<MultiLevelLossConfig>(
@@ -113,10 +145,12 @@ pub(super) const KINDS: &[LossKind] = &[
         Reads::Logits,
         || json(MultiLevelLossConfig::new()),
         |loss, binder| {
-            let made = made(loss, MultiLevelLossConfig::init)?;
-            pair(loss, binder, move |ours, theirs, _| {
-                made.forward(ours, theirs)
-            })
+            timed(
+                loss,
+                binder,
+                MultiLevelLossConfig::init,
+                |made, ours, theirs, _| made.forward(ours, theirs),
+            )
         },
     ),
     LossKind::new::<ReverseKlLossConfig>(
@@ -124,10 +158,12 @@ pub(super) const KINDS: &[LossKind] = &[
         Reads::Logits,
         || json(ReverseKlLossConfig::new()),
         |loss, binder| {
-            let made = made(loss, ReverseKlLossConfig::init)?;
-            pair(loss, binder, move |ours, theirs, _| {
-                made.forward(ours, theirs)
-            })
+            timed(
+                loss,
+                binder,
+                ReverseKlLossConfig::init,
+                |made, ours, theirs, _| made.forward(ours, theirs),
+            )
         },
     ),
     LossKind::new::<JensenShannonLossConfig>(
@@ -135,10 +171,12 @@ pub(super) const KINDS: &[LossKind] = &[
         Reads::Logits,
         || json(JensenShannonLossConfig::new()),
         |loss, binder| {
-            let made = made(loss, JensenShannonLossConfig::init)?;
-            pair(loss, binder, move |ours, theirs, _| {
-                made.forward(ours, theirs)
-            })
+            timed(
+                loss,
+                binder,
+                JensenShannonLossConfig::init,
+                |made, ours, theirs, _| made.forward(ours, theirs),
+            )
         },
     ),
     LossKind::new::<SoftCrossEntropyLossConfig>(
@@ -146,10 +184,12 @@ pub(super) const KINDS: &[LossKind] = &[
         Reads::Logits,
         || json(SoftCrossEntropyLossConfig::new()),
         |loss, binder| {
-            let made = made(loss, SoftCrossEntropyLossConfig::init)?;
-            pair(loss, binder, move |ours, theirs, _| {
-                made.forward(ours, theirs)
-            })
+            timed(
+                loss,
+                binder,
+                SoftCrossEntropyLossConfig::init,
+                |made, ours, theirs, _| made.forward(ours, theirs),
+            )
         },
     ),
     LossKind::new::<AdversarialKlLossConfig>(
@@ -157,10 +197,12 @@ pub(super) const KINDS: &[LossKind] = &[
         Reads::Logits,
         || json(AdversarialKlLossConfig::new()),
         |loss, binder| {
-            let made = made(loss, AdversarialKlLossConfig::init)?;
-            pair(loss, binder, move |ours, theirs, _| {
-                made.forward(ours, theirs)
-            })
+            timed(
+                loss,
+                binder,
+                AdversarialKlLossConfig::init,
+                |made, ours, theirs, _| made.forward(ours, theirs),
+            )
         },
     ),
     LossKind::new::<BeliefMatchingLossConfig>(
@@ -168,10 +210,12 @@ pub(super) const KINDS: &[LossKind] = &[
         Reads::Logits,
         || json(BeliefMatchingLossConfig::new()),
         |loss, binder| {
-            let made = made(loss, BeliefMatchingLossConfig::init)?;
-            pair(loss, binder, move |ours, theirs, _| {
-                made.forward(ours, theirs)
-            })
+            timed(
+                loss,
+                binder,
+                BeliefMatchingLossConfig::init,
+                |made, ours, theirs, _| made.forward(ours, theirs),
+            )
         },
     ),
     LossKind::new::<NoConstants>(
@@ -218,15 +262,45 @@ fn labels(
     })
 }
 
-/// A loss of the student's logits, the teachers' and the labels, both logits standardised where the recipe
-/// says so.
+/// A loss of the student's logits, the teachers' and the labels, made of its constants; a temperature that changes
+/// with time makes it anew in each step.
+fn timed<C: DeserializeOwned + 'static, L: 'static>(
+    loss: &LossConfig,
+    binder: &mut Binder<'_>,
+    init: impl Fn(&C) -> kd_losses::Result<L> + 'static,
+    formula: impl Fn(&L, Tensor<2>, Tensor<2>, Tensor<1, Int>) -> kd_losses::Result<Tensor<1>> + 'static,
+) -> Result<Box<dyn BoundLoss>> {
+    let fixed = made(loss, &init)?;
+    let config = loss.clone();
+    logits(loss, binder, move |epoch, ours, theirs, targets| {
+        let Some(now) = config.at_epoch(epoch) else {
+            return Ok(formula(&fixed, ours, theirs, targets)?);
+        };
+        let now = made(&now, &init)?;
+        Ok(formula(&now, ours, theirs, targets)?)
+    })
+}
+
+/// As [`timed`], of a loss without constants.
 fn pair(
     loss: &LossConfig,
     binder: &mut Binder<'_>,
     formula: impl Fn(Tensor<2>, Tensor<2>, Tensor<1, Int>) -> kd_losses::Result<Tensor<1>> + 'static,
 ) -> Result<Box<dyn BoundLoss>> {
+    logits(loss, binder, move |_, ours, theirs, targets| {
+        Ok(formula(ours, theirs, targets)?)
+    })
+}
+
+/// A loss of the student's logits, the teachers' and the labels at an epoch, both logits standardised where the
+/// recipe says so.
+fn logits(
+    loss: &LossConfig,
+    binder: &mut Binder<'_>,
+    formula: impl Fn(f64, Tensor<2>, Tensor<2>, Tensor<1, Int>) -> Result<Tensor<1>, Problem> + 'static,
+) -> Result<Box<dyn BoundLoss>> {
     binder.request_logits();
-    let (ensemble, temperature) = (binder.ensemble, loss.temperature().unwrap_or(1.0));
+    let (ensemble, config) = (binder.ensemble, loss.clone());
     let standard = loss
         .standardise()
         .then(|| LogitStandardisationLossConfig::new().init())
@@ -234,11 +308,12 @@ fn pair(
         .map_err(super::constant_error)?;
     plain(loss, move |inputs| -> Result<Tensor<1>, Problem> {
         let mut ours = inputs.student.output.clone();
+        let temperature = config.temperature_at(inputs.epoch).unwrap_or(1.0);
         let mut theirs = ensemble_logits(inputs, ensemble, temperature)?;
         if let Some(standard) = &standard {
             ours = standard.apply(ours)?;
             theirs = standard.apply(theirs)?;
         }
-        Ok(formula(ours, theirs, inputs.targets.clone())?)
+        formula(inputs.epoch, ours, theirs, inputs.targets.clone())
     })
 }

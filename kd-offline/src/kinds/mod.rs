@@ -8,6 +8,7 @@ use kd_core::{Answer, Error, Result, nearest};
 use serde_json::{Map, Value};
 
 use crate::ensemble::average;
+use crate::taps::OUTPUT_TAP;
 use crate::{Ensemble, LossConfig};
 
 mod binder;
@@ -25,7 +26,7 @@ use binder::Pair;
 pub(crate) use bound_loss::BoundLoss;
 use bound_loss::{WithModules, below, plain, sum};
 use inputs::StudentTap;
-pub(crate) use inputs::TermInputs;
+pub(crate) use inputs::{PixelTargets, TermInputs};
 
 /// The error of a term.
 pub(crate) type Problem = Box<dyn std::error::Error + Send + Sync>;
@@ -200,6 +201,30 @@ pub(crate) fn find(name: &str) -> Result<&'static LossKind> {
     let problem = match nearest(name, all().map(|kind| kind.name)) {
         Some(near) => format!("there is no loss `{name}`; did you mean `{near}`?"),
         None => format!("there is no loss `{name}` in the catalogue"),
+    };
+    Err(Error::config("kind", problem))
+}
+
+/// Checks that a loss can be computed where there is a mask for each image.
+///
+/// # Errors
+///
+/// [`Error::Config`] for one that reads logits of each sample or labels.
+pub(crate) fn check_for_masks(loss: &LossConfig) -> Result<()> {
+    let is_smoothed = loss.label_smoothing().is_some_and(|share| share > 0.0);
+    let problem = match loss.kind() {
+        "cross-entropy" if is_smoothed => {
+            return Err(Error::config(
+                "label_smoothing",
+                "is for labels of images, and the data have masks; remove it",
+            ));
+        }
+        "cross-entropy" => return Ok(()),
+        kind if features::KINDS.iter().any(|known| known.name == kind) => return Ok(()),
+        kind => format!(
+            "`{kind}` needs a label or an output for each image, and the data have masks; known with masks are \
+             cross-entropy and losses of maps, such as pixel-wise and cwd, also at the tap `{OUTPUT_TAP}`"
+        ),
     };
     Err(Error::config("kind", problem))
 }

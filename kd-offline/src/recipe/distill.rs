@@ -3,10 +3,8 @@
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
-use kd_core::{
-    CacheConfig, Classifier, Finding, Observer, Result, SampleKind, Teacher, Topic, Training,
-};
-use kd_models::{ModelConfig, ModelNetwork, Network, TextCnn};
+use kd_core::{CacheConfig, Finding, Observer, Result, SampleKind, Task, Teacher, Topic, Training};
+use kd_models::{ModelConfig, ModelNetwork, Network, TextCnn, UNet};
 use kd_recipe::{
     CachePlace, Check, Context, DataRecipe, LoadedData, MethodRecipe, NetworkRecipe, NewNetwork,
     Prepared, TeacherClasses, TeacherRecipe,
@@ -14,7 +12,7 @@ use kd_recipe::{
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
-use super::{SAMPLE_KEYS, diagnose, samples, say};
+use super::{METRICS, SAMPLE_KEYS, diagnose, samples, say};
 use crate::diagnose::KnownTeacher;
 use crate::{Ensemble, LossConfig, Offline, RESULT_PHASE};
 
@@ -51,16 +49,24 @@ impl MethodRecipe for DistillRecipe {
     }
 
     fn prepare(&mut self, at: &Context) -> Result<Prepared> {
-        match at.facts(&self.data)?.kind {
-            SampleKind::Texts => self.prepare_as::<TextCnn>(at),
-            _ => self.prepare_as::<Network>(at),
+        let facts = at.facts(&self.data)?;
+        match (facts.task, facts.kind) {
+            (Task::Segmentation, _) => self.prepare_for::<UNet>(at),
+            (_, SampleKind::Texts) => self.prepare_for::<TextCnn>(at),
+            _ => self.prepare_for::<Network>(at),
         }
     }
 
+    fn metrics(&self) -> Option<Vec<&'static str>> {
+        Some(METRICS.to_vec())
+    }
+
     fn check(&mut self, at: &Context) -> Result<Check> {
-        match at.facts(&self.data)?.kind {
-            SampleKind::Texts => self.check_as::<TextCnn>(at),
-            _ => self.check_as::<Network>(at),
+        let facts = at.facts(&self.data)?;
+        match (facts.task, facts.kind) {
+            (Task::Segmentation, _) => self.check_for::<UNet>(at),
+            (_, SampleKind::Texts) => self.check_for::<TextCnn>(at),
+            _ => self.check_for::<Network>(at),
         }
     }
 
@@ -71,24 +77,26 @@ impl MethodRecipe for DistillRecipe {
         observer: &mut dyn Observer,
         stop: &AtomicBool,
     ) -> Result<Vec<PathBuf>> {
-        match at.facts(&self.data)?.kind {
-            SampleKind::Texts => self.build_caches_as::<TextCnn>(at, place, observer, stop),
-            _ => self.build_caches_as::<Network>(at, place, observer, stop),
+        let facts = at.facts(&self.data)?;
+        match (facts.task, facts.kind) {
+            (Task::Segmentation, _) => self.build_caches_for::<UNet>(at, place, observer, stop),
+            (_, SampleKind::Texts) => self.build_caches_for::<TextCnn>(at, place, observer, stop),
+            _ => self.build_caches_for::<Network>(at, place, observer, stop),
         }
     }
 }
 
 impl DistillRecipe {
-    fn prepare_as<N: ModelNetwork + Classifier>(&mut self, at: &Context) -> Result<Prepared> {
+    fn prepare_for<N: ModelNetwork>(&mut self, at: &Context) -> Result<Prepared> {
         let (offline, config) = self.offline::<N>(at)?;
         let extra = offline.extra_parameters()?;
-        say(at, &offline);
+        say(at, &offline)?;
         Ok(Prepared::new(offline)
             .with_student(RESULT_PHASE, config)
             .with_extra_parameters(extra))
     }
 
-    fn check_as<N: ModelNetwork + Classifier>(&mut self, at: &Context) -> Result<Check> {
+    fn check_for<N: ModelNetwork>(&mut self, at: &Context) -> Result<Check> {
         let (made, data) = self.read::<N>(at)?;
         let facts = data.facts.clone();
         let mut check = Check::of_student(&made, &facts)?;
@@ -108,12 +116,25 @@ impl DistillRecipe {
                         of the run are quicker than the estimate";
             check.findings.push(Finding::note(Topic::Costs, text));
         }
-        let offline = self.method(&made, data, teachers, at);
+        let mut offline = self.method(&made, data, teachers, at);
+        if let Some(cache) = &self.cache
+            && known.iter().all(|teacher| !teacher.missing)
+        {
+            offline = offline.with_cache(cache.clone());
+            // What else is wrong the diagnosis finds out piece by piece.
+            if offline.requested().is_ok()
+                && let Err(error) = offline.check()
+            {
+                check
+                    .findings
+                    .push(Finding::error(Topic::Costs, error.to_string()));
+            }
+        }
         diagnose(&mut check, &offline, &facts, at.seed(), known)?;
         Ok(check)
     }
 
-    fn build_caches_as<N: ModelNetwork + Classifier>(
+    fn build_caches_for<N: ModelNetwork>(
         &mut self,
         at: &Context,
         place: &CachePlace,
@@ -132,10 +153,7 @@ impl DistillRecipe {
     }
 
     /// The method with everything that it needs, and what the student's model folder will say.
-    fn offline<N: ModelNetwork + Classifier>(
-        &mut self,
-        at: &Context,
-    ) -> Result<(Offline<N>, ModelConfig)> {
+    fn offline<N: ModelNetwork>(&mut self, at: &Context) -> Result<(Offline<N>, ModelConfig)> {
         self.train.check()?;
         let (made, data) = self.read::<N>(at)?;
         let teachers = at.teachers_as(self.teacher_classes(), &self.teachers, &data.facts)?;
@@ -164,14 +182,13 @@ impl DistillRecipe {
     /// The student and the data; an unknown name is said before the data are read.
     fn read<N: ModelNetwork>(&mut self, at: &Context) -> Result<(NewNetwork<N>, LoadedData)> {
         let facts = at.facts(&self.data)?;
-        facts.check_labelled()?;
         self.student.spec(&facts)?;
         let data = at.data(&self.data)?;
         let made = at.network(&mut self.student, &data, at.seed())?;
         Ok((made, data))
     }
 
-    fn method<N: Classifier>(
+    fn method<N: ModelNetwork>(
         &self,
         made: &NewNetwork<N>,
         data: LoadedData,

@@ -51,6 +51,9 @@ fn table<const N: usize>(
 
 fn data(facts: &SampleFacts) -> Result<Section> {
     let per_class = |counts: &[usize]| {
+        if counts.len() != facts.classes {
+            return "-".into();
+        }
         let (least, most) = (counts.iter().min(), counts.iter().max());
         match (least, most) {
             (Some(least), Some(most)) if least == most => count(*least as u64),

@@ -1,14 +1,14 @@
 //! `method = "train"`: a network from scratch, for example a teacher.
 
-use kd_core::{Classifier, Result, SampleKind, Training};
-use kd_models::{ModelNetwork, Network, TextCnn};
+use kd_core::{Result, SampleKind, Task, Training};
+use kd_models::{ModelNetwork, Network, TextCnn, UNet};
 use kd_recipe::{
     Check, Context, DataRecipe, LoadedData, MethodRecipe, NetworkRecipe, NewNetwork, Prepared, Verb,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
-use super::{SAMPLE_KEYS, diagnose, samples, say};
+use super::{METRICS, SAMPLE_KEYS, diagnose, samples, say};
 use crate::{LossConfig, Offline, RESULT_PHASE};
 
 /// A recipe of ordinary training, which is offline distillation without a teacher.
@@ -37,31 +37,39 @@ impl MethodRecipe for TrainRecipe {
     }
 
     fn prepare(&mut self, at: &Context) -> Result<Prepared> {
-        match at.facts(&self.data)?.kind {
-            SampleKind::Texts => self.prepare_as::<TextCnn>(at),
-            _ => self.prepare_as::<Network>(at),
+        let facts = at.facts(&self.data)?;
+        match (facts.task, facts.kind) {
+            (Task::Segmentation, _) => self.prepare_for::<UNet>(at),
+            (_, SampleKind::Texts) => self.prepare_for::<TextCnn>(at),
+            _ => self.prepare_for::<Network>(at),
         }
     }
 
+    fn metrics(&self) -> Option<Vec<&'static str>> {
+        Some(METRICS.to_vec())
+    }
+
     fn check(&mut self, at: &Context) -> Result<Check> {
-        match at.facts(&self.data)?.kind {
-            SampleKind::Texts => self.check_as::<TextCnn>(at),
-            _ => self.check_as::<Network>(at),
+        let facts = at.facts(&self.data)?;
+        match (facts.task, facts.kind) {
+            (Task::Segmentation, _) => self.check_for::<UNet>(at),
+            (_, SampleKind::Texts) => self.check_for::<TextCnn>(at),
+            _ => self.check_for::<Network>(at),
         }
     }
 }
 
 impl TrainRecipe {
-    fn prepare_as<N: ModelNetwork + Classifier>(&mut self, at: &Context) -> Result<Prepared> {
+    fn prepare_for<N: ModelNetwork>(&mut self, at: &Context) -> Result<Prepared> {
         self.train.check()?;
         let (made, data) = self.read::<N>(at)?;
         let offline = self.method(&made, data, at);
         offline.check()?;
-        say(at, &offline);
+        say(at, &offline)?;
         Ok(Prepared::new(offline).with_student(RESULT_PHASE, made.config))
     }
 
-    fn check_as<N: ModelNetwork + Classifier>(&mut self, at: &Context) -> Result<Check> {
+    fn check_for<N: ModelNetwork>(&mut self, at: &Context) -> Result<Check> {
         let (made, data) = self.read::<N>(at)?;
         let facts = data.facts.clone();
         let mut check = Check::of_student(&made, &facts)?;
@@ -73,14 +81,13 @@ impl TrainRecipe {
     /// The network and the data; an unknown name is said before the data are read.
     fn read<N: ModelNetwork>(&mut self, at: &Context) -> Result<(NewNetwork<N>, LoadedData)> {
         let facts = at.facts(&self.data)?;
-        facts.check_labelled()?;
         self.network.spec(&facts)?;
         let data = at.data(&self.data)?;
         let made = at.network(&mut self.network, &data, at.seed())?;
         Ok((made, data))
     }
 
-    fn method<N: Classifier>(
+    fn method<N: ModelNetwork>(
         &self,
         made: &NewNetwork<N>,
         data: LoadedData,

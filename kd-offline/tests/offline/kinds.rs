@@ -250,3 +250,88 @@ fn a_constant_out_of_range_is_named_with_its_place() {
         "{text}"
     );
 }
+
+/// The value of the one term in a first step that lies in this epoch.
+fn value_at(loss: LossConfig, teacher: &Shared, epoch: usize) -> f64 {
+    let student = Small::with_norms([3, 4], 10, 1);
+    let method = offline(
+        &student,
+        real_data(),
+        steps(6),
+        vec![boxed(teacher)],
+        vec![loss],
+    );
+    let (_guard, folder) = folder();
+    let mut phase = method.start(0, &folder).unwrap();
+    let at = StepContext {
+        step: 5 * epoch,
+        epoch,
+        step_in_epoch: 0,
+        lr: 0.01,
+        momentum: None,
+    };
+    let terms = phase.step(at).unwrap();
+    terms[0].1.clone().into_data().iter::<f64>().next().unwrap()
+}
+
+#[test]
+fn a_temperature_changes_with_time_and_is_that_of_each_moment() {
+    let teacher = shared(&Small::new([4, 5], 10, 2), Normalisation::identity(1));
+    for kind in ["kd", "dkd", "jensen-shannon"] {
+        let constant = |temperature: f64| {
+            LossConfig::of(kind)
+                .unwrap()
+                .with("temperature", temperature)
+                .unwrap()
+        };
+        let text = format!(
+            "kind = \"{kind}\"\ntemperature = {{ kind = \"linear\", from = 8, to = 2, epochs = 4 }}"
+        );
+        let falling: LossConfig = toml::from_str(&text).unwrap();
+        for (epoch, temperature) in [(0, 8.0), (1, 6.5), (3, 3.5), (6, 2.0)] {
+            let found = value_at(falling.clone(), &teacher, epoch);
+            let expected = value_at(constant(temperature), &teacher, epoch);
+            assert!(
+                (found - expected).abs() <= 1e-12,
+                "{kind} in epoch {epoch}: {found}, {expected}"
+            );
+        }
+        let first = value_at(constant(8.0), &teacher, 6);
+        assert!(
+            (first - value_at(falling.clone(), &teacher, 6)).abs() > 1e-6,
+            "{kind}"
+        );
+        // As it is written, it is read again.
+        let written = toml::to_string(&falling).unwrap();
+        assert_eq!(
+            toml::from_str::<LossConfig>(&written).unwrap(),
+            falling,
+            "{written}"
+        );
+    }
+    for (text, expected) in [
+        (
+            "kind = \"kd\"\ntemperature = { kind = \"warm-up\", to = 4, epochs = 2 }",
+            "must stay above 0",
+        ),
+        (
+            "kind = \"kd\"\ntemperature = { kind = \"linear\", from = 4, to = 0, epochs = 2 }",
+            "must stay above 0",
+        ),
+        (
+            "kind = \"kd\"\ntemperature = { kind = \"linear\", from = 4, to = 1, epochs = 0 }",
+            "epochs",
+        ),
+        (
+            "kind = \"cwd\"\nstudent_tap = \"body\"\ntemperature = { kind = \"cosine\", from = 4, to = 1, epochs = 2 }",
+            "no constant of this loss that can change",
+        ),
+        (
+            "kind = \"dist\"\ntemperature = { kind = \"cosine\", from = 4, to = 1 }",
+            "epochs",
+        ),
+    ] {
+        let error = toml::from_str::<LossConfig>(text).unwrap_err().to_string();
+        assert!(error.contains(expected), "{text}: {error}");
+    }
+}

@@ -13,6 +13,8 @@ mod errors;
 mod frozen;
 /// Every loss of the catalogue from a recipe: it trains, leaves the teacher alone, goes on from its state.
 mod kinds;
+/// Distillation where each pixel has a class.
+mod masks;
 /// Work that a run does once: queries of teachers, counted.
 mod once;
 /// Three steps against PyTorch in float64.

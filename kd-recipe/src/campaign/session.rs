@@ -19,7 +19,7 @@ use crate::campaign::run_state::{self, Failure, FailureKind, RunState};
 use crate::campaign::side_by_side::{News, side_by_side};
 use crate::campaign::starter::Starter;
 use crate::campaign::{markdown, plots};
-use crate::methods::Methods;
+use crate::methods::{Methods, Recipe};
 use crate::outcome::Outcome;
 use crate::recipe::paths::check_utf8;
 
@@ -111,9 +111,13 @@ fn with_session<T>(
     };
     let teachers: Vec<KnownRun> = planned.teachers(&all)?.into_iter().map(unknown).collect();
     let runs: Vec<KnownRun> = planned.methods()?.into_iter().map(unknown).collect();
-    for known in teachers.iter().chain(&runs) {
-        check_recipe(methods, &known.planned)?;
+    for known in &teachers {
+        read_recipe(methods, &known.planned)?;
     }
+    let recipes = runs
+        .iter()
+        .map(|known| read_recipe(methods, &known.planned));
+    check_metrics(&campaign, &recipes.collect::<Result<Vec<Recipe>>>()?)?;
     let selected = |run: &PlannedRun| needed.contains(&run.folder) || wanted.contains(&run.name);
     let counted = teachers.iter().chain(&runs);
     let counted = counted.filter(|known| selected(&known.planned)).count();
@@ -140,13 +144,28 @@ fn with_session<T>(
 }
 
 /// Reads a recipe as its run will, but for the data and the teachers that it names.
-fn check_recipe(methods: &Methods, run: &PlannedRun) -> Result<()> {
+fn read_recipe(methods: &Methods, run: &PlannedRun) -> Result<Recipe> {
     let path = &run.recipe;
     let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
     let origin = format!("{} (for {})", path.display(), run.title);
     let mut overrides = run.overrides.clone();
     overrides.push(format!("seed={}", run.seed));
-    methods.read(&origin, &text, &overrides).map(drop)
+    methods.read(&origin, &text, &overrides)
+}
+
+/// Checks that some method may measure each metric that is asked for, where all methods say what they measure.
+fn check_metrics(campaign: &Campaign, recipes: &[Recipe]) -> Result<()> {
+    let known: Option<Vec<_>> = recipes.iter().map(Recipe::metrics).collect();
+    let Some(known) = known else {
+        return Ok(());
+    };
+    let known: BTreeSet<&str> = known.into_iter().flatten().collect();
+    let more = campaign.more_metrics.iter().chain(&campaign.plot_metrics);
+    let mut asked = std::iter::once(&campaign.metric).chain(more);
+    match asked.find(|name| !known.contains(name.as_str())) {
+        Some(name) => Err(Error::unknown_name("metric", name, known.iter().copied())),
+        None => Ok(()),
+    }
 }
 
 /// One of the two lists of runs.

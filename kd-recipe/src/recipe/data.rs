@@ -41,6 +41,9 @@ pub struct DataRecipe {
     /// Makes them grey, with one channel.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub grey: bool,
+    /// Leaves out images that cannot be read, of a folder; they are counted and listed in the report.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub skip_broken: bool,
     /// The normalisation that networks trained on a folder have unless they say their own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub normalisation: Option<FolderNormalisation>,
@@ -125,6 +128,7 @@ impl DataRecipe {
             resize: self.resize,
             grey: self.grey,
             whole: self.held_out.is_some(),
+            skip_broken: self.skip_broken,
             masks: (!self.classes.is_empty() || self.no_class.is_some())
                 .then_some((&self.classes[..], self.no_class.as_ref())),
             classes: None,
@@ -209,6 +213,27 @@ impl DataRecipe {
             source,
             imagenet: self.normalisation == Some(FolderNormalisation::Imagenet),
         })
+    }
+
+    /// Refuses settings that have no effect where one whole split is read as it is.
+    pub(crate) fn check_whole(&self) -> Result<()> {
+        let given = [
+            ("fraction", self.fraction.is_some()),
+            ("per_class", self.per_class.is_some()),
+            ("held_out", self.held_out.is_some()),
+            ("subset_seed", self.subset_seed != 0),
+            ("bank_seed", self.bank_seed != 0),
+            ("views", self.views != ViewPolicy::default()),
+            ("augment", !self.augment.is_none()),
+        ];
+        match given.into_iter().find(|(_, given)| *given) {
+            Some((key, _)) => {
+                let problem =
+                    "has no effect here: the whole split is taken, each image as it is; remove it";
+                Err(Error::config(key, problem))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Augmentation that would have no effect is a mistake, texts have none, and masks are not moved with

@@ -26,6 +26,8 @@ pub struct FolderSettings<'a> {
     pub grey: bool,
     /// Whether the folders of classes may lie directly in `path`, as a part of them is held out.
     pub whole: bool,
+    /// Whether images that cannot be read are left out.
+    pub skip_broken: bool,
     /// The classes of masks of one's own, and what pixels without a class have.
     pub masks: Option<(&'a [MaskClass], Option<&'a MaskValue>)>,
     /// The classes of a model, for a folder that has no `train`: its images are to be tested on.
@@ -74,6 +76,7 @@ pub fn find_source(name: &str, settings: FolderSettings<'_>) -> Result<DataSourc
         resize,
         grey,
         whole,
+        skip_broken,
         masks,
         classes,
         text,
@@ -108,7 +111,11 @@ pub fn find_source(name: &str, settings: FolderSettings<'_>) -> Result<DataSourc
         let size = size.ok_or_else(|| missing("size", sides))?;
         let names = "their names in the order of their values, or names with `value`";
         let (classes, no_class) = masks.ok_or_else(|| missing("classes", names))?;
-        for (setting, given) in [("resize", resize.is_some()), ("grey", grey)] {
+        for (setting, given) in [
+            ("resize", resize.is_some()),
+            ("grey", grey),
+            ("skip_broken", skip_broken),
+        ] {
             if given {
                 let problem =
                     "is for a folder of images, of masks only the `size` can be chosen; remove it";
@@ -143,7 +150,8 @@ pub fn find_source(name: &str, settings: FolderSettings<'_>) -> Result<DataSourc
             None if whole => ImageFolder::open_whole(path, fit),
             None => ImageFolder::open(path, fit),
         };
-        return Ok(folder.map_err(|error| prefixed(prefix, error))?.into());
+        let folder = folder.map_err(|error| prefixed(prefix, error))?;
+        return Ok(folder.skipping_broken(skip_broken).into());
     }
     let info = DatasetInfo::find(name).map_err(|_| {
         let known = DatasetInfo::all().iter().map(|info| info.name);
@@ -157,6 +165,7 @@ pub fn find_source(name: &str, settings: FolderSettings<'_>) -> Result<DataSourc
         ("size", size.is_some() && !resized),
         ("resize", resize.is_some()),
         ("grey", grey),
+        ("skip_broken", skip_broken),
     ];
     match given.into_iter().find(|(_, given)| *given) {
         Some((setting, _)) => Err(only_for_folders(prefix, setting, info)),

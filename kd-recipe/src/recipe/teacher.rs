@@ -54,6 +54,9 @@ pub struct TeacherRecipe {
     /// folder says it itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub normalisation: Option<Normalisation>,
+    /// Brings each view to the size of images that its model folder says, where that is another than the data's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub resize: bool,
 }
 
 /// The classes that a teacher must know.
@@ -155,10 +158,13 @@ impl TeacherRecipe {
         match self.origin().map_err(|error| error.within("teachers"))? {
             Origin::Model(model) => {
                 let opened = open_for(families, &model_folder(model)?, data.task, device)?;
-                let facts = match classes {
+                let mut facts = match classes {
                     TeacherClasses::OfData => data.clone(),
                     TeacherClasses::Any => of_classes(data, opened.config().network.classes),
                 };
+                if self.resize {
+                    facts.shape = self.own_shape(data, opened.config())?;
+                }
                 check_fits(
                     &format!("teacher `{}`", model.display()),
                     opened.config(),
@@ -243,6 +249,20 @@ impl TeacherRecipe {
         }
     }
 
+    /// The shape of its own images, those of the data in another size.
+    fn own_shape(&self, data: &DataFacts, config: &ModelConfig) -> Result<ImageShape> {
+        let [_, height, width] = config.network.input;
+        let shape = ImageShape::new(data.shape.channels, height, width);
+        let problem = if data.task != Task::Classification {
+            "is for a class of each image: masks have the size of their images; remove it"
+        } else if shape == data.shape {
+            "has no effect, as the teacher's images are as large as those of the data; remove it"
+        } else {
+            return Ok(shape);
+        };
+        Err(Error::config("teachers.resize", problem))
+    }
+
     fn origin(&self) -> Result<Origin<'_>> {
         match (&self.model, &self.weights, &self.network) {
             (Some(_), Some(_), _) => Err(Error::config(
@@ -257,6 +277,10 @@ impl TeacherRecipe {
             (None, Some(_), None) => Err(Error::config(
                 "network",
                 "is missing; `weights` do not say which network they are of",
+            )),
+            (None, Some(_), Some(_)) if self.resize => Err(Error::config(
+                "resize",
+                "is for a model folder, which says the size of its images; make one of `weights` first",
             )),
             (None, Some(file), Some(network)) => Ok(Origin::Weights { file, network }),
             (Some(model), None, _) => {
@@ -351,7 +375,10 @@ pub fn open_for(
 /// What can be done about a network of other classes.
 const OF_ITS_CLASSES: &str = "use a data set of its classes";
 
-/// The error of a teacher of other classes says who may have one.
+/// What can be done about a network of another size.
+const OF_ITS_SIZE: &str = "use a data set with images of its size";
+
+/// The error of a teacher of other classes or sizes says who may have one.
 fn for_teachers(error: Error) -> Error {
     match error {
         Error::Shape {
@@ -364,6 +391,19 @@ fn for_teachers(error: Error) -> Error {
             expected,
             found,
             remedy: format!("{remedy}; losses of features alone take any teacher"),
+        },
+        Error::Shape {
+            what,
+            expected,
+            found,
+            remedy,
+        } if remedy == OF_ITS_SIZE => Error::Shape {
+            what,
+            expected,
+            found,
+            remedy: format!(
+                "{remedy}, or bring them to its size with `resize = true` in `[[teachers]]`"
+            ),
         },
         other => other,
     }
@@ -426,7 +466,7 @@ pub fn check_fits(who: &str, config: &ModelConfig, data: &DataFacts) -> Result<(
             what: who.to_owned(),
             expected: format!("{}, as data set `{}` has", data.described(), data.name),
             found: format!("{channels}x{height}x{width}"),
-            remedy: "use a data set with images of its size".into(),
+            remedy: OF_ITS_SIZE.into(),
         });
     }
     if let (Some(own), Some(names)) = (&config.class_names, &data.class_names)

@@ -112,7 +112,7 @@ fn inputs(mut report: RunReport, subject: Subject<'_>) -> Result<RunReport> {
         );
         report = report.with_fact("data", sizes);
     }
-    if let Some(text) = subject.inputs.passed_over() {
+    for text in subject.inputs.omissions() {
         report = report.with_fact("left out", text);
     }
     if let Some(spec) = subject.spec {

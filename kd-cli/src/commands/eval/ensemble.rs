@@ -45,7 +45,7 @@ pub(super) fn run(
         measured.push(from_folder(options, path, families, device)?);
     }
     let titles: Vec<String> = measured.iter().map(title).collect();
-    let (dataset, loader) = load(options, &measured[0].source, device)?;
+    let (dataset, loader) = load(options, &measured[0], device)?;
     let members = measured.into_iter().map(|measured| measured.model);
     let ensemble = Ensemble::new(members.collect(), average.into())?;
     let measured = ensemble.evaluate(&loader)?;

@@ -126,7 +126,7 @@ fn of_dataset(
 }
 
 /// Adds a file, or the images of a folder and of those below it, sorted.
-fn gather(path: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<()> {
+pub(super) fn gather(path: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<()> {
     const DEEPEST: usize = 16;
     if !path.exists() {
         return Err(input(

@@ -17,7 +17,7 @@ struct Window {
 }
 
 /// Scales and crops `image` as `fit` says into `out`, `[channels, height, width]`.
-pub(super) fn resize(image: &Pixels, fit: &ImageFit, out: &mut [u8]) {
+pub(in crate::data) fn resize(image: &Pixels, fit: &ImageFit, out: &mut [u8]) {
     let crop = fit.crop(image.height, image.width);
     scale(image, crop, [fit.shape.height, fit.shape.width], out);
 }
