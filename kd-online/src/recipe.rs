@@ -102,16 +102,12 @@ impl MethodRecipe for OnlineRecipe {
     }
 
     fn check(&mut self, at: &Context) -> Result<Check> {
-        match at.facts(&self.data)?.kind {
-            SampleKind::Texts => {
-                let made = self.made::<TextCnn>(at)?;
-                check::check(&self.online, &made)
-            }
-            _ => {
-                let made = self.made::<Network>(at)?;
-                check::check(&self.online, &made)
-            }
+        if at.facts(&self.data)?.kind == SampleKind::Texts {
+            let made = self.made::<TextCnn>(at)?;
+            return check::check(&self.online, &made);
         }
+        let made = self.made::<Network>(at)?;
+        check::check(&self.online, &made)
     }
 
     fn report(&self, run: &Path) -> Result<MethodReport> {

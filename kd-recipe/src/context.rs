@@ -7,8 +7,7 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use kd_core::{
-    DataRoots, DataSource, Error, Normalisation, Preprocessing, ResizedTeacher, Result, Split,
-    Subset, Teacher,
+    DataRoots, DataSource, Error, Preprocessing, ResizedTeacher, Result, Split, Subset, Teacher,
 };
 use kd_models::{Families, LoadReport, ModelNetwork, TrainedModel};
 

@@ -91,57 +91,18 @@ pub fn find_source(name: &str, settings: FolderSettings<'_>) -> Result<DataSourc
             format!("is for labelled texts (`{TEXT}`, `imdb`), and `{name}` is none; remove it");
         return Err(Error::config(format!("{prefix}text"), problem));
     }
-    let missing = |setting: &str, what: &str| {
-        let kind = if is_masks(name) {
-            "images and masks"
-        } else {
-            "images"
-        };
-        let problem = format!("is needed for a folder of {kind}: {what}");
-        Error::config(format!("{prefix}{setting}"), problem)
-    };
     if is_masks(name) {
-        let path = path.ok_or_else(|| {
-            missing(
-                "path",
-                "the folder that has `train` and `trainannot`, or `images` and `masks`",
-            )
-        })?;
-        let sides = "the height and width in pixels that all are brought to";
-        let size = size.ok_or_else(|| missing("size", sides))?;
-        let names = "their names in the order of their values, or names with `value`";
-        let (classes, no_class) = masks.ok_or_else(|| missing("classes", names))?;
-        for (setting, given) in [
-            ("resize", resize.is_some()),
-            ("grey", grey),
-            ("skip_broken", skip_broken),
-        ] {
-            if given {
-                let problem =
-                    "is for a folder of images, of masks only the `size` can be chosen; remove it";
-                return Err(Error::config(format!("{prefix}{setting}"), problem));
-            }
-        }
-        let folder = MaskFolder::open(path, [size.height, size.width], classes, no_class);
-        return Ok(folder.map_err(|error| prefixed(prefix, error))?.into());
+        return find_masks(&settings);
     }
     if masks.is_some() {
         let problem = "are for data with masks of your own (`masks`); remove them";
         return Err(Error::config(format!("{prefix}classes"), problem));
     }
     if is_folder(name) {
-        let path = path.ok_or_else(|| {
-            missing(
-                "path",
-                "the folder that has `train/CLASS` and `test/CLASS` in it",
-            )
-        })?;
-        let size = size.ok_or_else(|| {
-            missing(
-                "size",
-                "the height and width in pixels that all are brought to",
-            )
-        })?;
+        let missing = |setting, what| missing(prefix, setting, "images", what);
+        let places = "the folder that has `train/CLASS` and `test/CLASS` in it";
+        let path = path.ok_or_else(|| missing("path", places))?;
+        let size = size.ok_or_else(|| missing("size", SIDES))?;
         let channels = if grey { 1 } else { 3 };
         let shape = ImageShape::new(channels, size.height, size.width);
         let fit = ImageFit::new(shape).with_resize(resize);
@@ -177,6 +138,38 @@ pub fn find_source(name: &str, settings: FolderSettings<'_>) -> Result<DataSourc
             None => Ok(info.into()),
         },
     }
+}
+
+/// What a size of images is.
+const SIDES: &str = "the height and width in pixels that all are brought to";
+
+/// The error of a setting that a folder needs.
+fn missing(prefix: &str, setting: &str, kind: &str, what: &str) -> Error {
+    let problem = format!("is needed for a folder of {kind}: {what}");
+    Error::config(format!("{prefix}{setting}"), problem)
+}
+
+/// Images and masks of one's own.
+fn find_masks(settings: &FolderSettings<'_>) -> Result<DataSource> {
+    let prefix = settings.prefix;
+    let missing = |setting, what| missing(prefix, setting, "images and masks", what);
+    let places = "the folder that has `train` and `trainannot`, or `images` and `masks`";
+    let path = settings.path.ok_or_else(|| missing("path", places))?;
+    let size = settings.size.ok_or_else(|| missing("size", SIDES))?;
+    let names = "their names in the order of their values, or names with `value`";
+    let (classes, no_class) = settings.masks.ok_or_else(|| missing("classes", names))?;
+    let given = [
+        ("resize", settings.resize.is_some()),
+        ("grey", settings.grey),
+        ("skip_broken", settings.skip_broken),
+    ];
+    if let Some((setting, _)) = given.into_iter().find(|(_, given)| *given) {
+        let problem =
+            "is for a folder of images, of masks only the `size` can be chosen; remove it";
+        return Err(Error::config(format!("{prefix}{setting}"), problem));
+    }
+    let folder = MaskFolder::open(path, [size.height, size.width], classes, no_class);
+    Ok(folder.map_err(|error| prefixed(prefix, error))?.into())
 }
 
 /// Labelled texts of one's own, or those of a known data set.

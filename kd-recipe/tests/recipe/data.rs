@@ -71,7 +71,8 @@ fn a_recipe_reads_it_for_methods_that_know_masks() {
     assert_eq!((loaded.train.len(), loaded.held_out.len()), (37, 233));
     assert_eq!(loaded.validation.as_ref().unwrap().len(), 101);
     assert_eq!(loaded.facts, facts_of);
-    let constants = loaded.normalisation().unwrap();
+    let preprocessing = loaded.preprocessing().unwrap();
+    let constants = preprocessing.normalisation().unwrap();
     assert_eq!(constants.mean, [0.412_130, 0.425_355, 0.432_837]);
     assert_eq!(loaded.train.dataset().mask(0).unwrap().len(), 48);
     assert_eq!(facts("name = \"camvid\"").unwrap().input(), [3, 480, 640]);

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::sources::gather;
 use crate::args::{PredictFormat, PredictOptions};
-use crate::output;
+use crate::output::{self, csv_field};
 
 /// The mask of an image.
 struct Made {
