@@ -95,6 +95,7 @@ CLOCK = [
     (re.compile(rb'"(seal|metrics_sha256)": "[0-9a-f]+"'), b'"hash": ""'),
     (re.compile(rb"\b[0-9.,]+ ?(s|ms|us|min|h|MiB|GiB|MB|GB)\b"), b"TIME"),
     (re.compile(rb"\b[0-9,.]+ (images|samples|steps)? ?(a|per) second"), b"RATE"),
+    (re.compile(rb"\| (seconds of work|peak memory of the process) *\|[^|\n]*\|"), b"| |"),
     (re.compile(rb'"metrics_bytes": [0-9]+'), b'"metrics_bytes": 0'),
 ]
 
@@ -124,7 +125,11 @@ def differences(expected, folder):
     found = files(folder)
     problems = [f"missing {name}" for name in expected if name not in found]
     problems += [f"left over {name}" for name in found if name not in expected]
-    problems += [f"other bytes in {name}" for name in expected if name in found and found[name] != expected[name]]
+    for name in expected:
+        if name in found and found[name] != expected[name]:
+            lines = zip(expected[name].split(b"\n"), found[name].split(b"\n"))
+            first = next(((one, other) for one, other in lines if one != other), (b"", b""))
+            problems.append(f"other bytes in {name}: {first[0][:100]} became {first[1][:100]}")
     return problems
 
 

@@ -1,7 +1,7 @@
 //! Advice that names commands and options, put behind the errors and notices of the libraries.
 
 use kd_core::Error;
-use kd_recipe::CampaignError;
+use kd_recipe::{CampaignError, is_changeable};
 
 use crate::output::quoted_path;
 
@@ -19,7 +19,7 @@ pub(crate) fn advice(error: &Error) -> String {
         Error::Unfinished { path } => {
             format!("; finish it with `kd resume {}`", quoted_path(path))
         }
-        Error::Run { problem, .. } if problem.starts_with("has another `recipe.toml`") => {
+        Error::Run { problem, .. } if can_be_given(problem) => {
             ", or give the change with `kd resume RUN --set PATH=VALUE`".into()
         }
         Error::DataMissing { .. } => " or with `--data-dir`".into(),
@@ -34,6 +34,17 @@ pub(crate) fn advice(error: &Error) -> String {
             .into(),
         _ => String::new(),
     }
+}
+
+/// Whether a run was refused for settings alone that can be changed under way.
+fn can_be_given(problem: &str) -> bool {
+    let Some(differences) = problem.strip_prefix("has another `recipe.toml`") else {
+        return false;
+    };
+    let parts: Vec<&str> = differences.split("` was ").collect();
+    let before = &parts[..parts.len() - 1];
+    let keys = before.iter().filter_map(|part| part.rsplit('`').next());
+    !before.is_empty() && !differences.contains(" more; ") && keys.into_iter().all(is_changeable)
 }
 
 fn of_setting(field: &str) -> &'static str {
@@ -58,6 +69,31 @@ fn of_campaign(error: &CampaignError) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_change_is_offered_where_it_can_be_made() {
+        let begin = "has another `recipe.toml` than it was begun with: ";
+        for (differences, expected) in [
+            ("`train.epochs` was 6, is 9; restore it", true),
+            (
+                "`train.epochs` was 6, is 9, `device` was cpu, is cuda; restore it",
+                true,
+            ),
+            ("`train.lr` was 0.05, is 0.5; restore it", false),
+            (
+                "`train.epochs` was 6, is 9, `train.lr` was 1, is 2; restore it",
+                false,
+            ),
+            ("`device` was a, is b, and 2 more; restore it", false),
+        ] {
+            assert_eq!(
+                can_be_given(&format!("{begin}{differences}")),
+                expected,
+                "{differences}"
+            );
+        }
+        assert!(!can_be_given("is in use by another process"));
+    }
 
     fn shown(error: &Error) -> String {
         format!("{error}{}", advice(error))

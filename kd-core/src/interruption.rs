@@ -17,8 +17,8 @@ thread_local! {
 /// The time after which a change of the flag is seen at the latest.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Does `work`, in which every [`Loader`](crate::Loader) of this thread gives [`Error::Interrupted`] in place of a
-/// batch once `stop` is true. So work that takes batch after batch need not know of the flag.
+/// Does `work`, in which every [`Loader`](crate::Loader) of this thread gives [`Error::Interrupted`] in place
+/// of a batch once `stop` is true. So work that takes batch after batch need not know of the flag.
 ///
 /// The error names no run; who knows it puts it there.
 pub fn interruptible<T>(stop: &AtomicBool, work: impl FnOnce() -> T) -> T {

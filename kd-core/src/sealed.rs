@@ -15,7 +15,8 @@ const KEY: &str = ",\n  \"seal\": \"";
 /// The end of the object behind the hash.
 const END: &str = "\"\n}";
 
-/// `value`, an object, as JSON of several lines whose last field, `seal`, is the SHA-256 of the text before it.
+/// `value`, an object, as JSON of several lines whose last field, `seal`, is the SHA-256 of the text before
+/// it.
 ///
 /// # Errors
 ///

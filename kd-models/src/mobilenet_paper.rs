@@ -3,6 +3,7 @@
 use burn::module::Module;
 use burn::nn::conv::Conv2d;
 use burn::nn::{BatchNorm, Dropout, DropoutConfig, Linear};
+use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use kd_core::{Costs, Error, Result, Scheme, initialise};
 use serde::{Deserialize, Serialize};
@@ -190,6 +191,8 @@ pub struct PaperMobileNetV2 {
     classifier: (Dropout, Linear),
     /// The blocks of each stage.
     stages: Vec<usize>,
+    /// Whether activations are made of operations that interchange formats have.
+    is_portable: bool,
 }
 
 /// A convolution and its norm: `.0` and `.1` in files.
@@ -263,7 +266,16 @@ impl PaperMobileNetV2 {
             features,
             classifier: (DropoutConfig::new(0.0).init(), head),
             stages: config.stages.iter().map(Vec::len).collect(),
+            is_portable: false,
         })
+    }
+
+    /// The same function with activations of operations that interchange formats have.
+    pub(crate) fn with_portable_activations(self) -> Self {
+        Self {
+            is_portable: true,
+            ..self
+        }
     }
 
     /// The features of a stage.
@@ -308,13 +320,13 @@ impl Inverted {
         }
     }
 
-    fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+    fn forward(&self, input: Tensor<4>, is_portable: bool) -> Tensor<4> {
         let (expand, depthwise, project, norm) = self.parts();
         let hidden = match expand {
-            Some(expand) => relu6(expand, input.clone()),
+            Some(expand) => relu6(expand, input.clone(), is_portable),
             None => input.clone(),
         };
-        let hidden = relu6(depthwise, hidden);
+        let hidden = relu6(depthwise, hidden, is_portable);
         if !self.adds {
             return normed(project, norm, hidden);
         }
@@ -350,9 +362,13 @@ impl Inverted {
     }
 }
 
-/// `min(relu(norm(conv(input))), 6)`.
-fn relu6((conv, norm): &Normed, input: Tensor<4>) -> Tensor<4> {
-    normed_relu(conv, norm.as_ref(), input).clamp_max(6.0)
+/// `min(relu(norm(conv(input))), 6)`; Burn's ONNX exporter has no minimum, but `relu(x) - relu(x - 6)`.
+fn relu6((conv, norm): &Normed, input: Tensor<4>, is_portable: bool) -> Tensor<4> {
+    let map = normed_relu(conv, norm.as_ref(), input);
+    if is_portable {
+        return map.clone() - relu(map.sub_scalar(6.0));
+    }
+    map.clamp_max(6.0)
 }
 
 impl Chain for PaperMobileNetV2 {
@@ -372,8 +388,8 @@ impl Chain for PaperMobileNetV2 {
     fn run(&self, stage: usize, map: Tensor<4>) -> Tensor<4> {
         let features = self.features[self.range(stage)].iter();
         features.fold(map, |map, feature| match feature {
-            Feature::Layer(layer) => relu6(layer, map),
-            Feature::Block(block) => block.forward(map),
+            Feature::Layer(layer) => relu6(layer, map, self.is_portable),
+            Feature::Block(block) => block.forward(map, self.is_portable),
         })
     }
 

@@ -270,6 +270,9 @@ impl ModelNetwork for Network {
     fn portable(self) -> Self {
         match self {
             Self::HeResNet(network) => Self::HeResNet(network.with_explicit_shortcuts()),
+            Self::PaperMobileNetV2(network) => {
+                Self::PaperMobileNetV2(network.with_portable_activations())
+            }
             other => other,
         }
     }

@@ -69,12 +69,12 @@ impl LargeVggConfig {
 
 /// The VGG of its paper with batch norms (`vgg16-imagenet`), as in torchvision (`vgg16_bn`).
 ///
-/// Five groups of 3x3 convolutions, each with a bias, a batch norm and a ReLU, max pooling by 2 behind each group,
-/// average pooling to 7x7, two linear layers with a ReLU each, and the last one. `vgg16` is the network of the CRD
-/// benchmark for small images, which has one linear layer.
+/// Five groups of 3x3 convolutions, each with a bias, a batch norm and a ReLU, max pooling by 2 behind each
+/// group, average pooling to 7x7, two linear layers with a ReLU each, and the last one. `vgg16` is the
+/// network of the CRD benchmark for small images, which has one linear layer.
 ///
-/// * **Stages**: `block0` to `block4`. Their maps are taken after the ReLU and before the pooling, at 1, 1/2, 1/4,
-///   1/8 and 1/16 of the input's size.
+/// * **Stages**: `block0` to `block4`. Their maps are taken after the ReLU and before the pooling, at 1, 1/2,
+///   1/4, 1/8 and 1/16 of the input's size.
 /// * **Dense**: the output of the second hidden layer, 4096 features; both belong to the head's part of the
 ///   network, and the head is affine.
 /// * **Names** in files: torchvision's, `features.0` (convolution), `features.1` (norm), `features.3`, ...,
@@ -113,7 +113,8 @@ impl LargeVgg {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] if the images are smaller than 32x32, a size is 0, or there are fewer than 2 classes.
+    /// [`Error::Config`] if the images are smaller than 32x32, a size is 0, or there are fewer than 2
+    /// classes.
     pub fn new(
         config: &LargeVggConfig,
         input: [usize; 3],
@@ -181,7 +182,8 @@ impl LargeVgg {
     }
 }
 
-/// The average of as many windows a side as the linear layers take pixels; the map itself where it has so many.
+/// The average of as many windows a side as the linear layers take pixels; the map itself where it has so
+/// many.
 fn to_side(map: Tensor<4>) -> Tensor<4> {
     let [_, _, height, width] = map.dims();
     if [height, width] == [SIDE, SIDE] {

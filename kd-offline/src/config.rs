@@ -18,7 +18,7 @@ use crate::kinds::{self, LossKind, Reads};
 /// | `kind` | all | must be there |
 /// | `weight` | all: a number, or a table, see [`kd_losses::Schedule`] | the catalogue's usual one, else 1 |
 /// | `name` | all: the name in logs | the kind |
-/// | `temperature` | those that have it: a number, or where logits are compared a table as for `weight` | the loss's |
+/// | `temperature` | those that have it: a number; of logits also a table, as `weight` | the loss's |
 /// | `standardise` | of two logits: true standardises both, see [`kd_losses::standardised`] | false |
 /// | `student_tap`, `student_taps` | of features: stages, or `dense`, the input of the head | must be there |
 /// | `teacher_tap`, `teacher_taps` | the same, one for each of the student's | the same names |

@@ -71,8 +71,8 @@ impl<S: TaskNetwork> Offline<S> {
             .iter()
             .position(|teacher| teacher.shapes.is_of_pixels != student.is_of_pixels)
         {
-            let problem = "outputs a class of each image where the student outputs one of each pixel, or the other \
-                           way round; use a teacher of the same task";
+            let problem = "outputs a class of each image where the student outputs one of each pixel, or the \
+                           other way round; use a teacher of the same task";
             return Err(Error::config(format!("teachers.{index}"), problem));
         }
         let answers: Vec<&FullAnswer> = teachers.iter().collect();
@@ -254,8 +254,8 @@ impl<S: TaskNetwork> Offline<S> {
             return Ok(());
         }
         let problem = format!(
-            "must have a mask for each image, as the student outputs a class for each pixel; `{}` has a class for \
-             each image",
+            "must have a mask for each image, as the student outputs a class for each pixel; `{}` has a \
+             class for each image",
             data.name()
         );
         Err(Error::config("data", problem))

@@ -19,8 +19,8 @@ pub use train::TrainRecipe;
 /// Keys of `[train]` on which samples a step sees and how they count.
 const SAMPLE_KEYS: &[&str] = &["drop_last", "balanced", "class_weights"];
 
-/// The metrics of evaluations, of a class of each image and of each pixel. Of the first few classes are as many as
-/// there are, at most five.
+/// The metrics of evaluations, of a class of each image and of each pixel. Of the first few classes are as
+/// many as there are, at most five.
 const METRICS: &[&str] = &[
     "accuracy",
     "top2_accuracy",

@@ -11,8 +11,8 @@ use crate::LossConfig;
 /// The tap of the logits of each pixel, where the data have masks.
 pub(crate) const OUTPUT_TAP: &str = "logits";
 
-/// Maps, dense representation and logits of the student for a batch. Of a network with an output for each pixel the
-/// last two are maps, which stand behind those of its stages; nothing is in their own places.
+/// Maps, dense representation and logits of the student for a batch. Of a network with an output for each
+/// pixel the last two are maps, which stand behind those of its stages; nothing is in their own places.
 pub(crate) type StudentTrace = Trace<Tensor<4>, Tensor<2>, Tensor<2>>;
 
 /// Whether networks of this type have an output for each pixel.
@@ -111,8 +111,8 @@ impl TapShapes {
         self.find(name).ok().map(|(_, shape)| shape)
     }
 
-    /// Which of its maps are as high and as wide as which of another network, in words, where `loss` compares maps that
-    /// are not. None if those are of one size.
+    /// Which of its maps are as high and as wide as which of another network, in words, where `loss` compares
+    /// maps that are not. None if those are of one size.
     pub(crate) fn of_one_size(&self, other: &Self, loss: &LossConfig) -> Option<String> {
         const SHOWN: usize = 4;
         let size = |[_, height, width]: [usize; 3]| [height, width];

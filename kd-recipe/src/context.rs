@@ -124,8 +124,8 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// As [`Context::facts`], [`Error::Config`] for settings of parts and views, which would have no effect, and
-    /// whatever the files are refused for.
+    /// As [`Context::facts`], [`Error::Config`] for settings of parts and views, which would have no effect,
+    /// and whatever the files are refused for.
     pub fn split(&self, recipe: &DataRecipe, split: Split, what: &str) -> Result<Subset> {
         recipe.check_whole()?;
         let source = self.source(recipe)?;
@@ -287,7 +287,8 @@ impl Context {
         what: &str,
     ) -> Result<OpenTeacher> {
         if recipe.resize {
-            let problem = "cannot be used here: the method needs more of the teacher than its answers; remove it";
+            let problem =
+                "cannot be used here: the method needs more of the teacher than answers; remove it";
             return Err(Error::config("teacher.resize", problem));
         }
         self.open_resized(classes, recipe, data, what)

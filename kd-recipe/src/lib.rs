@@ -64,7 +64,7 @@ pub use memory::peak_memory_bytes;
 pub use merge::merge_runs;
 pub use notices::{Notice, Notices};
 pub use outcome::Outcome;
-pub use prepared_run::{PreparedRun, check_recipe, write_report};
+pub use prepared_run::{PreparedRun, check_recipe, is_changeable, write_report};
 
 pub use check::{Check, CheckedNetwork, CheckedTeacher, CheckedWeights};
 pub use error_text::with_causes;

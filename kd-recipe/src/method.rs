@@ -74,8 +74,8 @@ pub trait MethodRecipe: Serialize + DeserializeOwned + Debug + 'static {
         Ok(MethodReport::default())
     }
 
-    /// The names of the metrics that its evaluations may give, so that a campaign which asks for another is refused
-    /// before anything is trained. None where it does not say, which is the default.
+    /// The names of the metrics that its evaluations may give, so that a campaign which asks for another is
+    /// refused before anything is trained. None where it does not say, which is the default.
     fn metrics(&self) -> Option<Vec<&'static str>> {
         None
     }

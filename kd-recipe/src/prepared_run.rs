@@ -80,6 +80,11 @@ const CHANGEABLE: [&str; 7] = [
     "device",
 ];
 
+/// Whether a setting can be changed while a run is interrupted.
+pub fn is_changeable(key: &str) -> bool {
+    CHANGEABLE.contains(&key)
+}
+
 /// The setting of a change `KEY=VALUE`.
 fn key_of(set: &str) -> &str {
     set.split_once('=').map_or(set, |(key, _)| key).trim()

@@ -18,8 +18,8 @@ pub(crate) struct PredictOptions {
     /// A second network to show beside it, such as its teacher
     #[arg(long, value_name = "MODEL")]
     pub(crate) teacher: Option<PathBuf>,
-    /// The folder that masks are written to, of a network with a class of each pixel: PNG files of class numbers, in the
-    /// size of their image
+    /// The folder that masks are written to, of a network with a class of each pixel: PNG files of class
+    /// numbers, in the size of their image
     #[arg(long, value_name = "DIR")]
     pub(crate) masks: Option<PathBuf>,
     /// How many of the likeliest classes are shown; 3, or all where there are fewer

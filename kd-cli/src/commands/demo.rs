@@ -15,6 +15,7 @@ use super::run_end::new_folder;
 use super::session::{machine, stop_on_interrupt};
 use crate::args::RunOptions;
 use crate::output;
+use crate::progress::notices::WithoutNotes;
 use crate::progress::run::Progress;
 
 const TEACHER: &str = include_str!("demo/teacher.toml");
@@ -104,6 +105,7 @@ fn all_three(
     json: bool,
     demo: &Demo,
 ) -> Result<()> {
+    let machine = &machine.clone().with_notices(WithoutNotes);
     let stop = stop_on_interrupt()?;
     output::remark(
         "Fashion-MNIST, the part that kd brings along. The teacher learns from 5,000 images, both \

@@ -190,8 +190,8 @@ fn from_file(
     }
     if options.scale {
         return refused(
-            "is a weight file, which does not say what size of images it is for; make it a model folder first with \
-             `kd import --input`, or leave out `--scale`",
+            "is a weight file, which does not say what size of images it is for; make it a model folder \
+             first with `kd import --input`, or leave out `--scale`",
         );
     }
     let source = find_source(&options.data, settings(options, None))?;
@@ -310,8 +310,8 @@ fn facts(options: &EvalOptions, config: &ModelConfig, source: &DataSource) -> Re
 /// Only images of a data set known by name have a size of their own.
 fn check_scale(options: &EvalOptions, source: &DataSource) -> Result<()> {
     if is_folder(&options.data) || source.task() == Task::Segmentation {
-        let problem = "has no effect: images of a folder, and those with masks, are brought to the size of the \
-                       network anyway; leave it out";
+        let problem = "has no effect: images of a folder, and those with masks, are brought to the size of \
+                       the network anyway; leave it out";
         return Err(Error::config("--scale", problem));
     }
     Ok(())

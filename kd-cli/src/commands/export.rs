@@ -136,7 +136,7 @@ fn safetensors(options: &ExportOptions, exported: &Exported) -> Result<String> {
 
 #[cfg(feature = "onnx")]
 fn onnx(options: &ExportOptions, exported: &Exported) -> Result<String> {
-    use kd_core::write_atomically;
+    use kd_core::{Task, write_atomically};
     use kd_models::{OnnxInput, OnnxOptions};
 
     let batch = options.batch.map(usize::from);
@@ -160,9 +160,13 @@ fn onnx(options: &ExportOptions, exported: &Exported) -> Result<String> {
         GraphInput::Pixels => "pixels in 0 to 1",
         GraphInput::Normalised => "normalised",
     };
+    let classes = network.classes;
+    let logits = match exported.first().task() {
+        Task::Segmentation => format!("[{size}, {classes}, {height}, {width}]"),
+        _ => format!("[{size}, {classes}]"),
+    };
     Ok(format!(
-        "ONNX graph, `images` [{size}, {channels}, {height}, {width}] ({taken}) to `logits` [{size}, {}],",
-        network.classes
+        "ONNX graph, `images` [{size}, {channels}, {height}, {width}] ({taken}) to `logits` {logits},"
     ))
 }
 

@@ -8,6 +8,18 @@ use crate::output::{self, quoted_path};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Printed;
 
+/// Prints every notice but the notes: of recipes that the user has not written, and cannot change.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WithoutNotes;
+
+impl Notices for WithoutNotes {
+    fn take(&self, notice: &Notice) {
+        if !matches!(notice, Notice::Note(_)) {
+            Printed.take(notice);
+        }
+    }
+}
+
 impl Notices for Printed {
     fn take(&self, notice: &Notice) {
         output::notice(&match notice {

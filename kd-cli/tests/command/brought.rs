@@ -400,6 +400,12 @@ fn an_edited_recipe_is_noticed_and_a_run_can_be_made_longer() {
         "{}",
         refused.stderr
     );
+    // What can be changed under way is offered, what cannot is not.
+    assert!(!refused.stderr.contains("--set"), "{}", refused.stderr);
+    let longer = recipe.replace("epochs = 2", "epochs = 3");
+    assert_ne!(longer, recipe);
+    std::fs::write(place.path("run/recipe.toml"), longer).unwrap();
+    let refused = place.run(&["resume", "run"]);
     assert!(
         refused.stderr.contains("kd resume RUN --set"),
         "{}",

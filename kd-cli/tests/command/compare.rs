@@ -574,10 +574,18 @@ fn a_metric_that_nobody_measures_is_named() {
         ),
         "{last}"
     );
-    // Nothing is lost by it.
-    std::fs::write(place.path("campaign.toml"), CAMPAIGN).unwrap();
-    let again = place.run(&compare(&SHORT));
-    assert_eq!((again.code, again.stderr.as_str()), (Some(0), ""));
+    // Nothing has been trained.
+    assert!(!place.path("out/teachers").exists() && !place.path("out/cells").exists());
+    for key in ["more_metrics", "plot_metrics"] {
+        let text = CAMPAIGN.replace("baseline", &format!("{key} = [\"los\"]\nbaseline"));
+        std::fs::write(place.path("campaign.toml"), text).unwrap();
+        let said = place.run(&compare(&SHORT));
+        assert!(
+            said.stderr
+                .contains("unknown metric `los`; did you mean `loss`?"),
+            "{said:?}"
+        );
+    }
 }
 
 #[test]

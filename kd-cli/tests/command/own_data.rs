@@ -1,4 +1,5 @@
-//! Images and masks of one's own, from nothing to an exported student; parts of data and weights that need help.
+//! Images and masks of one's own, from nothing to an exported student; parts of data and weights that need
+//! help.
 
 use std::fs;
 use std::io::Cursor;
@@ -224,7 +225,8 @@ fn a_teacher_may_see_each_view_in_its_own_size() {
     );
     done(&place, &["train", "teacher.toml", "--out", "teacher"]);
     let student = format!(
-        "{}\n[[teachers]]\nmodel = \"teacher\"\n\n[[losses]]\nkind = \"cross-entropy\"\n\n[[losses]]\nkind = \"kd\"\n\
+        "{}\n[[teachers]]\nmodel = \"teacher\"\n\n[[losses]]\nkind = \"cross-entropy\"\n\n[[losses]]\n\
+         kind = \"kd\"\n\
          temperature = {{ kind = \"linear\", from = 8, to = 2, epochs = 2 }}\n",
         TRAIN
             .replace("\"train\"", "\"offline\"")
@@ -274,7 +276,8 @@ fn taps_of_different_size_name_those_that_fit() {
     );
     done(&place, &["train", "teacher.toml", "--out", "teacher"]);
     let student = format!(
-        "{}\n[[teachers]]\nmodel = \"teacher\"\n\n[[losses]]\nkind = \"attention-transfer\"\nstudent_tap = \"layer1\"\n\
+        "{}\n[[teachers]]\nmodel = \"teacher\"\n\n[[losses]]\nkind = \"attention-transfer\"\n\
+         student_tap = \"layer1\"\n\
          teacher_tap = \"layer3\"\n",
         TRAIN.replace("\"train\"", "\"offline\"").replace(
             "[network]\nname = \"lenet5-half\"",
@@ -282,8 +285,8 @@ fn taps_of_different_size_name_those_that_fit() {
         )
     );
     write(&place, "student.toml", &student);
-    let expected = "maps of one size are `layer1` with `layer1` (32x32), `layer2` with `layer2` (16x16), `layer3` with \
-                    `layer3` (8x8)";
+    let expected = "maps of one size are `layer1` with `layer1` (32x32), `layer2` with `layer2` (16x16), \
+                    `layer3` with `layer3` (8x8)";
     refused(
         &place,
         &["distill", "student.toml"],

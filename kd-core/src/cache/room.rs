@@ -21,8 +21,8 @@ pub(crate) fn check_room(path: &Path, bytes: u64) -> Result<()> {
     Err(Error::Input {
         path: path.to_owned(),
         problem: format!(
-            "would take {} more, and its disk has {} free; keep fewer views or samples, numbers of half the size \
-             (`dtype = \"f16\"`), or leave the cache out",
+            "would take {} more, and its disk has {} free; keep fewer views or samples, numbers of half the \
+             size (`dtype = \"f16\"`), or leave the cache out",
             in_words(needed),
             in_words(free)
         ),

@@ -232,8 +232,8 @@ impl Dataset {
         })
     }
 
-    /// The same samples with images of another height and width: scaled as [`ImageFit`](crate::ImageFit) says, so that
-    /// they just cover the size, and cut at the centre.
+    /// The same samples with images of another height and width: scaled as [`ImageFit`](crate::ImageFit)
+    /// says, so that they just cover the size, and cut at the centre.
     ///
     /// # Errors
     ///

@@ -14,8 +14,8 @@ use crate::teacher::contract::Teacher;
 
 /// A teacher that is given each view in a size of its own: a teacher itself.
 ///
-/// The view is made first, as the student sees it, and then scaled: bilinear between the centres of pixels, without
-/// antialiasing. So student and teacher see the same part of the image, turned and shifted alike.
+/// The view is made first, as the student sees it, and then scaled: bilinear between the centres of pixels,
+/// without antialiasing. So student and teacher see the same part of the image, turned and shifted alike.
 #[derive(Debug)]
 pub struct ResizedTeacher<T> {
     teacher: T,

@@ -22,8 +22,8 @@ pub(crate) struct MetricsLog {
 }
 
 impl MetricsLog {
-    /// Checks that the log begins with what the checkpoint knows of it. One that is shorter or gone is no error:
-    /// nothing is computed from it.
+    /// Checks that the log begins with what the checkpoint knows of it. One that is shorter or gone is no
+    /// error: nothing is computed from it.
     ///
     /// # Errors
     ///

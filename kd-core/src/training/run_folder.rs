@@ -107,13 +107,7 @@ impl RunFolder {
             return;
         };
         let named = checkpoint.and_then(|checkpoint| checkpoint.tensors);
-        let phases = std::fs::read_dir(self.path.join("phases"));
-        let phases = phases
-            .into_iter()
-            .flatten()
-            .flatten()
-            .map(|entry| entry.path());
-        for folder in phases.chain([self.path.clone()]) {
+        for folder in folders_of(&self.path, DEPTH) {
             let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
             for entry in entries {
                 let Ok(name) = entry.file_name().into_string() else {
@@ -264,8 +258,8 @@ impl RunFolder {
         }
     }
 
-    /// As [`check_files`](Self::check_files); the best result of an epoch that is still to be measured may be that
-    /// of its measurement.
+    /// As [`check_files`](Self::check_files); the best result of an epoch that is still to be measured may be
+    /// that of its measurement.
     pub(crate) fn check_files_of(&self, checkpoint: &Checkpoint) -> Result<()> {
         let open = checkpoint
             .epoch_is_open
@@ -295,8 +289,8 @@ impl RunFolder {
     }
 
     /// Writes a checkpoint: the tensors under a new name first, then `checkpoint.json`, which is what counts,
-    /// and only then removes the tensors of the one before. Without a state the tensors that the checkpoint names
-    /// already stay its tensors.
+    /// and only then removes the tensors of the one before. Without a state the tensors that the checkpoint
+    /// names already stay its tensors.
     pub(crate) fn write_checkpoint(
         &self,
         checkpoint: &mut Checkpoint,
@@ -381,6 +375,21 @@ impl RunFolder {
         };
         Ok(Some((checkpoint, Some(state))))
     }
+}
+
+/// How deep the folders of a run lie below it: `phases/NAME`, `model`, `report`.
+const DEPTH: usize = 2;
+
+/// A folder and those below it, down to `depth`.
+fn folders_of(path: &Path, depth: usize) -> Vec<PathBuf> {
+    let mut folders = vec![path.to_owned()];
+    if depth > 0 {
+        let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+        // A link may lead out of the run.
+        let below = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        folders.extend(below.flat_map(|entry| folders_of(&entry.path(), depth - 1)));
+    }
+    folders
 }
 
 /// The version of a checkpoint of whatever version.

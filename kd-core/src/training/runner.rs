@@ -198,8 +198,8 @@ impl UnderWay<'_> {
         Ok(())
     }
 
-    /// Measures and logs the epoch that the last checkpoint has left open, and notes it in the checkpoint, whose
-    /// tensors stay.
+    /// Measures and logs the epoch that the last checkpoint has left open, and notes it in the checkpoint,
+    /// whose tensors stay.
     fn close_epoch(
         &mut self,
         phase: &mut dyn Phase,

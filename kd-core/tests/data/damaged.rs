@@ -1,7 +1,8 @@
 //! Damaged files of every format: an error or data, never a panic; and the right data where the format has a
 //! checksum.
 //!
-//! Each format gets a few hundred mutations, which are functions of their number; `KD_MUTATIONS` says another count.
+//! Each format gets a few hundred mutations, which are functions of their number; `KD_MUTATIONS` says another
+//! count.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::fs;

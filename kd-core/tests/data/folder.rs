@@ -389,7 +389,9 @@ fn several_files_that_are_no_images_are_named_together() {
         "{said}"
     );
     assert!(
-        said.ends_with("and 4 more; replace them or remove them"),
+        said.ends_with(
+            "and 4 more; replace them, remove them, or leave them out with `skip_broken = true`"
+        ),
         "{said}"
     );
 }
@@ -524,6 +526,11 @@ fn images_that_cannot_be_read_are_left_out_where_asked() {
     assert_eq!(whole.load(Split::Train).unwrap().hash(), train.hash());
     // A split of which nothing is left is refused.
     fs::write(root.path().join("test/a/1.png"), b"nothing").unwrap();
-    let error = skipping.load(Split::Test).unwrap_err().to_string();
+    let whole = ImageFolder::open(root.path(), rgb(8)).unwrap();
+    let error = whole
+        .skipping_broken(true)
+        .load(Split::Test)
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("has no image that can be read"), "{error}");
 }

@@ -419,8 +419,8 @@ fn a_stop_in_an_evaluation_is_heeded_and_the_epoch_is_not_lost() {
         Runner::new(&open(path.path()), &stop)
             .run(&method, &mut ())
             .unwrap();
-        // What was trained is not trained again: as many evaluations as were missing, the one that was stopped
-        // among them.
+        // What was trained is not trained again: as many evaluations as were missing, the one that was
+        // stopped among them.
         assert_eq!(method.evaluations.load(Ordering::Relaxed), 10 - stops_at);
         assert_eq!(results(whole.path()), results(path.path()));
         assert_eq!(log(whole.path()), log(path.path()));

@@ -83,8 +83,8 @@ impl ImagePool {
         Ok(())
     }
 
-    /// Reads the first `batches` batches from their files, in place of what is there. `hashes` are those that they
-    /// had; none of a checkpoint that knows none.
+    /// Reads the first `batches` batches from their files, in place of what is there. `hashes` are those that
+    /// they had; none of a checkpoint that knows none.
     pub(super) fn read(&mut self, batches: usize, hashes: &[String]) -> Result<()> {
         self.bytes.clear();
         self.hashes.clear();

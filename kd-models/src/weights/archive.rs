@@ -1,5 +1,5 @@
-//! The present format of `torch.save`: a zip archive with one pickle and one member for each storage, stored or,
-//! where another program has packed it again, deflated.
+//! The present format of `torch.save`: a zip archive with one pickle and one member for each storage, stored
+//! or, where another program has packed it again, deflated.
 
 use std::fs::File;
 use std::io::{BufReader, Cursor, Read};
@@ -51,8 +51,8 @@ pub(super) fn read(path: &Path, length: u64, choice: &WeightChoice) -> Result<(T
     Ok((tensors, chosen))
 }
 
-/// How many times the size of the file its members may unpack to: weights are dense, and even a network in which
-/// most are pruned away packs to no less than this.
+/// How many times the size of the file its members may unpack to: weights are dense, and even a network in
+/// which most are pruned away packs to no less than this.
 const MOST_RATIO: u64 = 64;
 
 /// The memory that a deflated member is given before any of it was unpacked.

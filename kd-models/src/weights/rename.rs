@@ -15,8 +15,8 @@ const MOST_BYTES: usize = 1 << 20;
 ///
 /// # Errors
 ///
-/// [`Error::Config`] for a pattern that is none, [`Error::Input`] if a rule fits no name or gives two tensors one
-/// name.
+/// [`Error::Config`] for a pattern that is none, [`Error::Input`] if a rule fits no name or gives two tensors
+/// one name.
 pub(super) fn map_names(
     tensors: Tensors,
     rules: &BTreeMap<String, String>,

@@ -355,7 +355,7 @@ fn names_are_mapped_by_regular_expressions_between_slashes() {
     let loaded = weights.load_network::<Network>(&spec, WeightFit::Exact, &Device::flex());
     let (network, report) = loaded.unwrap();
     assert_eq!(export(&network, Names::PyTorch), tensors);
-    let said = r"`/^body\.(\d)\.c\./` replaced by `conv$1.` in 4 names";
+    let said = r"`/^body\.(\d)\.c\./` replaced by `conv$1.` in 6 names";
     assert!(report.to_string().contains(said), "{report}");
 
     for (from, to, expected) in [

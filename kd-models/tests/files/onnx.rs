@@ -1,7 +1,7 @@
 //! ONNX graphs of models of any type: their form, and what is refused in words.
 
 use burn::tensor::Device;
-use kd_core::{Normalisation, Preprocessing, Result};
+use kd_core::{Normalisation, Preprocessing, Result, StagedNetwork};
 use kd_models::{
     Families, ModelConfig, ModelNetwork, Network, NetworkSpec, OnnxInput, OnnxOptions, Structure,
 };
@@ -119,4 +119,42 @@ fn the_network_is_left_as_it_is() {
             .keys()
             .any(|name| name.contains("downsample"))
     );
+}
+
+#[test]
+fn networks_of_torchvision_for_large_images_are_written() {
+    let narrow = Structure::LargeVgg(kd_models::LargeVggConfig {
+        widths: [2, 3, 2, 3, 2],
+        convolutions: [1, 1, 1, 1, 1],
+        hidden: 4,
+    });
+    let vgg = NetworkSpec::with_structure("narrow", narrow, 4, [3, 224, 224]);
+    for (spec, operation) in [
+        (NetworkSpec::new("mobilenetv2-mini", 4, [3, 32, 32]), "Relu"),
+        (vgg, "MaxPool"),
+    ] {
+        let written = graph(spec.clone(), &OnnxOptions::default()).unwrap();
+        for part in ["images", "logits", "batch", operation] {
+            assert!(contains(&written, part), "{}: {part}", spec.name);
+        }
+    }
+}
+
+#[test]
+fn the_form_for_other_formats_is_the_same_function() {
+    let device = Device::flex();
+    let spec = NetworkSpec::new("mobilenetv2-mini", 4, [3, 16, 16]);
+    let network = Network::build(&spec, 3, &device).unwrap();
+    // Bright enough that some activations are cut at 6.
+    let images = burn::tensor::Tensor::<4>::ones([2, 3, 16, 16], &device) * 40.0;
+    let own = network.forward_traced(&images);
+    let cut = own
+        .maps
+        .iter()
+        .any(|map| map.clone().max().into_scalar::<f32>() >= 6.0);
+    assert!(cut, "nothing is cut at 6");
+    let portable = network.portable().forward(&images);
+    let scale = own.output.clone().abs().max().into_scalar::<f32>();
+    let worst = (portable - own.output).abs().max().into_scalar::<f32>();
+    assert!(worst <= 1e-4 * scale.max(1e-3), "{worst} of {scale}");
 }

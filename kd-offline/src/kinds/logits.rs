@@ -262,8 +262,8 @@ fn labels(
     })
 }
 
-/// A loss of the student's logits, the teachers' and the labels, made of its constants; a temperature that changes
-/// with time makes it anew in each step.
+/// A loss of the student's logits, the teachers' and the labels, made of its constants; a temperature that
+/// changes with time makes it anew in each step.
 fn timed<C: DeserializeOwned + 'static, L: 'static>(
     loss: &LossConfig,
     binder: &mut Binder<'_>,
@@ -292,8 +292,8 @@ fn pair(
     })
 }
 
-/// A loss of the student's logits, the teachers' and the labels at an epoch, both logits standardised where the
-/// recipe says so.
+/// A loss of the student's logits, the teachers' and the labels at an epoch, both logits standardised where
+/// the recipe says so.
 fn logits(
     loss: &LossConfig,
     binder: &mut Binder<'_>,

@@ -222,8 +222,8 @@ pub(crate) fn check_for_masks(loss: &LossConfig) -> Result<()> {
         "cross-entropy" => return Ok(()),
         kind if features::KINDS.iter().any(|known| known.name == kind) => return Ok(()),
         kind => format!(
-            "`{kind}` needs a label or an output for each image, and the data have masks; known with masks are \
-             cross-entropy and losses of maps, such as pixel-wise and cwd, also at the tap `{OUTPUT_TAP}`"
+            "`{kind}` needs a label or an output for each image, and the data have masks; known with masks \
+             are cross-entropy and losses of maps, such as pixel-wise and cwd, also at the tap `{OUTPUT_TAP}`"
         ),
     };
     Err(Error::config("kind", problem))

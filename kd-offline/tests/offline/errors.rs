@@ -111,7 +111,8 @@ fn maps_of_different_size() {
     refused(
         &with("[[losses]]\nkind = \"hint\"\nstudent_tap = \"body\"\nteacher_tap = \"stem\"\n"),
         "`losses.0` cannot be computed: `regressor`: `student_features` [1, 4, 4, 4] and `teacher_features` \
-         [1, 5, 6, 6] differ in height or width; tap layers of one map size, or pool the larger map first",
+         [1, 5, 6, 6] differ in height or width; tap layers of one map size, or pool the larger map \
+         first; maps of one size are `stem` with `stem` (6x6), `body` with `body` (4x4)",
     );
     refused(
         &with(
@@ -120,7 +121,7 @@ fn maps_of_different_size() {
         ),
         "`losses.1` cannot be computed: `attention_transfer`: `student_features` [1, 3, 6, 6] and \
          `teacher_features` [1, 6, 4, 4] differ in height or width; tap layers of one map size, or pool the \
-         larger map first",
+         larger map first; maps of one size are `stem` with `stem` (6x6), `body` with `body` (4x4)",
     );
 }
 

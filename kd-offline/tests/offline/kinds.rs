@@ -323,7 +323,8 @@ fn a_temperature_changes_with_time_and_is_that_of_each_moment() {
             "epochs",
         ),
         (
-            "kind = \"cwd\"\nstudent_tap = \"body\"\ntemperature = { kind = \"cosine\", from = 4, to = 1, epochs = 2 }",
+            "kind = \"cwd\"\nstudent_tap = \"body\"\n\
+             temperature = { kind = \"cosine\", from = 4, to = 1, epochs = 2 }",
             "no constant of this loss that can change",
         ),
         (

@@ -1,5 +1,5 @@
-//! Distillation where each pixel has a class: every term against its own formula, stopped and gone on with, and what
-//! is refused.
+//! Distillation where each pixel has a class: every term against its own formula, stopped and gone on with,
+//! and what is refused.
 
 use burn::module::Module;
 use burn::nn::PaddingConfig2d;

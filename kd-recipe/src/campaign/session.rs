@@ -153,7 +153,8 @@ fn read_recipe(methods: &Methods, run: &PlannedRun) -> Result<Recipe> {
     methods.read(&origin, &text, &overrides)
 }
 
-/// Checks that some method may measure each metric that is asked for, where all methods say what they measure.
+/// Checks that some method may measure each metric that is asked for, where all methods say what they
+/// measure.
 fn check_metrics(campaign: &Campaign, recipes: &[Recipe]) -> Result<()> {
     let known: Option<Vec<_>> = recipes.iter().map(Recipe::metrics).collect();
     let Some(known) = known else {

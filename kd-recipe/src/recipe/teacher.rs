@@ -54,7 +54,8 @@ pub struct TeacherRecipe {
     /// folder says it itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub normalisation: Option<Normalisation>,
-    /// Brings each view to the size of images that its model folder says, where that is another than the data's.
+    /// Brings each view to the size of images that its model folder says, where that is another than the
+    /// data's.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub resize: bool,
 }

@@ -79,7 +79,7 @@ fn facts(
         report = report.with_fact("method", method);
     }
     if let Some(subject) = subject {
-        report = inputs(report, subject)?;
+        report = inputs(report, folder, subject)?;
     }
     let begun = InputHashes::read(folder);
     for change in begun.map(|begun| begun.changes).unwrap_or_default() {
@@ -94,8 +94,17 @@ fn facts(
     Ok(report.with_fact("kd", env!("CARGO_PKG_VERSION")))
 }
 
+/// A path as it is seen from beside the run folder, where it lies there, so that a report is the same wherever the
+/// run was gone on with.
+fn beside(run: &Path, path: &Path) -> String {
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let (run, path) = (absolute(run), absolute(path));
+    let inside = run.parent().and_then(|place| path.strip_prefix(place).ok());
+    inside.unwrap_or(&path).display().to_string()
+}
+
 /// Data, student and teachers.
-fn inputs(mut report: RunReport, subject: Subject<'_>) -> Result<RunReport> {
+fn inputs(mut report: RunReport, folder: &Path, subject: Subject<'_>) -> Result<RunReport> {
     let RecipeInputs {
         train,
         held_out,
@@ -123,7 +132,8 @@ fn inputs(mut report: RunReport, subject: Subject<'_>) -> Result<RunReport> {
     for teacher in teachers {
         let title = teacher.model.config().network.title();
         let costs = in_words(&teacher.model.costs()?);
-        let fact = format!("{title}, {costs}, from `{}`", teacher.from);
+        let from = beside(folder, Path::new(&teacher.from));
+        let fact = format!("{title}, {costs}, from `{from}`");
         report = report.with_fact("teacher", fact);
     }
     Ok(report)

@@ -30,7 +30,8 @@ pub(super) fn run(
     device: &Device,
 ) -> Result<()> {
     let out = options.masks.as_deref().ok_or_else(|| {
-        let problem = "is needed for a network with a class of each pixel: the folder that its masks are written to";
+        let problem =
+            "is needed for a network with a class of each pixel: the folder for its masks";
         Error::config("--masks", problem)
     })?;
     refuse_others(options)?;

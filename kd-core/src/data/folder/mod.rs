@@ -94,8 +94,8 @@ fn check_broken(folder: &Path, images: usize, mut broken: Vec<(usize, Error)>) -
     Err(Error::Input {
         path: folder.to_owned(),
         problem: format!(
-            "has {count} images of {images} that cannot be read: {}{more}; replace them, remove them, or leave \
-             them out with `skip_broken = true`",
+            "has {count} images of {images} that cannot be read: {}{more}; replace them, remove them, or \
+             leave them out with `skip_broken = true`",
             shown.join(", ")
         ),
     })
@@ -227,8 +227,8 @@ impl ImageFolder {
         }
     }
 
-    /// Leaves out images that cannot be read, where `skip` is true; [`ImageFolder::broken`] lists them. The ids of
-    /// the samples are those of the images that are left.
+    /// Leaves out images that cannot be read, where `skip` is true; [`ImageFolder::broken`] lists them. The
+    /// ids of the samples are those of the images that are left.
     #[must_use]
     pub fn skipping_broken(self, skip: bool) -> Self {
         Self {

@@ -25,7 +25,8 @@ pub struct StretchedImages {
 ///
 /// # Errors
 ///
-/// [`Error::BadFile`] for the first file that is not an image, damaged, cut off, or larger than 100 megapixels.
+/// [`Error::BadFile`] for the first file that is not an image, damaged, cut off, or larger than 100
+/// megapixels.
 pub fn read_stretched<P: AsRef<Path>>(paths: &[P], shape: ImageShape) -> Result<StretchedImages> {
     let mut pixels = vec![0; paths.len() * shape.bytes()];
     let mut sizes = Vec::new();
@@ -37,12 +38,13 @@ pub fn read_stretched<P: AsRef<Path>>(paths: &[P], shape: ImageShape) -> Result<
     Ok(StretchedImages { pixels, sizes })
 }
 
-/// Writes a mask of `size`, a number for each pixel, as a grey PNG of height and width `to`: each pixel is the one that
-/// its centre lies in.
+/// Writes a mask of `size`, a number for each pixel, as a grey PNG of height and width `to`: each pixel is
+/// the one that its centre lies in.
 ///
 /// # Errors
 ///
-/// [`Error::Shape`] if there are more or fewer numbers than pixels, [`Error::Io`] if the file cannot be written.
+/// [`Error::Shape`] if there are more or fewer numbers than pixels, [`Error::Io`] if the file cannot be
+/// written.
 pub fn write_mask(path: &Path, classes: &[u8], size: [usize; 2], to: [usize; 2]) -> Result<()> {
     let side = |side: usize| u32::try_from(side).unwrap_or(u32::MAX);
     let wrong = || Error::Shape {
