@@ -7,6 +7,7 @@
 //! | `args` | the arguments |
 //! | `commands` | one file a command |
 //! | `output`, `progress` | what is shown: results, progress, notices |
+//! | `watch` | pages about runs that go on, served on this machine |
 //! | `advice`, `exit_code` | what a user of the command can do about an error, and its exit code |
 
 mod advice;
@@ -15,6 +16,8 @@ mod commands;
 mod exit_code;
 mod output;
 mod progress;
+#[cfg(feature = "watch")]
+mod watch;
 
 use std::process::ExitCode;
 

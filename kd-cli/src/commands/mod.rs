@@ -23,6 +23,8 @@ mod run_end;
 mod runs;
 mod session;
 mod synthesize;
+#[cfg(feature = "watch")]
+mod watch;
 mod weights;
 
 use clap::CommandFactory;
@@ -50,6 +52,8 @@ pub(crate) fn run(args: Args, methods: &Methods) -> Result<()> {
         Command::CompareRun(options) => compare_run::run(methods, &options),
         Command::Eval(options) => eval::run(methods, &options),
         Command::Runs { what, list } => runs::run(what.as_ref(), &list),
+        #[cfg(feature = "watch")]
+        Command::Watch(options) => watch::run(&options),
         Command::Predict(options) => predict::run(methods, &options),
         Command::Synthesize(options) => synthesize::run(&options),
         Command::Import(options) => import::run(&options),

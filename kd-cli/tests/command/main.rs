@@ -29,5 +29,8 @@ mod segmentation;
 mod support;
 /// Synthetic images: in the report of a run, and written for other programs and other runs.
 mod synthesize;
+/// `kd watch`: pages about runs under way, and nothing else.
+#[cfg(feature = "watch")]
+mod watch;
 /// Weight files of PyTorch: imported, exported, learnt from.
 mod weight_files;
