@@ -31,9 +31,7 @@ pub use html::{SampleImages, WebPage};
 pub use number::{count, duration, percent};
 pub use picture::{CAMVID_CLASSES, ImageRows, SegmentationBoard};
 pub use plot::{ConfusionPlot, CountPlot, DotPlot, LinePlot, Scale, Series};
-pub use report::{
-    Answer, Predictions, RunReport, Sample, Section, SectionPart, SyntheticImages,
-};
+pub use report::{Answer, Predictions, RunReport, Sample, Section, SectionPart, SyntheticImages};
 pub use stats::{PairedDifference, Summary, student_t_quantile};
 pub use table::{Align, Table};
 pub use tensorboard::TensorBoard;

@@ -43,16 +43,21 @@ fn listen(options: &WatchOptions) -> Result<TcpListener> {
     let at = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
     if let Some(port) = options.port {
         return at(port).map_err(|error| {
-            let problem = format!("is {port}, which cannot be used: {error}; give another, or none");
+            let problem =
+                format!("is {port}, which cannot be used: {error}; give another, or none");
             Error::config("--port", problem)
         });
     }
     let usual = usual_port(&options.runs);
-    at(usual).or_else(|_| at(0)).map_err(Error::io("listen at", Path::new("127.0.0.1")))
+    at(usual)
+        .or_else(|_| at(0))
+        .map_err(Error::io("listen at", Path::new("127.0.0.1")))
 }
 
 fn usual_port(runs: &[std::path::PathBuf]) -> u16 {
-    let paths = runs.iter().map(|run| std::path::absolute(run).unwrap_or_else(|_| run.clone()));
+    let paths = runs
+        .iter()
+        .map(|run| std::path::absolute(run).unwrap_or_else(|_| run.clone()));
     let paths: Vec<String> = paths.map(|path| path.display().to_string()).collect();
     let hash = paths.join("\n").bytes().fold(7_u64, |hash, byte| {
         hash.wrapping_mul(1_000_003).wrapping_add(u64::from(byte))

@@ -17,13 +17,28 @@ pub(super) fn refusal(
     }
     let mut hosts = headers.get_all(header::HOST).iter();
     let host = hosts.next().and_then(|host| host.to_str().ok());
-    let own = |host: &str| ["127.0.0.1", "localhost"].iter().any(|name| host == format!("{name}:{port}"));
+    let own = |host: &str| {
+        ["127.0.0.1", "localhost"]
+            .iter()
+            .any(|name| host == format!("{name}:{port}"))
+    };
     let is_own = host.is_some_and(own) && hosts.next().is_none();
-    if !is_own || uri.authority().is_some_and(|authority| !own(authority.as_str())) {
-        return Some((StatusCode::MISDIRECTED_REQUEST, "only requests to this machine are answered"));
+    if !is_own
+        || uri
+            .authority()
+            .is_some_and(|authority| !own(authority.as_str()))
+    {
+        return Some((
+            StatusCode::MISDIRECTED_REQUEST,
+            "only requests to this machine are answered",
+        ));
     }
-    let site = headers.get("sec-fetch-site").and_then(|site| site.to_str().ok());
-    let mode = headers.get("sec-fetch-mode").and_then(|mode| mode.to_str().ok());
+    let site = headers
+        .get("sec-fetch-site")
+        .and_then(|site| site.to_str().ok());
+    let mode = headers
+        .get("sec-fetch-mode")
+        .and_then(|mode| mode.to_str().ok());
     // A link from elsewhere may lead here; a page from elsewhere may not read or show what is here.
     if matches!(site, Some("cross-site" | "same-site")) && mode != Some("navigate") {
         return Some((StatusCode::FORBIDDEN, "only pages of this server may ask"));
@@ -48,20 +63,42 @@ mod tests {
         for host in ["127.0.0.1:4000", "localhost:4000"] {
             assert_eq!(asked(Method::GET, "/", &[("host", host)]), None);
         }
-        for host in ["evil.example:4000", "127.0.0.1", "127.0.0.1:4001", "localhost.evil:4000", ""] {
+        for host in [
+            "evil.example:4000",
+            "127.0.0.1",
+            "127.0.0.1:4001",
+            "localhost.evil:4000",
+            "",
+        ] {
             let said = asked(Method::GET, "/", &[("host", host)]);
             assert_eq!(said, Some(StatusCode::MISDIRECTED_REQUEST), "{host}");
         }
         let twice = [("host", "localhost:4000"), ("host", "evil.example")];
-        assert_eq!(asked(Method::GET, "/", &twice), Some(StatusCode::MISDIRECTED_REQUEST));
-        assert_eq!(asked(Method::GET, "/", &[]), Some(StatusCode::MISDIRECTED_REQUEST));
-        let other = asked(Method::GET, "http://evil.example/", &[("host", "localhost:4000")]);
+        assert_eq!(
+            asked(Method::GET, "/", &twice),
+            Some(StatusCode::MISDIRECTED_REQUEST)
+        );
+        assert_eq!(
+            asked(Method::GET, "/", &[]),
+            Some(StatusCode::MISDIRECTED_REQUEST)
+        );
+        let other = asked(
+            Method::GET,
+            "http://evil.example/",
+            &[("host", "localhost:4000")],
+        );
         assert_eq!(other, Some(StatusCode::MISDIRECTED_REQUEST));
     }
 
     #[test]
     fn only_get_is_answered() {
-        for method in [Method::POST, Method::HEAD, Method::PUT, Method::DELETE, Method::OPTIONS] {
+        for method in [
+            Method::POST,
+            Method::HEAD,
+            Method::PUT,
+            Method::DELETE,
+            Method::OPTIONS,
+        ] {
             let said = asked(method, "/", &[("host", "localhost:4000")]);
             assert_eq!(said, Some(StatusCode::METHOD_NOT_ALLOWED));
         }
@@ -70,7 +107,11 @@ mod tests {
     #[test]
     fn pages_from_elsewhere_may_link_and_not_read() {
         let from = |mode| {
-            let headers = [("host", "localhost:4000"), ("sec-fetch-site", "cross-site"), ("sec-fetch-mode", mode)];
+            let headers = [
+                ("host", "localhost:4000"),
+                ("sec-fetch-site", "cross-site"),
+                ("sec-fetch-mode", mode),
+            ];
             asked(Method::GET, "/", &headers)
         };
         assert_eq!(from("navigate"), None);

@@ -93,10 +93,13 @@ impl Watched {
                 self.page(run.number, since, &[run.folder.clone()], || of_run(&run))
             }
             (Route::Home, _) => {
-                let folders: Vec<PathBuf> = self.roots.iter().map(|root| root.folder.clone()).collect();
+                let folders: Vec<PathBuf> =
+                    self.roots.iter().map(|root| root.folder.clone()).collect();
                 let (title, runs) = (self.title(), self.runs.clone());
                 let reports = self.reports();
-                self.page(0, since, &folders, || of_all(&title, &runs, reports.clone()))
+                self.page(0, since, &folders, || {
+                    of_all(&title, &runs, reports.clone())
+                })
             }
             (Route::Run(number), _) => match self.run(*number) {
                 Some(run) => self.page(*number, since, &[run.folder.clone()], || of_run(&run)),
@@ -116,7 +119,11 @@ impl Watched {
         self.runs.clear();
         for root in &self.roots {
             for folder in runs_below(&root.folder) {
-                let below = folder.strip_prefix(&root.folder).unwrap_or(&folder).display().to_string();
+                let below = folder
+                    .strip_prefix(&root.folder)
+                    .unwrap_or(&folder)
+                    .display()
+                    .to_string();
                 let name = match (below.is_empty(), several) {
                     (true, _) => root.name.clone(),
                     (false, true) => format!("{}/{below}", root.name),
@@ -124,7 +131,11 @@ impl Watched {
                 };
                 let number = number_of(&folder);
                 if self.runs.iter().all(|run| run.number != number) {
-                    self.runs.push(Run { number, name, folder });
+                    self.runs.push(Run {
+                        number,
+                        name,
+                        folder,
+                    });
                 }
             }
         }
@@ -143,10 +154,17 @@ impl Watched {
 
     /// The pages of campaigns that have written their results.
     fn reports(&self) -> Vec<[String; 3]> {
-        let there = self.roots.iter().filter(|root| is_file(&root.folder.join("results.html")));
+        let there = self
+            .roots
+            .iter()
+            .filter(|root| is_file(&root.folder.join("results.html")));
         let link = |root: &Root| {
             let path = format!("{}/report.html", path_of(number_of(&root.folder)));
-            [format!("Results of {}", root.name), path, "so far, with intervals and every seed".into()]
+            [
+                format!("Results of {}", root.name),
+                path,
+                "so far, with intervals and every seed".into(),
+            ]
         };
         there.map(link).collect()
     }
@@ -160,7 +178,10 @@ impl Watched {
         make: impl Fn() -> Result<WebPage>,
     ) -> Answer {
         let pause = |kept: &Kept| (kept.took * SHARE).clamp(PAUSE, LONGEST);
-        let fresh = self.kept.get(&number).is_some_and(|kept| kept.checked.elapsed() < pause(kept));
+        let fresh = self
+            .kept
+            .get(&number)
+            .is_some_and(|kept| kept.checked.elapsed() < pause(kept));
         if !fresh {
             self.renew(number, folders, make);
         }
@@ -178,26 +199,41 @@ impl Watched {
         let begun = Instant::now();
         let stamps: Vec<String> = folders.iter().map(|folder| stamp_of(folder)).collect();
         let stamp = stamps.join("-");
-        if let Some(kept) = self.kept.get_mut(&number).filter(|kept| kept.stamp == stamp) {
+        if let Some(kept) = self
+            .kept
+            .get_mut(&number)
+            .filter(|kept| kept.stamp == stamp)
+        {
             kept.checked = begun;
             return;
         }
         // A file that is being written may be read half; the next look reads it again.
         let (page, stamp) = match make() {
             Ok(page) => (page, stamp),
-            Err(error) => (WebPage::new(self.title()).with_text(&plain(&error)), format!("{stamp}x")),
+            Err(error) => (
+                WebPage::new(self.title()).with_text(&plain(&error)),
+                format!("{stamp}x"),
+            ),
         };
         if self.kept.len() >= MOST_KEPT {
             self.kept.clear();
         }
-        let kept = Kept { checked: begun, took: begun.elapsed(), stamp, page };
+        let kept = Kept {
+            checked: begun,
+            took: begun.elapsed(),
+            stamp,
+            page,
+        };
         self.kept.insert(number, kept);
     }
 
     /// The file that a run or a campaign has written about itself.
     fn report(&self, number: u64) -> Answer {
         let of_run = self.run(number).map(|run| run.folder.join("report.html"));
-        let root = self.roots.iter().find(|root| number_of(&root.folder) == number);
+        let root = self
+            .roots
+            .iter()
+            .find(|root| number_of(&root.folder) == number);
         let file = of_run.or_else(|| root.map(|root| root.folder.join("results.html")));
         match file.filter(|file| is_file(file)).map(std::fs::read) {
             Some(Ok(bytes)) => Answer::File(bytes),
@@ -208,7 +244,8 @@ impl Watched {
 
 /// Whether there is a file, and not a link that might lead elsewhere.
 fn is_file(path: &Path) -> bool {
-    path.symlink_metadata().is_ok_and(|metadata| metadata.is_file())
+    path.symlink_metadata()
+        .is_ok_and(|metadata| metadata.is_file())
 }
 
 fn plain(error: &Error) -> String {
@@ -217,10 +254,18 @@ fn plain(error: &Error) -> String {
 
 fn of_run(run: &Run) -> Result<WebPage> {
     let page = live_page(&run.folder)?;
-    let mut links = vec![["All".to_owned(), "/".to_owned(), "that is watched".to_owned()]];
+    let mut links = vec![[
+        "All".to_owned(),
+        "/".to_owned(),
+        "that is watched".to_owned(),
+    ]];
     if is_file(&run.folder.join("report.html")) {
         let path = format!("{}/report.html", path_of(run.number));
-        links.push(["The whole report".into(), path, "with what the networks say of held-out samples".into()]);
+        links.push([
+            "The whole report".into(),
+            path,
+            "with what the networks say of held-out samples".into(),
+        ]);
     }
     Ok(page.with_links(links))
 }

@@ -41,7 +41,9 @@ fn number(text: &str) -> Option<u64> {
 
 /// The revision that a page has, of a query `since=REVISION`.
 pub(super) fn since(query: Option<&str>) -> Option<&str> {
-    query?.split('&').find_map(|part| part.strip_prefix("since="))
+    query?
+        .split('&')
+        .find_map(|part| part.strip_prefix("since="))
 }
 
 #[cfg(test)]
@@ -52,7 +54,10 @@ mod tests {
     fn pages_have_their_paths() {
         assert_eq!(Route::of("/"), Some(Route::Home));
         assert_eq!(Route::of(&path_of(255)), Some(Route::Run(255)));
-        assert_eq!(Route::of("/00000000000000ff/report.html"), Some(Route::Report(255)));
+        assert_eq!(
+            Route::of("/00000000000000ff/report.html"),
+            Some(Route::Report(255))
+        );
         assert_eq!(since(Some("a=b&since=12")), Some("12"));
         assert_eq!(since(None), None);
     }
@@ -60,9 +65,20 @@ mod tests {
     #[test]
     fn nothing_else_is_answered() {
         for path in [
-            "", "//", "/..", "/etc/passwd", "/../etc/passwd", "/%2e%2e/etc/passwd", "/00000000000000FF",
-            "/00000000000000ff/", "/00000000000000ff/recipe.toml", "/00000000000000ff/../report.html",
-            "/00000000000000ff/report.html/", "/+0000000000000ff", "/ff", "/favicon.ico",
+            "",
+            "//",
+            "/..",
+            "/etc/passwd",
+            "/../etc/passwd",
+            "/%2e%2e/etc/passwd",
+            "/00000000000000FF",
+            "/00000000000000ff/",
+            "/00000000000000ff/recipe.toml",
+            "/00000000000000ff/../report.html",
+            "/00000000000000ff/report.html/",
+            "/+0000000000000ff",
+            "/ff",
+            "/favicon.ico",
         ] {
             assert_eq!(Route::of(path), None, "{path}");
         }

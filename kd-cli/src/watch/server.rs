@@ -38,15 +38,21 @@ struct Served {
 /// [`Error::Io`] if the system does not let it.
 pub(crate) fn serve(listener: TcpListener, port: u16, watched: Watched) -> Result<()> {
     let failed = || Error::io("serve at", Path::new("127.0.0.1"));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed())?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(failed())?;
     listener.set_nonblocking(true).map_err(failed())?;
     let watched = Arc::new(Mutex::new(watched));
-    let router = Router::new().fallback(answer).with_state(Served { port, watched });
-    runtime.block_on(async {
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        axum::serve(listener, router).await
-    })
-    .map_err(failed())
+    let router = Router::new()
+        .fallback(answer)
+        .with_state(Served { port, watched });
+    runtime
+        .block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            axum::serve(listener, router).await
+        })
+        .map_err(failed())
 }
 
 async fn answer(
@@ -59,14 +65,25 @@ async fn answer(
         return respond(status, "text/plain", why.into());
     }
     let Some(route) = Route::of(uri.path()) else {
-        return respond(StatusCode::NOT_FOUND, "text/plain", "there is no such page".into());
+        return respond(
+            StatusCode::NOT_FOUND,
+            "text/plain",
+            "there is no such page".into(),
+        );
     };
-    let mut watched = served.watched.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut watched = served
+        .watched
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
     match watched.answer(&route, since(uri.query())) {
         Answer::Html(html) => respond(StatusCode::OK, "text/html", html.into()),
         Answer::File(bytes) => respond(StatusCode::OK, "text/html", bytes.into()),
         Answer::Same => respond(StatusCode::NO_CONTENT, "text/plain", Body::empty()),
-        Answer::Nothing => respond(StatusCode::NOT_FOUND, "text/plain", "there is no such page".into()),
+        Answer::Nothing => respond(
+            StatusCode::NOT_FOUND,
+            "text/plain",
+            "there is no such page".into(),
+        ),
     }
 }
 

@@ -32,7 +32,9 @@ impl Watch {
     fn start(place: &Place, args: &[&str]) -> Self {
         let mut process = place.command(&[&["watch"], args].concat()).spawn().unwrap();
         let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        BufReader::new(process.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
         let said: serde_json::Value = serde_json::from_str(&line).unwrap();
         let url = said["url"].as_str().unwrap();
         let port = url.trim_end_matches('/').rsplit(':').next().unwrap();
@@ -48,11 +50,17 @@ impl Watch {
         stream.read_to_string(&mut text).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Answer { status, head: head.to_owned(), body: body.to_owned() }
+        Answer {
+            status,
+            head: head.to_owned(),
+            body: body.to_owned(),
+        }
     }
 
     fn get_from(&self, path: &str, host: &str) -> Answer {
-        self.send(&format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"))
+        self.send(&format!(
+            "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+        ))
     }
 
     fn get(&self, path: &str) -> Answer {
@@ -67,7 +75,11 @@ impl Watch {
             if answer.body.contains(text) {
                 return answer;
             }
-            assert!(began.elapsed() < Duration::from_mins(1), "`{text}` is not in\n{}", answer.body);
+            assert!(
+                began.elapsed() < Duration::from_mins(1),
+                "`{text}` is not in\n{}",
+                answer.body
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -77,7 +89,8 @@ impl Watch {
 fn begin(place: &Place, name: &str, epochs: usize) {
     let folder = place.path(name);
     std::fs::create_dir_all(&folder).unwrap();
-    let recipe = "method = \"train\"\nseed = 0\n\n[train]\nepochs = 9\n# <script>alert(1)</script>\n";
+    let recipe =
+        "method = \"train\"\nseed = 0\n\n[train]\nepochs = 9\n# <script>alert(1)</script>\n";
     std::fs::write(folder.join("recipe.toml"), recipe).unwrap();
     std::fs::write(folder.join("run.lock"), "").unwrap();
     let lines: String = (0..epochs).map(line).collect();
@@ -128,7 +141,11 @@ fn a_new_epoch_is_shown_and_nothing_is_written() {
     let watch = Watch::start(&place, &["run", "--json"]);
     let page = watch.get("/");
     assert_eq!(page.status, 200);
-    assert!(page.body.contains("<dt>epoch</dt><dd>2 of 9</dd>"), "{}", page.body);
+    assert!(
+        page.body.contains("<dt>epoch</dt><dd>2 of 9</dd>"),
+        "{}",
+        page.body
+    );
     assert!(page.body.contains("51.00 %") && page.body.contains("&lt;script&gt;alert(1)"));
     assert!(page.head.contains("cache-control: no-store") && page.head.contains("nosniff"));
     let since = revision(&page.body);
@@ -181,12 +198,20 @@ fn runs_stand_side_by_side() {
         let before = home.split(&format!("\">{name}</a>")).next().unwrap();
         before.rsplit("href=\"").next().unwrap().to_owned()
     };
-    assert!(watch.get(&of("runs/kd/seed0")).body.contains("<dd>3 of 9</dd>"));
+    assert!(
+        watch
+            .get(&of("runs/kd/seed0"))
+            .body
+            .contains("<dd>3 of 9</dd>")
+    );
     let alone = watch.get(&of("runs/alone")).body;
     let report = format!("{}/report.html", of("runs/alone"));
     assert!(alone.contains(&report));
     assert_eq!(watch.get(&report).body, "<p>the report");
-    assert_eq!(watch.get(&format!("{}/report.html", of("other"))).status, 404);
+    assert_eq!(
+        watch.get(&format!("{}/report.html", of("other"))).status,
+        404
+    );
     // A run that begins later is there, too.
     begin(&place, "runs/late", 2);
     watch.wait_for("/", "\">runs/late</a>");
@@ -200,16 +225,30 @@ fn nothing_else_is_answered() {
     let watch = Watch::start(&place, &["run", "--json"]);
     let port = watch.port;
     for path in [
-        "/recipe.toml", "/../secret.html", "/%2e%2e/secret.html", "/run/../../secret.html", "//etc/passwd",
-        "/0123456789abcdef", "/0123456789abcdef/report.html", "/..%2fsecret.html", "/index.html",
+        "/recipe.toml",
+        "/../secret.html",
+        "/%2e%2e/secret.html",
+        "/run/../../secret.html",
+        "//etc/passwd",
+        "/0123456789abcdef",
+        "/0123456789abcdef/report.html",
+        "/..%2fsecret.html",
+        "/index.html",
     ] {
         let answer = watch.get(path);
-        assert!(answer.status >= 400 && !answer.body.contains("secret"), "{path}: {}", answer.status);
+        assert!(
+            answer.status >= 400 && !answer.body.contains("secret"),
+            "{path}: {}",
+            answer.status
+        );
     }
     for host in ["evil.example", "evil.example:80", "127.0.0.1", "localhost"] {
         assert_eq!(watch.get_from("/", host).status, 421, "{host}");
     }
-    assert_eq!(watch.get_from("/", &format!("localhost:{port}")).status, 200);
+    assert_eq!(
+        watch.get_from("/", &format!("localhost:{port}")).status,
+        200
+    );
     for method in ["POST", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"] {
         let answer = watch.send(&format!(
             "{method} / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -219,7 +258,8 @@ fn nothing_else_is_answered() {
     }
     #[cfg(unix)]
     {
-        std::os::unix::fs::symlink(place.path("secret.html"), place.path("run/report.html")).unwrap();
+        std::os::unix::fs::symlink(place.path("secret.html"), place.path("run/report.html"))
+            .unwrap();
         let home = watch.get("/").body;
         assert!(!home.contains("report.html"), "{home}");
     }
@@ -233,6 +273,11 @@ fn a_port_that_is_taken_and_a_folder_that_is_not_there_are_errors() {
     let port = taken.local_addr().unwrap().port().to_string();
     let said = place.run(&["watch", "run", "--port", &port]);
     assert_eq!(said.code, Some(2));
-    assert!(said.stderr.contains(&format!("`--port` is {port}, which cannot be used")), "{}", said.stderr);
+    assert!(
+        said.stderr
+            .contains(&format!("`--port` is {port}, which cannot be used")),
+        "{}",
+        said.stderr
+    );
     assert_eq!(place.run(&["watch", "nowhere"]).code, Some(3));
 }

@@ -54,7 +54,11 @@ fn highlights(results: &Results) -> Vec<[String; 3]> {
     let none = String::new;
     let mut entries = vec![
         ["runs".to_owned(), format!("{ended} of {all}"), none()],
-        ["methods".to_owned(), results.methods.len().to_string(), none()],
+        [
+            "methods".to_owned(),
+            results.methods.len().to_string(),
+            none(),
+        ],
         ["seeds".to_owned(), seeds.join(", "), none()],
     ];
     if let Some(device) = &results.device {

@@ -18,7 +18,9 @@ use crate::report::page::{costs, facts};
 pub fn live_page(run: &Path) -> Result<WebPage> {
     let path = run.join("recipe.toml");
     if !path.is_file() {
-        return Err(Error::NoRun { path: run.to_owned() });
+        return Err(Error::NoRun {
+            path: run.to_owned(),
+        });
     }
     let recipe = std::fs::read_to_string(&path).map_err(Error::io("read", &path))?;
     let epochs = EpochLog::read_all(run)?;
@@ -33,7 +35,7 @@ pub fn live_page(run: &Path) -> Result<WebPage> {
 }
 
 /// The name of a folder.
-pub(crate) fn name_of(folder: &Path) -> String {
+fn name_of(folder: &Path) -> String {
     let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
     let name = absolute.file_name().unwrap_or(absolute.as_os_str());
     name.to_string_lossy().into_owned()
@@ -46,16 +48,24 @@ fn progress(run: &Path, recipe: &str, epochs: &[EpochLog], done: bool) -> Vec<[S
         return vec![["state".into(), state.into(), "no epoch has ended".into()]];
     };
     let table: toml::Table = recipe.parse().unwrap_or_default();
-    let planned = table.get("train").and_then(|train| train.get("epochs")?.as_integer());
+    let planned = table
+        .get("train")
+        .and_then(|train| train.get("epochs")?.as_integer());
     let phases = epochs.chunk_by(|one, next| one.phase == next.phase).count();
-    let planned = planned.and_then(|planned| usize::try_from(planned).ok()).filter(|_| phases == 1);
+    let planned = planned
+        .and_then(|planned| usize::try_from(planned).ok())
+        .filter(|_| phases == 1);
     let (done_epochs, seconds) = (last.epoch + 1, last.seconds / (last.epoch + 1) as f64);
     let epoch = match planned {
         Some(planned) if planned >= done_epochs => format!("{done_epochs} of {planned}"),
         _ => done_epochs.to_string(),
     };
     let mut entries = vec![
-        ["state".into(), state.into(), format!("phase {}", last.phase)],
+        [
+            "state".into(),
+            state.into(),
+            format!("phase {}", last.phase),
+        ],
         ["epoch".into(), epoch, format!("{seconds:.2} s each")],
     ];
     let left = planned.map_or(0, |planned| planned.saturating_sub(done_epochs));

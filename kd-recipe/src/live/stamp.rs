@@ -7,7 +7,13 @@ use std::time::UNIX_EPOCH;
 use crate::live::lock;
 
 /// Files that a page is made of.
-const FILES: [&str; 5] = ["metrics.jsonl", "outcome.json", "recipe.toml", "results.json", "report.html"];
+const FILES: [&str; 5] = [
+    "metrics.jsonl",
+    "outcome.json",
+    "recipe.toml",
+    "results.json",
+    "report.html",
+];
 /// The runs of a campaign lie this deep at most: cells, method, value, seed.
 const DEEPEST: usize = 4;
 
@@ -32,12 +38,19 @@ fn write_stamp(folder: &Path, depth: usize, text: &mut String) {
         let Ok(metadata) = folder.join(name).metadata() else {
             continue;
         };
-        let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let modified = metadata
+            .modified()
+            .ok()
+            .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         let time = modified.map_or(0, |time| time.as_nanos());
         let _ = write!(text, "{name} {} {time} ", metadata.len());
     }
     for name in ["run.lock", "campaign.lock"] {
-        let _ = write!(text, "{}", u8::from(lock::is_held(&folder.join(name)) == Some(true)));
+        let _ = write!(
+            text,
+            "{}",
+            u8::from(lock::is_held(&folder.join(name)) == Some(true))
+        );
     }
     if depth == DEEPEST || folder.join("recipe.toml").is_file() {
         return;
@@ -45,7 +58,9 @@ fn write_stamp(folder: &Path, depth: usize, text: &mut String) {
     let Ok(entries) = std::fs::read_dir(folder) else {
         return;
     };
-    let folders = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    let folders = entries
+        .flatten()
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
     let mut below: Vec<_> = folders.map(|entry| entry.path()).collect();
     below.sort();
     for folder in below {

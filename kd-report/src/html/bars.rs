@@ -94,15 +94,21 @@ pub(super) fn dots(plot: &DotPlot, about: &str) -> Markup {
         return html! {};
     };
     let names: Vec<&str> = plot.rows.iter().map(|(name, _)| name.as_str()).collect();
+    let spread = if plot.is_flat() { 0.0 } else { GROUP };
     let frame = Frame {
         left: room(&names) + 14.0,
         right: WIDTH - 14.0,
         top: top(plot.reference.is_some()),
-        row: ROW + GROUP * plot.groups.len().saturating_sub(1) as f64,
+        row: ROW + spread * plot.groups.len().saturating_sub(1) as f64,
         rows: names.len(),
         axis,
     };
-    let label = format!("{}: {} of {} rows", visible(about), visible(&plot.label), names.len());
+    let label = format!(
+        "{}: {} of {} rows",
+        visible(about),
+        visible(&plot.label),
+        names.len()
+    );
     html! {
         figure.chart {
             figcaption { (visible(&plot.title)) }
@@ -126,7 +132,7 @@ pub(super) fn dots(plot: &DotPlot, about: &str) -> Markup {
                         @for (group, values) in groups.iter().enumerate() {
                             @let offset = group as f64 - (groups.len() as f64 - 1.0) / 2.0;
                             @let who = plot.groups.get(group).map_or("", String::as_str);
-                            (row_of(&frame, frame.middle(row) + GROUP * offset, values, group, &told(name, who)))
+                            (row_of(&frame, frame.middle(row) + spread * offset, values, group, &told(name, who)))
                         }
                     }
                 }
@@ -206,8 +212,11 @@ pub(super) fn counts(plot: &CountPlot, about: &str) -> Markup {
         rows: names.len(),
         axis: plot.axis(),
     };
-    let told: Vec<String> =
-        plot.rows.iter().map(|(name, number)| format!("{} {}", visible(name), count(*number))).collect();
+    let told: Vec<String> = plot
+        .rows
+        .iter()
+        .map(|(name, number)| format!("{} {}", visible(name), count(*number)))
+        .collect();
     let label = format!("{}: {}", visible(about), told.join(", "));
     html! {
         figure.chart {
@@ -242,15 +251,23 @@ mod tests {
             .with_reference("teacher", 75.0);
         let made = dots(&plot, "about").into_string();
         assert_eq!(made.matches("class=\"pale s0\"").count(), 3);
-        assert!(made.contains("kd, last epoch: 72 ± 2") && made.contains("teacher: 75"), "{made}");
+        assert!(
+            made.contains("kd, last epoch: 72 ± 2") && made.contains("teacher: 75"),
+            "{made}"
+        );
         assert!(made.contains("<td class=\"r\">70, 72, 74</td>"), "{made}");
     }
 
     #[test]
     fn counts_have_bars_and_numbers() {
-        let plot = CountPlot::new("t", "images").with_row("cat", 1200).with_row("dog", 0);
+        let plot = CountPlot::new("t", "images")
+            .with_row("cat", 1200)
+            .with_row("dog", 0);
         let made = counts(&plot, "classes").into_string();
-        assert!(made.contains("aria-label=\"classes: cat 1,200, dog 0\""), "{made}");
+        assert!(
+            made.contains("aria-label=\"classes: cat 1,200, dog 0\""),
+            "{made}"
+        );
         assert_eq!(made.matches("<rect").count(), 2);
     }
 }

@@ -16,7 +16,11 @@ const PART: usize = 24;
 pub(super) fn figure(plot: &ConfusionPlot, about: &str) -> Markup {
     let classes = plot.rows.len();
     let shown = shown(plot);
-    let title = visible(if plot.title.is_empty() { about } else { &plot.title });
+    let title = visible(if plot.title.is_empty() {
+        about
+    } else {
+        &plot.title
+    });
     html! {
         figure.matrix {
             figcaption { (title) }
@@ -64,9 +68,18 @@ fn shade(number: u64, total: u64) -> u64 {
 
 fn summary(plot: &ConfusionPlot) -> String {
     let all: u64 = plot.rows.iter().flatten().sum();
-    let right: u64 = plot.rows.iter().enumerate().map(|(class, row)| row[class]).sum();
+    let right: u64 = plot
+        .rows
+        .iter()
+        .enumerate()
+        .map(|(class, row)| row[class])
+        .sum();
     let share = percent(right as f64 / all.max(1) as f64);
-    format!("{} of {} samples on the diagonal ({share}).", count(right), count(all))
+    format!(
+        "{} of {} samples on the diagonal ({share}).",
+        count(right),
+        count(all)
+    )
 }
 
 /// The classes that are shown, in their order.
@@ -77,7 +90,10 @@ fn shown(plot: &ConfusionPlot) -> Vec<usize> {
     }
     let mut found: Vec<(u64, usize, usize)> = Vec::new();
     for (target, row) in plot.rows.iter().enumerate() {
-        let wrong = row.iter().enumerate().filter(|&(predicted, times)| predicted != target && *times > 0);
+        let wrong = row
+            .iter()
+            .enumerate()
+            .filter(|&(predicted, times)| predicted != target && *times > 0);
         found.extend(wrong.map(|(predicted, times)| (*times, target, predicted)));
     }
     found.sort_by_key(|&(times, target, predicted)| (std::cmp::Reverse(times), target, predicted));
@@ -99,7 +115,10 @@ mod tests {
     fn few_classes_are_shown_whole() {
         let plot = ConfusionPlot::new("m", &[vec![9, 1], vec![0, 5]], &["cat", "<b>"]).unwrap();
         let made = figure(&plot, "").into_string();
-        assert!(made.contains("<td class=\"h9\">9</td><td class=\"h3\">1</td>"), "{made}");
+        assert!(
+            made.contains("<td class=\"h9\">9</td><td class=\"h3\">1</td>"),
+            "{made}"
+        );
         assert!(made.contains("&lt;b&gt;") && !made.contains("<b>"));
         assert!(made.contains("14 of 15 samples on the diagonal (93.33 %)."));
     }

@@ -7,10 +7,10 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::encode::{data_uri, policy_hash, visible};
 use super::{bars, confusion, gallery, lines, markdown, table};
+use crate::Result;
 use crate::block::{Block, Picture, Plot};
 use crate::report::Section;
 use crate::report::page::Page;
-use crate::Result;
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -290,6 +290,10 @@ mod tests {
         let entry = |path: &str| ["a".to_owned(), path.to_owned(), String::new()];
         let entries = ["/run/0", "//evil", "javascript:alert(1)", "https://evil"].map(entry);
         let made = WebPage::new("t").with_links(entries.to_vec()).html();
-        assert!(made.contains("href=\"/run/0\"") && !made.contains("evil") && !made.contains("javascript:"));
+        assert!(
+            made.contains("href=\"/run/0\"")
+                && !made.contains("evil")
+                && !made.contains("javascript:")
+        );
     }
 }

@@ -55,8 +55,14 @@ mod tests {
 
     #[test]
     fn bytes_are_written_as_rfc_4648_has_them() {
-        let coded = ["", "f", "fo", "foo", "foob", "fooba", "foobar"].map(|text| base64(text.as_bytes()));
-        assert_eq!(coded, ["", "Zg==", "Zm8=", "Zm9v", "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy"]);
+        let coded =
+            ["", "f", "fo", "foo", "foob", "fooba", "foobar"].map(|text| base64(text.as_bytes()));
+        assert_eq!(
+            coded,
+            [
+                "", "Zg==", "Zm8=", "Zm9v", "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy"
+            ]
+        );
         assert_eq!(base64(&[0xfb, 0xff]), "+/8=");
     }
 
@@ -68,7 +74,10 @@ mod tests {
 
     #[test]
     fn nothing_hides() {
-        assert_eq!(visible("a\u{1b}[2J\u{202e}b\u{0}\n"), "a\\u{1b}[2J\\u{202e}b\\u{0}\n");
+        assert_eq!(
+            visible("a\u{1b}[2J\u{202e}b\u{0}\n"),
+            "a\\u{1b}[2J\\u{202e}b\\u{0}\n"
+        );
         assert_eq!(visible("\u{9b}\u{feff}é"), "\\u{9b}\\u{feff}é");
     }
 }

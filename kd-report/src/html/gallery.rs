@@ -51,7 +51,8 @@ impl SampleImages {
     /// [`Error::Config`](crate::Error::Config) if a side is not 1 to 4096 pixels.
     pub fn with(mut self, id: usize, pixels: &[u8]) -> Result<Self> {
         if self.png.len() < MOST {
-            self.png.insert(id, picture::thumbnail(pixels, self.size, SIDE)?);
+            self.png
+                .insert(id, picture::thumbnail(pixels, self.size, SIDE)?);
         }
         Ok(self)
     }
@@ -78,7 +79,7 @@ pub(super) fn gallery(samples: &[Shown]) -> Markup {
         ul.gallery {
             @for sample in samples {
                 li {
-                    img src=(data_uri("image/png", &sample.png)) width="96" height="96" loading="lazy"
+                    img src=(data_uri("image/png", &sample.png)) width="96" height="96"
                         alt={ "sample " (sample.id) ", " (visible(&sample.class)) };
                     div {
                         strong { (visible(&sample.class)) }

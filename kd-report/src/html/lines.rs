@@ -6,10 +6,10 @@ use std::fmt::Write;
 use maud::{Markup, html};
 
 use super::encode::visible;
+use crate::LinePlot;
 use crate::plot::axis::Axis;
 use crate::plot::series::{Point, Series};
 use crate::plot::text;
-use crate::LinePlot;
 
 const WIDTH: f64 = 460.0;
 const HEIGHT: f64 = 270.0;
@@ -58,7 +58,11 @@ impl Frame {
 pub(super) fn figure(plot: &LinePlot, about: &str) -> Markup {
     let frame = Frame::of(plot);
     let series: Vec<Series> = plot.series.iter().map(thinned).collect();
-    let title = visible(if plot.title.is_empty() { about } else { &plot.title });
+    let title = visible(if plot.title.is_empty() {
+        about
+    } else {
+        &plot.title
+    });
     let several = series.iter().any(|series| !series.name.is_empty());
     html! {
         figure.chart {
@@ -99,7 +103,10 @@ fn look(place: usize) -> String {
 
 /// The grid, the numbers and the names of both axes.
 fn axes(frame: &Frame, plot: &LinePlot) -> Markup {
-    let middle = (f64::midpoint(frame.left, frame.right), f64::midpoint(frame.top, frame.bottom));
+    let middle = (
+        f64::midpoint(frame.left, frame.right),
+        f64::midpoint(frame.top, frame.bottom),
+    );
     html! {
         g.grid {
             @for tick in &frame.y.ticks {
@@ -138,7 +145,11 @@ fn band(frame: &Frame, place: usize, series: &Series) -> Markup {
 }
 
 fn line(frame: &Frame, place: usize, series: &Series) -> Markup {
-    let points: Vec<_> = series.points.iter().map(|at| (frame.across(at.x), frame.up(at.y))).collect();
+    let points: Vec<_> = series
+        .points
+        .iter()
+        .map(|at| (frame.across(at.x), frame.up(at.y)))
+        .collect();
     html! {
         path class=(look(place)) data-series=(place) data-line="" d=(path(points.iter().copied())) {}
         @if points.len() <= DOTTED {
@@ -161,7 +172,10 @@ fn path(points: impl Iterator<Item = (f64, f64)>) -> String {
 /// The values: a row for each place on the horizontal axis, a column for each line. The script of the page
 /// reads them from here.
 fn values(plot: &LinePlot, series: &[Series]) -> Markup {
-    let places: BTreeSet<u64> = series.iter().flat_map(|series| series.points.iter().map(key)).collect();
+    let places: BTreeSet<u64> = series
+        .iter()
+        .flat_map(|series| series.points.iter().map(key))
+        .collect();
     let mut places: Vec<f64> = places.into_iter().map(f64::from_bits).collect();
     places.sort_by(f64::total_cmp);
     let mut next = vec![0; series.len()];
@@ -194,7 +208,11 @@ fn values(plot: &LinePlot, series: &[Series]) -> Markup {
 /// The value of a line at a place, if its next point is there.
 fn taken(series: &Series, next: &mut usize, x: f64) -> String {
     let mut found = String::new();
-    while let Some(point) = series.points.get(*next).filter(|point| key(point) == x.to_bits()) {
+    while let Some(point) = series
+        .points
+        .get(*next)
+        .filter(|point| key(point) == x.to_bits())
+    {
         *next += 1;
         if !found.is_empty() {
             found.push_str("; ");
@@ -223,17 +241,28 @@ fn thinned(series: &Series) -> Series {
         place += 1;
         stays
     });
-    Series { name: series.name.clone(), points }
+    Series {
+        name: series.name.clone(),
+        points,
+    }
 }
 
 /// The picture in words, for who cannot see it.
 fn in_words(plot: &LinePlot) -> String {
-    let mut out = format!("Lines of {} over {}.", visible(&plot.y_label), visible(&plot.x_label));
+    let mut out = format!(
+        "Lines of {} over {}.",
+        visible(&plot.y_label),
+        visible(&plot.x_label)
+    );
     for series in plot.series.iter().take(12) {
         let (Some(first), Some(last)) = (series.points.first(), series.points.last()) else {
             continue;
         };
-        let name = if series.name.is_empty() { "The line" } else { &series.name };
+        let name = if series.name.is_empty() {
+            "The line"
+        } else {
+            &series.name
+        };
         let (from, to) = (number(first.y), number(last.y));
         let _ = write!(out, " {}: from {from} to {to}.", visible(name));
     }
@@ -270,7 +299,11 @@ mod tests {
     fn a_long_line_keeps_its_ends() {
         let long = Series::new("a", (0..1000).map(|x| (f64::from(x), 1.0)));
         let short = thinned(&long);
-        assert!(short.points.len() <= MOST_POINTS + 1, "{}", short.points.len());
+        assert!(
+            short.points.len() <= MOST_POINTS + 1,
+            "{}",
+            short.points.len()
+        );
         assert_eq!(short.points.first(), long.points.first());
         assert_eq!(short.points.last(), long.points.last());
         assert_eq!(thinned(&short), short);
@@ -283,9 +316,15 @@ mod tests {
             .with_series(Series::new("b", [(2, -2.0), (3, 1e-9)]));
         let made = values(&plot, &plot.series).into_string();
         let row = |x: &str, a: &str, b: &str| {
-            format!("<tr><th scope=\"row\">{x}</th><td class=\"r\">{a}</td><td class=\"r\">{b}</td></tr>")
+            format!(
+                "<tr><th scope=\"row\">{x}</th><td class=\"r\">{a}</td><td class=\"r\">{b}</td></tr>"
+            )
         };
-        for row in [row("1", "0.5000", ""), row("2", "", "-2"), row("3", "1234.6", "1.000e-9")] {
+        for row in [
+            row("1", "0.5000", ""),
+            row("2", "", "-2"),
+            row("3", "1234.6", "1.000e-9"),
+        ] {
             assert!(made.contains(&row), "{row} in {made}");
         }
     }
@@ -295,7 +334,10 @@ mod tests {
         let runs = [vec![(1.0, 1.0), (2.0, 2.0)], vec![(1.0, 3.0), (2.0, 2.5)]];
         let plot = LinePlot::new("t", "x", "y").with_series(Series::of_runs("a", &runs).unwrap());
         let made = figure(&plot, "about").into_string();
-        assert!(made.contains("class=\"band s0\"") && made.contains("2 ± 1.4142"), "{made}");
+        assert!(
+            made.contains("class=\"band s0\"") && made.contains("2 ± 1.4142"),
+            "{made}"
+        );
         assert!(made.contains("a: from 2 to 2.2500."), "{made}");
     }
 }

@@ -96,7 +96,10 @@ mod tests {
 
     #[test]
     fn what_is_not_marked_to_its_end_is_text() {
-        assert_eq!(paragraph("a ` b ** c \\").into_string(), "<p>a ` b ** c \\</p>");
+        assert_eq!(
+            paragraph("a ` b ** c \\").into_string(),
+            "<p>a ` b ** c \\</p>"
+        );
         assert_eq!(paragraph("`` é**").into_string(), "<p>`` é**</p>");
     }
 

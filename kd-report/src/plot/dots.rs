@@ -141,7 +141,7 @@ impl DotPlot {
     }
 
     /// Whether several groups can share a line, since none has a spread that would cover another.
-    fn is_flat(&self) -> bool {
+    pub(crate) fn is_flat(&self) -> bool {
         let mut groups = self.rows.iter().flat_map(|(_, groups)| groups);
         self.groups.len() < 2 || groups.all(|values| values.len() < 2)
     }

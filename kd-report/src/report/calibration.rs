@@ -1,8 +1,8 @@
 //! The section of calibration: confidence against accuracy.
 
 use super::page::Page;
-use crate::block::Picture;
 use super::predictions::{Answer, Predictions, Sample};
+use crate::block::Picture;
 use crate::{CountPlot, LinePlot, Result, Series};
 
 const BINS: usize = 15;
@@ -34,7 +34,9 @@ pub(super) fn calibration(page: &mut Page, said: &Predictions) -> Result<()> {
     let plot = plot.with_series(Series::new("as sure as right", [(0.0, 0.0), (1.0, 1.0)]));
     page.picture("calibration", "reliability diagram", Picture::lines(plot)?);
     let counted = CountPlot::new("Samples by the student's confidence", "samples");
-    let counted = own.iter().fold(counted, |plot, bin| plot.with_row(bin.range(), bin.count));
+    let counted = own
+        .iter()
+        .fold(counted, |plot, bin| plot.with_row(bin.range(), bin.count));
     let about = "samples by confidence";
     page.picture("confidence", about, Picture::counts(counted)?);
     Ok(())

@@ -1,8 +1,8 @@
 //! The section of classes: accuracy of each, and the confusion between them.
 
 use super::page::Page;
-use crate::block::Picture;
 use super::predictions::Predictions;
+use crate::block::Picture;
 use crate::{Align, ConfusionPlot, DotPlot, Result, Table, count, percent};
 
 /// Of more classes than this, the least recognised are shown.

@@ -10,11 +10,17 @@ use crate::{Result, duration, percent};
 const FIRST: [&str; 3] = ["accuracy", "mean_iou", "loss"];
 
 /// How the last phase ended, what the teacher reaches, and the time.
-pub(super) fn highlights(epochs: &[EpochLog], said: Option<&Predictions>) -> Result<Vec<[String; 3]>> {
+pub(super) fn highlights(
+    epochs: &[EpochLog],
+    said: Option<&Predictions>,
+) -> Result<Vec<[String; 3]>> {
     let mut entries = Vec::new();
     let phases = by_phase(epochs);
     let measured = phases.iter().rev().find_map(|(phase, epochs)| {
-        let last = epochs.iter().rev().find_map(|epoch| epoch.evaluation.as_ref())?;
+        let last = epochs
+            .iter()
+            .rev()
+            .find_map(|epoch| epoch.evaluation.as_ref())?;
         let metric = FIRST.into_iter().find(|metric| last.contains_key(*metric));
         let metric = metric.or_else(|| last.keys().next().map(String::as_str))?;
         Some((*phase, epochs, metric, *last.get(metric)?))
@@ -28,7 +34,11 @@ pub(super) fn highlights(epochs: &[EpochLog], said: Option<&Predictions>) -> Res
     }
     if let Some(said) = said {
         if let Some(teacher) = said.teacher()? {
-            entries.push(["teacher's accuracy".into(), percent(teacher.accuracy), String::new()]);
+            entries.push([
+                "teacher's accuracy".into(),
+                percent(teacher.accuracy),
+                String::new(),
+            ]);
         }
         let student = said.student()?;
         if let Some(compared) = student.teacher {

@@ -53,7 +53,8 @@ impl Page {
     pub(crate) fn before_sections(&mut self, block: Block) {
         let is_section = |block: &Block| matches!(block, Block::Heading(2, _));
         let first = self.blocks.iter().position(is_section);
-        self.blocks.insert(first.unwrap_or(self.blocks.len()), block);
+        self.blocks
+            .insert(first.unwrap_or(self.blocks.len()), block);
     }
 
     pub(crate) fn blocks(&self) -> &[Block] {

@@ -159,7 +159,9 @@ impl Predictions {
     /// The samples that the student has wrong, those first of which it is surest.
     pub fn surest_and_wrong(&self) -> Vec<&Sample> {
         let wrong = self.samples.iter().filter_map(|sample| {
-            let answer = sample.student.filter(|answer| answer.class != sample.target)?;
+            let answer = sample
+                .student
+                .filter(|answer| answer.class != sample.target)?;
             Some((answer.confidence, sample))
         });
         let mut found: Vec<(f64, &Sample)> = wrong.collect();
@@ -255,7 +257,11 @@ mod tests {
     #[test]
     fn the_surest_mistake_is_first() {
         let said = said();
-        let wrong: Vec<usize> = said.surest_and_wrong().iter().map(|sample| sample.id).collect();
+        let wrong: Vec<usize> = said
+            .surest_and_wrong()
+            .iter()
+            .map(|sample| sample.id)
+            .collect();
         assert_eq!(wrong, [13, 12]);
         assert_eq!(said.shown(), BTreeSet::from([10, 11, 12, 13]));
     }

@@ -15,7 +15,13 @@ pub(super) fn surest_and_wrong(
 ) -> Result<()> {
     let mut samples = said.surest_and_wrong();
     samples.truncate(SHOWN);
-    list(page, "Where it is surest and wrong", &samples, names, images)
+    list(
+        page,
+        "Where it is surest and wrong",
+        &samples,
+        names,
+        images,
+    )
 }
 
 /// A heading, the images that there are, and a table.
@@ -30,7 +36,9 @@ pub(super) fn list(
         return Ok(());
     }
     page.heading(3, heading);
-    let shown = samples.iter().filter_map(|sample| shown(sample, names, images));
+    let shown = samples
+        .iter()
+        .filter_map(|sample| shown(sample, names, images));
     let shown: Vec<Shown> = shown.collect();
     if !shown.is_empty() {
         page.in_html(Block::Gallery(shown));
@@ -40,7 +48,10 @@ pub(super) fn list(
     );
     let with_teacher = samples.iter().any(|sample| sample.teacher.is_some());
     let mut head = vec![("sample", Align::Right), ("class", Align::Left)];
-    for who in ["student says", "teacher says"].iter().take(1 + usize::from(with_teacher)) {
+    for who in ["student says", "teacher says"]
+        .iter()
+        .take(1 + usize::from(with_teacher))
+    {
         head.extend([(*who, Align::Left), ("probability", Align::Right)]);
     }
     let mut table = Table::new(head);
@@ -48,7 +59,10 @@ pub(super) fn list(
         let mut cells = vec![sample.id.to_string(), names[sample.target].clone()];
         for answer in answers(sample, with_teacher) {
             cells.extend(match answer {
-                Some(answer) => [names[answer.class].clone(), format!("{:.3}", answer.of_target)],
+                Some(answer) => [
+                    names[answer.class].clone(),
+                    format!("{:.3}", answer.of_target),
+                ],
                 None => ["-".to_owned(), "-".to_owned()],
             });
         }
@@ -71,7 +85,11 @@ fn shown(sample: &Sample, names: &[String], images: &SampleImages) -> Option<Sho
     let said = [("student", sample.student), ("teacher", sample.teacher)];
     let said = said.into_iter().filter_map(|(who, answer)| {
         let answer = answer?;
-        let text = format!("{} ({:.1} %)", names[answer.class], 100.0 * answer.confidence);
+        let text = format!(
+            "{} ({:.1} %)",
+            names[answer.class],
+            100.0 * answer.confidence
+        );
         Some((who, text, answer.class == sample.target))
     });
     Some(Shown {

@@ -2,8 +2,8 @@
 
 use kd_core::Metrics;
 
-use crate::block::Picture;
 use super::section::Section;
+use crate::block::Picture;
 use crate::{Align, CountPlot, Error, ImageRows, Result, Table, count};
 
 /// Of more classes than this, the rarest are in the histogram.
