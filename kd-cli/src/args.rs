@@ -13,12 +13,17 @@ mod output;
 mod predict;
 mod runs;
 mod values;
+#[cfg(feature = "watch")]
+mod watch;
 
 pub(crate) use draft::{DraftOptions, NewOptions, StudentOption};
 pub(crate) use explain::ExplainOptions;
 pub(crate) use output::{OutputOptions, ProgressForm};
 pub(crate) use predict::{PredictFormat, PredictOptions};
 pub(crate) use runs::{RunsCommand, RunsOptions, RunsOrder, RunsState};
+#[cfg(feature = "watch")]
+pub(crate) use watch::WatchOptions;
+
 use values::{device, fit, input, jobs, mask_class, mask_value, rename, seed, split};
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 the run failed, 2 bad arguments or recipe, 3 input missing \
@@ -96,6 +101,9 @@ pub(crate) enum Command {
         #[command(flatten)]
         list: RunsOptions,
     },
+    /// Show runs and campaigns in the browser while they go on
+    #[cfg(feature = "watch")]
+    Watch(WatchOptions),
     /// Say what a trained network takes images for
     Predict(PredictOptions),
     /// Write the images that a data-free run has made for other programs, or as data for other runs

@@ -9,6 +9,7 @@
 //! | `output`, `progress` | what is shown: results, progress, notices |
 //! | `draft` | recipes written from data |
 //! | `weights`, `memory` | what a weight file is of, what the machine has |
+//! | `watch` | pages about runs that go on, served on this machine |
 //! | `advice`, `exit_code` | what a user of the command can do about an error, and its exit code |
 
 mod advice;
@@ -19,6 +20,8 @@ mod exit_code;
 mod memory;
 mod output;
 mod progress;
+#[cfg(feature = "watch")]
+mod watch;
 mod weights;
 
 use std::process::ExitCode;

@@ -15,6 +15,7 @@
 //! | `report` | the page of a run |
 //! | `explain` | what recipes may hold: a schema for editors, every key in words |
 //! | `campaign` | several methods with several seeds, compared |
+//! | `live` | runs as they are now, as pages |
 //! | `runs` | runs that are there: found, and two of them side by side |
 
 mod check;
@@ -39,6 +40,7 @@ mod recipe;
 mod report;
 
 mod campaign;
+mod live;
 mod runs;
 
 pub use method::{CachePlace, MethodRecipe, MethodReport, Parts, Verb};
@@ -86,5 +88,9 @@ pub use campaign::results::{Results, Row, RunResult, Swept};
 pub use campaign::run_plan::RunPlan;
 pub use campaign::serve::{RunMessage, serve_run};
 pub use campaign::session::{ListedRun, compare, list};
+pub use live::found::runs_below;
+pub use live::overview::{LiveRun, live_overview};
+pub use live::page::live_page;
+pub use live::stamp::stamp_of;
 pub use runs::compared::{ComparedRuns, compare_runs};
 pub use runs::found::{FoundRun, FoundState, find_runs};

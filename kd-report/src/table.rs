@@ -102,6 +102,12 @@ impl Table {
         &self.rows
     }
 
+    /// The footnotes, each with its mark.
+    pub(crate) fn notes(&self) -> impl Iterator<Item = (String, &str)> {
+        let numbered = self.notes.iter().enumerate();
+        numbered.map(|(index, note)| (superscript(index + 1), note.as_str()))
+    }
+
     /// Whether there is no row.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
@@ -141,9 +147,9 @@ impl fmt::Display for Table {
         for row in &rows {
             self.line(f, row, &widths)?;
         }
-        for (index, note) in self.notes.iter().enumerate() {
+        for (mark, note) in self.notes() {
             // Without an empty line between them Markdown would run the notes together.
-            write!(f, "\n{} {note}\n", superscript(index + 1))?;
+            write!(f, "\n{mark} {note}\n")?;
         }
         Ok(())
     }

@@ -26,6 +26,8 @@ mod run_end;
 mod runs;
 mod session;
 mod synthesize;
+#[cfg(feature = "watch")]
+mod watch;
 
 use clap::CommandFactory;
 use kd_core::Result;
@@ -61,6 +63,8 @@ fn carry_out(command: &Command, methods: &Methods) -> Result<()> {
         Command::CompareRun(options) => compare_run::run(methods, options),
         Command::Eval(options) => eval::run(methods, options),
         Command::Runs { what, list } => runs::run(what.as_ref(), list),
+        #[cfg(feature = "watch")]
+        Command::Watch(options) => watch::run(options),
         Command::Predict(options) => predict::run(methods, options),
         Command::Synthesize(options) => synthesize::run(options),
         Command::Import(options) => import::run(options),

@@ -34,7 +34,12 @@ pub(super) fn run(methods: &Methods, path: &Path, options: &MachineOptions) -> R
         return Ok(());
     }
     for report in written {
-        output::line(&format!("report in {}", report.display()));
+        let page = report.with_extension("html");
+        output::line(&format!(
+            "report in {}, and in {}",
+            page.display(),
+            report.display()
+        ));
     }
     Ok(())
 }

@@ -43,5 +43,8 @@ mod support;
 mod synthesize;
 /// Texts as data of every method.
 mod texts;
+/// `kd watch`: pages about runs under way, and nothing else.
+#[cfg(feature = "watch")]
+mod watch;
 /// Weight files of PyTorch: imported, exported, learnt from.
 mod weight_files;

@@ -76,7 +76,7 @@ fn a_run_that_is_not_done_is_told_as_far_as_it_is() {
     let said = place.run(&["report", "run"]);
     assert_eq!(
         (said.code, said.stdout.as_str()),
-        (Some(0), "report in run/report.md\n")
+        (Some(0), "report in run/report.html, and in run/report.md\n")
     );
     let report = place.text("run/report.md");
     assert!(report.contains("The run is not done: "), "{report}");

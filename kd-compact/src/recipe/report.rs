@@ -5,11 +5,14 @@ use std::path::Path;
 
 use kd_core::{EpochLog, Error, Finding, Metrics, Result, Topic, read_tensors};
 use kd_recipe::MethodReport;
-use kd_report::{Align, Section, Table, count, percent};
+use kd_report::{Align, DotPlot, Picture, Section, Table, count, percent};
 
 use super::CompactRecipe;
 use crate::cut_phase::CHANNELS_FILE;
 use crate::method::{CUT_PHASE, SPARSIFY_PHASE, TRAIN_PHASE};
+
+/// Of more layers than this no picture is drawn.
+const MOST_DRAWN: usize = 120;
 
 /// A layer before and after: channels, multiply-accumulates, parameters.
 struct Row {
@@ -118,8 +121,11 @@ fn layers(rows: &[Row]) -> kd_report::Result<Section> {
         ("MACs left", Align::Right),
     ];
     let mut table = Table::new(columns);
+    let mut plot = DotPlot::new("Channels of each layer", "channels", ["before", "after"]);
     let layers = rows.iter().filter(|row| row.numbers[2] > 0);
     for row in layers {
+        let [before, after] = [row.numbers[0], row.numbers[1]].map(|number| vec![number as f64]);
+        plot = plot.with_row(row.layer.clone(), [before, after]);
         let left = row.numbers[3] as f64 / row.numbers[2] as f64;
         table.row([
             row.layer.clone(),
@@ -129,7 +135,14 @@ fn layers(rows: &[Row]) -> kd_report::Result<Section> {
             percent(left),
         ])?;
     }
-    Ok(Section::new("Channels").with_table(table))
+    let section = Section::new("Channels");
+    if table.rows().is_empty() || table.rows().len() > MOST_DRAWN {
+        return Ok(section.with_table(table));
+    }
+    let picture = Picture::dots(plot)?;
+    Ok(section
+        .with_picture("channels", "channels before and after", picture)
+        .with_table(table))
 }
 
 fn findings(recipe: &CompactRecipe, epochs: &[EpochLog]) -> Vec<Finding> {

@@ -60,7 +60,7 @@ fn section(
         for (series, metric) in measures {
             plot = plot.with_series(over_epochs(series, metric, epochs));
         }
-        section = section.with_picture(name, title, Picture::Svg(plot.svg()?));
+        section = section.with_picture(name, title, Picture::lines(plot)?);
     }
     let pairs = disagreement(config, last)?;
     Ok(section.with_picture(

@@ -4,7 +4,7 @@
 //! OUT/campaign.json       which campaign file it is of, and what it was started with
 //! OUT/teachers/NAME/seedN the runs that made the teachers
 //! OUT/cells/NAME/seedN    the runs that are compared; with a sweep, cells/NAME/SETTING=VALUE/seedN
-//! OUT/results.json, results.md, *.svg
+//! OUT/results.json, results.md, results.html, *.svg
 //! ```
 
 use std::fs::{File, OpenOptions, TryLockError};

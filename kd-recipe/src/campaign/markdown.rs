@@ -13,7 +13,7 @@ use crate::campaign::plots::Plot;
 use crate::campaign::results::{Results, Row, RunResult};
 
 /// How the table of claims is to be read.
-const CLAIMS: &str = "\nDifferences are means over the seeds, taken seed by seed, with the 95 % interval of \
+pub(crate) const CLAIMS: &str = "\nDifferences are means over the seeds, taken seed by seed, with the 95 % interval of \
                       Student's t in brackets. A claim is held where all its intervals lie on the side that \
                       it says, not held where one lies wholly on the other, and not to be told otherwise. \
                       Nothing is corrected for the number of comparisons.\n";
@@ -97,11 +97,11 @@ pub(crate) fn document(results: &Results, plots: &[Plot]) -> Result<String> {
     Ok(text)
 }
 
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn main_table(results: &Results) -> Result<Table> {
+pub(crate) fn main_table(results: &Results) -> Result<Table> {
     let measure = Measure::of(&results.metric);
     let mut head = vec![("method".to_owned(), Align::Left)];
     if let Some(sweep) = &results.sweep {
@@ -179,7 +179,7 @@ fn macs_columns(results: &Results) -> Vec<(&'static str, Macs)> {
 }
 
 /// How far the runs of a method are apart, whatever its seed and the value that was varied.
-fn sweep_table(results: &Results) -> Result<Table> {
+pub(crate) fn sweep_table(results: &Results) -> Result<Table> {
     let measure = Measure::of(&results.metric);
     let decimals = measure.decimals();
     let metric = measure.label(&results.metric);
@@ -288,7 +288,7 @@ fn best_note(results: &Results, row: &Row) -> Option<String> {
 }
 
 /// How the table is to be read.
-fn explanation(results: &Results) -> String {
+pub(crate) fn explanation(results: &Results) -> String {
     let seeds: Vec<String> = results.seeds.iter().map(ToString::to_string).collect();
     let mut text = format!(
         "\nMean ± sample standard deviation over the seeds {}, after the last epoch; the bands of plots are \
@@ -331,7 +331,7 @@ fn explanation(results: &Results) -> String {
     text
 }
 
-fn teachers_table(results: &Results) -> Result<Table> {
+pub(crate) fn teachers_table(results: &Results) -> Result<Table> {
     let measure = Measure::of(&results.metric);
     let label = measure.label(&results.metric);
     let mut table = Table::new([

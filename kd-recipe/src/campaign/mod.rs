@@ -13,6 +13,7 @@
 //! | `curve`, `results` | the results: `results.json` |
 //! | `claim`, `judged_claim` | what the runs are to show, and whether they do |
 //! | `measure`, `markdown`, `plots` | the same for people: `results.md` and pictures |
+//! | `page` | the same in one file: `results.html` |
 //! | `error` | why a campaign does not go on |
 
 pub(crate) mod claim;
@@ -26,6 +27,7 @@ pub(crate) mod markdown;
 pub(crate) mod measure;
 pub(crate) mod one_run;
 pub(crate) mod options;
+pub(crate) mod page;
 pub(crate) mod planned_run;
 pub(crate) mod plans;
 pub(crate) mod plots;

@@ -13,6 +13,7 @@ pub(crate) struct Plot {
     pub(crate) file: String,
     pub(crate) title: String,
     pub(crate) svg: String,
+    pub(crate) lines: LinePlot,
 }
 
 /// Draws what there is to be drawn: the metric over epochs with others that are asked for, and over the swept
@@ -141,6 +142,7 @@ fn finish(plot: LinePlot, series: Vec<Series>, title: String, file: String) -> R
         file,
         svg: plot.svg()?,
         title,
+        lines: plot,
     })
 }
 

@@ -18,7 +18,7 @@ use crate::campaign::results::{KnownRun, Results};
 use crate::campaign::run_state::{self, Failure, FailureKind, RunState};
 use crate::campaign::side_by_side::{News, side_by_side};
 use crate::campaign::starter::Starter;
-use crate::campaign::{markdown, plots};
+use crate::campaign::{markdown, page, plots};
 use crate::methods::{Methods, Recipe};
 use crate::outcome::Outcome;
 use crate::recipe::paths::check_utf8;
@@ -515,6 +515,7 @@ impl Session<'_> {
             kd_core::write_atomically(&self.out.join(&plot.file), plot.svg.as_bytes())?;
         }
         let text = markdown::document(&results, &plots)?;
-        kd_core::write_atomically(&self.out.join("results.md"), text.as_bytes())
+        kd_core::write_atomically(&self.out.join("results.md"), text.as_bytes())?;
+        Ok(page::page(&results, plots)?.write(&self.out.join("results.html"))?)
     }
 }

@@ -12,7 +12,7 @@ use crate::outcome::Outcome;
 use crate::report::subject::Subject;
 use crate::report::{predictions, segmentation};
 
-/// Writes `report.md` and its pictures into the folder of a run, which may be under way still, and gives what
+/// Writes `report.md` with its pictures and `report.html` into the folder of a run, which may be under way still, and gives what
 /// is suspicious about the run.
 ///
 /// `recipe` is the run's, if it could be read; `subject` what was prepared of it, or why it could not be.
@@ -63,7 +63,7 @@ fn not_looked_into(error: &Error) -> String {
 }
 
 /// What was run.
-fn facts(
+pub(crate) fn facts(
     report: RunReport,
     folder: &Path,
     text: &str,
@@ -81,7 +81,10 @@ fn facts(
     if let Some(subject) = subject {
         report = inputs(report, folder, subject)?;
     }
-    let begun = InputHashes::read(folder);
+    let begun = InputHashes::read(folder).ok();
+    for (what, hash) in begun.iter().flat_map(|begun| &begun.sha256) {
+        report = report.with_input(what, hash);
+    }
     for change in begun.map(|begun| begun.changes).unwrap_or_default() {
         let how = format!("`{}` from epoch {}", change.set, change.from_epoch);
         report = report.with_fact("changed", how);
@@ -145,7 +148,7 @@ fn in_words(costs: &Costs) -> String {
 }
 
 /// What the run took.
-fn costs(mut report: RunReport, outcome: &Outcome) -> RunReport {
+pub(crate) fn costs(mut report: RunReport, outcome: &Outcome) -> RunReport {
     report = report.with_cost("seconds of work", format!("{:.1}", outcome.seconds));
     if outcome.extra_parameters > 0 {
         let extra = count(outcome.extra_parameters as u64);
@@ -161,8 +164,9 @@ fn costs(mut report: RunReport, outcome: &Outcome) -> RunReport {
 /// What student and teachers make of the held-out data.
 fn networks(mut report: RunReport, folder: &Path, subject: Subject<'_>) -> Result<RunReport> {
     match predictions::predict(folder, subject)? {
-        Ok(Some((predictions, names))) => {
-            report = report.with_predictions(predictions, names.as_deref())?;
+        Ok(Some(said)) => {
+            report = report.with_predictions(said.predictions, said.names.as_deref())?;
+            report = report.with_sample_images(said.images);
         }
         Ok(None) => {}
         Err(error) => report = report.with_remark(not_looked_into(&error)),

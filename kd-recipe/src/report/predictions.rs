@@ -4,7 +4,7 @@ use std::path::Path;
 
 use kd_core::{Batch, Dataset, Error, Loader, LoaderConfig, Result, Subset, Task};
 use kd_models::{ModelConfig, TrainedModel};
-use kd_report::Predictions;
+use kd_report::{Predictions, SampleImages};
 
 use crate::recipe::paths::MODEL;
 use crate::report::subject::Subject;
@@ -12,12 +12,18 @@ use crate::report::subject::Subject;
 /// Samples in a batch.
 const BATCH_SIZE: usize = 256;
 
-/// Predictions with the names of the classes; none if the run has made no classifier for the held-out data,
-/// or if these have masks in place of labels; an error in place of them if the classifier cannot be read.
-type Predicted = Result<Option<(Predictions, Option<Vec<String>>)>>;
+/// What networks say of held-out samples.
+pub(super) struct Predicted {
+    pub(super) predictions: Predictions,
+    /// The names of the classes, if they have any.
+    pub(super) names: Option<Vec<String>>,
+    /// The images of those that a report shows.
+    pub(super) images: SampleImages,
+}
 
-/// Runs student and teachers on the held-out data.
-pub(super) fn predict(folder: &Path, subject: Subject<'_>) -> Result<Predicted> {
+/// Runs student and teachers on the held-out data; none if the run has made no classifier for it, or if it
+/// has masks in place of labels; an error in place of it if the classifier cannot be read.
+pub(super) fn predict(folder: &Path, subject: Subject<'_>) -> Result<Result<Option<Predicted>>> {
     let (inputs, device) = (subject.inputs, subject.device);
     let model = folder.join(MODEL);
     let labelled = |held_out: &&Subset| held_out.dataset().task() == Task::Classification;
@@ -55,8 +61,27 @@ pub(super) fn predict(folder: &Path, subject: Subject<'_>) -> Result<Predicted> 
             .add(&ids, &targets, &logits, teacher.as_deref())
             .map_err(Error::from)?;
     }
-    let names = student.config().class_names.clone();
-    Ok(Ok(Some((predictions, names))))
+    Ok(Ok(Some(Predicted {
+        images: images(dataset, &predictions)?,
+        names: student.config().class_names.clone(),
+        predictions,
+    })))
+}
+
+/// The images of the samples that a report shows, if they have colours or shades of grey.
+fn images(dataset: &Dataset, predictions: &Predictions) -> Result<SampleImages> {
+    let shape = dataset.shape();
+    let mut images = SampleImages::new([shape.height, shape.width]);
+    if !matches!(shape.channels, 1 | 3) {
+        return Ok(images);
+    }
+    for id in predictions.shown() {
+        let pixels = u32::try_from(id).ok().and_then(|id| dataset.image(id));
+        if let Some(pixels) = pixels {
+            images = images.with(id, pixels).map_err(Error::from)?;
+        }
+    }
+    Ok(images)
 }
 
 /// Whether a network tells the classes of a data set apart and takes its images.

@@ -85,6 +85,18 @@ fn a_campaign_is_run_in_this_process_and_not_run_again() {
     assert_eq!(results.table().unwrap().rows().len(), 2);
     let text = std::fs::read_to_string(place.path().join("out/results.md")).unwrap();
     assert!(text.contains("| long "), "{text}");
+    let page = || std::fs::read_to_string(place.path().join("out/results.html")).unwrap();
+    let first = page();
+    // Two methods with two seeds each.
+    assert_eq!(first.matches("class=\"pale s0\"").count(), 4);
+    for text in [
+        "<dd>4 of 4</dd>",
+        "difference to short [95 %]",
+        "cells/long/seed1",
+        "<th scope=\"row\">long</th>",
+    ] {
+        assert!(first.contains(text), "`{text}` is missing in\n{first}");
+    }
 
     let methods = Methods::new().with::<Twins>();
     let way = InProcess::new(&methods, &Machine::default());
@@ -97,6 +109,24 @@ fn a_campaign_is_run_in_this_process_and_not_run_again() {
     )
     .unwrap();
     assert!(lines.0.is_empty(), "{:?}", lines.0);
+    assert_eq!(page(), first);
+}
+
+#[test]
+fn hostile_titles_are_text_in_the_page_of_a_campaign() {
+    let place = tempfile::tempdir().unwrap();
+    let title = "<script>alert(1)</script>\\u001b\\u202e\\\"><img src=x>";
+    let hostile = CAMPAIGN
+        .replace("\"twins\"", &format!("\"{title}\""))
+        .replace(
+            "name = \"long\"",
+            &format!("name = \"long\"\ntitle = \"{title}\""),
+        );
+    made(&options(place.path(), &hostile), &mut Lines::default()).unwrap();
+    let page = std::fs::read_to_string(place.path().join("out/results.html")).unwrap();
+    assert!(page.contains("<h1>&lt;script&gt;alert(1)&lt;/script&gt;"));
+    assert!(!page.contains("<script>alert") && !page.contains("<img src=x"));
+    assert!(!page.contains(['\u{1b}', '\u{202e}']));
 }
 
 #[test]

@@ -14,6 +14,8 @@ mod data;
 mod found_runs;
 /// Which crate knows which, widths of lines, circles of imports, headers.
 mod house;
+/// Pages of runs as they are now.
+mod live;
 /// Runs: begun, stopped, gone on with, reported; models made of parts.
 mod runs;
 /// The method of the tests: two networks trained together.

@@ -7,3 +7,4 @@ mod paint;
 
 pub use board::{CAMVID_CLASSES, SegmentationBoard};
 pub use grid::ImageRows;
+pub(crate) use paint::thumbnail;

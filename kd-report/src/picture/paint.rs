@@ -72,6 +72,20 @@ pub(super) fn scaled(image: &RgbImage, [height, width]: [u32; 2], filter: Filter
     imageops::resize(image, width, height, filter)
 }
 
+/// The image of `pixels`, `[channels, height, width]`, as a PNG file, with no side above `longest` pixels.
+pub(crate) fn thumbnail(pixels: &[u8], size: [usize; 2], longest: u32) -> Result<Vec<u8>> {
+    const WHAT: &str = "an image of a page";
+    let [height, width] = check_size(size)?;
+    let picture = image(pixels, [height, width], "a page")?;
+    let side = height.max(width);
+    if side <= longest {
+        return png(&picture, WHAT);
+    }
+    let part = |of: u32| (of * longest / side).max(1);
+    let small = scaled(&picture, [part(height), part(width)], FilterType::Triangle);
+    png(&small, WHAT)
+}
+
 /// The picture as a PNG file; `of` names it.
 pub(super) fn png(picture: &RgbImage, of: &str) -> Result<Vec<u8>> {
     let mut bytes = Cursor::new(Vec::new());

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use super::text;
+
 /// The scale of an axis.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scale {
@@ -14,18 +16,18 @@ pub enum Scale {
 
 /// A range of values with marked numbers.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Axis {
+pub(crate) struct Axis {
     scale: Scale,
     low: f64,
     high: f64,
-    pub(super) ticks: Vec<Tick>,
+    pub(crate) ticks: Vec<Tick>,
 }
 
 /// A marked number.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Tick {
-    pub(super) value: f64,
-    pub(super) label: String,
+pub(crate) struct Tick {
+    pub(crate) value: f64,
+    pub(crate) label: String,
 }
 
 impl Axis {
@@ -33,7 +35,7 @@ impl Axis {
     ///
     /// `margin` is the share of the range that is left free at both ends, `wanted` about how many ticks there
     /// should be.
-    pub(super) fn new(scale: Scale, values: &[f64], margin: f64, wanted: usize) -> Self {
+    pub(crate) fn new(scale: Scale, values: &[f64], margin: f64, wanted: usize) -> Self {
         let ends = ends(values);
         match scale {
             Scale::Linear => Self::linear(ends, margin, wanted, false),
@@ -42,7 +44,7 @@ impl Axis {
     }
 
     /// An axis of what was set or counted: of whole numbers such as epochs it marks only whole numbers.
-    pub(super) fn of_settings(scale: Scale, values: &[f64], margin: f64, wanted: usize) -> Self {
+    pub(crate) fn of_settings(scale: Scale, values: &[f64], margin: f64, wanted: usize) -> Self {
         let whole = values.iter().all(|value| value.fract() == 0.0);
         match scale {
             Scale::Linear => Self::linear(ends(values), margin, wanted, whole),
@@ -112,8 +114,22 @@ impl Axis {
         }
     }
 
+    /// The marked numbers that have room beside each other in letters of `size`, each with its place.
+    pub(crate) fn apart(&self, place: impl Fn(f64) -> f64, size: f64) -> Vec<(f64, &str)> {
+        let mut free_from = f64::NEG_INFINITY;
+        let mut shown = Vec::new();
+        for tick in &self.ticks {
+            let (at, half) = (place(tick.value), text::width(&tick.label, size) / 2.0);
+            if at - half >= free_from {
+                shown.push((at, tick.label.as_str()));
+                free_from = at + half + 8.0;
+            }
+        }
+        shown
+    }
+
     /// The place of a value, from 0 at the low end to 1 at the high end.
-    pub(super) fn share(&self, value: f64) -> f64 {
+    pub(crate) fn share(&self, value: f64) -> f64 {
         let value = match self.scale {
             Scale::Linear => value,
             Scale::Log => value.max(f64::MIN_POSITIVE).log10(),

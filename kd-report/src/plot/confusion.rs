@@ -31,9 +31,9 @@ const NAME: f64 = 120.0;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfusionPlot {
-    title: String,
-    rows: Vec<Vec<u64>>,
-    names: Vec<String>,
+    pub(crate) title: String,
+    pub(crate) rows: Vec<Vec<u64>>,
+    pub(crate) names: Vec<String>,
 }
 
 impl ConfusionPlot {

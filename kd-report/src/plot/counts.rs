@@ -30,10 +30,10 @@ const BAR: f64 = 14.0;
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct CountPlot {
-    title: String,
-    label: String,
-    rows: Vec<(String, u64)>,
-    reference: Option<(String, f64)>,
+    pub(crate) title: String,
+    pub(crate) label: String,
+    pub(crate) rows: Vec<(String, u64)>,
+    pub(crate) reference: Option<(String, f64)>,
     width: u32,
 }
 
@@ -103,6 +103,18 @@ impl CountPlot {
         })
     }
 
+    /// The highest count, at least 1: nothing at all still has an axis.
+    fn most(&self) -> u64 {
+        let most = self.rows.iter().map(|(_, count)| *count).max();
+        most.unwrap_or_default().max(1)
+    }
+
+    pub(crate) fn axis(&self) -> Axis {
+        let line = self.reference.iter().map(|(_, value)| *value);
+        let reach: Vec<f64> = [0.0, self.most() as f64].into_iter().chain(line).collect();
+        Axis::of_settings(Scale::Linear, &reach, 0.0, 6)
+    }
+
     fn head_height(&self) -> f64 {
         let title = if self.title.is_empty() {
             RIM
@@ -115,15 +127,10 @@ impl CountPlot {
 
     fn paint(&self, canvas: &Canvas<'_>, [width, height]: [f64; 2]) -> Result<()> {
         title(canvas, &self.title, width)?;
-        let most = self.rows.iter().map(|(_, count)| *count).max();
-        // Nothing at all still has an axis.
-        let most = most.unwrap_or_default().max(1) as f64;
-        let line = self.reference.iter().map(|(_, value)| *value);
-        let reach: Vec<f64> = [0.0, most].into_iter().chain(line).collect();
-        let axis = Axis::of_settings(Scale::Linear, &reach, 0.0, 6);
+        let axis = self.axis();
         let names = self.rows.iter().map(|(name, _)| text::width(name, SMALL));
         let widest = names.fold(0.0, f64::max).min(0.4 * width);
-        let longest = text::width(&format!("{most}"), SMALL);
+        let longest = text::width(&self.most().to_string(), SMALL);
         let frame = Frame {
             left: RIM + widest + 10.0,
             // The numbers have their room behind the frame, where no line crosses them.

@@ -29,11 +29,11 @@ use crate::{Error, Result, Summary};
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct DotPlot {
-    title: String,
-    label: String,
-    groups: Vec<String>,
-    rows: Vec<(String, Vec<Vec<f64>>)>,
-    reference: Option<(String, f64)>,
+    pub(crate) title: String,
+    pub(crate) label: String,
+    pub(crate) groups: Vec<String>,
+    pub(crate) rows: Vec<(String, Vec<Vec<f64>>)>,
+    pub(crate) reference: Option<(String, f64)>,
     width: u32,
 }
 
@@ -141,7 +141,7 @@ impl DotPlot {
     }
 
     /// Whether several groups can share a line, since none has a spread that would cover another.
-    fn is_flat(&self) -> bool {
+    pub(crate) fn is_flat(&self) -> bool {
         let mut groups = self.rows.iter().flat_map(|(_, groups)| groups);
         self.groups.len() < 2 || groups.all(|values| values.len() < 2)
     }
@@ -173,7 +173,7 @@ impl DotPlot {
         title + legend + reference + 8.0
     }
 
-    fn axis(&self) -> Result<Axis> {
+    pub(crate) fn axis(&self) -> Result<Axis> {
         let mut reach: Vec<f64> = Vec::new();
         for values in self.rows.iter().flat_map(|(_, groups)| groups) {
             reach.extend(values);

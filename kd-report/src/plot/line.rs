@@ -31,13 +31,13 @@ const MARKED: usize = 30;
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct LinePlot {
-    title: String,
-    x_label: String,
-    y_label: String,
+    pub(crate) title: String,
+    pub(crate) x_label: String,
+    pub(crate) y_label: String,
     x_scale: Scale,
     y_scale: Scale,
     size: [u32; 2],
-    series: Vec<Series>,
+    pub(crate) series: Vec<Series>,
 }
 
 impl LinePlot {
@@ -100,6 +100,22 @@ impl LinePlot {
         canvas::draw(&self.title, size, |canvas| self.paint(canvas, size))
     }
 
+    /// The horizontal and the vertical axis, and the lowest value that has a place on the latter.
+    pub(crate) fn axes(&self) -> (Axis, Axis, f64) {
+        let points = || self.series.iter().flat_map(|series| &series.points);
+        let xs: Vec<f64> = points().map(|point| point.x).collect();
+        let lowest = match self.y_scale {
+            Scale::Linear => f64::NEG_INFINITY,
+            // A band may reach below 0, where a logarithmic axis ends.
+            Scale::Log => points().map(|point| point.y).fold(f64::INFINITY, f64::min) / 2.0,
+        };
+        let reach = self.series.iter().flat_map(Series::reach);
+        let ys: Vec<f64> = reach.map(|y| y.max(lowest)).collect();
+        let x_axis = Axis::of_settings(self.x_scale, &xs, 0.02, 8);
+        let y_axis = Axis::new(self.y_scale, &ys, 0.06, 6);
+        (x_axis, y_axis, lowest)
+    }
+
     fn check(&self) -> Result<()> {
         if self.series.is_empty() {
             return Err(Error::NoValues {
@@ -144,27 +160,7 @@ impl LinePlot {
         let entries: Vec<_> = names.zip(looks.iter().copied()).collect();
         let top = legend::draw(canvas, &entries, top, width, true)?;
 
-        let xs: Vec<f64> = self
-            .series
-            .iter()
-            .flat_map(|series| series.points.iter().map(|point| point.x))
-            .collect();
-        let lowest = match self.y_scale {
-            Scale::Linear => f64::NEG_INFINITY,
-            // A band may reach below 0, where a logarithmic axis ends.
-            Scale::Log => {
-                let ys = self.series.iter().flat_map(|series| &series.points);
-                ys.map(|point| point.y).fold(f64::INFINITY, f64::min) / 2.0
-            }
-        };
-        let ys: Vec<f64> = self
-            .series
-            .iter()
-            .flat_map(Series::reach)
-            .map(|y| y.max(lowest))
-            .collect();
-        let x_axis = Axis::of_settings(self.x_scale, &xs, 0.02, 8);
-        let y_axis = Axis::new(self.y_scale, &ys, 0.06, 6);
+        let (x_axis, y_axis, lowest) = self.axes();
         let widest = y_axis
             .ticks
             .iter()

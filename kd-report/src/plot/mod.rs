@@ -1,6 +1,6 @@
 //! SVG pictures, drawn by plotters.
 
-mod axis;
+pub(crate) mod axis;
 mod canvas;
 mod confusion;
 mod counts;
@@ -9,8 +9,8 @@ mod frame;
 mod legend;
 mod line;
 mod palette;
-mod series;
-mod text;
+pub(crate) mod series;
+pub(crate) mod text;
 
 pub use axis::Scale;
 pub use confusion::ConfusionPlot;

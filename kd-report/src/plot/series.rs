@@ -6,17 +6,17 @@ use crate::{Error, Result, Summary};
 /// A named line through points, with a band around it where its spread is known.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Series {
-    pub(super) name: String,
+    pub(crate) name: String,
     /// By `x`.
-    pub(super) points: Vec<Point>,
+    pub(crate) points: Vec<Point>,
 }
 
 /// A point and half the height of the band there.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Point {
-    pub(super) x: f64,
-    pub(super) y: f64,
-    pub(super) spread: Option<f64>,
+pub(crate) struct Point {
+    pub(crate) x: f64,
+    pub(crate) y: f64,
+    pub(crate) spread: Option<f64>,
 }
 
 impl Series {

@@ -1,12 +1,12 @@
 //! The width of a text, estimated without a font.
 
 /// The width of a text of this size in pixels, as the wider of the usual sans-serif fonts have it.
-pub(super) fn width(text: &str, size: f64) -> f64 {
+pub(crate) fn width(text: &str, size: f64) -> f64 {
     text.chars().map(em).sum::<f64>() * size
 }
 
 /// The text, cut to fit `most` pixels, with an ellipsis where something was cut.
-pub(super) fn fit(text: &str, size: f64, most: f64) -> String {
+pub(crate) fn fit(text: &str, size: f64, most: f64) -> String {
     if width(text, size) <= most {
         return text.to_owned();
     }
@@ -23,7 +23,7 @@ pub(super) fn fit(text: &str, size: f64, most: f64) -> String {
 }
 
 /// The text with what XML cannot hold, or what has no width, made a space.
-pub(super) fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     let bad =
         |character: char| character.is_control() || matches!(character, '\u{fffe}' | '\u{ffff}');
     text.chars()

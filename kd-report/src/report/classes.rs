@@ -1,7 +1,8 @@
 //! The section of classes: accuracy of each, and the confusion between them.
 
-use super::page::{Page, Picture};
+use super::page::Page;
 use super::predictions::Predictions;
+use crate::block::Picture;
 use crate::{Align, ConfusionPlot, DotPlot, Result, Table, count, percent};
 
 /// Of more classes than this, the least recognised are shown.
@@ -50,10 +51,10 @@ pub(super) fn classes(page: &mut Page, said: &Predictions, names: &[String]) -> 
         values.extend(teacher.iter().map(|shares| value(shares, class)));
         plot.with_row(&names[class], values)
     });
-    page.picture("classes", "accuracy by class", Picture::Svg(plot.svg()?));
+    page.picture("classes", "accuracy by class", Picture::dots(plot)?);
     let matrix = said.confusion();
     let plot = ConfusionPlot::new("Confusion matrix", matrix.rows(), names)?;
-    page.picture("confusion", "confusion matrix", Picture::Svg(plot.svg()?));
+    page.picture("confusion", "confusion matrix", Picture::confusion(plot)?);
     confusions(page, said, names)
 }
 

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use kd_core::{EpochLog, Metrics};
 
-use super::page::{Page, Picture, slug};
+use super::page::{Page, slug};
+use crate::block::Picture;
 use crate::{Align, LinePlot, Result, Scale, Series, Table, percent};
 
 /// More pictures than this a phase would hide the others.
@@ -88,39 +89,39 @@ pub(super) fn curves(page: &mut Page, epochs: &[EpochLog], teacher: Option<f64>)
         } else {
             String::new()
         };
-        for (file, caption, svg) in pictures {
-            page.picture(&format!("{file}{ending}"), &caption, Picture::Svg(svg));
+        for (file, caption, picture) in pictures {
+            page.picture(&format!("{file}{ending}"), &caption, picture);
         }
     }
     Ok(())
 }
 
 /// The pictures of a phase: file, caption, and the picture itself.
-fn pictures(epochs: &[&EpochLog], teacher: Option<f64>) -> Result<Vec<(String, String, String)>> {
+fn pictures(epochs: &[&EpochLog], teacher: Option<f64>) -> Result<Vec<(String, String, Picture)>> {
     let mut pictures = Vec::new();
-    if let Some(svg) = shares(epochs, teacher)? {
+    if let Some(picture) = shares(epochs, teacher)? {
         let of_pixels = epochs.iter().any(|epoch| {
             let measured = epoch.evaluation.as_ref();
             measured.is_some_and(|metrics| metrics.contains_key("mean_iou"))
         });
         let name = if of_pixels { "iou" } else { "accuracy" };
-        pictures.push((name.into(), "held-out metrics".into(), svg));
+        pictures.push((name.into(), "held-out metrics".into(), picture));
     }
-    if let Some(svg) = losses(epochs)? {
-        pictures.push(("losses".into(), "losses".into(), svg));
+    if let Some(picture) = losses(epochs)? {
+        pictures.push(("losses".into(), "losses".into(), picture));
     }
     let others = names(epochs, |name| !is_share(name) && name != "loss");
     let curves = others.iter().filter(|name| changes(epochs, name));
     for name in curves.take(MOST_OTHERS) {
-        let svg = LinePlot::new(
+        let plot = LinePlot::new(
             format!("Held-out {}", name.replace('_', " ")),
             "epoch",
             *name,
         )
         .with_series(Series::new("", evaluated(epochs, name)))
-        .with_size(640, 260)
-        .svg()?;
-        pictures.push((slug(name), format!("held-out {name}"), svg));
+        .with_size(640, 260);
+        let picture = Picture::lines(plot)?;
+        pictures.push((slug(name), format!("held-out {name}"), picture));
     }
     Ok(pictures)
 }
@@ -134,7 +135,7 @@ fn changes(epochs: &[&EpochLog], metric: &str) -> bool {
 
 /// Accuracy, and whatever else is a share; the top-k accuracy is so much higher that it would flatten the
 /// others.
-fn shares(epochs: &[&EpochLog], teacher: Option<f64>) -> Result<Option<String>> {
+fn shares(epochs: &[&EpochLog], teacher: Option<f64>) -> Result<Option<Picture>> {
     let shown = names(epochs, |name| is_share(name) && !name.starts_with("top"));
     let mut plot = LinePlot::new("Held-out metrics", "epoch", "share (%)");
     let mut drawn = false;
@@ -154,11 +155,11 @@ fn shares(epochs: &[&EpochLog], teacher: Option<f64>) -> Result<Option<String>> 
             plot = plot.with_series(Series::new("accuracy of the teacher", line));
         }
     }
-    drawn.then(|| plot.svg()).transpose()
+    drawn.then(|| Picture::lines(plot)).transpose()
 }
 
 /// The training losses, and the held-out loss if there is one; nothing of a single epoch.
-fn losses(epochs: &[&EpochLog]) -> Result<Option<String>> {
+fn losses(epochs: &[&EpochLog]) -> Result<Option<Picture>> {
     if epochs.len() < 2 {
         return Ok(None);
     }
@@ -200,7 +201,7 @@ fn losses(epochs: &[&EpochLog]) -> Result<Option<String>> {
     let plot = lines.into_iter().fold(plot, |plot, (name, points)| {
         plot.with_series(Series::new(name, points))
     });
-    Ok(Some(plot.svg()?))
+    Picture::lines(plot).map(Some)
 }
 
 fn trained(epochs: &[&EpochLog], term: &str) -> Vec<(f64, f64)> {
@@ -236,12 +237,12 @@ pub(super) fn is_share(name: &str) -> bool {
 }
 
 /// A metric in words.
-fn words(name: &str) -> String {
+pub(super) fn words(name: &str) -> String {
     let name = name.replace("mean_iou", "mean IoU").replace("miou", "mIoU");
     name.replace('_', " ")
 }
 
-fn show(name: &str, value: f64) -> String {
+pub(super) fn show(name: &str, value: f64) -> String {
     if is_share(name) {
         percent(value)
     } else {

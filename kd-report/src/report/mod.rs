@@ -3,8 +3,10 @@
 mod calibration;
 mod classes;
 mod curves;
-mod page;
+mod highlights;
+pub(crate) mod page;
 mod predictions;
+mod samples;
 mod section;
 mod segmentation;
 mod synthetic;
@@ -14,16 +16,17 @@ use std::path::Path;
 
 use kd_core::{EpochLog, SegmentationSummary};
 
+use crate::block::Block;
+use crate::html::{SampleImages, WebPage};
 use crate::{Align, Error, Result, SegmentationBoard, Table};
 use page::Page;
 use segmentation::Segmentation;
 
-pub use page::Picture;
 pub use predictions::{Answer, Predictions, Sample};
 pub use section::{Section, SectionPart};
 pub use synthetic::SyntheticImages;
 
-/// The report of a run: `report.md` with its pictures in `report/`.
+/// The report of a run: `report.md` with its pictures in `report/`, and `report.html`, one file with all.
 ///
 /// It is put together from what there is; a run that is not done, or of a method that makes neither a
 /// classifier nor masks, has fewer sections.
@@ -51,7 +54,9 @@ pub struct RunReport {
     epochs: Vec<EpochLog>,
     predictions: Option<(Predictions, Vec<String>)>,
     segmentation: Option<Segmentation>,
+    images: SampleImages,
     sections: Vec<Section>,
+    inputs: Vec<(String, String)>,
     recipe: Option<String>,
 }
 
@@ -117,6 +122,14 @@ impl RunReport {
         Ok(self)
     }
 
+    /// With the images of some of these samples, best of those that [`Predictions::shown`] names. They are
+    /// shown in HTML.
+    #[must_use]
+    pub fn with_sample_images(mut self, images: SampleImages) -> Self {
+        self.images = images;
+        self
+    }
+
     /// With what networks make of held-out images whose every pixel has a class: some of them as a picture,
     /// `report/segmentation.png`, and all of them measured, for each network its name and what was counted.
     ///
@@ -148,6 +161,13 @@ impl RunReport {
         self
     }
 
+    /// With an input of the run, data or a teacher, and its hash.
+    #[must_use]
+    pub fn with_input(mut self, name: impl Into<String>, hash: impl Into<String>) -> Self {
+        self.inputs.push((name.into(), hash.into()));
+        self
+    }
+
     /// With the recipe at the end, as the run has it.
     #[must_use]
     pub fn with_recipe(mut self, text: impl Into<String>) -> Self {
@@ -155,16 +175,38 @@ impl RunReport {
         self
     }
 
-    /// Writes `report.md` and the pictures in `report/` into a folder, over those of an earlier report.
+    /// Writes `report.md` with the pictures in `report/`, and `report.html`, into a folder, over those of an
+    /// earlier report.
     ///
     /// # Errors
     ///
     /// If a file cannot be written, or a metric is not a finite number.
     pub fn write(&self, folder: &Path) -> Result<()> {
+        let page = self.page()?;
+        page.write(folder)?;
+        WebPage::of(&self.title, page).write(&folder.join("report.html"))
+    }
+
+    /// The report as a page in HTML.
+    ///
+    /// # Errors
+    ///
+    /// If a metric is not a finite number.
+    pub fn web_page(&self) -> Result<WebPage> {
+        Ok(WebPage::of(&self.title, self.page()?))
+    }
+
+    fn page(&self) -> Result<Page> {
         let mut page = Page::default();
         page.heading(1, &self.title);
         for remark in &self.remarks {
             page.paragraph(&remark.replace('<', "&lt;"));
+        }
+        let said = self.predictions.as_ref();
+        let said = said.filter(|(said, _)| !said.samples.is_empty());
+        let highlights = highlights::highlights(&self.epochs, said.map(|(said, _)| said))?;
+        if !highlights.is_empty() {
+            page.in_html(Block::Highlights(highlights));
         }
         if !self.facts.is_empty() {
             page.heading(2, "What was run");
@@ -175,8 +217,6 @@ impl RunReport {
             curves::results(&mut page, &self.epochs)?;
             page.table(&list(&self.costs)?);
         }
-        let said = self.predictions.as_ref();
-        let said = said.filter(|(said, _)| !said.samples.is_empty());
         let teacher = match said {
             Some((said, _)) => said.teacher()?.map(|teacher| teacher.accuracy),
             None => None,
@@ -187,7 +227,8 @@ impl RunReport {
         }
         if let Some((said, names)) = said {
             classes::classes(&mut page, said, names)?;
-            teacher::teacher(&mut page, said, names)?;
+            samples::surest_and_wrong(&mut page, said, names, &self.images)?;
+            teacher::teacher(&mut page, said, names, &self.images)?;
             calibration::calibration(&mut page, said)?;
         }
         if let Some(made) = &self.segmentation {
@@ -196,11 +237,16 @@ impl RunReport {
         for section in &self.sections {
             section.show(&mut page);
         }
+        if !self.inputs.is_empty() {
+            page.heading(2, "Inputs");
+            page.paragraph("Data and teachers by their SHA-256.");
+            page.table(&list(&self.inputs)?);
+        }
         if let Some(recipe) = &self.recipe {
             page.heading(2, "Recipe");
             page.verbatim("toml", recipe);
         }
-        page.write(folder)
+        Ok(page)
     }
 }
 

@@ -1,54 +1,107 @@
-//! A Markdown page and its pictures.
+//! A page that is being put together, and its form in Markdown with pictures beside it.
 
 use std::path::Path;
 
 use kd_core::write_atomically;
 
+use crate::block::{Block, Picture};
 use crate::{Error, Result, Table};
 
 /// The folder of the pictures beside the page.
 const PICTURES: &str = "report";
 
-/// A picture in one of the formats that pages show.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Picture {
-    /// A drawing, as text.
-    Svg(String),
-    /// An image, as a PNG file has it.
-    Png(Vec<u8>),
-}
-
 /// A page that is being put together.
-#[derive(Debug, Default)]
-pub(super) struct Page {
-    text: String,
-    pictures: Vec<(String, Vec<u8>)>,
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Page {
+    blocks: Vec<Block>,
 }
 
 impl Page {
-    pub(super) fn heading(&mut self, level: usize, text: &str) {
-        self.paragraph(&format!("{} {}", "#".repeat(level), plain(text)));
+    pub(crate) fn heading(&mut self, level: usize, text: &str) {
+        self.blocks.push(Block::Heading(level, text.to_owned()));
     }
 
     /// Adds Markdown with an empty line after it.
-    pub(super) fn paragraph(&mut self, text: &str) {
-        self.text.push_str(text.trim_end());
-        self.text.push_str("\n\n");
+    pub(crate) fn paragraph(&mut self, text: &str) {
+        self.blocks.push(Block::Paragraph(text.to_owned()));
     }
 
-    pub(super) fn table(&mut self, table: &Table) {
+    pub(crate) fn table(&mut self, table: &Table) {
         if !table.is_empty() {
-            self.paragraph(&table.to_string());
+            self.blocks.push(Block::Table(table.clone()));
         }
     }
 
     /// Adds a picture as a file `name.svg` or `name.png`, or `name-2.svg` and so on where there is one of
     /// that name.
-    pub(super) fn picture(&mut self, name: &str, about: &str, picture: Picture) {
+    pub(crate) fn picture(&mut self, name: &str, about: &str, picture: Picture) {
+        let block = Block::Picture(name.to_owned(), about.to_owned(), picture);
+        self.blocks.push(block);
+    }
+
+    /// Adds text as it is.
+    pub(crate) fn verbatim(&mut self, language: &'static str, text: &str) {
+        self.blocks.push(Block::Verbatim(language, text.to_owned()));
+    }
+
+    /// Adds what pages in HTML alone have.
+    pub(crate) fn in_html(&mut self, block: Block) {
+        self.blocks.push(block);
+    }
+
+    /// The same, before the first section.
+    pub(crate) fn before_sections(&mut self, block: Block) {
+        let is_section = |block: &Block| matches!(block, Block::Heading(2, _));
+        let first = self.blocks.iter().position(is_section);
+        self.blocks
+            .insert(first.unwrap_or(self.blocks.len()), block);
+    }
+
+    pub(crate) fn blocks(&self) -> &[Block] {
+        &self.blocks
+    }
+
+    /// Writes `report.md` with its pictures.
+    pub(super) fn write(&self, folder: &Path) -> Result<()> {
+        Markdown::of(&self.blocks).write(folder)
+    }
+}
+
+/// A page in Markdown: its text, and its pictures with the names of their files.
+#[derive(Debug, Default)]
+struct Markdown<'a> {
+    text: String,
+    pictures: Vec<(String, &'a [u8])>,
+}
+
+impl<'a> Markdown<'a> {
+    fn of(blocks: &'a [Block]) -> Self {
+        let mut page = Self::default();
+        for block in blocks {
+            match block {
+                Block::Heading(level, text) => {
+                    page.paragraph(&format!("{} {}", "#".repeat(*level), plain(text)));
+                }
+                Block::Paragraph(text) => page.paragraph(text),
+                Block::Table(table) => page.paragraph(&table.to_string()),
+                Block::Picture(name, about, picture) => page.picture(name, about, picture),
+                Block::Verbatim(language, text) => page.verbatim(language, text),
+                Block::Gallery(_) | Block::Highlights(_) | Block::Links(_) => {}
+            }
+        }
+        page
+    }
+
+    fn paragraph(&mut self, text: &str) {
+        self.text.push_str(text.trim_end());
+        self.text.push_str("\n\n");
+    }
+
+    fn picture(&mut self, name: &str, about: &str, picture: &'a Picture) {
         let (extension, bytes) = match picture {
-            Picture::Svg(svg) => ("svg", svg.into_bytes()),
-            Picture::Png(png) => ("png", png),
+            Picture::Svg(svg) => ("svg", svg.as_bytes()),
+            Picture::Png(png) => ("png", png.as_slice()),
+            Picture::Plot(plot) => ("svg", plot.svg.as_bytes()),
         };
         let is_free = |file: &String| self.pictures.iter().all(|(other, _)| other != file);
         let numbered = (2_u32..).map(|number| format!("{name}-{number}.{extension}"));
@@ -59,8 +112,7 @@ impl Page {
         self.pictures.push((file, bytes));
     }
 
-    /// Adds text as it is.
-    pub(super) fn verbatim(&mut self, language: &str, text: &str) {
+    fn verbatim(&mut self, language: &str, text: &str) {
         // A fence is longer than any that the text holds.
         let longest = text.split(|character| character != '`').map(str::len).max();
         let fence = "`".repeat(longest.unwrap_or(0).max(2) + 1);
@@ -69,7 +121,7 @@ impl Page {
 
     /// Writes the pictures into `report/` and then `report.md`; pictures of an earlier report that this one
     /// does not have are removed.
-    pub(super) fn write(&self, folder: &Path) -> Result<()> {
+    fn write(&self, folder: &Path) -> Result<()> {
         let (place, path) = (folder.join(PICTURES), folder.join("report.md"));
         std::fs::create_dir_all(&place).map_err(kd_core::Error::io("create", &place))?;
         for (file, bytes) in &self.pictures {
@@ -146,6 +198,7 @@ mod tests {
     fn a_fence_is_longer_than_those_inside() {
         let mut page = Page::default();
         page.verbatim("toml", "a = '''\n````\n'''\n");
+        let page = Markdown::of(&page.blocks);
         assert_eq!(page.text, "`````toml\na = '''\n````\n'''\n`````\n\n");
     }
 
@@ -179,6 +232,7 @@ mod tests {
         page.picture("loss", "", Picture::Svg("1".into()));
         page.picture("loss", "", Picture::Svg("2".into()));
         page.picture("loss", "", Picture::Svg("3".into()));
+        let page = Markdown::of(&page.blocks);
         let files: Vec<&str> = page
             .pictures
             .iter()

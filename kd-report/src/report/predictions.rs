@@ -1,8 +1,13 @@
 //! The predictions of a student and its teacher for each sample.
 
+use std::collections::BTreeSet;
+
 use kd_core::{ClassificationMetrics, ClassificationSummary, ConfusionMatrix};
 
 use crate::Result;
+
+/// Samples of a kind that a report shows.
+pub(super) const SHOWN: usize = 10;
 
 /// The predictions of a student, and of its teacher if it has one, for held-out samples.
 ///
@@ -151,6 +156,30 @@ impl Predictions {
         self.disagreements(|sample| (sample.teacher, sample.student))
     }
 
+    /// The samples that the student has wrong, those first of which it is surest.
+    pub fn surest_and_wrong(&self) -> Vec<&Sample> {
+        let wrong = self.samples.iter().filter_map(|sample| {
+            let answer = sample
+                .student
+                .filter(|answer| answer.class != sample.target)?;
+            Some((answer.confidence, sample))
+        });
+        let mut found: Vec<(f64, &Sample)> = wrong.collect();
+        found.sort_by(|one, other| other.0.total_cmp(&one.0).then(one.1.id.cmp(&other.1.id)));
+        found.into_iter().map(|(_, sample)| sample).collect()
+    }
+
+    /// The numbers of the samples that a report shows with their images, if it is given them.
+    pub fn shown(&self) -> BTreeSet<usize> {
+        let groups = [
+            self.student_beats_teacher(),
+            self.teacher_beats_student(),
+            self.surest_and_wrong(),
+        ];
+        let first = groups.iter().flat_map(|group| group.iter().take(SHOWN));
+        first.map(|sample| sample.id).collect()
+    }
+
     fn disagreements(
         &self,
         sides: impl Fn(&Sample) -> (Option<Answer>, Option<Answer>),
@@ -223,6 +252,18 @@ mod tests {
         assert!(
             (first.confidence - right).abs() < 1e-12 && (first.of_target - right).abs() < 1e-12
         );
+    }
+
+    #[test]
+    fn the_surest_mistake_is_first() {
+        let said = said();
+        let wrong: Vec<usize> = said
+            .surest_and_wrong()
+            .iter()
+            .map(|sample| sample.id)
+            .collect();
+        assert_eq!(wrong, [13, 12]);
+        assert_eq!(said.shown(), BTreeSet::from([10, 11, 12, 13]));
     }
 
     #[test]

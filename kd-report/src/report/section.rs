@@ -1,7 +1,8 @@
 //! A section of a page: text, tables and pictures below a title.
 
 use crate::Table;
-use crate::report::page::{Page, Picture};
+use crate::block::Picture;
+use crate::report::page::Page;
 
 /// A section of a page: text, tables and pictures below a title.
 ///
@@ -16,14 +17,14 @@ use crate::report::page::{Page, Picture};
 /// let report = RunReport::new("student-seed0").with_section(section);
 /// # Ok::<(), kd_report::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Section {
     title: String,
     parts: Vec<SectionPart>,
 }
 
 /// A part of a [`Section`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum SectionPart {
     /// A paragraph of Markdown.
@@ -99,7 +100,7 @@ impl Section {
     }
 
     /// Puts it on a page.
-    pub(super) fn show(&self, page: &mut Page) {
+    pub(crate) fn show(&self, page: &mut Page) {
         page.heading(2, &self.title);
         for part in &self.parts {
             match part {

@@ -2,7 +2,8 @@
 
 use kd_core::SegmentationSummary;
 
-use super::page::{Page, Picture};
+use super::page::Page;
+use crate::block::Picture;
 use crate::{Align, Result, Table, count, percent};
 
 /// The masks that networks predict for held-out images.

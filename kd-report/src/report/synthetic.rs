@@ -2,8 +2,8 @@
 
 use kd_core::Metrics;
 
-use super::page::Picture;
 use super::section::Section;
+use crate::block::Picture;
 use crate::{Align, CountPlot, Error, ImageRows, Result, Table, count};
 
 /// Of more classes than this, the rarest are in the histogram.
@@ -67,7 +67,7 @@ impl SyntheticImages {
             plot.with_row(&self.class_names[class], self.counts[class])
         });
         let about = "classes that the teacher sees in the synthetic images";
-        Ok(section.with_picture("synthetic-classes", about, Picture::Svg(plot.svg()?)))
+        Ok(section.with_picture("synthetic-classes", about, Picture::counts(plot)?))
     }
 
     /// The names of the classes must be as many as the counts.

@@ -1,15 +1,20 @@
 //! The section of the teacher: the student beside it, and the samples on which they differ.
 
 use super::page::Page;
-use super::predictions::{Predictions, Sample};
-use crate::{Align, Result, Table, count, percent};
+use super::predictions::{Predictions, SHOWN, Sample};
+use super::samples;
+use crate::{Align, Result, SampleImages, Table, count, percent};
 
-const SAMPLES: usize = 10;
 /// Of more classes than this, those are listed where the two differ most.
 const CLASSES: usize = 20;
 
 /// Agreement, where each beats the other by class, and the clearest samples.
-pub(super) fn teacher(page: &mut Page, said: &Predictions, names: &[String]) -> Result<()> {
+pub(super) fn teacher(
+    page: &mut Page,
+    said: &Predictions,
+    names: &[String],
+    images: &SampleImages,
+) -> Result<()> {
     let (student, Some(teacher)) = (said.student()?, said.teacher()?) else {
         return Ok(());
     };
@@ -29,18 +34,15 @@ pub(super) fn teacher(page: &mut Page, said: &Predictions, names: &[String]) -> 
         ));
     }
     by_class(page, said, names, [&ahead, &behind])?;
-    list(
-        page,
-        "Where the student beats the teacher most clearly",
-        &ahead,
-        names,
-    )?;
-    list(
-        page,
-        "Where the teacher beats the student most clearly",
-        &behind,
-        names,
-    )
+    let groups = [
+        ("Where the student beats the teacher most clearly", ahead),
+        ("Where the teacher beats the student most clearly", behind),
+    ];
+    for (heading, mut samples) in groups {
+        samples.truncate(SHOWN);
+        samples::list(page, heading, &samples, names, images)?;
+    }
+    Ok(())
 }
 
 fn by_class(
@@ -82,39 +84,6 @@ fn by_class(
     for (class, total, ahead, behind) in rows {
         let numbers = [total, ahead, behind].map(count);
         table.row(std::iter::once(names[class].clone()).chain(numbers))?;
-    }
-    page.table(&table);
-    Ok(())
-}
-
-fn list(page: &mut Page, heading: &str, samples: &[&Sample], names: &[String]) -> Result<()> {
-    if samples.is_empty() {
-        return Ok(());
-    }
-    page.heading(3, heading);
-    page.paragraph(
-        "The number of a sample is its place in the data set, from 0; the probability is that of its class.",
-    );
-    let mut table = Table::new([
-        ("sample", Align::Right),
-        ("class", Align::Left),
-        ("student says", Align::Left),
-        ("probability", Align::Right),
-        ("teacher says", Align::Left),
-        ("probability", Align::Right),
-    ]);
-    for sample in samples.iter().take(SAMPLES) {
-        let (Some(student), Some(teacher)) = (sample.student, sample.teacher) else {
-            continue;
-        };
-        table.row([
-            sample.id.to_string(),
-            names[sample.target].clone(),
-            names[student.class].clone(),
-            format!("{:.3}", student.of_target),
-            names[teacher.class].clone(),
-            format!("{:.3}", teacher.of_target),
-        ])?;
     }
     page.table(&table);
     Ok(())

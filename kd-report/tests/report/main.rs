@@ -6,3 +6,4 @@ mod page; // the page of a run: its text and its pictures
 mod pictures; // boards of masks, rows of images
 mod plots; // lines, dots, bars and confusion matrices as SVG
 mod tensorboard; // event files: read back, resumed, damaged
+mod web; // the page of a run in HTML: stands alone, small, hostile names

@@ -23,7 +23,7 @@ pub(super) fn report(config: &TeacherClassConfig, run: &Path) -> Result<MethodRe
     let series = students.map(|student| over_epochs(student, &epochs));
     let plot = LinePlot::new("Held-out normalised error", "epoch", "NMSE");
     let plot = series.fold(plot, LinePlot::with_series);
-    let picture = Picture::Svg(plot.svg().map_err(failed)?);
+    let picture = Picture::lines(plot).map_err(failed)?;
     section = section.with_picture("nmse", "Held-out normalised error of each student", picture);
     report.sections.push(section);
     if let Some(head) = last(HEAD_PHASE, &epochs) {
@@ -114,7 +114,7 @@ fn missing(students: usize, head: &Metrics) -> kd_report::Result<Section> {
     if table.is_empty() {
         return Ok(section);
     }
-    let picture = Picture::Svg(over_missing(students, head).svg()?);
+    let picture = Picture::lines(over_missing(students, head))?;
     let caption = "Accuracy by the number of missing students, mean of all sets";
     Ok(section
         .with_table(table)
