@@ -5,6 +5,7 @@ use std::path::Path;
 
 use kd_core::{Error, Normalisation, Preprocessing, Result, SampleKind, TokenizerFile};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::spec::NetworkSpec;
 
@@ -238,11 +239,22 @@ pub(crate) fn read_description(folder: &Path) -> Result<ModelConfig> {
 /// The description in the file `path`, its parts not compared with each other.
 fn read_config(path: &Path) -> Result<ModelConfig> {
     let text = std::fs::read(path).map_err(Error::io("read", path))?;
-    serde_json::from_slice(&text).map_err(|error| Error::BadFile {
-        path: path.to_owned(),
-        offset: byte_offset(&text, error.line(), error.column()),
-        problem: error.to_string(),
-        remedy: "correct the file".into(),
+    serde_json::from_slice(&text).map_err(|error| {
+        let offset = byte_offset(&text, error.line(), error.column());
+        let other = serde_json::from_slice::<Map<String, Value>>(&text);
+        let other = other.is_ok_and(|table| !table.contains_key("network"));
+        let (problem, remedy) = if other {
+            let problem = "describes no network: it has no `network`".to_owned();
+            (problem, "give the folder of a model; those of a run lie in the run, beside this one perhaps")
+        } else {
+            (error.to_string(), "correct the file")
+        };
+        Error::BadFile {
+            path: path.to_owned(),
+            offset,
+            problem,
+            remedy: remedy.into(),
+        }
     })
 }
 

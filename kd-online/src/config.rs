@@ -102,6 +102,9 @@ impl Default for TeacherTerm {
     }
 }
 
+/// The most students of a run: each is a whole network in memory.
+const MOST_BRANCHES: usize = 256;
+
 /// Keys that may be missing from the settings of any kind.
 const OPTIONAL: [&str; 5] = [
     "shared",
@@ -235,8 +238,14 @@ impl OnlineConfig {
         self.check_numbers()?;
         self.objective.check()?;
         self.check_branches()?;
+        self.check_divergence()?;
         if let Some(term) = &self.diversification {
             term.check()?;
+            if term.leader && !self.objective.has_leader() {
+                let problem =
+                    "compares the leader's classifier too, and there is no leader; leave it out";
+                return Err(Error::config("diversification.leader", problem));
+            }
         }
         if let Some(penalty) = &self.prediction_penalty {
             penalty.check()?;
@@ -283,8 +292,27 @@ impl OnlineConfig {
         Ok(())
     }
 
+    /// Attention that the divergences alone train needs them, and more than one peer to choose from.
+    fn check_divergence(&self) -> Result<()> {
+        if self.kd_weight == 0.0 && self.objective.learns_by_divergence() {
+            let problem = "is 0: nothing would train the attention; for students that learn from nobody use \
+                           kind `independent`";
+            return Err(Error::config("kd_weight", problem));
+        }
+        if self.objective.masks_self() && self.peers() == 2 {
+            let problem = "leaves each of two peers one other, whatever the attention says, so that nothing \
+                           would train it; leave it out, or use more branches";
+            return Err(Error::config("mask_self", problem));
+        }
+        Ok(())
+    }
+
     fn check_branches(&self) -> Result<()> {
         let kind = self.objective.name();
+        if self.branches > MOST_BRANCHES {
+            let problem = format!("must be at most {MOST_BRANCHES}, got {}", self.branches);
+            return Err(Error::config("branches", problem));
+        }
         if matches!(self.objective, Objective::Single { .. }) {
             if self.branches != 1 {
                 let problem = format!("must be 1 for kind `single`, got {}", self.branches);
@@ -337,6 +365,25 @@ struct Whole {
     teacher: Option<TeacherTerm>,
 }
 
+/// Reads a whole table; an error names the key whose value cannot be read beside the usual ones.
+fn read(
+    usual: &Map<String, Value>,
+    table: &Map<String, Value>,
+) -> std::result::Result<Whole, String> {
+    let whole = |table: &Map<String, Value>| serde_json::from_value(Value::Object(table.clone()));
+    whole(table).map_err(|error: serde_json::Error| {
+        let odd = table.iter().find(|(key, value)| {
+            let mut alone = usual.clone();
+            alone.insert((*key).clone(), (*value).clone());
+            whole(&alone).is_err()
+        });
+        match odd {
+            Some((key, value)) => format!("`{key}` cannot be {value}: {error}"),
+            None => error.to_string(),
+        }
+    })
+}
+
 impl<'de> Deserialize<'de> for OnlineConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         use serde::de::Error as _;
@@ -352,6 +399,7 @@ impl<'de> Deserialize<'de> for OnlineConfig {
         let Value::Object(mut table) = defaults else {
             return Err(D::Error::custom("the defaults are no table"));
         };
+        let usual = table.clone();
         let optional = config.objective.optional_keys().iter().chain(&OPTIONAL);
         let optional: Vec<&str> = optional.copied().collect();
         for (key, value) in given {
@@ -367,8 +415,7 @@ impl<'de> Deserialize<'de> for OnlineConfig {
             }
             table.insert(key, value);
         }
-        let whole: Whole =
-            serde_json::from_value(Value::Object(table)).map_err(D::Error::custom)?;
+        let whole: Whole = read(&usual, &table).map_err(D::Error::custom)?;
         Ok(Self {
             objective: whole.objective,
             branches: whole.branches,

@@ -44,6 +44,15 @@ impl BranchCosts {
         sum(self.trunk, self.branch, self.branches as u64)
     }
 
+    /// What is run of a sample where each branch sees a view of its own: what the branches share is one set
+    /// of parameters, which is run for each view.
+    pub fn with_own_views(&self) -> Cost {
+        Cost {
+            params: self.all().params,
+            macs: self.networks().macs,
+        }
+    }
+
     /// As many whole networks as there are branches.
     pub fn networks(&self) -> Cost {
         sum(Cost::default(), self.single(), self.branches as u64)

@@ -331,13 +331,73 @@ impl Objective {
                 ensemble_loss,
                 leader,
                 detach,
-                gate,
                 ..
             } => {
-                check_attention(attention, leader, gate)?;
+                check_attention(attention, leader)?;
+                self.check_effect()?;
                 check_gradient(attention, ensemble_loss, detach)
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Refuses settings that the attention does not read.
+    fn check_effect(&self) -> Result<()> {
+        let Self::Okdmde {
+            attention,
+            gate,
+            fusion,
+            detach_features,
+            mask_self,
+            detach,
+            reduction: divisor,
+            ..
+        } = *self
+        else {
+            return Ok(());
+        };
+        let (fuses, per_peer) = (attention.fuses(), attention.is_per_peer());
+        let is_gate = attention == Attention::Gate;
+        let unread = [
+            ("gate", gate != GateGranularity::default(), is_gate),
+            ("fusion", fusion != FusionConv::default(), fuses),
+            ("detach_features", detach_features, fuses || per_peer),
+            ("mask_self", mask_self, per_peer),
+            ("detach", detach != AttentionDetach::default(), per_peer),
+            ("reduction", divisor != reduction(), fuses || per_peer),
+        ];
+        let unread = unread.iter().find(|(_, given, read)| *given && !read);
+        unread.map_or(Ok(()), |(key, ..)| {
+            let name = attention.name();
+            let problem = format!("has no effect where `attention` is `{name}`; leave it out");
+            Err(Error::config(*key, problem))
+        })
+    }
+
+    /// Whether a peer's own logits are kept out of its target.
+    pub(crate) fn masks_self(&self) -> bool {
+        matches!(
+            self,
+            Self::Okddip {
+                mask_self: true,
+                ..
+            } | Self::Okdmde {
+                mask_self: true,
+                ..
+            }
+        )
+    }
+
+    /// Whether a part is trained by the divergences between students alone.
+    pub(crate) fn learns_by_divergence(&self) -> bool {
+        match self {
+            Self::Okddip { .. } => true,
+            Self::Okdmde {
+                attention,
+                ensemble_loss,
+                ..
+            } => attention.is_per_peer() && *ensemble_loss != Some(true),
+            _ => false,
         }
     }
 }
@@ -346,6 +406,11 @@ impl Attention {
     /// Whether each peer has a target of its own.
     pub(crate) fn is_per_peer(self) -> bool {
         matches!(self, Self::PerPeer | Self::Okddip)
+    }
+
+    /// Whether it reads the fused maps of all peers.
+    pub(crate) fn fuses(self) -> bool {
+        matches!(self, Self::Gate | Self::PerPeer)
     }
 
     /// Its name in a recipe.
@@ -361,7 +426,7 @@ impl Attention {
     }
 }
 
-fn check_attention(attention: Attention, leader: bool, gate: GateGranularity) -> Result<()> {
+fn check_attention(attention: Attention, leader: bool) -> Result<()> {
     let name = attention.name();
     if leader && !attention.is_per_peer() {
         let problem = format!(
@@ -369,11 +434,6 @@ fn check_attention(attention: Attention, leader: bool, gate: GateGranularity) ->
              `okddip`, or leave the leader out"
         );
         return Err(Error::config("leader", problem));
-    }
-    if gate != GateGranularity::Branch && attention != Attention::Gate {
-        let problem =
-            format!("is for `attention = \"gate\"`, and `attention` is `{name}`; leave it out");
-        return Err(Error::config("gate", problem));
     }
     Ok(())
 }

@@ -14,11 +14,16 @@ pub(crate) struct PeerSums {
     /// Samples with different classes, for each pair `i < j` in order.
     different: Vec<usize>,
     only_ensemble: usize,
+    /// Samples of each class that the ensemble alone is right about.
+    only_ensemble_of: Vec<usize>,
     only_student: usize,
     gate_entropy: Option<f64>,
     diagonal: Option<f64>,
     kd: Vec<f64>,
 }
+
+/// The most classes that are told apart where the ensemble alone is right.
+pub(crate) const MOST_CLASSES: usize = 20;
 
 /// The prediction of a peer for one sample.
 struct Prediction {
@@ -35,6 +40,7 @@ impl PeerSums {
             dist: 0.0,
             different: vec![0; pairs(peers).count()],
             only_ensemble: 0,
+            only_ensemble_of: vec![0; classes],
             only_student: 0,
             gate_entropy: None,
             diagonal: None,
@@ -61,7 +67,10 @@ impl PeerSums {
             let right = |logits: &[f64]| largest(logits) == target;
             let student: Vec<f64> = batch.student[row].iter().map(|&z| f64::from(z)).collect();
             match (right(&mean), right(&student)) {
-                (true, false) => self.only_ensemble += 1,
+                (true, false) => {
+                    self.only_ensemble += 1;
+                    self.only_ensemble_of[target] += 1;
+                }
                 (false, true) => self.only_student += 1,
                 _ => {}
             }
@@ -127,6 +136,11 @@ impl PeerSums {
         let share = |count: usize| count as f64 / samples;
         named.insert("only_ensemble_right".into(), share(self.only_ensemble));
         named.insert("only_student_right".into(), share(self.only_student));
+        if self.classes <= MOST_CLASSES {
+            for (class, &count) in self.only_ensemble_of.iter().enumerate() {
+                named.insert(format!("only_ensemble_right_{class}"), share(count));
+            }
+        }
         if let Some(entropy) = self.gate_entropy {
             let largest = (self.peers as f64).ln();
             named.insert("gate_entropy".into(), entropy / samples / largest);
@@ -243,6 +257,27 @@ mod tests {
         assert!((named["kd_1"] - 0.25).abs() < 1e-12, "{named:?}");
     }
 
+    /// E1 of the specification.
+    #[test]
+    fn equal_peers_are_no_distance_apart() {
+        let peers = vec![PEERS[0].to_vec(); 3];
+        let mut sums = PeerSums::new(3, 3);
+        let batch = HostBatch {
+            student: &peers[0],
+            branches: &peers,
+            combined: None,
+            targets: &[0, 1],
+            gate: None,
+            attention: None,
+            kd: None,
+        };
+        let ensembles = sums.add(&batch, &peers);
+        let mut named = Metrics::new();
+        sums.add_to(&mut named);
+        assert_eq!((named["dist"], named["disagreement"]), (0.0, 0.0));
+        assert_eq!(ensembles[0], peers[0]);
+    }
+
     #[test]
     fn who_is_right_alone_is_counted_on_its_side() {
         // The mean of the logits takes the samples for 0 and 1, the last peer for 2 and 0.
@@ -255,6 +290,9 @@ mod tests {
             let named = measured_for(2, &targets, None, None);
             let found = (named["only_ensemble_right"], named["only_student_right"]);
             assert_eq!(found, (ensemble, student), "{targets:?}");
+            let of_class = |class| named[&format!("only_ensemble_right_{class}")];
+            let by_class: f64 = (0..3).map(of_class).sum();
+            assert_eq!(by_class, ensemble, "{targets:?}");
         }
     }
 

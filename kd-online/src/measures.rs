@@ -17,6 +17,7 @@ use crate::measure_sums::PeerSums;
 /// | `dist` | `\|\|softmax(z_i) - softmax(z_j)\|\|`, mean over samples and pairs of peers, 0 to 1.41 |
 /// | `disagreement`, `disagreement_I_J` | share of samples with different classes; of all pairs, of one |
 /// | `only_ensemble_right` | share of samples that the ensemble gets right and the student wrong |
+/// | `only_ensemble_right_3` | those of class 3 among them, as a share of all; for up to 20 classes |
 /// | `only_student_right` | the opposite |
 /// | `gate_entropy` | mean entropy of a gate, as a share of the largest |
 /// | `attention_diagonal` | mean attention of a peer to itself |

@@ -174,7 +174,8 @@ impl Peers {
             if let Some(other) = hashes[..index].iter().position(|other| other == hash) {
                 let problem = format!(
                     "number {other} and number {index} have equal weights and would stay equal for ever; \
-                     draw each from a seed of its own, see `branch_seed`"
+                     draw each from a seed of its own (`branch_seed`), and leave weights that are given to \
+                     all (`student.weights`) out"
                 );
                 return Err(Error::config("branches", problem));
             }

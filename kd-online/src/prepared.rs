@@ -101,7 +101,8 @@ impl Online {
             (Some(validation), _) => validation.dataset().check_labelled(),
             (None, true) => {
                 let problem = "is `general`, which weighs the peers by their errors on samples that are not \
-                               trained on; give validation samples, or use `min-logit`";
+                               trained on; take data that have a validation split, or use \
+                               `min-logit`";
                 Err(Error::config("online.target", problem))
             }
             (None, false) => Ok(()),
@@ -124,8 +125,8 @@ impl Online {
                 format!("is `own`, which needs {branches} views of a sample, and there is 1")
             }
         };
-        let advice =
-            "set `data.views` to \"unlimited\" or to a bank of as many, or `views = \"same\"`";
+        let advice = "set `data.views` to \"unlimited\" or to a bank of as many, or `online.views` to \
+                      \"same\"";
         Err(Error::config("views", format!("{problem}; {advice}")))
     }
 

@@ -223,6 +223,10 @@ impl OnlineRecipe {
         at: &Context,
     ) -> Result<Vec<NewNetwork<N>>> {
         let count = self.online.branches;
+        if !self.others.is_empty() && matches!(self.online.objective, Objective::Single { .. }) {
+            let problem = "are further students, and kind `single` has one; leave them out";
+            return Err(Error::config("others", problem));
+        }
         if !self.others.is_empty() && self.others.len() + 1 != count {
             let problem = format!(
                 "is {count}, and `student` and `others` name {} networks; set it to {}",

@@ -82,7 +82,7 @@ impl CacheConfig {
         match (&self.dir, &self.file, teachers) {
             (_, _, 0) => wrong(
                 "cache",
-                "needs a teacher; add one under `[[teachers]]`, or leave the table out",
+                "needs a teacher; name one in the recipe, or leave the table out",
             ),
             (Some(_), Some(_), _) => wrong(
                 "cache.file",

@@ -359,7 +359,7 @@ fn what_cannot_be_cached_is_refused_in_words() {
     refused(
         offline(&student, real_data(), steps(1), Vec::new(), alone),
         &dir,
-        "`cache` needs a teacher; add one under `[[teachers]]`, or leave the table out",
+        "`cache` needs a teacher; name one in the recipe, or leave the table out",
     );
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }

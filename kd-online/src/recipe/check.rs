@@ -1,6 +1,6 @@
 //! The check of a recipe: costs of trunk and branches beside whole networks, and what cannot work, in words.
 
-use kd_core::{Error, ErrorKind, Finding, Result, Topic};
+use kd_core::{Cost, Error, ErrorKind, Finding, Result, Topic};
 use kd_models::ModelNetwork;
 use kd_recipe::Check;
 use kd_report::{Align, Section, Table, count};
@@ -52,7 +52,18 @@ fn costs<N: ModelNetwork>(config: &OnlineConfig, made: &Made<N>) -> Result<Secti
         rows.push(("shared by all branches".to_owned(), costs.trunk));
         rows.push(("one branch".to_owned(), costs.branch));
     }
+    if work.branches.is_none() && made.students.len() > 1 {
+        for student in &made.students {
+            let of_one = student.network.costs(made.facts.input())?;
+            let (params, macs) = (of_one.params(), of_one.macs());
+            rows.push((student.config.network.name.clone(), Cost { params, macs }));
+        }
+    }
     rows.push(("all".to_owned(), work.all));
+    if work.in_training != work.all {
+        let part = "all, with a view of its own for each";
+        rows.push((part.to_owned(), work.in_training));
+    }
     if let Some(costs) = work.branches {
         rows.push((format!("{} networks", config.branches), costs.networks()));
     }

@@ -6,6 +6,7 @@ use kd_core::{EpochLog, Error, Metrics, Result};
 use kd_recipe::MethodReport;
 use kd_report::{Align, ConfusionPlot, LinePlot, Picture, Section, Series, Table, percent};
 
+use crate::measure_sums::MOST_CLASSES;
 use crate::{OnlineConfig, findings};
 
 pub(super) fn report(config: &OnlineConfig, run: &Path) -> Result<MethodReport> {
@@ -110,6 +111,9 @@ fn words(last: &Metrics) -> String {
         percent(value("only_ensemble_right").unwrap_or_default()),
         percent(value("only_student_right").unwrap_or_default())
     )];
+    if let Some(classes) = only_ensemble(last) {
+        sentences.push(classes);
+    }
     if let Some(entropy) = value("gate_entropy") {
         let entropy = percent(entropy);
         sentences.push(format!("The gate has {entropy} of the largest entropy."));
@@ -119,6 +123,23 @@ fn words(last: &Metrics) -> String {
         sentences.push(format!("A peer's target is {diagonal} its own output."));
     }
     sentences.join(" ")
+}
+
+/// The classes that the ensemble alone is right about most often.
+fn only_ensemble(last: &Metrics) -> Option<String> {
+    let share = |class: usize| Some((class, *last.get(&format!("only_ensemble_right_{class}"))?));
+    let mut shares: Vec<(usize, f64)> = (0..MOST_CLASSES).map_while(share).collect();
+    shares.retain(|(_, share)| *share > 0.0);
+    shares.sort_by(|one, other| other.1.total_cmp(&one.1));
+    let shown = shares.iter().take(3);
+    let shown: Vec<String> = shown
+        .map(|&(class, share)| format!("{class} ({} of all images)", percent(share)))
+        .collect();
+    let text = format!(
+        "The classes that the ensemble alone is right about most often: {}.",
+        shown.join(", ")
+    );
+    (!shown.is_empty()).then_some(text)
 }
 
 fn over_epochs(title: &str, metric: &str, epochs: &[EpochLog]) -> Series {

@@ -4,14 +4,16 @@ use kd_core::{Cost, Result};
 use kd_models::ModelNetwork;
 
 use super::Made;
-use crate::{BranchCosts, Objective, OnlineConfig};
+use crate::{BranchCosts, BranchViews, Objective, OnlineConfig};
 
 /// The costs of all students, and their parts where they are branches of one kind.
 pub(super) struct Work {
     /// Trunk and branches, or as many networks of one kind.
     pub(super) branches: Option<BranchCosts>,
-    /// All of them.
+    /// All of them, with the same view of a sample for each.
     pub(super) all: Cost,
+    /// All of them in a step of training, in which each may have a view of its own.
+    pub(super) in_training: Cost,
 }
 
 /// What all students are made of.
@@ -30,6 +32,10 @@ pub(super) fn work<N: ModelNetwork>(config: &OnlineConfig, made: &Made<N>) -> Re
         return Ok(Work {
             branches: Some(costs),
             all: costs.all(),
+            in_training: match config.views {
+                BranchViews::Same => costs.all(),
+                BranchViews::Own => costs.with_own_views(),
+            },
         });
     }
     let mut all = Cost::default();
@@ -41,18 +47,23 @@ pub(super) fn work<N: ModelNetwork>(config: &OnlineConfig, made: &Made<N>) -> Re
     Ok(Work {
         branches: None,
         all,
+        in_training: all,
     })
 }
 
 /// The multiply-accumulates of a training step, an image: three times those of a forward pass for students
 /// and what combines them, which are trained; once for averaged peers and a teacher that is not kept, which
-/// only answer.
+/// only answer. A teacher answers for each view.
 pub(super) fn step_macs<N: ModelNetwork>(config: &OnlineConfig, made: &Made<N>) -> Result<u64> {
-    let students = work(config, made)?.all.macs;
+    let students = work(config, made)?.in_training.macs;
+    let views = match config.views {
+        BranchViews::Same => 1,
+        BranchViews::Own => config.branches as u64,
+    };
     let averaged = match config.objective {
         Objective::Pcl { .. } => students,
         _ => 0,
     };
     let combiner = made.online.combiner_macs()?;
-    Ok(3 * (students + combiner) + averaged + made.teacher_macs)
+    Ok(3 * (students + combiner) + averaged + views * made.teacher_macs)
 }

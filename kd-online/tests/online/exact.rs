@@ -91,6 +91,13 @@ fn equal_branches_learn_nothing_from_each_other_and_stay_equal() {
     ] {
         let config = config(toml);
         let combiner = combiner(&config, &equal, 3);
+        let outputs = equal.forward(&[images(4)]).unwrap();
+        let loss = OnlineLoss::new(&config, 1).unwrap();
+        let ensemble = loss.ensembled(combiner.as_ref(), &outputs).logits;
+        for (output, ensemble) in outputs.iter().zip(ensemble.iter().cycle()) {
+            let apart = (ensemble.clone() - output.logits.clone()).abs().max();
+            assert!(apart.into_scalar::<f32>() < 1e-6, "{toml}");
+        }
         let step = step(&config, &equal, combiner.as_ref());
         assert!(step.term("kd").abs() < 1e-6, "{toml}: {}", step.term("kd"));
         for path in ["body.weight", "norm.gamma", "fc.weight", "fc.bias"] {

@@ -48,6 +48,32 @@ fn run(text: &str, folder: &Path) -> Outcome {
     run.run(&folder, &AtomicBool::new(false), &mut ()).unwrap()
 }
 
+/// The multiply-accumulates of a training step.
+fn step_macs(text: &str) -> u64 {
+    let recipe = methods().read("recipe.toml", text, &[]).unwrap();
+    let run = recipe.prepare(&Machine::default()).unwrap();
+    run.step_macs().unwrap()
+}
+
+#[test]
+fn what_branches_share_is_run_once_or_for_each_view() {
+    let views = "augment = { flip = 0.5 }\nviews = \"unlimited\"\nheld_out";
+    let macs = |online: &str| {
+        let text = recipe(&format!("branches = 2\n{online}"), "");
+        step_macs(&text.replace("held_out", views))
+    };
+    let network = 133_740;
+    assert_eq!(macs("kind = \"independent\""), 3 * 2 * network);
+    let same = macs("kind = \"independent\"\nshared = \"conv1\"");
+    assert!(same < 3 * 2 * network, "{same}");
+    let own = macs("kind = \"independent\"\nshared = \"conv1\"\nviews = \"own\"");
+    assert_eq!(own, 3 * 2 * network);
+    // PCL's averaged peers answer once, its joined classifier learns.
+    let features = 42;
+    let pcl = macs("kind = \"pcl\"\nshared = \"conv1\"");
+    assert_eq!(pcl, 3 * (2 * network + 2 * features * 10) + 2 * network);
+}
+
 fn check(text: &str) -> Check {
     let mut recipe = methods().read("recipe.toml", text, &[]).unwrap();
     recipe.check(&Machine::default()).unwrap()
@@ -304,6 +330,26 @@ fn what_cannot_work_is_refused_by_its_key() {
             "kind = \"single\"",
             "\n[compute_of]\nbranches = 1\n",
             "`compute_of.branches` must be at least 2",
+        ),
+        (
+            "kind = \"single\"",
+            "\n[[others]]\nname = \"lenet5\"\n",
+            "`others` are further students, and kind `single` has one",
+        ),
+        (
+            "kind = \"dml\"\nbranches = -1",
+            "",
+            "`branches` cannot be -1: ",
+        ),
+        (
+            "kind = \"okdmde\"\nattention = \"gat\"",
+            "",
+            "`attention` cannot be \"gat\": unknown variant `gat`",
+        ),
+        (
+            "kind = \"dml\"\nbranches = 1000000",
+            "",
+            "`online.branches` must be at most 256, got 1000000",
         ),
         (
             "kind = \"dml\"\nteacher = {}",

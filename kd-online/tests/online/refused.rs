@@ -98,7 +98,43 @@ fn a_leader_without_attention_a_peer() {
     );
     says(
         "kind = \"okdmde\"\nattention = \"mean\"\ngate = \"branch-class\"",
-        "`gate` is for `attention = \"gate\"`, and `attention` is `mean`",
+        "`gate` has no effect where `attention` is `mean`; leave it out",
+    );
+}
+
+#[test]
+fn settings_that_the_attention_does_not_read() {
+    for (settings, key) in [
+        ("attention = \"mean\"\nmask_self = true", "mask_self"),
+        ("attention = \"mean\"\ndetach = \"peer-logits\"", "detach"),
+        (
+            "attention = \"self-logit\"\nfusion = \"depthwise-separable\"",
+            "fusion",
+        ),
+        ("attention = \"mean\"\nreduction = 4", "reduction"),
+        (
+            "attention = \"mean\"\ndetach_features = true",
+            "detach_features",
+        ),
+        ("mask_self = true", "mask_self"),
+        ("detach = \"all\"", "detach"),
+        (
+            "attention = \"okddip\"\nfusion = \"depthwise-separable\"",
+            "fusion",
+        ),
+    ] {
+        says(
+            &format!("kind = \"okdmde\"\n{settings}"),
+            &format!("`{key}` has no effect where `attention` is `"),
+        );
+    }
+    says(
+        "kind = \"okdmde\"\nreduction = 4\ndetach_features = true",
+        "nothing",
+    );
+    says(
+        "kind = \"okdmde\"\ndiversification = { overlap = \"class-cosine\", weight = 0.1, leader = true }",
+        "`diversification.leader` compares the leader's classifier too, and there is no leader",
     );
 }
 
@@ -115,6 +151,23 @@ fn parts_that_nothing_would_train() {
     says(
         "kind = \"okdmde\"\nattention = \"per-peer\"\ndetach = \"all\"",
         "`detach` is `all` and `ensemble_loss` is off",
+    );
+    for settings in [
+        "kind = \"okddip\"\nkd_weight = 0",
+        "kind = \"okdmde\"\nattention = \"per-peer\"\nkd_weight = 0",
+    ] {
+        says(
+            settings,
+            "`kd_weight` is 0: nothing would train the attention",
+        );
+    }
+    says(
+        "kind = \"okddip\"\nbranches = 3\nmask_self = true",
+        "`mask_self` leaves each of two peers one other",
+    );
+    says(
+        "kind = \"okdmde\"\nattention = \"per-peer\"\nensemble_loss = true\nkd_weight = 0",
+        "nothing",
     );
     let trained =
         "kind = \"okdmde\"\nattention = \"per-peer\"\ndetach = \"all\"\nensemble_loss = true";
