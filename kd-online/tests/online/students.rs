@@ -171,28 +171,33 @@ fn unused_tensors_are_neither_counted_nor_trained() {
     );
 }
 
-/// Blocks a stage, and the specification's counts: shared, one branch, three and four branches.
-const RESNETS: [(&str, [u64; 5]); 4] = [
-    ("crd-resnet8", [19_664, 58_378, 78_042, 194_798, 253_176]),
-    ("crd-resnet14", [42_896, 132_362, 175_258, 439_982, 572_344]),
-    ("crd-resnet20", [66_128, 206_346, 272_474, 685_166, 891_512]),
-    (
-        "crd-resnet32",
-        [112_592, 354_314, 466_906, 1_175_534, 1_529_848],
-    ),
+/// A network, the last stage that its branches share, and the specification's counts: shared, one branch,
+/// one network, three and four branches.
+type Counts = (&'static str, &'static str, [u64; 5]);
+
+#[rustfmt::skip]
+const COUNTS: [Counts; 8] = [
+    ("crd-resnet8", "layer2", [19_664, 58_378, 78_042, 194_798, 253_176]),
+    ("crd-resnet14", "layer2", [42_896, 132_362, 175_258, 439_982, 572_344]),
+    ("crd-resnet20", "layer2", [66_128, 206_346, 272_474, 685_166, 891_512]),
+    ("crd-resnet32", "layer2", [112_592, 354_314, 466_906, 1_175_534, 1_529_848]),
+    ("okddip-resnet110", "layer2", [275_280, 872_458, 1_147_738, 2_892_654, 3_765_112]),
+    ("okddip-wrn-20-8", "layer2", [1_629_776, 5_218_314, 6_848_090, 17_284_718, 22_503_032]),
+    ("okddip-vgg16", "layer3", [7_640_640, 7_612_938, 15_253_578, 30_479_454, 38_092_392]),
+    ("okddip-densenet-40-12", "block2", [115_848, 60_274, 176_122, 296_670, 356_944]),
 ];
 
 /// E7 of the specification; kd-models counts the networks.
 #[test]
 fn parameters_are_those_of_the_specification() {
     let device = Device::flex();
-    for (name, [shared, branch, single, three, four]) in RESNETS {
+    for (name, stage, [shared, branch, single, three, four]) in COUNTS {
         let spec = NetworkSpec::new(name, 10, [3, 32, 32]);
         let blank = || Network::blank(&spec, &device).unwrap();
         let costs = blank().costs([3, 32, 32]).unwrap();
         for (count, all) in [(1, single), (3, three), (4, four)] {
             let networks = (0..count).map(|_| blank()).collect();
-            let branches = Branches::new(networks, Some("layer2")).unwrap();
+            let branches = Branches::new(networks, Some(stage)).unwrap();
             assert_eq!(branches.parameters(), all, "{name} with {count}");
             let costs = branches.costs(&costs);
             assert_eq!(costs.trunk.params, shared, "{name}");
