@@ -14,7 +14,8 @@ use std::time::Instant;
 
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{BatchNormConfig, Linear, LinearConfig, PaddingConfig2d};
-use burn::tensor::{Device, Distribution, Tensor};
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{Device, Distribution, Int, Tensor};
 use kd_kernels::{batch_norm, conv2d};
 use kd_losses::{ClassifierOverlap, classifier_diversification};
 
@@ -25,6 +26,9 @@ static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const BRANCHES: usize = 4;
 const BATCH: usize = 64;
 const CLASSES: usize = 100;
+
+/// The most that two ways to compute the same may differ, as a share.
+const ALLOWED: f64 = 1e-4;
 
 /// A way to compute one number.
 type Way = Box<dyn Fn() -> Tensor<1>>;
@@ -50,6 +54,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     for part in parts(&device) {
         let [apart, at_once] = [&part.apart, &part.at_once].map(value);
         let off = (apart - at_once).abs() / apart.abs().max(f64::MIN_POSITIVE);
+        if off > ALLOWED {
+            return Err(format!("{}: both ways differ by {off:.1e}", part.name).into());
+        }
         let [apart, at_once] = [&part.apart, &part.at_once].map(|way| medians(way, rounds));
         let [forward, backward] = [0, 1].map(|pass| {
             let ratio = at_once[pass] / apart[pass];
@@ -96,6 +103,8 @@ fn parts(device: &Device) -> Vec<Part> {
         grouped(device),
         norms(device),
         heads(device),
+        cross_entropies(device),
+        divergences(device),
         overlaps(device),
     ]
 }
@@ -233,6 +242,60 @@ fn heads(device: &Device) -> Part {
             (dense.matmul(Tensor::stack(weights, 0)) + biases)
                 .square()
                 .sum()
+        }),
+    }
+}
+
+/// The mean cross-entropy of logits `[..., batch_size, num_classes]`, summed over what stands before.
+fn hard<const D: usize>(logits: Tensor<D>, index: Tensor<D, Int>) -> Tensor<1> {
+    log_softmax(logits, D - 1).gather(D - 1, index).sum() / -(BATCH as f64)
+}
+
+/// Cross-entropies of all branches: one by one, and by one softmax, which is what kd-online has.
+fn cross_entropies(device: &Device) -> Part {
+    let logits: Vec<Tensor<2>> = (0..BRANCHES)
+        .map(|_| random([BATCH, CLASSES], device))
+        .collect();
+    let same = logits.clone();
+    let index = Tensor::<1, Int>::arange(0..BATCH as i64, device).reshape([BATCH, 1]);
+    let all = index
+        .clone()
+        .unsqueeze_dim::<3>(0)
+        .expand([BRANCHES, BATCH, 1]);
+    Part {
+        name: "cross-entropies by one softmax",
+        apart: Box::new(move || {
+            let each = |logits: &Tensor<2>| hard(logits.clone(), index.clone());
+            Tensor::cat(logits.iter().map(each).collect(), 0).sum()
+        }),
+        at_once: Box::new(move || hard(Tensor::stack::<3>(same.clone(), 0), all.clone())),
+    }
+}
+
+/// The divergence of softened logits from a target of as many dimensions.
+fn soft<const D: usize>(target: Tensor<D>, logits: Tensor<D>) -> Tensor<1> {
+    let log_p = log_softmax(target / 3.0, D - 1);
+    let log_q = log_softmax(logits / 3.0, D - 1);
+    (log_p.clone().exp() * (log_p - log_q)).sum() * (9.0 / BATCH as f64)
+}
+
+/// Divergences of all branches from one target: one by one, and by one softmax, which is what kd-online has.
+fn divergences(device: &Device) -> Part {
+    let logits: Vec<Tensor<2>> = (0..BRANCHES)
+        .map(|_| random([BATCH, CLASSES], device))
+        .collect();
+    let same = logits.clone();
+    let target: Tensor<2> = random([BATCH, CLASSES], device).detach();
+    let shared = target.clone();
+    Part {
+        name: "divergences from one target by one softmax",
+        apart: Box::new(move || {
+            let each = |logits: &Tensor<2>| soft(target.clone(), logits.clone());
+            Tensor::cat(logits.iter().map(each).collect(), 0).sum()
+        }),
+        at_once: Box::new(move || {
+            let all: Tensor<3> = Tensor::stack(same.clone(), 0);
+            soft(shared.clone().unsqueeze_dim::<3>(0).expand(all.dims()), all)
         }),
     }
 }
