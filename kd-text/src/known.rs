@@ -47,7 +47,8 @@ const IMDB: KnownText = KnownText {
     test: 25_000,
     source: "https://ai.stanford.edu/~amaas/data/sentiment/ (aclImdb_v1.tar.gz)",
     licence: "none stated; reviews belong to their writers; research use, cite",
-    citation: "Maas, Daly, Pham, Huang, Ng, Potts, \"Learning word vectors for sentiment analysis\", ACL 2011",
+    citation: "Maas, Daly, Pham, Huang, Ng, Potts, \"Learning word vectors for sentiment analysis\", \
+               ACL 2011",
     folder: "aclImdb",
     part: "train/pos",
     labels: &["neg", "pos"],
@@ -59,7 +60,7 @@ const IMDB_SUBSET: KnownText = KnownText {
     name: "imdb-subset",
     train: 10_000,
     test: 4_000,
-    source: "a balanced part of IMDB as tables of `label` and `text`: `imdb/train.tsv.gz`, `imdb/test.tsv.gz`",
+    source: "a balanced part of IMDB, tables of `label` and `text`: `imdb/train.tsv.gz`, `imdb/test.tsv.gz`",
     folder: "imdb",
     part: "train.tsv.gz",
     labels: &["0", "1"],

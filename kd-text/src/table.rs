@@ -141,7 +141,7 @@ fn columns(path: &Path, header: &[String], settings: &TextSettings) -> Result<[u
             let shown: Vec<String> = header.iter().map(|column| shortened(column)).collect();
             let problem = format!(
                 "has no column `{name}` in its first line, which is {}; the first line must name the \
-                 columns: add it, or say which column it is by `text.{setting}`",
+                 columns: add it, or say which column it is by `data.text.{setting}`",
                 shown.join(", ")
             );
             input(path, problem)

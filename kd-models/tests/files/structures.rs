@@ -6,7 +6,7 @@ use std::path::Path;
 use burn::tensor::{Device, Distribution, Int, Tensor};
 use kd_core::{
     Batch, Draws, Error, ErrorKind, Names, Normalisation, Preprocessing, SampleKind, Samples,
-    StagedNetwork, Task, TokenizerFile, export,
+    Task, TokenizerFile, export,
 };
 use kd_models::{
     BlockKind, BlockShortcut, CONFIG_FILE, ChunkCnnConfig, DenseNetConfig, InvertedBlock,

@@ -16,6 +16,8 @@ const NAMED: usize = 8;
 pub struct SampleFacts {
     /// The data set.
     pub name: String,
+    /// What the samples are.
+    pub kind: SampleKind,
     /// Channels, height and width of an image; vocabulary, 1 and length of a text.
     pub shape: [usize; 3],
     /// The number of classes.
@@ -61,6 +63,7 @@ pub(super) fn inspect(
     let shape = set.shape();
     let facts = SampleFacts {
         name: set.name().to_owned(),
+        kind: set.kind(),
         shape: [shape.channels, shape.height, shape.width],
         classes: set.classes(),
         train_per_class: counts(&data.train),

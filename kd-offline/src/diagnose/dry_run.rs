@@ -1,6 +1,6 @@
 //! The dry run: student and teachers shown one sample, for their classes and the shapes of their maps.
 
-use kd_core::{Batch, Finding, TaskNetwork, Topic};
+use kd_core::{Batch, Finding, SampleKind, TaskNetwork, Topic};
 
 use super::{Diagnosis, DiagnosisOptions};
 use crate::taps::{FullAnswer, StudentTrace, TapShapes};
@@ -57,8 +57,12 @@ impl<S: TaskNetwork> Offline<S> {
                 "student and teachers tell"
             };
             let [channels, height, width] = diagnosis.data.shape;
+            let samples = match diagnosis.data.kind {
+                SampleKind::Texts => format!("texts of {width} tokens, {channels} ids"),
+                _ => format!("images of {channels}x{height}x{width}"),
+            };
             let text = format!(
-                "images of {channels}x{height}x{width}; {who} {} classes apart, as many as there are",
+                "{samples}; {who} {} classes apart, as many as there are",
                 diagnosis.data.classes
             );
             diagnosis.findings.push(Finding::ok(Topic::Shapes, text));

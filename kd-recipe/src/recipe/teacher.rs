@@ -452,6 +452,7 @@ fn short(hash: &str) -> &str {
 ///
 /// [`Error::Shape`] with the first thing that differs.
 pub fn check_fits(who: &str, config: &ModelConfig, data: &DataFacts) -> Result<()> {
+    check_samples(who, config, data)?;
     if config.network.classes != data.classes {
         return Err(Error::Shape {
             what: who.to_owned(),
@@ -460,7 +461,6 @@ pub fn check_fits(who: &str, config: &ModelConfig, data: &DataFacts) -> Result<(
             remedy: OF_ITS_CLASSES.into(),
         });
     }
-    check_samples(who, config, data)?;
     let [channels, height, width] = config.network.input;
     if config.network.input != data.input() {
         return Err(Error::Shape {

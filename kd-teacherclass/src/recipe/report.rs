@@ -85,7 +85,7 @@ fn over_epochs(student: usize, epochs: &[EpochLog]) -> Series {
 fn missing(students: usize, head: &Metrics) -> kd_report::Result<Section> {
     let value = |name: &str| head.get(name).copied().unwrap_or_default();
     let text = format!(
-        "With the teacher's head as it was copied the class is right about {} of the images, at the end \
+        "With the teacher's head as it was copied the class is right about {} of the samples, at the end \
          about {}.",
         percent(value("copied_head_accuracy")),
         percent(value("accuracy"))

@@ -178,12 +178,12 @@ fn tables_that_are_none_are_refused_in_words() {
     let error = table(b"a\tx\nb\tc\n");
     assert!(
         error.contains("has no column `label` in its first line, which is `a`, `x`")
-            && error.contains("`text.label_column`"),
+            && error.contains("`data.text.label_column`"),
         "{error}"
     );
     let error = table(b"label\tbody\na\tx\n");
     assert!(
-        error.contains("has no column `text`") && error.contains("`text.text_column`"),
+        error.contains("has no column `text`") && error.contains("`data.text.text_column`"),
         "{error}"
     );
     let error = table(b"label\ttext\na\tx\ty\n");
