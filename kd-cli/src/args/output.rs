@@ -1,4 +1,4 @@
-//! What every command takes about its output.
+//! The options of every command about its output.
 
 use clap::{Args as Group, ValueEnum};
 

@@ -257,8 +257,8 @@ fn say_other_classes(config: &ModelConfig, source: &DataSource) {
     };
     let trained_on = config.provenance.data.as_deref().unwrap_or("other data");
     output::notice(&format!(
-        "warning: the model has learnt other classes on `{trained_on}` than `{}` has: class {label} is `{own}` there \
-         and `{name}` here, so that what follows says nothing",
+        "warning: the model has learnt other classes on `{trained_on}` than `{}` has: class {label} is \
+         `{own}` there and `{name}` here, so that what follows says nothing",
         source.name()
     ));
 }

@@ -1,4 +1,4 @@
-//! What can be done next: a command in one line, at the end of one that is done.
+//! Hints: the command that can be typed next, in one line at the end of one that is done.
 
 use std::path::Path;
 

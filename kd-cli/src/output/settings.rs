@@ -1,4 +1,4 @@
-//! How much the command says, and in what form: set once at its start.
+//! Settings of the output: how much the command says and in what form, set once at its start.
 
 use std::io::IsTerminal;
 use std::sync::OnceLock;
