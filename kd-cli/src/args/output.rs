@@ -33,3 +33,14 @@ pub(crate) enum ProgressForm {
     /// Nothing
     None,
 }
+
+impl ProgressForm {
+    /// The word for it, lines in place of bars.
+    pub(crate) fn without_bars(self) -> &'static str {
+        match self {
+            Self::Plain | Self::Bar => "plain",
+            Self::Json => "json",
+            Self::None => "none",
+        }
+    }
+}

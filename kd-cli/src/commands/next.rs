@@ -59,7 +59,6 @@ pub(super) fn after(command: &Command, methods: &Methods) -> Option<String> {
             DataCommand::List { .. } => "kd data info fashion-mnist-mini".into(),
             DataCommand::Info { .. } => "kd models".into(),
         },
-        Command::New(_) => return None,
         Command::Runs { .. } => "kd runs diff FIRST SECOND".into(),
         Command::Doctor(_) => "kd demo".into(),
         Command::Explain(options) if options.schema || options.key.is_some() => return None,

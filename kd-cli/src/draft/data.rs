@@ -88,7 +88,7 @@ impl DataDraft {
             [shape.height, shape.width] = size;
             lines.push(line("size", &sides(size), "height and width in pixels"));
         }
-        lines.extend(options.held_out.map(|share| held_out(share)));
+        lines.extend(options.held_out.map(held_out));
         Ok(Self {
             lines,
             stem: info.name.to_owned(),
@@ -112,8 +112,9 @@ impl DataDraft {
             .find(|side| *side <= median)
             .unwrap_or(SIDES[2]);
         let size = match (options.size, of_teacher) {
-            (Some(ImageSize { height, width }), _) => [height, width],
-            (None, Some([_, height, width])) => [height, width],
+            (Some(ImageSize { height, width }), _) | (None, Some([_, height, width])) => {
+                [height, width]
+            }
             (None, None) => [side, side],
         };
         let grey = of_teacher.is_some_and(|[channels, ..]| channels == 1);
@@ -187,8 +188,9 @@ impl DataDraft {
             });
         }
         let size = match (options.size, teacher.and_then(|teacher| teacher.input)) {
-            (Some(ImageSize { height, width }), _) => [height, width],
-            (None, Some([_, height, width])) => [height, width],
+            (Some(ImageSize { height, width }), _) | (None, Some([_, height, width])) => {
+                [height, width]
+            }
             (None, None) => size_of_masks(&survey.sizes),
         };
         let values: Vec<String> = classes.iter().map(class_in_words).collect();

@@ -100,11 +100,12 @@ impl Settings {
 
     /// Steps of an epoch.
     pub(super) fn steps(&self, data: &DataDraft) -> usize {
-        match self.drop_last {
-            true => data.train / self.batch_size,
-            false => data.train.div_ceil(self.batch_size),
-        }
-        .max(1)
+        let steps = if self.drop_last {
+            data.train / self.batch_size
+        } else {
+            data.train.div_ceil(self.batch_size)
+        };
+        steps.max(1)
     }
 
     /// Sets the epochs that fit into the time, and evaluations that take little of it.

@@ -34,9 +34,8 @@ pub(super) fn recipe(
         "`kd models` lists the others",
     )];
     match (data.task, teacher) {
-        (Task::Segmentation, _) => tables.push((Some("[student]"), network)),
-        (_, None) => tables.push((Some("[network]"), network)),
-        (_, Some(_)) => tables.push((Some("[student]"), network)),
+        (Task::Classification, None) => tables.push((Some("[network]"), network)),
+        _ => tables.push((Some("[student]"), network)),
     }
     match (data.task, teacher) {
         (Task::Segmentation, Some(teacher)) => {
