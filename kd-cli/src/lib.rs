@@ -87,7 +87,7 @@ impl Kd {
         let typed = args::Args::command().try_get_matches();
         let typed = typed.and_then(|typed| {
             let args = args::Args::from_arg_matches(&typed)?;
-            output::settings::set(&args.output, wants_json(&typed));
+            output::settings::set(args.output, wants_json(&typed));
             Ok(args)
         });
         let args = match typed {
@@ -136,7 +136,7 @@ fn refused(error: &clap::Error) -> ExitCode {
         drop(error.print());
         return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
     }
-    output::settings::set(&args::OutputOptions::default(), true);
+    output::settings::set(args::OutputOptions::default(), true);
     let text = error.render().to_string();
     let text = text.trim().strip_prefix("error: ").unwrap_or(&text);
     output::failure(text, "usage", 2);

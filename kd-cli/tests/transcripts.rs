@@ -2,6 +2,10 @@
 //!
 //! `TRYCMD=overwrite cargo test --test transcripts` writes down what the command says now; review each
 //! change, and put `[..]` back where digits, times and paths were.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot be set up has failed"
+)]
 
 #[path = "command/pictures.rs"]
 mod pictures;

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::bank::BANK_FILE;
-use crate::config::{DataFreeConfig, SYNTHESIS_KINDS, USUAL_KIND};
+use crate::config::{DataFreeConfig, SYNTHESIS_KINDS, SynthesisKind, USUAL_KIND};
 use crate::method::DataFree;
 use crate::phases::STUDENT_PHASE;
 use crate::teacher::FrozenClassifier;
@@ -203,7 +203,7 @@ fn in_recipe(error: Error) -> Error {
 
 /// Each way of making images with its published settings.
 fn synthesis_schema(_: &mut SchemaGenerator) -> Schema {
-    let kinds: Vec<Value> = SYNTHESIS_KINDS.iter().map(|kind| kind.schema()).collect();
+    let kinds: Vec<Value> = SYNTHESIS_KINDS.iter().map(SynthesisKind::schema).collect();
     json_schema!({ "oneOf": kinds })
 }
 

@@ -1,4 +1,4 @@
-//! What every command takes about its output.
+//! The options of every command about its output.
 
 use clap::{Args as Group, ValueEnum};
 
@@ -32,4 +32,15 @@ pub(crate) enum ProgressForm {
     Json,
     /// Nothing
     None,
+}
+
+impl ProgressForm {
+    /// The word for it, lines in place of bars.
+    pub(crate) fn without_bars(self) -> &'static str {
+        match self {
+            Self::Plain | Self::Bar => "plain",
+            Self::Json => "json",
+            Self::None => "none",
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! `kd eval`.
 
 mod ensemble;
+mod origin;
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -8,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use burn::tensor::Device;
 use kd_core::{
     ClassificationSummary, DataRoots, DataSource, Dataset, DatasetInfo, DeviceName, Error,
-    ImageShape, Loader, LoaderConfig, MaskClass, MaskSurvey, MaskValue, Normalisation, Result,
+    ImageShape, Loader, LoaderConfig, MaskClass, MaskSurvey, Normalisation, Result,
     SegmentationSummary, Subset, Task, check_finite,
 };
 use kd_models::{
@@ -21,8 +22,9 @@ use kd_recipe::{
 use kd_report::Align::{Left, Right};
 use kd_report::{count, percent};
 use kd_text::{KnownText, TextSettings};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use self::origin::{mask_classes_of_run, say_other_classes, say_trained_on};
 use super::session::machine;
 use crate::args::{ColumnOptions, EvalOptions, WeightOptions};
 use crate::output;
@@ -251,49 +253,13 @@ fn from_folder(
     let who = format!("model `{}`", path.display());
     check_fits(&who, config, &facts(options, config, &source)?)?;
     say_other_classes(config, &source);
+    say_trained_on(path, &source);
     check_finite(&who, &model.state_dict())?;
     Ok(Measured {
         model,
         source,
         report: None,
     })
-}
-
-/// Says that the numbers of the classes mean others here than in what the model was trained on.
-fn say_other_classes(config: &ModelConfig, source: &DataSource) {
-    let (Some(own), Some(names)) = (&config.class_names, source.class_names()) else {
-        return;
-    };
-    let Some((label, (own, name))) = own
-        .iter()
-        .zip(&names)
-        .enumerate()
-        .find(|(_, (own, name))| own != name)
-    else {
-        return;
-    };
-    let trained_on = config.provenance.data.as_deref().unwrap_or("other data");
-    output::notice(&format!(
-        "warning: the model has learnt other classes on `{trained_on}` than `{}` has: class {label} is `{own}` there \
-         and `{name}` here, so that what follows says nothing",
-        source.name()
-    ));
-}
-
-/// The classes and the value without one, as the recipe of the run of a model has them.
-fn mask_classes_of_run(model: &Path) -> Option<(Vec<MaskClass>, Option<MaskValue>)> {
-    #[derive(Deserialize)]
-    struct Recipe {
-        data: Data,
-    }
-    #[derive(Deserialize)]
-    struct Data {
-        classes: Vec<MaskClass>,
-        no_class: Option<MaskValue>,
-    }
-    let text = std::fs::read_to_string(model.join("recipe.toml")).ok()?;
-    let Recipe { data } = toml::from_str(&text).ok()?;
-    Some((data.classes, data.no_class))
 }
 
 /// Facts about the data as they are measured: in the size of the model, where they are to be scaled.

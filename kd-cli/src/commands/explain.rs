@@ -291,9 +291,9 @@ mod tests {
                 }
             }
             Value::Array(items) if items.iter().any(Value::is_object) => {
-                items
-                    .iter()
-                    .for_each(|item| collect(item, &format!("{path}[]"), paths));
+                for item in items {
+                    collect(item, &format!("{path}[]"), paths);
+                }
             }
             _ => paths.push(path.to_owned()),
         }

@@ -13,6 +13,7 @@ use super::merge::merged;
 use super::run_end::new_folder;
 use crate::args::{MachineOptions, RecipeOptions};
 use crate::output;
+use crate::output::settings::settings;
 
 /// How long a look at the processes is put off.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -112,6 +113,12 @@ fn start(options: &RecipeOptions, part: usize, folder: &Path) -> Result<Option<C
         }
     }
     command.args(machine_arguments(&options.run.machine));
+    let settings = settings();
+    if settings.quiet {
+        command.arg("--quiet");
+    }
+    // Bars of several processes would overwrite each other.
+    command.env("KD_PROGRESS", settings.progress.without_bars());
     // Its results are those of the whole; progress and notices are shown.
     command.stdin(Stdio::null()).stdout(Stdio::null());
     command

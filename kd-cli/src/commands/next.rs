@@ -1,4 +1,4 @@
-//! What can be done next: a command in one line, at the end of one that is done.
+//! Hints: the command that can be typed next, in one line at the end of one that is done.
 
 use std::path::Path;
 
@@ -59,7 +59,6 @@ pub(super) fn after(command: &Command, methods: &Methods) -> Option<String> {
             DataCommand::List { .. } => "kd data info fashion-mnist-mini".into(),
             DataCommand::Info { .. } => "kd models".into(),
         },
-        Command::New(_) => return None,
         Command::Runs { .. } => "kd runs diff FIRST SECOND".into(),
         Command::Doctor(_) => "kd demo".into(),
         Command::Explain(options) if options.schema || options.key.is_some() => return None,

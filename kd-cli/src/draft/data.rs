@@ -88,7 +88,7 @@ impl DataDraft {
             [shape.height, shape.width] = size;
             lines.push(line("size", &sides(size), "height and width in pixels"));
         }
-        lines.extend(options.held_out.map(|share| held_out(share)));
+        lines.extend(options.held_out.map(held_out));
         Ok(Self {
             lines,
             stem: info.name.to_owned(),
@@ -112,8 +112,9 @@ impl DataDraft {
             .find(|side| *side <= median)
             .unwrap_or(SIDES[2]);
         let size = match (options.size, of_teacher) {
-            (Some(ImageSize { height, width }), _) => [height, width],
-            (None, Some([_, height, width])) => [height, width],
+            (Some(ImageSize { height, width }), _) | (None, Some([_, height, width])) => {
+                [height, width]
+            }
             (None, None) => [side, side],
         };
         let grey = of_teacher.is_some_and(|[channels, ..]| channels == 1);
@@ -142,27 +143,27 @@ impl DataDraft {
             lines.push(line("grey", "true", "as the teacher's images are"));
         }
         let mut notes = Vec::new();
+        let fewest = counts.values().min().copied().unwrap_or(1);
+        let largest = counts.values().max().copied().unwrap_or(1);
+        let has_test = folder.samples(Split::Test).is_some();
         let share = options
             .held_out
-            .or((!folder.samples(Split::Test).is_some()).then_some(HELD_OUT));
+            .or((!has_test).then(|| usual_share(fewest)));
         if options.held_out.is_none() && share.is_some() {
             notes.push(format!(
                 "`{name}` has no folder `test`: {:.0} % of each class are held out to be measured on; \
                  nothing is copied, and `--held-out` sets another share",
-                100.0 * HELD_OUT
+                100.0 * share.unwrap_or(HELD_OUT)
             ));
         }
         lines.extend(share.map(held_out));
-        let (fewest, largest) = (counts.values().min(), counts.values().max());
         Ok(Self {
             lines,
             stem: stem(name),
             task: Task::Classification,
             classes: counts.len(),
             train: without(folder.samples(Split::Train).unwrap_or_default(), share),
-            uneven: fewest
-                .zip(largest)
-                .map(|(fewest, largest)| [*fewest, *largest]),
+            uneven: Some([fewest, largest]),
             input: [if grey { 1 } else { 3 }, size[0], size[1]],
             may_flip: true,
             notes,
@@ -187,8 +188,9 @@ impl DataDraft {
             });
         }
         let size = match (options.size, teacher.and_then(|teacher| teacher.input)) {
-            (Some(ImageSize { height, width }), _) => [height, width],
-            (None, Some([_, height, width])) => [height, width],
+            (Some(ImageSize { height, width }), _) | (None, Some([_, height, width])) => {
+                [height, width]
+            }
             (None, None) => size_of_masks(&survey.sizes),
         };
         let values: Vec<String> = classes.iter().map(class_in_words).collect();
@@ -282,6 +284,12 @@ fn stem(name: &str) -> String {
 )]
 fn without(samples: usize, share: Option<f64>) -> usize {
     (samples as f64 * (1.0 - share.unwrap_or(0.0))).floor() as usize
+}
+
+/// The share to hold out, so that each class has an image on both sides.
+fn usual_share(fewest: usize) -> f64 {
+    let least = (50.0 / fewest.max(1) as f64).ceil() / 100.0;
+    least.clamp(HELD_OUT, 0.5)
 }
 
 /// The shorter sides of some of the images to train on.
@@ -381,6 +389,14 @@ mod tests {
         assert_eq!(of_sizes(&[40, 20, 90]), [40, 20, 90]);
         assert_eq!(size_of_masks(&[[30, 500], [70, 500], [80, 500]]), [64, 128]);
         assert_eq!(without(10, Some(0.2)), 8);
+        let shares = [100, 3, 2].map(usual_share);
+        assert!(
+            shares
+                .iter()
+                .zip([0.2, 0.2, 0.25])
+                .all(|(a, b)| (a - b).abs() < 1e-9),
+            "{shares:?}"
+        );
     }
 
     #[test]

@@ -11,6 +11,7 @@ use kd_core::{Grade, Result, Task};
 use kd_recipe::{Machine, Methods, Verb};
 
 use self::data::DataDraft;
+use self::settings::Settings;
 use self::teacher::TeacherDraft;
 use crate::args::DraftOptions;
 use crate::output;
@@ -47,32 +48,35 @@ pub(crate) fn draft(
         .as_deref()
         .map(TeacherDraft::of)
         .transpose()?;
-    let data = DataDraft::of(options, teacher.as_ref())?;
+    let mut data = DataDraft::of(options, teacher.as_ref())?;
     for note in &data.notes {
         output::notice(&format!("note: {note}"));
     }
     let student = networks::student(student, teacher.as_ref(), &data)?;
-    let mut settings = settings::Settings::of(&data, &student);
-    let text = |settings: &settings::Settings| {
-        text::recipe(&data, teacher.as_ref(), &student, settings, minutes)
+    let mut settings = Settings::of(&data, &student);
+    let text = |data: &DataDraft, settings: &Settings| {
+        text::recipe(data, teacher.as_ref(), &student, settings, minutes)
     };
     // What is to be known of the recipe is said once, by its check.
     let silent = machine.clone().with_notices(());
+    let first = text(&data, &settings);
     match data.task {
-        Task::Segmentation => trial::of_run(methods, &silent, &text(&settings), &mut settings)?,
-        _ => trial::of_step(methods, &silent, &text(&settings), &mut settings)?,
+        Task::Segmentation => trial::of_run(methods, &silent, &first, &mut settings)?,
+        _ => data.train = trial::of_step(methods, &silent, &first, &mut settings)?,
     }
+    settings.fit_last_batch(data.train);
     settings.take_time(minutes, &data);
-    let text = text(&settings);
+    let text = text(&data, &settings);
     let mut recipe = methods.read("the drafted recipe", &text, &[])?;
     for finding in recipe.check(machine)?.sorted_findings() {
         if finding.grade >= Grade::Warning {
             output::notice(&format!("{}: {}", finding.grade.word(), finding.text));
         }
     }
-    let who = match (&teacher, data.task) {
-        (None, _) => "teacher",
-        (Some(_), _) => "student",
+    let who = if teacher.is_none() {
+        "teacher"
+    } else {
+        "student"
     };
     Ok(Draft {
         text,

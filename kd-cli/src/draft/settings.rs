@@ -11,6 +11,9 @@ const STEPS: usize = 8;
 /// More epochs than these teach nothing.
 const MOST_EPOCHS: usize = 300;
 
+/// The usual weight of a loss of similarities, which is brought to the size of the labels'.
+const FEATURE_WEIGHT: f64 = 3000.0;
+
 /// The settings of a training.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
@@ -22,6 +25,8 @@ pub(super) struct Settings {
     pub(super) eval_every: usize,
     /// Adam for small networks and little data, SGD else.
     pub(super) is_adam: bool,
+    /// The weight of the loss of features beside that of the labels.
+    pub(super) feature_weight: f64,
     /// Seconds of a step and of an evaluation, or of a whole epoch.
     pub(super) measured: [f64; 2],
 }
@@ -64,6 +69,7 @@ impl Settings {
             balanced: data.uneven.is_some_and(|[fewest, most]| most > 2 * fewest),
             eval_every: 1,
             is_adam: student.starts_with("lenet") || data.train < 5000,
+            feature_weight: FEATURE_WEIGHT,
             measured: [0.0; 2],
         };
         settings.fit_last_batch(data.train);
@@ -77,19 +83,29 @@ impl Settings {
     }
 
     /// A last batch that batch norms learn nothing good from is left out.
-    fn fit_last_batch(&mut self, samples: usize) {
+    pub(super) fn fit_last_batch(&mut self, samples: usize) {
         let config = LoaderConfig::new(self.batch_size);
         let rest = samples % self.batch_size;
         self.drop_last = samples > self.batch_size && (config.spreads(samples) || rest == 1);
     }
 
+    /// Brings the gradient of features, so many times that of the labels, to its size: one digit is enough.
+    pub(super) fn balance_features(&mut self, times: f64) {
+        let weight = self.feature_weight / times;
+        if weight.is_finite() && weight > 0.0 {
+            let digit = 10_f64.powf(weight.log10().floor());
+            self.feature_weight = (weight / digit).round() * digit;
+        }
+    }
+
     /// Steps of an epoch.
     pub(super) fn steps(&self, data: &DataDraft) -> usize {
-        match self.drop_last {
-            true => data.train / self.batch_size,
-            false => data.train.div_ceil(self.batch_size),
-        }
-        .max(1)
+        let steps = if self.drop_last {
+            data.train / self.batch_size
+        } else {
+            data.train.div_ceil(self.batch_size)
+        };
+        steps.max(1)
     }
 
     /// Sets the epochs that fit into the time, and evaluations that take little of it.
@@ -147,6 +163,15 @@ mod tests {
                 "{train}"
             );
         }
+    }
+
+    #[test]
+    fn features_weigh_as_much_as_labels() {
+        let mut settings = Settings::of(&data(80), "resnet20");
+        settings.balance_features(478.0);
+        assert!((settings.feature_weight - 6.0).abs() < 1e-9);
+        settings.balance_features(0.0);
+        assert!((settings.feature_weight - 6.0).abs() < 1e-9);
     }
 
     #[test]

@@ -34,9 +34,8 @@ pub(super) fn recipe(
         "`kd models` lists the others",
     )];
     match (data.task, teacher) {
-        (Task::Segmentation, _) => tables.push((Some("[student]"), network)),
-        (_, None) => tables.push((Some("[network]"), network)),
-        (_, Some(_)) => tables.push((Some("[student]"), network)),
+        (Task::Classification, None) => tables.push((Some("[network]"), network)),
+        _ => tables.push((Some("[student]"), network)),
     }
     match (data.task, teacher) {
         (Task::Segmentation, Some(teacher)) => {
@@ -53,7 +52,7 @@ pub(super) fn recipe(
         }
         (_, Some(teacher)) => {
             tables.push((Some("[[teachers]]"), teacher_lines(teacher)));
-            for loss in losses(teacher, data) {
+            for loss in losses(teacher, data, settings) {
                 tables.push((Some("[[losses]]"), loss));
             }
         }
@@ -147,7 +146,7 @@ fn teacher_lines(teacher: &TeacherDraft) -> Vec<[String; 2]> {
 }
 
 /// Labels and soft targets, or features where the teacher knows other classes.
-fn losses(teacher: &TeacherDraft, data: &DataDraft) -> Vec<Vec<[String; 2]>> {
+fn losses(teacher: &TeacherDraft, data: &DataDraft, settings: &Settings) -> Vec<Vec<[String; 2]>> {
     let of = |kind: &str, why: &str| line("kind", &quoted(kind), why);
     if teacher.classes == data.classes {
         return vec![
@@ -166,8 +165,13 @@ fn losses(teacher: &TeacherDraft, data: &DataDraft) -> Vec<Vec<[String; 2]>> {
         vec![of("cross-entropy", "the labels"), line("weight", "1.0", "")],
         vec![
             of(
-                "similarity-preserving",
+                "sp",
                 "the teacher knows other classes: its features are learnt from",
+            ),
+            line(
+                "weight",
+                &settings.feature_weight.to_string(),
+                "its gradient is as large as that of the labels",
             ),
             line("student_tap", "\"dense\"", "the input of the head"),
         ],

@@ -1,9 +1,10 @@
-//! What a drafted training costs on this machine, measured.
+//! The cost of a drafted training on this machine, measured.
 
 use std::sync::atomic::AtomicBool;
 
 use kd_core::Result;
 use kd_recipe::{Machine, Methods};
+use serde_json::Value;
 
 use super::settings::Settings;
 use crate::memory::available_memory;
@@ -12,14 +13,14 @@ use crate::progress::counted::Busy;
 /// The share of the free memory that a run may take.
 const MEMORY: f64 = 0.6;
 
-/// Measures a step and an evaluation, by the check of the method; batches that do not fit into the memory
-/// are halved.
+/// Measures a step, an evaluation and the gradients of losses, by the check of the method; batches that do
+/// not fit into the memory are halved. Gives the number of samples that are trained on.
 pub(super) fn of_step(
     methods: &Methods,
     machine: &Machine,
     text: &str,
     settings: &mut Settings,
-) -> Result<()> {
+) -> Result<usize> {
     let busy = Busy::new("measuring a step");
     let check = methods
         .read("the drafted recipe", text, &[])?
@@ -35,22 +36,33 @@ pub(super) fn of_step(
         .flatten()
         .filter_map(|(_, size)| size.as_f64())
         .sum();
-    let samples = check.measured["data"]["train_per_class"].as_array();
-    let samples = samples.map_or(0, |counts| {
-        counts
-            .iter()
-            .filter_map(serde_json::Value::as_u64)
-            .sum::<u64>()
-    });
+    let counts = check.measured["data"]["train_per_class"]
+        .as_array()
+        .into_iter()
+        .flatten();
+    let samples: u64 = counts.filter_map(Value::as_u64).sum();
+    let samples = usize::try_from(samples).unwrap_or(usize::MAX);
+    if let Some(times) = features_to_labels(&check.measured["losses"]["terms"]) {
+        settings.balance_features(times);
+    }
     if let Some(free) = available_memory() {
         let (mut needed, free) = (needed, MEMORY * free as f64);
         while needed > free && settings.batch_size > 1 {
-            settings.halve_batches(usize::try_from(samples).unwrap_or(usize::MAX));
+            settings.halve_batches(samples);
             settings.measured[0] /= 2.0;
             needed /= 2.0;
         }
     }
-    Ok(())
+    Ok(samples)
+}
+
+/// How many times as large as that of the labels the weighted gradient of a loss of features is.
+fn features_to_labels(terms: &Value) -> Option<f64> {
+    let gradient = |name: &str| {
+        let term = terms.as_array()?.iter().find(|term| term["name"] == name)?;
+        Some(term["gradient"].as_f64()? * term["weight"].as_f64()?)
+    };
+    Some(gradient("sp")? / gradient("cross_entropy")?)
 }
 
 /// Measures an epoch of all phases, by a run of one that is thrown away.

@@ -1,4 +1,4 @@
-//! How much the command says, and in what form: set once at its start.
+//! Settings of the output: how much the command says and in what form, set once at its start.
 
 use std::io::IsTerminal;
 use std::sync::OnceLock;
@@ -9,6 +9,7 @@ use crate::args::{OutputOptions, ProgressForm};
 
 /// What holds for the whole command.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub(crate) struct Settings {
     /// Nothing but errors, and the object of `--json`.
     pub(crate) quiet: bool,
@@ -25,16 +26,18 @@ pub(crate) struct Settings {
 static SETTINGS: OnceLock<Settings> = OnceLock::new();
 
 /// Takes what was typed; `json` says whether `--json` was.
-pub(crate) fn set(options: &OutputOptions, json: bool) {
+pub(crate) fn set(options: OutputOptions, json: bool) {
     let is_terminal = std::io::stderr().is_terminal();
     let usual = match (is_terminal, json) {
         (true, _) => ProgressForm::Bar,
         (false, true) => ProgressForm::None,
         (false, false) => ProgressForm::Plain,
     };
-    let progress = match options.quiet {
-        true => ProgressForm::None,
-        false => options.progress.or_else(of_environment).unwrap_or(usual),
+    let asked = || options.progress.or_else(of_environment).unwrap_or(usual);
+    let progress = if options.quiet {
+        ProgressForm::None
+    } else {
+        asked()
     };
     let in_words = matches!(progress, ProgressForm::Plain | ProgressForm::Bar);
     SETTINGS.get_or_init(|| Settings {

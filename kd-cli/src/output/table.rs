@@ -52,7 +52,9 @@ fn within(head: &[(&str, Align)], rows: &[Vec<String>], first: &[&str], limit: u
             .map(|&(column, width)| Cow::from(&rules[column][..width]));
         show_row(&rules.collect::<Vec<_>>(), &sides, &fitted);
     }
-    rows.iter().for_each(|cells| row(cells));
+    for cells in rows {
+        row(cells);
+    }
 }
 
 /// A table of a library.

@@ -107,7 +107,16 @@ fn a_last_batch_of_one_is_spread_and_said() {
     assert_eq!(warnings(&place, &drop), Vec::<String>::new());
     let (_, stderr) = run(
         &place,
-        &["train", "train.toml", "--out", "dropped", drop[0], drop[1]],
+        &[
+            "train",
+            "train.toml",
+            "--out",
+            "dropped",
+            "--progress",
+            "none",
+            drop[0],
+            drop[1],
+        ],
     );
     assert_eq!(stderr, "");
     let steps = |run: &str| -> Value {

@@ -13,6 +13,8 @@ mod caches;
 mod check;
 /// Campaigns: stopped, killed, taken up again, with runs that fail, from recipes that have changed.
 mod compare;
+/// Recipes drafted from data.
+mod draft;
 /// `kd explain` and the schema of recipes.
 mod explain;
 /// A folder of images as a data set.

@@ -70,7 +70,7 @@ fn data_info_counts_pixels() {
         "367",
         "101",
         "233",
-        "yes",
+        "./camvid",
     ];
     assert_eq!(words, expected);
 }

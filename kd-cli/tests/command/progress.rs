@@ -1,4 +1,4 @@
-//! What is said while a command works, where there is no terminal.
+//! Progress where there is no terminal: a line an epoch, objects, nothing.
 
 use crate::support::Place;
 
@@ -13,10 +13,9 @@ fn a_piped_demo_prints_a_line_an_epoch_and_a_quiet_one_nothing() {
             let mut lines = done.stderr.lines();
             let line = lines.find(|line| line.starts_with(&begin));
             let line = line.unwrap_or_else(|| panic!("{begin}: {}", done.stderr));
-            assert!(
-                line.contains(", accuracy ") && line.contains(" steps/s"),
-                "{line}"
-            );
+            assert!(line.contains(" steps/s"), "{line}");
+            // They are not measured after every epoch.
+            assert!(epoch == 1 || line.contains(", accuracy "), "{line}");
             assert_eq!(line.ends_with(" left"), left, "{line}");
         }
     }

@@ -65,12 +65,14 @@ fn ten_minutes_with_your_own_images() {
 #[test]
 fn ten_minutes_with_a_pytorch_teacher() {
     let place = Place::new();
-    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cmd/weights.in/lenet.pth");
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cmd/teacher.pth");
     std::fs::copy(shipped, place.path("teacher.pth")).unwrap();
     let said = walk(&place, "Ten minutes with a PyTorch teacher");
     assert!(
         said.iter().any(|text| text.starts_with("tensors: ")),
         "{said:?}"
     );
+    // The teacher is one that has learnt.
+    assert!(said[1].contains("  accuracy           83."), "{said:?}");
     assert!(place.path("student.safetensors").is_file());
 }

@@ -8,8 +8,8 @@ use crate::explain::key::RecipeKey;
 pub fn keys_markdown(keys: &[RecipeKey]) -> String {
     let mut page = String::from(
         "# Keys of recipes and campaigns\n\nMade from the structs that read recipes; `kd explain KEY` says \
-         the same of one key. [`recipe.schema.json`](recipe.schema.json) is the schema for editors. `[]` stands \
-         behind a list, `NAME` for a name of your own.\n",
+         the same of one key. [`recipe.schema.json`](recipe.schema.json) is the schema for editors. `[]` \
+         stands behind a list, `NAME` for a name of your own.\n",
     );
     let mut tables: Vec<&str> = Vec::new();
     for key in keys {

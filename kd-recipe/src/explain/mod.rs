@@ -1,4 +1,4 @@
-//! What recipes and campaigns may hold: a JSON schema for editors, and every key in words.
+//! Keys of recipes and campaigns: a JSON schema for editors, and every key in words.
 
 pub(crate) mod key;
 pub(crate) mod markdown;
