@@ -90,7 +90,9 @@ impl Watched {
         match (route, &self.runs[..]) {
             (Route::Home, [run]) if self.roots.len() == 1 && self.roots[0].folder == run.folder => {
                 let run = run.clone();
-                self.page(run.number, since, &[run.folder.clone()], || of_run(&run))
+                self.page(run.number, since, &[run.folder.clone()], || {
+                    of_run(&run, false)
+                })
             }
             (Route::Home, _) => {
                 let folders: Vec<PathBuf> =
@@ -102,7 +104,9 @@ impl Watched {
                 })
             }
             (Route::Run(number), _) => match self.run(*number) {
-                Some(run) => self.page(*number, since, &[run.folder.clone()], || of_run(&run)),
+                Some(run) => {
+                    self.page(*number, since, &[run.folder.clone()], || of_run(&run, true))
+                }
                 None => Answer::Nothing,
             },
             (Route::Report(number), _) => self.report(*number),
@@ -252,20 +256,17 @@ fn plain(error: &Error) -> String {
     format!("`{}`", error.to_string().replace('`', "'"))
 }
 
-fn of_run(run: &Run) -> Result<WebPage> {
+/// The page of a run; `is_one` says that there is a page of several that it can lead back to.
+fn of_run(run: &Run, is_one: bool) -> Result<WebPage> {
     let page = live_page(&run.folder)?;
-    let mut links = vec![[
-        "All".to_owned(),
-        "/".to_owned(),
-        "that is watched".to_owned(),
-    ]];
+    let mut links = Vec::new();
+    if is_one {
+        links.push(["All", "/", "that is watched"].map(str::to_owned));
+    }
     if is_file(&run.folder.join("report.html")) {
         let path = format!("{}/report.html", path_of(run.number));
-        links.push([
-            "The whole report".into(),
-            path,
-            "with what the networks say of held-out samples".into(),
-        ]);
+        let about = "with what the networks say of held-out samples".to_owned();
+        links.push(["The whole report".to_owned(), path, about]);
     }
     Ok(page.with_links(links))
 }

@@ -57,6 +57,9 @@ pub fn live_overview(title: &str, runs: &[LiveRun<'_>]) -> Result<WebPage> {
             format!("{}{so_far}", known.state),
         ]
     });
+    if runs.is_empty() {
+        return Ok(WebPage::new(title).with_text("There is no run yet."));
+    }
     let section = Section::new("Runs").with_table(table(&known)?);
     let page = WebPage::new(title)
         .with_highlights(highlights.collect())
