@@ -14,7 +14,7 @@ use super::route::{Route, path_of};
 const PAUSE: Duration = Duration::from_millis(300);
 /// Nor as often that making its page takes more than this part of the time, up to the longest pause.
 const SHARE: u32 = 100;
-const LONGEST: Duration = Duration::from_millis(800);
+const LONGEST: Duration = Duration::from_millis(500);
 /// A page that was made is not kept longer than nobody asks for it.
 const MOST_KEPT: usize = 64;
 
@@ -87,12 +87,12 @@ impl Watched {
     /// The answer to a request; `since` is the revision that the page has which asks.
     pub(super) fn answer(&mut self, route: &Route, since: Option<&str>) -> Answer {
         self.look();
+        let several = self.runs.len() > 1;
         match (route, &self.runs[..]) {
             (Route::Home, [run]) if self.roots.len() == 1 && self.roots[0].folder == run.folder => {
                 let run = run.clone();
-                self.page(run.number, since, &[run.folder.clone()], || {
-                    of_run(&run, false)
-                })
+                let folders = std::slice::from_ref(&run.folder);
+                self.page(run.number, since, folders, || of_run(&run, several))
             }
             (Route::Home, _) => {
                 let folders: Vec<PathBuf> =
@@ -105,7 +105,8 @@ impl Watched {
             }
             (Route::Run(number), _) => match self.run(*number) {
                 Some(run) => {
-                    self.page(*number, since, &[run.folder.clone()], || of_run(&run, true))
+                    let folders = std::slice::from_ref(&run.folder);
+                    self.page(*number, since, folders, || of_run(&run, several))
                 }
                 None => Answer::Nothing,
             },
@@ -256,11 +257,11 @@ fn plain(error: &Error) -> String {
     format!("`{}`", error.to_string().replace('`', "'"))
 }
 
-/// The page of a run; `is_one` says that there is a page of several that it can lead back to.
-fn of_run(run: &Run, is_one: bool) -> Result<WebPage> {
+/// The page of a run; `of_several` says that there is a page of several that it can lead back to.
+fn of_run(run: &Run, of_several: bool) -> Result<WebPage> {
     let page = live_page(&run.folder)?;
     let mut links = Vec::new();
-    if is_one {
+    if of_several {
         links.push(["All", "/", "that is watched"].map(str::to_owned));
     }
     if is_file(&run.folder.join("report.html")) {

@@ -84,13 +84,11 @@ fn read<'a>(run: &'a LiveRun<'a>) -> Known<'a> {
 
 /// The last value of a metric.
 fn last(epochs: &[EpochLog], metric: &str) -> Option<f64> {
-    let evaluated = epochs
+    let mut evaluated = epochs
         .iter()
         .rev()
         .filter_map(|epoch| epoch.evaluation.as_ref());
-    evaluated
-        .filter_map(|metrics| metrics.get(metric).copied())
-        .next()
+    evaluated.find_map(|metrics| metrics.get(metric).copied())
 }
 
 fn table(known: &[Known<'_>]) -> Result<Table> {

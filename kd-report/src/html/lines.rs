@@ -278,7 +278,7 @@ pub(super) fn number(value: f64) -> String {
     let size = value.abs();
     let text = match size {
         0.0 => return "0".into(),
-        _ if size >= 1e7 || size < 1e-4 => return format!("{value:.3e}"),
+        _ if !(1e-4..1e7).contains(&size) => return format!("{value:.3e}"),
         _ if size >= 1000.0 => format!("{value:.1}"),
         _ if size >= 10.0 => format!("{value:.2}"),
         _ => format!("{value:.4}"),
