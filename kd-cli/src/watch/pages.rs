@@ -14,7 +14,7 @@ use super::route::{Route, path_of};
 const PAUSE: Duration = Duration::from_millis(300);
 /// Nor as often that making its page takes more than this part of the time, up to the longest pause.
 const SHARE: u32 = 100;
-const LONGEST: Duration = Duration::from_millis(800);
+const LONGEST: Duration = Duration::from_millis(500);
 /// A page that was made is not kept longer than nobody asks for it.
 const MOST_KEPT: usize = 64;
 
@@ -87,10 +87,12 @@ impl Watched {
     /// The answer to a request; `since` is the revision that the page has which asks.
     pub(super) fn answer(&mut self, route: &Route, since: Option<&str>) -> Answer {
         self.look();
+        let several = self.runs.len() > 1;
         match (route, &self.runs[..]) {
             (Route::Home, [run]) if self.roots.len() == 1 && self.roots[0].folder == run.folder => {
                 let run = run.clone();
-                self.page(run.number, since, &[run.folder.clone()], || of_run(&run))
+                let folders = std::slice::from_ref(&run.folder);
+                self.page(run.number, since, folders, || of_run(&run, several))
             }
             (Route::Home, _) => {
                 let folders: Vec<PathBuf> =
@@ -102,7 +104,10 @@ impl Watched {
                 })
             }
             (Route::Run(number), _) => match self.run(*number) {
-                Some(run) => self.page(*number, since, &[run.folder.clone()], || of_run(&run)),
+                Some(run) => {
+                    let folders = std::slice::from_ref(&run.folder);
+                    self.page(*number, since, folders, || of_run(&run, several))
+                }
                 None => Answer::Nothing,
             },
             (Route::Report(number), _) => self.report(*number),
@@ -252,20 +257,17 @@ fn plain(error: &Error) -> String {
     format!("`{}`", error.to_string().replace('`', "'"))
 }
 
-fn of_run(run: &Run) -> Result<WebPage> {
+/// The page of a run; `of_several` says that there is a page of several that it can lead back to.
+fn of_run(run: &Run, of_several: bool) -> Result<WebPage> {
     let page = live_page(&run.folder)?;
-    let mut links = vec![[
-        "All".to_owned(),
-        "/".to_owned(),
-        "that is watched".to_owned(),
-    ]];
+    let mut links = Vec::new();
+    if of_several {
+        links.push(["All", "/", "that is watched"].map(str::to_owned));
+    }
     if is_file(&run.folder.join("report.html")) {
         let path = format!("{}/report.html", path_of(run.number));
-        links.push([
-            "The whole report".into(),
-            path,
-            "with what the networks say of held-out samples".into(),
-        ]);
+        let about = "with what the networks say of held-out samples".to_owned();
+        links.push(["The whole report".to_owned(), path, about]);
     }
     Ok(page.with_links(links))
 }

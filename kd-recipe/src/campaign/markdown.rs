@@ -13,10 +13,11 @@ use crate::campaign::plots::Plot;
 use crate::campaign::results::{Results, Row, RunResult};
 
 /// How the table of claims is to be read.
-pub(crate) const CLAIMS: &str = "\nDifferences are means over the seeds, taken seed by seed, with the 95 % interval of \
-                      Student's t in brackets. A claim is held where all its intervals lie on the side that \
-                      it says, not held where one lies wholly on the other, and not to be told otherwise. \
-                      Nothing is corrected for the number of comparisons.\n";
+pub(crate) const CLAIMS: &str = "\nDifferences are means over the seeds, taken seed by seed, with the 95 % \
+                                 interval of Student's t in brackets. A claim is held where all its \
+                                 intervals lie on the side that it says, not held where one lies wholly on \
+                                 the other, and not to be told otherwise. Nothing is corrected for the \
+                                 number of comparisons.\n";
 
 /// Where there is nothing to be said.
 const NONE: &str = "-";

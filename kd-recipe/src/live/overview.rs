@@ -57,6 +57,9 @@ pub fn live_overview(title: &str, runs: &[LiveRun<'_>]) -> Result<WebPage> {
             format!("{}{so_far}", known.state),
         ]
     });
+    if runs.is_empty() {
+        return Ok(WebPage::new(title).with_text("There is no run yet."));
+    }
     let section = Section::new("Runs").with_table(table(&known)?);
     let page = WebPage::new(title)
         .with_highlights(highlights.collect())
@@ -81,13 +84,11 @@ fn read<'a>(run: &'a LiveRun<'a>) -> Known<'a> {
 
 /// The last value of a metric.
 fn last(epochs: &[EpochLog], metric: &str) -> Option<f64> {
-    let evaluated = epochs
+    let mut evaluated = epochs
         .iter()
         .rev()
         .filter_map(|epoch| epoch.evaluation.as_ref());
-    evaluated
-        .filter_map(|metrics| metrics.get(metric).copied())
-        .next()
+    evaluated.find_map(|metrics| metrics.get(metric).copied())
 }
 
 fn table(known: &[Known<'_>]) -> Result<Table> {

@@ -12,8 +12,8 @@ use crate::outcome::Outcome;
 use crate::report::subject::Subject;
 use crate::report::{predictions, segmentation};
 
-/// Writes `report.md` with its pictures and `report.html` into the folder of a run, which may be under way still, and gives what
-/// is suspicious about the run.
+/// Writes `report.md` with its pictures and `report.html` into the folder of a run, which may be under way
+/// still, and gives what is suspicious about the run.
 ///
 /// `recipe` is the run's, if it could be read; `subject` what was prepared of it, or why it could not be.
 /// Without them the report says what the folder alone tells.

@@ -47,7 +47,8 @@ impl Frame {
         html! {
             g.grid {
                 @for tick in &self.axis.ticks {
-                    path d={ "M" (tenths(self.across(tick.value))) " " (tenths(self.top)) "V" (tenths(self.bottom())) } {}
+                    @let at = tenths(self.across(tick.value));
+                    path d={ "M" (at) " " (tenths(self.top)) "V" (tenths(self.bottom())) } {}
                 }
             }
             g.ticks {
@@ -71,8 +72,11 @@ impl Frame {
             @if let Some((name, value)) = reference {
                 @let at = self.across(*value);
                 @let class = if at > f64::midpoint(self.left, self.right) { "end" } else { "start" };
-                path.reference d={ "M" (tenths(at)) " " (tenths(self.top - 4.0)) "V" (tenths(self.bottom())) } {}
-                text class=(class) x=(tenths(at)) y=(tenths(self.top - 7.0)) { (visible(name)) ": " (number(*value)) }
+                @let (x, top) = (tenths(at), tenths(self.top - 4.0));
+                path.reference d={ "M" (x) " " (top) "V" (tenths(self.bottom())) } {}
+                text class=(class) x=(x) y=(tenths(self.top - 7.0)) {
+                    (visible(name)) ": " (number(*value))
+                }
             }
         }
     }
@@ -132,7 +136,8 @@ pub(super) fn dots(plot: &DotPlot, about: &str) -> Markup {
                         @for (group, values) in groups.iter().enumerate() {
                             @let offset = group as f64 - (groups.len() as f64 - 1.0) / 2.0;
                             @let who = plot.groups.get(group).map_or("", String::as_str);
-                            (row_of(&frame, frame.middle(row) + spread * offset, values, group, &told(name, who)))
+                            @let y = frame.middle(row) + spread * offset;
+                            (row_of(&frame, y, values, group, &told(name, who)))
                         }
                     }
                 }
@@ -230,7 +235,8 @@ pub(super) fn counts(plot: &CountPlot, about: &str) -> Markup {
                             width=(tenths(to - from)) height="12" {
                             title { (visible(name)) ": " (count(*number)) }
                         }
-                        text.start x=(tenths(frame.right + 6.0)) y=(tenths(frame.middle(row) + 4.0)) { (count(*number)) }
+                        @let y = tenths(frame.middle(row) + 4.0);
+                        text.start x=(tenths(frame.right + 6.0)) y=(y) { (count(*number)) }
                     }
                     (frame.reference(plot.reference.as_ref()))
                 }

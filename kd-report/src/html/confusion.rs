@@ -25,9 +25,13 @@ pub(super) fn figure(plot: &ConfusionPlot, about: &str) -> Markup {
         figure.matrix {
             figcaption { (title) }
             @if shown.len() < classes {
-                p.note { "Of " (count(classes as u64)) " classes, the " (shown.len()) " of the largest confusions." }
+                p.note {
+                    "Of " (count(classes as u64)) " classes, the " (shown.len())
+                    " of the largest confusions."
+                }
             }
-            div.scroll.cells tabindex="0" role="group" aria-label={ (title) ": the arrow keys go from cell to cell" } {
+            @let keys = format!("{title}: the arrow keys go from cell to cell");
+            div.scroll.cells tabindex="0" role="group" aria-label=(keys) {
                 table {
                     thead { tr {
                         td { "true class" span.arrow { " ↓, predicted →" } }

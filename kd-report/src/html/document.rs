@@ -103,8 +103,8 @@ impl WebPage {
         document(&self.title, "none", &[SCRIPT], &self.main("")).into_string()
     }
 
-    /// The page as a server shows it: its script asks the page's own address for `?since=REVISION` every
-    /// second, which is answered with [`WebPage::part`] if there is something new.
+    /// The page as a server shows it: its script asks the page's own address for `?since=REVISION` more than
+    /// once a second, which is answered with [`WebPage::part`] if there is something new.
     pub fn live_html(&self, revision: &str) -> String {
         document(&self.title, "self", &[SCRIPT, LIVE], &self.main(revision)).into_string()
     }

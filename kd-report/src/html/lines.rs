@@ -123,7 +123,9 @@ fn axes(frame: &Frame, plot: &LinePlot) -> Markup {
                 text.mid x=(tenths(at)) y=(tenths(frame.bottom + 17.0)) { (label) }
             }
             text.mid x=(tenths(middle.0)) y=(HEIGHT - 8.0) { (visible(&plot.x_label)) }
-            text.mid transform={ "translate(11 " (tenths(middle.1)) ") rotate(-90)" } { (visible(&plot.y_label)) }
+            text.mid transform={ "translate(11 " (tenths(middle.1)) ") rotate(-90)" } {
+                (visible(&plot.y_label))
+            }
         }
     }
 }
@@ -138,7 +140,8 @@ fn band(frame: &Frame, place: usize, series: &Series) -> Markup {
             @if !stretch.is_empty() {
                 @let upper = stretch.iter().map(|point| end(point, 1.0));
                 @let lower = stretch.iter().rev().map(|point| end(point, -1.0));
-                path class={ "band s" (place % 7) } data-series=(place) d={ (path(upper.chain(lower))) "Z" } {}
+                @let around = path(upper.chain(lower));
+                path class={ "band s" (place % 7) } data-series=(place) d={ (around) "Z" } {}
             }
         }
     }
@@ -154,7 +157,8 @@ fn line(frame: &Frame, place: usize, series: &Series) -> Markup {
         path class=(look(place)) data-series=(place) data-line="" d=(path(points.iter().copied())) {}
         @if points.len() <= DOTTED {
             @for (x, y) in &points {
-                circle class={ "dot s" (place % 7) } data-series=(place) cx=(tenths(*x)) cy=(tenths(*y)) r="2.6" {}
+                @let (x, y) = (tenths(*x), tenths(*y));
+                circle class={ "dot s" (place % 7) } data-series=(place) cx=(x) cy=(y) r="2.6" {}
             }
         }
     }
@@ -274,7 +278,7 @@ pub(super) fn number(value: f64) -> String {
     let size = value.abs();
     let text = match size {
         0.0 => return "0".into(),
-        _ if size >= 1e7 || size < 1e-4 => return format!("{value:.3e}"),
+        _ if !(1e-4..1e7).contains(&size) => return format!("{value:.3e}"),
         _ if size >= 1000.0 => format!("{value:.1}"),
         _ if size >= 10.0 => format!("{value:.2}"),
         _ => format!("{value:.4}"),

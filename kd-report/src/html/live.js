@@ -41,8 +41,8 @@
         state.hidden = false;
       }
     }
-    setTimeout(ask, 1000);
+    setTimeout(ask, 700);
   };
   document.addEventListener("visibilitychange", () => { resting = 9; });
-  setTimeout(ask, 1000);
+  setTimeout(ask, 700);
 })();

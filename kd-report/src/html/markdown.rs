@@ -9,7 +9,7 @@ pub(super) fn paragraph(text: &str) -> Markup {
     html! { p { (pieces(text, true)) } }
 }
 
-/// The text of a cell, in which only code is marked.
+/// The text of a cell, in which code and strong text are marked and nothing is escaped.
 pub(super) fn cell(text: &str) -> Markup {
     pieces(text, false)
 }
@@ -34,7 +34,7 @@ fn pieces(text: &str, whole: bool) -> Markup {
     }
 }
 
-/// Takes a text apart; `whole` says whether more than code is marked in it.
+/// Takes a text apart; `whole` says whether characters in it may be escaped.
 fn split(text: &str, whole: bool) -> Vec<Piece> {
     let mut found = Vec::new();
     let mut plain = String::new();
@@ -42,7 +42,7 @@ fn split(text: &str, whole: bool) -> Vec<Piece> {
     while let Some(character) = rest.chars().next() {
         let marked = if character == '`' {
             between(rest, "`").map(|(inner, after)| (Piece::Code(inner.to_owned()), after))
-        } else if whole && rest.starts_with("**") {
+        } else if rest.starts_with("**") {
             between(rest, "**").map(|(inner, after)| (Piece::Strong(inner.to_owned()), after))
         } else {
             None
@@ -104,8 +104,11 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_marks_code_alone() {
+    fn a_cell_has_no_escapes() {
         let made = cell("**a** `b` \\_ &lt;<i>").into_string();
-        assert_eq!(made, "**a** <code>b</code> \\_ &amp;lt;&lt;i&gt;");
+        assert_eq!(
+            made,
+            "<strong>a</strong> <code>b</code> \\_ &amp;lt;&lt;i&gt;"
+        );
     }
 }

@@ -16,7 +16,11 @@ pub(super) fn table(table: &Table) -> Markup {
                 @if named {
                     thead { tr {
                         @for (name, align) in &columns {
-                            @if name.is_empty() { td {} } @else { th scope="col" class=(side(*align)) { (cell(name)) } }
+                            @if name.is_empty() {
+                                td {}
+                            } @else {
+                                th scope="col" class=(side(*align)) { (cell(name)) }
+                            }
                         }
                     } }
                 }

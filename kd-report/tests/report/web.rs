@@ -258,7 +258,10 @@ fn a_large_run_has_a_small_page() {
         .collect();
     let said = predictions(classes, 10_000);
     // Images of noise, which no compression makes small.
-    let noise = |id: usize, at: usize| (id * 7919 + at * at * 31 + at * 104_729 / 7 % 251) as u8;
+    let noise = |id: usize, at: usize| {
+        let value = id * 7919 + at * at * 31 + at * 104_729 / 7 % 251;
+        u8::try_from(value % 256).unwrap()
+    };
     let shown = said.shown();
     let images = shown
         .iter()
