@@ -157,7 +157,7 @@ impl<S: TaskNetwork> Offline<S> {
         let advice = |index: usize| {
             let loss = &losses[index];
             let teacher = teachers.get(loss.which_teacher())?;
-            student.of_one_size(&teacher.shapes, loss)
+            student.of_one_size(&teacher.shapes, loss.taps())
         };
         bound.try_on(
             trace,

@@ -6,8 +6,6 @@ use kd_core::{
     TaskNetwork, Teacher, Trace,
 };
 
-use crate::LossConfig;
-
 /// The tap of the logits of each pixel, where the data have masks.
 pub(crate) const OUTPUT_TAP: &str = "logits";
 
@@ -111,9 +109,13 @@ impl TapShapes {
         self.find(name).ok().map(|(_, shape)| shape)
     }
 
-    /// Which of its maps are as high and as wide as which of another network, in words, where `loss` compares
-    /// maps that are not. None if those are of one size.
-    pub(crate) fn of_one_size(&self, other: &Self, loss: &LossConfig) -> Option<String> {
+    /// Which of its maps are as high and as wide as which of another network, in words, where a loss
+    /// compares maps at `taps`, the other's second, that are not. None if those are of one size.
+    pub(crate) fn of_one_size<'a>(
+        &self,
+        other: &Self,
+        mut taps: impl Iterator<Item = (&'a str, &'a str)>,
+    ) -> Option<String> {
         const SHOWN: usize = 4;
         let size = |[_, height, width]: [usize; 3]| [height, width];
         let differ = |(ours, theirs): (&str, &str)| {
@@ -121,7 +123,7 @@ impl TapShapes {
             ours.zip(theirs)
                 .is_some_and(|(ours, theirs)| size(ours) != size(theirs))
         };
-        if !loss.taps().any(differ) {
+        if !taps.any(differ) {
             return None;
         }
         let mut pairs = Vec::new();

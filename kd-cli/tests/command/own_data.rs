@@ -509,3 +509,62 @@ fn masks_of_ones_own_are_learnt_from_a_teacher_up_to_an_exported_student() {
         "`kd` needs a label or an output for each image",
     );
 }
+
+/// The recipes of the repository on the data set as it was published, a few steps of each.
+#[test]
+fn the_recipes_of_camvid_distil_a_u_net() {
+    let test = "the_recipes_of_camvid_distil_a_u_net";
+    let data = std::env::var_os("KD_DATA").filter(|folder| !folder.is_empty());
+    let Some(data) = data.filter(|data| std::path::Path::new(data).join("camvid").is_dir()) else {
+        assert!(
+            std::env::var_os("KD_REQUIRE_DATA").is_none(),
+            "{test} needs KD_DATA with `camvid`, and KD_REQUIRE_DATA is set"
+        );
+        let line = format!("SKIPPED: {test} needs KD_DATA with `camvid`\n");
+        drop(std::io::Write::write_all(
+            &mut std::io::stderr(),
+            line.as_bytes(),
+        ));
+        return;
+    };
+    let place = Place::new();
+    let recipes = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../recipes/camvid");
+    let run = |args: &[&str]| {
+        let mut command = place.command(args);
+        let done = command.env("KD_DATA", &data).output().unwrap();
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert_eq!(done.status.code(), Some(0), "{args:?}: {said}");
+        String::from_utf8(done.stdout).unwrap()
+    };
+    let short = [
+        "--set",
+        "data.size=[32,64]",
+        "--set",
+        "data.fraction=0.05",
+        "--set",
+        "train.epochs=1",
+    ];
+    for (recipe, out) in [
+        ("teacher.toml", "runs/camvid-teacher"),
+        ("offline.toml", "student"),
+    ] {
+        let recipe = recipes.join(recipe);
+        let args = ["distill", recipe.to_str().unwrap(), "--out", out];
+        run(&[&args[..], &short].concat());
+    }
+    let log = place.text("student/metrics.jsonl");
+    for term in [
+        "cross_entropy",
+        "cwd",
+        "pixel_wise",
+        "pair_wise_affinity",
+        "mean_iou",
+    ] {
+        assert!(log.contains(term), "{term}: {log}");
+    }
+    let eval = [
+        "eval", "--model", "student", "--data", "camvid", "--split", "val", "--json",
+    ];
+    let found: serde_json::Value = serde_json::from_str(&run(&eval)).unwrap();
+    assert_eq!(found["images"], 101);
+}

@@ -110,12 +110,16 @@ fn last_batch(training: &Training, samples: usize) -> Option<String> {
     }
     if config.spreads(samples) {
         let steps = samples.div_ceil(size);
+        let [fewer, more] = [samples / steps, samples.div_ceil(steps)];
+        let sizes = if fewer == more {
+            fewer.to_string()
+        } else {
+            format!("{fewer} or {more}")
+        };
         return Some(format!(
             "{samples} samples in batches of {size} would leave a last batch of {rest}, too few for batch \
-             norms: each epoch is made of {steps} batches of {} or {} instead; `train.drop_last = true` \
-             leaves them out, or choose another `train.batch_size`",
-            samples / steps,
-            samples.div_ceil(steps)
+             norms: each epoch is made of {steps} batches of {sizes} instead; `train.drop_last = true` \
+             leaves them out, or choose another `train.batch_size`"
         ));
     }
     (rest == 1 && size > 1).then(|| {

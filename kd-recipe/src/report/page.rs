@@ -97,8 +97,8 @@ pub(crate) fn facts(
     Ok(report.with_fact("kd", env!("CARGO_PKG_VERSION")))
 }
 
-/// A path as it is seen from beside the run folder, where it lies there, so that a report is the same wherever the
-/// run was gone on with.
+/// A path as it is seen from beside the run folder, where it lies there, so that a report is the same
+/// wherever the run was gone on with.
 fn beside(run: &Path, path: &Path) -> String {
     let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let (run, path) = (absolute(run), absolute(path));
