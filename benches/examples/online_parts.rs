@@ -25,6 +25,7 @@ static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const BRANCHES: usize = 4;
 const BATCH: usize = 64;
+const SAMPLES: std::ops::Range<i64> = 0..64;
 const CLASSES: usize = 100;
 
 /// The most that two ways to compute the same may differ, as a share.
@@ -257,7 +258,7 @@ fn cross_entropies(device: &Device) -> Part {
         .map(|_| random([BATCH, CLASSES], device))
         .collect();
     let same = logits.clone();
-    let index = Tensor::<1, Int>::arange(0..BATCH as i64, device).reshape([BATCH, 1]);
+    let index = Tensor::<1, Int>::arange(SAMPLES, device).reshape([BATCH, 1]);
     let all = index
         .clone()
         .unsqueeze_dim::<3>(0)

@@ -57,7 +57,7 @@ pub struct Provenance {
     pub accuracy: Option<f64>,
     /// Anything else: teacher, method, seed, split, ...
     #[serde(flatten)]
-    pub notes: BTreeMap<String, serde_json::Value>,
+    pub notes: BTreeMap<String, Value>,
 }
 
 /// A config as a file has it: either a normalisation, which images have, or another preprocessing.

@@ -45,7 +45,8 @@ pub(crate) fn read_table(path: &Path, settings: &TextSettings) -> Result<Labelle
         .unwrap_or_default()
         .to_string_lossy()
         .to_lowercase();
-    let rows = if name.trim_end_matches(".gz").ends_with(".csv") {
+    let table = Path::new(name.trim_end_matches(".gz"));
+    let rows = if table.extension().is_some_and(|kind| kind == "csv") {
         csv_rows(path, &text, settings)?
     } else {
         tab_rows(path, &text, settings)?

@@ -183,13 +183,11 @@ fn text_sample(
     device: &Device,
 ) -> Result<Tensors> {
     let mut draws = Draws::new(0, "export sample", 0, 0);
-    let most = vocabulary.saturating_sub(1);
     #[expect(
         clippy::cast_possible_truncation,
         reason = "a share of a vocabulary of at most 16 bits"
     )]
-    let ids = (0..count * length)
-        .map(|_| ((draws.uniform() * vocabulary as f64) as i64).min(most as i64));
+    let ids = (0..count * length).map(|_| (draws.uniform() * vocabulary as f64) as i64);
     let data = TensorData::new(ids.collect::<Vec<i64>>(), [count, length]);
     let tokens: Tensor<2, Int> = Tensor::from_data(data, device);
     let batch = Batch::new(

@@ -450,30 +450,15 @@ fn masks_of_ones_own_are_learnt_from_a_teacher_up_to_an_exported_student() {
         let found = place.json(&[&eval[..], more, &["--json"]].concat());
         assert!(found["mean_iou"].as_f64().is_some(), "{split}: {found}");
     }
-    done(
-        &place,
-        &[
-            "export",
-            "--model",
-            "run",
-            "--format",
-            "safetensors",
-            "--out",
-            "student.safetensors",
-        ],
-    );
-    done(
-        &place,
-        &[
-            "export",
-            "--model",
-            "run",
-            "--format",
-            "onnx",
-            "--out",
-            "student.onnx",
-        ],
-    );
+    for (format, file) in [
+        ("safetensors", "student.safetensors"),
+        ("onnx", "student.onnx"),
+    ] {
+        let export = [
+            "export", "--model", "run", "--format", format, "--out", file,
+        ];
+        done(&place, &export);
+    }
     let predict = ["predict", "run", "cells/test", "--masks", "made"];
     let (csv, _) = done(&place, &[&predict[..], &["--format", "csv"]].concat());
     assert_eq!(csv.lines().next(), Some("image,mask,ground,cell"), "{csv}");

@@ -208,7 +208,7 @@ struct Own {
 }
 
 impl DataFiles for Own {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "own"
     }
 

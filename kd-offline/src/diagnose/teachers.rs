@@ -434,7 +434,7 @@ mod tests {
     #[test]
     fn what_comes_to_the_same_is_not_tried() {
         let names = |own: &Normalisation, data: &Normalisation| -> Vec<&str> {
-            alternatives(&own, data)
+            alternatives(own, data)
                 .into_iter()
                 .map(|(name, _)| name)
                 .collect()

@@ -164,7 +164,7 @@ impl TeacherRecipe {
                     TeacherClasses::Any => of_classes(data, opened.config().network.classes),
                 };
                 if self.resize {
-                    facts.shape = self.own_shape(data, opened.config())?;
+                    facts.shape = own_shape(data, opened.config())?;
                 }
                 check_fits(
                     &format!("teacher `{}`", model.display()),
@@ -248,20 +248,6 @@ impl TeacherRecipe {
                 Err(Error::config("teacher.weights", problem))
             }
         }
-    }
-
-    /// The shape of its own images, those of the data in another size.
-    fn own_shape(&self, data: &DataFacts, config: &ModelConfig) -> Result<ImageShape> {
-        let [_, height, width] = config.network.input;
-        let shape = ImageShape::new(data.shape.channels, height, width);
-        let problem = if data.task != Task::Classification {
-            "is for a class of each image: masks have the size of their images; remove it"
-        } else if shape == data.shape {
-            "has no effect, as the teacher's images are as large as those of the data; remove it"
-        } else {
-            return Ok(shape);
-        };
-        Err(Error::config("teachers.resize", problem))
     }
 
     fn origin(&self) -> Result<Origin<'_>> {
@@ -488,4 +474,18 @@ pub fn check_fits(who: &str, config: &ModelConfig, data: &DataFacts) -> Result<(
         });
     }
     Ok(())
+}
+
+/// The shape of its own images, those of the data in another size.
+fn own_shape(data: &DataFacts, config: &ModelConfig) -> Result<ImageShape> {
+    let [_, height, width] = config.network.input;
+    let shape = ImageShape::new(data.shape.channels, height, width);
+    let problem = if data.task != Task::Classification {
+        "is for a class of each image: masks have the size of their images; remove it"
+    } else if shape == data.shape {
+        "has no effect, as the teacher's images are as large as those of the data; remove it"
+    } else {
+        return Ok(shape);
+    };
+    Err(Error::config("teachers.resize", problem))
 }
