@@ -51,9 +51,12 @@ pub(super) fn inspect(
     let set = data.train.dataset();
     let has_masks = set.masks().is_some();
     // Of masks it is not counted how often each class is there.
-    let counts = |part: &Subset| match has_masks {
-        true => vec![part.len()],
-        false => part.class_counts(),
+    let counts = |part: &Subset| {
+        if has_masks {
+            vec![part.len()]
+        } else {
+            part.class_counts()
+        }
     };
     let shape = set.shape();
     let facts = SampleFacts {
@@ -119,9 +122,10 @@ pub(super) fn inspect(
         }
     }
     if findings.len() == before {
-        let classes = match has_masks {
-            true => format!("masks of {} classes", facts.classes),
-            false => format!("each of the {} classes in both", facts.classes),
+        let classes = if has_masks {
+            format!("masks of {} classes", facts.classes)
+        } else {
+            format!("each of the {} classes in both", facts.classes)
         };
         let text = format!(
             "{} training and {} held-out samples, none in both, {classes}",

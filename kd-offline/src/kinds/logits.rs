@@ -84,7 +84,7 @@ pub(super) const KINDS: &[LossKind] = &[
                 loss,
                 binder,
                 DecoupledKdLossConfig::init,
-                |made, ours, theirs, targets| made.forward(ours, theirs, targets),
+                kd_losses::DecoupledKdLoss::forward,
             )
         },
     ),
@@ -97,7 +97,7 @@ pub(super) const KINDS: &[LossKind] = &[
                 loss,
                 binder,
                 NormalisedKdLossConfig::init,
-                |made, ours, theirs, targets| made.forward(ours, theirs, targets),
+                kd_losses::NormalisedKdLoss::forward,
             )
         },
     ),
@@ -123,7 +123,7 @@ pub(super) const KINDS: &[LossKind] = &[
                 loss,
                 binder,
                 WeightedSoftLabelLossConfig::init,
-                |made, ours, theirs, targets| made.forward(ours, theirs, targets),
+                kd_losses::WeightedSoftLabelLoss::forward,
             )
         },
     ),

@@ -334,7 +334,7 @@ fn what_needs_a_class_of_each_image_is_refused() {
         (
             vec![LossConfig::cross_entropy(1.0)],
             |training| {
-                training.class_weights = Some(kd_core::ClassWeights::Given(vec![1.0, 2.0, 3.0]))
+                training.class_weights = Some(kd_core::ClassWeights::Given(vec![1.0, 2.0, 3.0]));
             },
             "train.class_weights",
         ),

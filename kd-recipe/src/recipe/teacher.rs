@@ -162,7 +162,7 @@ impl TeacherRecipe {
                     TeacherClasses::Any => of_classes(data, opened.config().network.classes),
                 };
                 if self.resize {
-                    facts.shape = self.own_shape(data, opened.config())?;
+                    facts.shape = Self::own_shape(data, opened.config())?;
                 }
                 check_fits(
                     &format!("teacher `{}`", model.display()),
@@ -242,7 +242,7 @@ impl TeacherRecipe {
     }
 
     /// The shape of its own images, those of the data in another size.
-    fn own_shape(&self, data: &DataFacts, config: &ModelConfig) -> Result<ImageShape> {
+    fn own_shape(data: &DataFacts, config: &ModelConfig) -> Result<ImageShape> {
         let [_, height, width] = config.network.input;
         let shape = ImageShape::new(data.shape.channels, height, width);
         let problem = if data.task != Task::Classification {
