@@ -453,7 +453,7 @@ pub(crate) struct WeightOptions {
     #[arg(long)]
     pub(crate) prefix: Option<String>,
     /// What parts of the file's names the network calls otherwise, for example `downsample.=shortcut.`, or a
-    /// regular expression between slashes, `/^(layer\d)\.b/=${1}.block`; may be given several times
+    /// regular expression between slashes, `/^(layer[0-9])[.]b/=${1}.block`; may be given several times
     #[arg(long, value_name = "FROM=TO", value_parser = rename)]
     pub(crate) rename: Vec<(String, String)>,
     /// How exactly the file must fit: `exact`, or `superset` if it may hold more than the network

@@ -101,8 +101,8 @@ mod tests {
         interruptible(&stop, || {
             check().unwrap();
             stop.store(true, Ordering::Relaxed);
-            // Ten times as long as it takes at most.
-            let seen = (0..20).any(|_| {
+            // However busy the machine is.
+            let seen = (0..1000).any(|_| {
                 std::thread::sleep(PAUSE / 2);
                 check().is_err()
             });

@@ -394,6 +394,29 @@ batch_size = 4
 lr = 0.01
 "#;
 
+/// The model `run` makes a mask of each image, in its size.
+fn masks_are_written(place: &Place) {
+    let predict = ["predict", "run", "cells/test", "--masks", "made"];
+    let (csv, _) = done(place, &[&predict[..], &["--format", "csv"]].concat());
+    assert_eq!(csv.lines().next(), Some("image,mask,ground,cell"), "{csv}");
+    for (at, line) in csv.lines().skip(1).enumerate() {
+        let fields: Vec<&str> = line.split(',').collect();
+        assert_eq!(fields[1], format!("made/{at}.png"));
+        let mask = image::open(place.path(fields[1])).unwrap().to_luma8();
+        assert_eq!(mask.dimensions(), (40, 36));
+        assert!(mask.pixels().all(|pixel| pixel.0[0] < 2), "{line}");
+        let shares: f64 = fields[2..]
+            .iter()
+            .map(|share| share.parse::<f64>().unwrap())
+            .sum();
+        assert!((shares - 1.0).abs() < 1e-9, "{line}");
+    }
+    assert_eq!(csv.lines().count(), 5);
+    refused(place, &predict, "is there already");
+    refused(place, &["predict", "run", "cells/test"], "--masks");
+    refused(place, &[&predict[..], &["--top", "2"]].concat(), "--top");
+}
+
 #[test]
 fn masks_of_ones_own_are_learnt_from_a_teacher_up_to_an_exported_student() {
     let place = Place::new();
@@ -459,25 +482,7 @@ fn masks_of_ones_own_are_learnt_from_a_teacher_up_to_an_exported_student() {
         ];
         done(&place, &export);
     }
-    let predict = ["predict", "run", "cells/test", "--masks", "made"];
-    let (csv, _) = done(&place, &[&predict[..], &["--format", "csv"]].concat());
-    assert_eq!(csv.lines().next(), Some("image,mask,ground,cell"), "{csv}");
-    for (at, line) in csv.lines().skip(1).enumerate() {
-        let fields: Vec<&str> = line.split(',').collect();
-        assert_eq!(fields[1], format!("made/{at}.png"));
-        let mask = image::open(place.path(fields[1])).unwrap().to_luma8();
-        assert_eq!(mask.dimensions(), (40, 36));
-        assert!(mask.pixels().all(|pixel| pixel.0[0] < 2), "{line}");
-        let shares: f64 = fields[2..]
-            .iter()
-            .map(|share| share.parse::<f64>().unwrap())
-            .sum();
-        assert!((shares - 1.0).abs() < 1e-9, "{line}");
-    }
-    assert_eq!(csv.lines().count(), 5);
-    refused(&place, &predict, "is there already");
-    refused(&place, &["predict", "run", "cells/test"], "--masks");
-    refused(&place, &[&predict[..], &["--top", "2"]].concat(), "--top");
+    masks_are_written(&place);
     // What needs a class of each image says so.
     let kd = STUDENT_OF_MASKS.replace(
         "kind = \"pixel-wise\"\nstudent_tap = \"logits\"",

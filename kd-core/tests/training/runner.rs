@@ -372,7 +372,11 @@ impl Phase for LookingPhase<'_> {
             batches.fetch_add(1, Ordering::Relaxed);
             if number == self.method.stops_at && at == 1 {
                 self.method.stop.store(true, Ordering::Relaxed);
-                std::thread::sleep(Duration::from_millis(200));
+                // However busy the machine is, the flag is seen at some time.
+                let goes_on = |_: &i32| self.method.loader.batch(0, 0).is_ok();
+                for _ in (0..10_000).take_while(goes_on) {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
             }
         }
         self.phase.evaluate()
