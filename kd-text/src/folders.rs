@@ -27,7 +27,8 @@ pub(crate) fn read_folder(path: &Path, classes: Option<&[&str]>) -> Result<Label
         None => entries(path, Path::is_dir)?,
     };
     if folders.is_empty() {
-        let problem = "has no folders; put the texts of each class into a folder of its name, a file a text";
+        let problem =
+            "has no folders; put the texts of each class into a folder of its name, a file a text";
         return Err(input(path, problem));
     }
     for folder in folders {

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use burn::tensor::{Device, Distribution, Int, Tensor};
 use kd_core::{
-    Batch, Draws, Error, ErrorKind, Names, Normalisation, Preprocessing, SampleKind, Samples,
-    Task, TokenizerFile, export,
+    Batch, Draws, Error, ErrorKind, Names, Normalisation, Preprocessing, SampleKind, Samples, Task,
+    TokenizerFile, export,
 };
 use kd_models::{
     BlockKind, BlockShortcut, CONFIG_FILE, ChunkCnnConfig, DenseNetConfig, InvertedBlock,
