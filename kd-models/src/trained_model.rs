@@ -10,8 +10,8 @@ use std::path::Path;
 use burn::tensor::{Device, Int, Tensor};
 use kd_core::{
     Batch, ClassificationMetrics, Costs, Error, Frozen, FrozenTeacher, Loader, Names, NetworkInput,
-    NetworkOutput, Output, Result, Samples, SegmentationMetrics, Task, Teacher, Tensors, evaluate,
-    evaluate_segmentation, import, network_hash, tensor_shapes,
+    NetworkOutput, Output, Result, SampleKind, Samples, SegmentationMetrics, Task, Teacher,
+    Tensors, evaluate, evaluate_segmentation, import, network_hash, tensor_shapes,
 };
 
 use crate::model_config::ModelConfig;
@@ -299,7 +299,7 @@ impl<N: ModelNetwork> TrainedModel for Model<N> {
 fn check_texts(ids: &Tensor<2, Int>, config: &ModelConfig) -> Result<()> {
     let [_batch_size, found] = ids.dims();
     let expected = config.network.input[2];
-    let own = config.network.structure()?.takes().is_some();
+    let own = config.network.structure()?.takes() == Some(SampleKind::Texts);
     if !own || found == expected {
         return Ok(());
     }

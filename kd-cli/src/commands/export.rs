@@ -113,7 +113,11 @@ pub(super) fn run(methods: &Methods, options: &ExportOptions) -> Result<()> {
     output::line(&format!("{of}{written} in {}", options.out.display()));
     if let Some(path) = &options.sample {
         let path = path.display();
-        output::line(&format!("images and logits to compare with in {path}"));
+        let samples = match exported.first().config().preprocessing.kind() {
+            SampleKind::Texts => "tokens",
+            _ => "images",
+        };
+        output::line(&format!("{samples} and logits to compare with in {path}"));
     }
     Ok(())
 }

@@ -59,9 +59,7 @@ fn place() -> Place {
             "stagewise",
             recipe(
                 "stagewise",
-                &format!(
-                    "[student]\n{NETWORK}[teacher]\nmodel = \"teacher\"\n[split]\nvalidation = 0.0\n"
-                ),
+                &format!("[student]\n{NETWORK}[teacher]\nmodel = \"teacher\"\n"),
             ),
         ),
         (
@@ -163,17 +161,12 @@ fn kept_answers_and_resumed_runs_give_the_same_bytes() {
         assert_eq!(resumed.code, Some(0), "{}", resumed.stderr);
         assert!(model(name) == model(&stopped), "{name}");
     }
-    // The words of the training split alone decide the ids: with others the run does not go on.
+    // Other words of the training split make another tokenizer.
     fs::write(
         place.path("reviews/train.tsv"),
         table(80).replace("film", "play"),
     )
     .unwrap();
-    let changed = place.run(&["resume", "student"]);
-    assert!(
-        changed.code != Some(0) || changed.stdout.contains("done"),
-        "{changed:?}"
-    );
     let other = place.run(&["distill", "student.toml", "--out", "other"]);
     assert_eq!(other.code, Some(2), "{}", other.stderr);
     assert!(

@@ -10,7 +10,7 @@ use std::any::Any;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use burn_onnx::export::{AxisSpec, ExportError, InputSpec, OnnxExporter};
-use kd_core::{Error, NetworkOutput, Output, Result, detached_copy};
+use kd_core::{Error, NetworkOutput, Output, Preprocessing, Result, detached_copy};
 
 use crate::model_config::ModelConfig;
 use crate::named::ModelNetwork;
@@ -48,7 +48,9 @@ pub(crate) fn export<N: ModelNetwork>(
     options: &OnnxOptions,
 ) -> Result<Vec<u8>> {
     let input = config.network.input;
-    let normalisation = config.normalisation()?;
+    let Preprocessing::Images(normalisation) = &config.preprocessing else {
+        return Err(for_images());
+    };
     normalisation.apply(images(input, 1))?;
     as_input::<N>(images(input, 1))?;
     let forward = |network: &N, images: Tensor<4>| {
@@ -111,12 +113,12 @@ fn write<M: Module>(
 fn as_input<N: ModelNetwork>(images: Tensor<4>) -> Result<N::Input> {
     let images: Box<dyn Any> = Box::new(images);
     let taken = images.downcast::<N::Input>();
-    taken.map(|input| *input).map_err(|_| {
-        Error::config(
-            "onnx",
-            "is for networks that take images; keep the model folder",
-        )
-    })
+    taken.map(|input| *input).map_err(|_| for_images())
+}
+
+fn for_images() -> Error {
+    let problem = "is for networks that take images; keep the model folder";
+    Error::config("onnx", problem)
 }
 
 /// The output, in the one of two lists that is for outputs of its number of axes.

@@ -97,7 +97,7 @@ fn networks_that_cannot_be_written_are_refused_in_words() {
     let config = ModelConfig::new(text_spec(), Preprocessing::Tokens);
     let model = families().blank(config, &Device::flex()).unwrap();
     let text = model.onnx(&OnnxOptions::default()).unwrap_err().to_string();
-    assert!(text.contains("is not one for images"), "{text}");
+    assert!(text.contains("is for networks that take images"), "{text}");
 }
 
 #[test]
