@@ -281,7 +281,7 @@ fn of_all(title: &str, runs: &[Run], reports: Vec<[String; 3]>) -> Result<WebPag
             path: path_of(run.number),
         })
         .collect();
-    Ok(live_overview(title, &live)?.with_links(reports))
+    live_overview(title, &live, reports)
 }
 
 /// The number that stands for a folder in addresses.
