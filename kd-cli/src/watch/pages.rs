@@ -25,6 +25,8 @@ pub(crate) struct Watched {
     kept: HashMap<u64, Kept>,
     runs: Vec<Run>,
     looked: Option<Instant>,
+    /// What the page of all lists.
+    listed: u64,
 }
 
 /// A folder that was named.
@@ -81,6 +83,7 @@ impl Watched {
             kept: HashMap::new(),
             runs: Vec::new(),
             looked: None,
+            listed: 0,
         })
     }
 
@@ -99,6 +102,11 @@ impl Watched {
                     self.roots.iter().map(|root| root.folder.clone()).collect();
                 let (title, runs) = (self.title(), self.runs.clone());
                 let reports = self.reports();
+                // A run that has begun may be listed later than its files are there.
+                if self.listed != number_of_all(&runs) {
+                    self.listed = number_of_all(&runs);
+                    self.kept.remove(&0);
+                }
                 self.page(0, since, &folders, || {
                     of_all(&title, &runs, reports.clone())
                 })
@@ -203,7 +211,8 @@ impl Watched {
     fn renew(&mut self, number: u64, folders: &[PathBuf], make: impl Fn() -> Result<WebPage>) {
         let begun = Instant::now();
         let stamps: Vec<String> = folders.iter().map(|folder| stamp_of(folder)).collect();
-        let stamp = stamps.join("-");
+        let listed = if number == 0 { self.listed } else { 0 };
+        let stamp = format!("{}-{listed:x}", stamps.join("-"));
         if let Some(kept) = self
             .kept
             .get_mut(&number)
@@ -281,7 +290,13 @@ fn of_all(title: &str, runs: &[Run], reports: Vec<[String; 3]>) -> Result<WebPag
             path: path_of(run.number),
         })
         .collect();
-    Ok(live_overview(title, &live)?.with_links(reports))
+    live_overview(title, &live, reports)
+}
+
+/// A number that changes with the runs that are there.
+fn number_of_all(runs: &[Run]) -> u64 {
+    let numbers = runs.iter().map(|run| run.number);
+    numbers.fold(1, |all, number| all.wrapping_mul(31).wrapping_add(number))
 }
 
 /// The number that stands for a folder in addresses.

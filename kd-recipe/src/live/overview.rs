@@ -31,41 +31,40 @@ struct Known<'a> {
     state: &'static str,
 }
 
-/// The page of several runs: their state and their curves side by side. A run that cannot be read, or is not
-/// begun, is in the table without values.
+/// The page of several runs: their state and their curves side by side, below links to further pages, each
+/// with a name, a path and a remark. A run that cannot be read, or is not begun, is in the table without
+/// values.
 ///
 /// # Errors
 ///
 /// If a picture cannot be drawn.
-pub fn live_overview(title: &str, runs: &[LiveRun<'_>]) -> Result<WebPage> {
-    let known: Vec<Known<'_>> = runs.iter().map(read).collect();
-    let of_state = |state: &str| known.iter().filter(|run| run.state == state).count();
-    let highlights = ["running", "done", "stopped", "not done"]
-        .into_iter()
-        .filter_map(|state| {
-            let count = of_state(state);
-            (count > 0).then(|| [state.to_owned(), count.to_string(), String::new()])
-        });
-    let links = known.iter().map(|known| {
-        let last = known.epochs.last();
-        let so_far = last.map_or_else(String::new, |last| {
-            format!(", epoch {} of phase {}", last.epoch + 1, last.phase)
-        });
-        [
-            known.run.name.clone(),
-            known.run.path.clone(),
-            format!("{}{so_far}", known.state),
-        ]
-    });
+pub fn live_overview(
+    title: &str,
+    runs: &[LiveRun<'_>],
+    mut links: Vec<[String; 3]>,
+) -> Result<WebPage> {
     if runs.is_empty() {
         return Ok(WebPage::new(title).with_text("There is no run yet."));
     }
+    let known: Vec<Known<'_>> = runs.iter().map(read).collect();
+    let count_of = |state: &str| known.iter().filter(|run| run.state == state).count();
+    let states = ["running", "done", "stopped", "not done"].map(|state| (state, count_of(state)));
+    let highlights = states.into_iter().filter(|(_, count)| *count > 0);
+    let highlights =
+        highlights.map(|(state, count)| [state.to_owned(), count.to_string(), String::new()]);
+    links.extend(known.iter().map(|Known { run, epochs, state }| {
+        let remark = match epochs.len() {
+            0 => (*state).to_owned(),
+            number => format!("{state}, epoch {number}"),
+        };
+        [run.name.clone(), run.path.clone(), remark]
+    }));
     let section = Section::new("Runs").with_table(table(&known)?);
     let page = WebPage::new(title)
         .with_highlights(highlights.collect())
         .with_section(&curves(&known)?)
         .with_section(&section);
-    Ok(page.with_links(links.collect()))
+    Ok(page.with_links(links))
 }
 
 fn read<'a>(run: &'a LiveRun<'a>) -> Known<'a> {

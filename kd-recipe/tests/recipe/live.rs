@@ -38,7 +38,7 @@ fn runs_of_a_campaign_are_shown_and_left_as_they_are() {
         path: format!("/{number}"),
     });
     let runs: Vec<LiveRun<'_>> = runs.collect();
-    let page = live_overview("all", &runs).unwrap().html();
+    let page = live_overview("all", &runs, Vec::new()).unwrap().html();
     assert!(page.contains("<a href=\"/3\">run &lt;3&gt;</a>"), "{page}");
     assert!(page.contains("<dt>done</dt><dd>4</dd>"), "{page}");
     assert_eq!((list(), stamp_of(&out)), (before, stamp));
@@ -55,6 +55,6 @@ fn a_folder_without_a_run_is_refused_or_empty() {
         folder: &nowhere,
         path: "/0".into(),
     };
-    let page = live_overview("all", &[run]).unwrap().html();
+    let page = live_overview("all", &[run], Vec::new()).unwrap().html();
     assert!(page.contains("not begun"), "{page}");
 }
