@@ -576,9 +576,9 @@ fn a_metric_that_nobody_measures_is_named() {
     );
     // Nothing has been trained.
     assert!(!place.path("out/teachers").exists() && !place.path("out/cells").exists());
-    let more = "more_metrics = [\"agreement\"]";
-    for asked in ["more_metrics = [\"los\"]", "plot_metrics = [\"los\"]"] {
-        let text = CAMPAIGN.replace(more, asked);
+    for key in ["more_metrics", "plot_metrics"] {
+        let line = |name: &str| format!("{key} = [\"{name}\"]");
+        let text = CAMPAIGN.replace(&line("agreement"), &line("los"));
         assert_ne!(text, CAMPAIGN);
         std::fs::write(place.path("campaign.toml"), text).unwrap();
         let said = place.run(&compare(&SHORT));
