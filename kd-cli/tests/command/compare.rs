@@ -577,7 +577,9 @@ fn a_metric_that_nobody_measures_is_named() {
     // Nothing has been trained.
     assert!(!place.path("out/teachers").exists() && !place.path("out/cells").exists());
     for key in ["more_metrics", "plot_metrics"] {
-        let text = CAMPAIGN.replace("baseline", &format!("{key} = [\"los\"]\nbaseline"));
+        let line = |name: &str| format!("{key} = [\"{name}\"]");
+        let text = CAMPAIGN.replace(&line("agreement"), &line("los"));
+        assert_ne!(text, CAMPAIGN);
         std::fs::write(place.path("campaign.toml"), text).unwrap();
         let said = place.run(&compare(&SHORT));
         assert!(
