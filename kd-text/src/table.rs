@@ -45,7 +45,8 @@ pub(crate) fn read_table(path: &Path, settings: &TextSettings) -> Result<Labelle
         .unwrap_or_default()
         .to_string_lossy()
         .to_lowercase();
-    let rows = if name.trim_end_matches(".gz").ends_with(".csv") {
+    let ending = name.trim_end_matches(".gz").rsplit('.').next();
+    let rows = if ending == Some("csv") {
         csv_rows(path, &text, settings)?
     } else {
         tab_rows(path, &text, settings)?
