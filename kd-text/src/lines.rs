@@ -33,7 +33,8 @@ pub(crate) fn read_text(path: &Path) -> Result<String> {
     }
     let text = String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
-        let line = 1 + error.as_bytes()[..valid].split(|&byte| byte == b'\n').count() - 1;
+        let lines = error.as_bytes()[..valid].split(|&byte| byte == b'\n');
+        let line = lines.count();
         let problem = format!(
             "is not UTF-8: byte {valid}, in line {line}, belongs to no character; save the file as UTF-8"
         );

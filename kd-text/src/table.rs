@@ -45,8 +45,8 @@ pub(crate) fn read_table(path: &Path, settings: &TextSettings) -> Result<Labelle
         .unwrap_or_default()
         .to_string_lossy()
         .to_lowercase();
-    let table = Path::new(name.trim_end_matches(".gz"));
-    let rows = if table.extension().is_some_and(|kind| kind == "csv") {
+    let ending = name.trim_end_matches(".gz").rsplit('.').next();
+    let rows = if ending == Some("csv") {
         csv_rows(path, &text, settings)?
     } else {
         tab_rows(path, &text, settings)?
