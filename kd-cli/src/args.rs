@@ -386,7 +386,7 @@ pub(crate) struct EvalOptions {
     /// What the models of an ensemble are averaged by; `logits` where nothing is said
     #[arg(long, value_name = "WHAT")]
     pub(crate) average: Option<AverageOption>,
-    /// The data set, or a folder of your own; `kd data list` names those that are known, `folder`, `masks` and
+    /// The data set, or a folder of your own; `kd data list` names those that are known; `folder`, `masks` and
     /// `text` are of your own
     #[arg(long)]
     pub(crate) data: String,

@@ -67,7 +67,7 @@ fn place() -> Place {
             recipe(
                 "online",
                 &format!(
-                    "[student]\n{NETWORK}[online]\nkind = \"mutual\"\nbranches = 2\nshared = \"embedding\"\n"
+                    "[student]\n{NETWORK}[online]\nkind = \"dml\"\nbranches = 2\nshared = \"embedding\"\n"
                 ),
             ),
         ),
