@@ -386,8 +386,8 @@ pub(crate) struct EvalOptions {
     /// What the models of an ensemble are averaged by; `logits` where nothing is said
     #[arg(long, value_name = "WHAT")]
     pub(crate) average: Option<AverageOption>,
-    /// The data set, or a folder of your own; `kd data list` names those that are known; `folder`, `masks` and
-    /// `text` are of your own
+    /// The data set, or a folder of your own; `kd data list` names those that are known; `folder`, `masks`
+    /// and `text` are of your own
     #[arg(long)]
     pub(crate) data: String,
     /// The classes of `--data masks` with their values, as `road=128` or `road=#804080`; those of the model,

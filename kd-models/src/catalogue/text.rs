@@ -14,7 +14,8 @@ pub(super) static CLASSIFIERS: [Entry; 6] = [
     ),
     text(
         "tcn-imdb-teacher",
-        "Teacher of the teacher-class paper's code on IMDB: embeddings of 32, 64 channels twice, 256 features",
+        "Teacher of the teacher-class paper's code on IMDB: embeddings of 32, 64 channels twice, 256 \
+         features",
         || Structure::TextCnn(TextCnnConfig::teacher()),
     ),
     text(
