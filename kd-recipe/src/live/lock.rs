@@ -1,4 +1,4 @@
-//! Whether a process works in a run, found out without touching its lock.
+//! The test for a process that works in a run, which does not touch the run's lock.
 
 use std::path::Path;
 
