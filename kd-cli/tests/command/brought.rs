@@ -47,18 +47,6 @@ fn place(classes: &[(&str, usize, usize)]) -> Place {
     place
 }
 
-fn run(place: &Place, args: &[&str]) -> (String, String) {
-    let done = place.run(args);
-    assert_eq!(
-        done.code,
-        Some(0),
-        "{args:?}: {}{}",
-        done.stdout,
-        done.stderr
-    );
-    (done.stdout, done.stderr)
-}
-
 fn warnings(place: &Place, more: &[&str]) -> Vec<String> {
     let found = place.json(&[&["check", "train.toml", "--json"], more].concat());
     let all = found["findings"].as_array().unwrap().iter();
@@ -86,7 +74,7 @@ fn what_is_left_out_of_a_folder_is_said_everywhere() {
         warned.iter().any(|text| text.starts_with(said)),
         "{warned:?}"
     );
-    let (_, stderr) = run(&place, &["train", "train.toml", "--out", "run"]);
+    let (_, stderr) = place.done(&["train", "train.toml", "--out", "run"]);
     assert!(stderr.contains(&format!("note: {said}")), "{stderr}");
     assert!(stderr.contains("train/dog/001.xyz"), "{stderr}");
     assert!(place.text("run/report.md").contains(said));
@@ -101,23 +89,20 @@ fn a_last_batch_of_one_is_spread_and_said() {
         warned.iter().any(|text| text.starts_with(said)),
         "{warned:?}"
     );
-    let (_, stderr) = run(&place, &["train", "train.toml", "--out", "spread"]);
+    let (_, stderr) = place.done(&["train", "train.toml", "--out", "spread"]);
     assert!(stderr.contains(&format!("note: {said}")), "{stderr}");
     let drop = ["--set", "train.drop_last=true"];
     assert_eq!(warnings(&place, &drop), Vec::<String>::new());
-    let (_, stderr) = run(
-        &place,
-        &[
-            "train",
-            "train.toml",
-            "--out",
-            "dropped",
-            "--progress",
-            "none",
-            drop[0],
-            drop[1],
-        ],
-    );
+    let (_, stderr) = place.done(&[
+        "train",
+        "train.toml",
+        "--out",
+        "dropped",
+        "--progress",
+        "none",
+        drop[0],
+        drop[1],
+    ]);
     assert_eq!(stderr, "");
     let steps = |run: &str| -> Value {
         serde_json::from_str(
@@ -138,7 +123,7 @@ fn a_last_batch_of_one_is_spread_and_said() {
 #[test]
 fn images_to_test_on_may_lack_a_class_or_be_all_there_is() {
     let place = place(&[("cat", 6, 3), ("dog", 6, 2), ("fox", 6, 3)]);
-    run(&place, &["train", "train.toml", "--out", "run"]);
+    place.done(&["train", "train.toml", "--out", "run"]);
     let eval = |more: &[&str]| {
         let args = [
             "eval", "--model", "run", "--data", "folder", "--path", "photos",
@@ -162,7 +147,7 @@ fn images_to_test_on_may_lack_a_class_or_be_all_there_is() {
         "--set",
         "data.held_out=0.25",
     ];
-    run(&place, &held_out);
+    place.done(&held_out);
 
     // New data alone, below `test` or directly in the folder, and of no class of the model.
     std::fs::remove_dir_all(place.path("photos/train")).unwrap();
@@ -200,7 +185,7 @@ fn uneven_classes_are_weighed_or_drawn_equally_and_told_apart() {
         ("given", "train.class_weights=[1,11]"),
         ("drawn", "train.balanced=true"),
     ] {
-        run(&place, &["train", "train.toml", "--out", out, "--set", set]);
+        place.done(&["train", "train.toml", "--out", out, "--set", set]);
         let log = place.text(&format!("{out}/metrics.jsonl"));
         logs.push(log.split("\"seconds\"").next().unwrap().to_owned());
     }
@@ -219,7 +204,7 @@ fn uneven_classes_are_weighed_or_drawn_equally_and_told_apart() {
     let eval = [
         "eval", "--model", "plain", "--data", "folder", "--path", "photos",
     ];
-    let (stdout, _) = run(&place, &eval);
+    let (stdout, _) = place.done(&eval);
     assert!(stdout.contains("balanced accuracy"), "{stdout}");
     assert!(stdout.contains("\n  rare "), "{stdout}");
     assert!(!stdout.contains("top-k"), "{stdout}");
@@ -288,7 +273,7 @@ fn a_teacher_of_other_classes_serves_losses_that_read_no_logits() {
         "{texts}"
     );
     assert!(!texts.contains("\"error\""), "{texts}");
-    run(&place, &["distill", "distil.toml", "--out", "run"]);
+    place.done(&["distill", "distil.toml", "--out", "run"]);
     assert!(!place.text("run/metrics.jsonl").contains("agreement"));
     // The same teacher in a folder of its own.
     let import = [
@@ -305,7 +290,7 @@ fn a_teacher_of_other_classes_serves_losses_that_read_no_logits() {
         "--network",
         "lenet5-half",
     ];
-    run(&place, &import);
+    place.done(&import);
     let text = DISTIL.split("[[teachers]]").collect::<Vec<_>>();
     let rest = text[1]
         .split("[[losses]]")
@@ -317,7 +302,7 @@ fn a_teacher_of_other_classes_serves_losses_that_read_no_logits() {
         text[0]
     );
     std::fs::write(place.path("folder.toml"), &in_folder).unwrap();
-    run(&place, &["distill", "folder.toml", "--out", "folder"]);
+    place.done(&["distill", "folder.toml", "--out", "folder"]);
     // With a loss of logits it is refused.
     let logits = format!("{in_folder}\n[[losses]]\nkind = \"kd\"\n");
     std::fs::write(place.path("logits.toml"), logits).unwrap();
@@ -351,7 +336,7 @@ fn weights_that_are_no_numbers_are_named() {
             "--network",
             "lenet5-half",
         ];
-        let (_, stderr) = run(&place, &import);
+        let (_, stderr) = place.done(&import);
         assert!(
             stderr.starts_with("warning: 1 of 10 tensors have numbers that are not finite"),
             "{stderr}"
@@ -395,8 +380,8 @@ fn an_edited_recipe_is_noticed_and_a_run_can_be_made_longer() {
             "train.schedule={kind=\"constant\"}",
         ]
     };
-    run(&place, &train("whole", "train.epochs=3"));
-    run(&place, &train("run", "train.epochs=2"));
+    place.done(&train("whole", "train.epochs=3"));
+    place.done(&train("run", "train.epochs=2"));
     // Edited, done or not: refused with the setting by name.
     let recipe = place.text("run/recipe.toml");
     let edited = recipe.replace("lr = 0.003", "lr = 0.3");
@@ -433,7 +418,7 @@ fn an_edited_recipe_is_noticed_and_a_run_can_be_made_longer() {
         assert_eq!(refused.code, Some(2), "{}", refused.stderr);
         assert!(refused.stderr.contains(said), "{}", refused.stderr);
     }
-    run(&place, &["resume", "run", "--set", "train.epochs=3"]);
+    place.done(&["resume", "run", "--set", "train.epochs=3"]);
     assert_eq!(
         place.read("run/model/model.safetensors"),
         place.read("whole/model/model.safetensors")
@@ -451,7 +436,7 @@ fn an_edited_recipe_is_noticed_and_a_run_can_be_made_longer() {
     std::fs::remove_file(place.path("run/report.md")).unwrap();
     std::fs::write(place.path("run/.writing-abc"), "left").unwrap();
     std::fs::write(place.path("run/checkpoint-0-7.safetensors"), "left").unwrap();
-    run(&place, &["resume", "run"]);
+    place.done(&["resume", "run"]);
     assert!(
         place
             .text("run/report.md")
@@ -464,13 +449,13 @@ fn an_edited_recipe_is_noticed_and_a_run_can_be_made_longer() {
 #[test]
 fn each_image_has_its_answer_in_three_forms() {
     let place = place(&[("cat", 6, 3), ("dog", 6, 2), ("fox", 6, 3)]);
-    run(&place, &["train", "train.toml", "--out", "run"]);
+    place.done(&["train", "train.toml", "--out", "run"]);
     std::fs::copy(
         place.path("photos/test/cat/000.png"),
         place.path("alone,1.png"),
     )
     .unwrap();
-    let predict = |more: &[&str]| run(&place, &[&["predict", "run"], more].concat()).0;
+    let predict = |more: &[&str]| place.done(&[&["predict", "run"], more].concat()).0;
     let both = ["photos/test", "alone,1.png", "--teacher", "run"];
     let table = predict(&both);
     assert_eq!(table.lines().count(), 2 + 9 + 1, "{table}");
@@ -549,12 +534,12 @@ fn each_image_has_its_answer_in_three_forms() {
 fn names_are_shown_safely_and_a_full_output_is_an_error() {
     let place = place(&[("cat", 6, 3), ("dog\u{1b}[31m", 6, 2)]);
     let info = ["data", "info", "folder", "--path", "photos", "--size", "32"];
-    let (stdout, _) = run(&place, &info);
+    let (stdout, _) = place.done(&info);
     assert!(
         stdout.contains("dog\\u{1b}[31m") && !stdout.contains('\u{1b}'),
         "{stdout}"
     );
-    run(&place, &["train", "train.toml", "--out", "run"]);
+    place.done(&["train", "train.toml", "--out", "run"]);
     assert!(!place.text("run/report.md").contains('\u{1b}'));
     let full = std::fs::OpenOptions::new()
         .write(true)

@@ -23,18 +23,6 @@ fn write(place: &Place, name: &str, bytes: impl AsRef<[u8]>) {
     fs::write(path, bytes).unwrap();
 }
 
-fn done(place: &Place, args: &[&str]) -> (String, String) {
-    let done = place.run(args);
-    assert_eq!(
-        done.code,
-        Some(0),
-        "{args:?}: {}{}",
-        done.stdout,
-        done.stderr
-    );
-    (done.stdout, done.stderr)
-}
-
 fn refused(place: &Place, args: &[&str], expected: &str) {
     let done = place.run(args);
     assert!(matches!(done.code, Some(2 | 3)), "{args:?}: {done:?}");
@@ -90,10 +78,7 @@ fn images_that_cannot_be_read_are_left_out_where_that_is_asked_for() {
     );
     let set = ["--set", "data.skip_broken=true"];
     let said = "2 images that cannot be read were left out (`skip_broken`): ";
-    let (_, stderr) = done(
-        &place,
-        &["train", "train.toml", "--out", "run", set[0], set[1]],
-    );
+    let (_, stderr) = place.done(&["train", "train.toml", "--out", "run", set[0], set[1]]);
     assert!(
         stderr.contains(&format!(
             "note: {said}train/dark/3.png, train/light/broken.jpg"
@@ -149,20 +134,17 @@ fn classes_are_named_at_import_and_by_predict() {
             out,
         ]
     };
-    done(&place, &import("dark, light", "typed"));
+    place.done(&import("dark, light", "typed"));
     write(&place, "names.txt", "dark\nlight\n");
-    done(&place, &import("@names.txt", "listed"));
+    place.done(&import("@names.txt", "listed"));
     for model in ["typed", "listed"] {
-        let (csv, _) = done(
-            &place,
-            &["predict", model, "photos/test", "--format", "csv"],
-        );
+        let (csv, _) = place.done(&["predict", model, "photos/test", "--format", "csv"]);
         let head = csv.lines().next().unwrap();
         assert!(head.contains("dark") && head.contains("light"), "{head}");
         let eval = [
             "eval", "--model", model, "--data", "folder", "--path", "photos",
         ];
-        done(&place, &eval);
+        place.done(&eval);
     }
     refused(
         &place,
@@ -184,23 +166,20 @@ fn a_data_set_of_another_size_is_scaled_for_an_evaluation_if_asked() {
         &export(&network, Names::PyTorch),
     )
     .unwrap();
-    done(
-        &place,
-        &[
-            "import",
-            "w.safetensors",
-            "--network",
-            "resnet8",
-            "--input",
-            "1,40,40",
-            "--mean",
-            "0.5",
-            "--std",
-            "0.5",
-            "--out",
-            "larger",
-        ],
-    );
+    place.done(&[
+        "import",
+        "w.safetensors",
+        "--network",
+        "resnet8",
+        "--input",
+        "1,40,40",
+        "--mean",
+        "0.5",
+        "--std",
+        "0.5",
+        "--out",
+        "larger",
+    ]);
     let eval = ["eval", "--model", "larger", "--data", "fashion-mnist-mini"];
     refused(&place, &eval, "images of 1x28x28");
     let found = place.json(&[&eval[..], &["--scale", "--json"]].concat());
@@ -223,7 +202,7 @@ fn a_teacher_may_see_each_view_in_its_own_size() {
             .replace("size = 32", "size = 48")
             .replace("lenet5-half", "resnet8"),
     );
-    done(&place, &["train", "teacher.toml", "--out", "teacher"]);
+    place.done(&["train", "teacher.toml", "--out", "teacher"]);
     let student = format!(
         "{}\n[[teachers]]\nmodel = \"teacher\"\n\n[[losses]]\nkind = \"cross-entropy\"\n\n[[losses]]\n\
          kind = \"kd\"\n\
@@ -249,7 +228,7 @@ fn a_teacher_may_see_each_view_in_its_own_size() {
         !check["findings"].to_string().contains("\"error\""),
         "{check}"
     );
-    done(&place, &["distill", "student.toml", "--out", "run"]);
+    place.done(&["distill", "student.toml", "--out", "run"]);
     assert!(place.text("run/metrics.jsonl").contains("agreement"));
     let recipe = place.text("run/recipe.toml");
     assert!(
@@ -274,7 +253,7 @@ fn taps_of_different_size_name_those_that_fit() {
         "teacher.toml",
         TRAIN.replace("lenet5-half", "resnet8"),
     );
-    done(&place, &["train", "teacher.toml", "--out", "teacher"]);
+    place.done(&["train", "teacher.toml", "--out", "teacher"]);
     let student = format!(
         "{}\n[[teachers]]\nmodel = \"teacher\"\n\n[[losses]]\nkind = \"attention-transfer\"\n\
          student_tap = \"layer1\"\n\
@@ -301,7 +280,7 @@ fn a_byte_that_was_changed_in_a_run_is_named() {
     let place = Place::new();
     photos(&place, 32);
     write(&place, "train.toml", TRAIN);
-    done(&place, &["train", "train.toml", "--out", "run"]);
+    place.done(&["train", "train.toml", "--out", "run"]);
     for name in [
         "outcome.json",
         "inputs.json",
@@ -317,7 +296,7 @@ fn a_byte_that_was_changed_in_a_run_is_named() {
         refused(&place, &["resume", "run"], base);
         write(&place, &file, &good);
     }
-    done(&place, &["resume", "run"]);
+    place.done(&["resume", "run"]);
 }
 
 /// Bright squares on a dark ground, a border without class.
@@ -397,7 +376,7 @@ lr = 0.01
 /// The model `run` makes a mask of each image, in its size.
 fn masks_are_written(place: &Place) {
     let predict = ["predict", "run", "cells/test", "--masks", "made"];
-    let (csv, _) = done(place, &[&predict[..], &["--format", "csv"]].concat());
+    let (csv, _) = place.done(&[&predict[..], &["--format", "csv"]].concat());
     assert_eq!(csv.lines().next(), Some("image,mask,ground,cell"), "{csv}");
     for (at, line) in csv.lines().skip(1).enumerate() {
         let fields: Vec<&str> = line.split(',').collect();
@@ -436,13 +415,13 @@ fn masks_of_ones_own_are_learnt_from_a_teacher_up_to_an_exported_student() {
         !check["findings"].to_string().contains("\"error\""),
         "{check}"
     );
-    done(&place, &["train", "teacher.toml", "--out", "teacher"]);
+    place.done(&["train", "teacher.toml", "--out", "teacher"]);
     let stages = place.json(&["check", "student.toml", "--json"]);
     assert!(
         !stages["findings"].to_string().contains("\"error\""),
         "{stages}"
     );
-    done(&place, &["distill", "student.toml", "--out", "run"]);
+    place.done(&["distill", "student.toml", "--out", "run"]);
     let log = place.text("run/metrics.jsonl");
     for term in [
         "cross_entropy",
@@ -480,7 +459,7 @@ fn masks_of_ones_own_are_learnt_from_a_teacher_up_to_an_exported_student() {
         let export = [
             "export", "--model", "run", "--format", format, "--out", file,
         ];
-        done(&place, &export);
+        place.done(&export);
     }
     masks_are_written(&place);
     // What needs a class of each image says so.

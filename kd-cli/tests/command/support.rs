@@ -98,6 +98,14 @@ impl Place {
         Finished::new(self.command(args).output().unwrap())
     }
 
+    /// Runs a command that must succeed, and gives what it said on standard output and standard error.
+    pub(crate) fn done(&self, args: &[&str]) -> (String, String) {
+        let done = self.run(args);
+        let said = (done.stdout, done.stderr);
+        assert_eq!(done.code, Some(0), "{args:?}: {}{}", said.0, said.1);
+        said
+    }
+
     /// Runs to a good end and gives the object on the last line; there is nothing else on either stream.
     pub(crate) fn json(&self, args: &[&str]) -> Value {
         let done = self.run(args);
