@@ -19,9 +19,11 @@ pub(super) fn interval(hits: usize, count: usize) -> [f64; 2] {
     let square = Z * Z / n;
     let half = Z * (p * (1.0 - p) / n + square / (4.0 * n)).sqrt();
     let centre = p + square / 2.0;
+    let [low, high] = [centre - half, centre + half].map(|end| end / (1.0 + square));
+    // Rounding would leave out a share of 0 or 1 that is the very one that was seen.
     [
-        ((centre - half) / (1.0 + square)).max(0.0),
-        ((centre + half) / (1.0 + square)).min(1.0),
+        if hits == 0 { 0.0 } else { low.max(0.0) },
+        if hits == count { 1.0 } else { high.min(1.0) },
     ]
 }
 
@@ -74,6 +76,10 @@ mod tests {
         // Even all or none right leave room, unlike the plain binomial error, which would be 0.
         close(interval(256, 256)[0], 256.0 / 265.0);
         close(interval(0, 256)[1], 9.0 / 265.0);
+        // What was seen lies inside, to the last bit.
+        for count in 1..300 {
+            assert!(interval(0, count)[0] <= 0.0 && interval(count, count)[1] >= 1.0);
+        }
         let [low, high] = interval(0, 0);
         close(low, 0.0);
         close(high, 1.0);
