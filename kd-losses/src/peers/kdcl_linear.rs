@@ -32,7 +32,7 @@ const LARGEST_RATE: f64 = 1e6;
 /// sample; else `r` falls to a quarter. So the cross-entropy never rises above that of the mean of the
 /// logits, and where the best single peer is better still, that is the target. At least 1 step; 100 leave
 /// 1e-5 nats to the minimum in the mean over samples, and 2e-3 at most, for two to four peers whose logits
-/// have a deviation of 3 to 4, and ten times that for a deviation of 10.
+/// have a deviation of 3 to 4, and ten times that for a deviation of 10 or where two peers nearly agree.
 ///
 /// A step costs one pass over the logits of all peers. Nothing waits for the device.
 ///
