@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::camvid::{Pair, match_masks};
 use crate::data::dataset::Dataset;
-use crate::data::folder::MOST_BYTES;
 use crate::data::folder::decode::{decode_colours, decode_image, decode_numbers};
 use crate::data::folder::fit::check_sides;
+use crate::data::folder::most_bytes;
 use crate::data::folder::resize::{Pixels, stretch, stretch_nearest};
 use crate::data::masks::Masks;
 use crate::data::parallel::for_each;
@@ -326,7 +326,7 @@ impl MaskFolder {
         let all = pairs.len().checked_mul(bytes);
         let mut room = Vec::new();
         let all =
-            all.filter(|all| *all as u64 <= MOST_BYTES && room.try_reserve_exact(*all).is_ok());
+            all.filter(|all| *all as u64 <= most_bytes() && room.try_reserve_exact(*all).is_ok());
         let too_large = || {
             let problem = format!(
                 "has {} images, which at {} take more memory than is used for them; use a smaller size",

@@ -23,6 +23,7 @@ use crate::data::dataset::Dataset;
 use crate::data::shape::ImageShape;
 use crate::data::split::Split;
 use crate::error::{Error, Result};
+use crate::memory::memory_limit;
 
 /// A folder of images of one's own: `PATH/train/CLASS/*.png` and `PATH/test/CLASS/*.png`.
 ///
@@ -112,7 +113,7 @@ pub fn read_images<P: AsRef<Path> + Sync>(paths: &[P], fit: &ImageFit) -> Result
     fit.check()?;
     let bytes = paths.len().checked_mul(fit.shape.bytes());
     let bytes = bytes
-        .filter(|bytes| *bytes as u64 <= MOST_BYTES)
+        .filter(|bytes| *bytes as u64 <= most_bytes())
         .ok_or_else(|| {
             Error::config(
                 "images",
@@ -143,7 +144,12 @@ pub fn is_image_path(path: &Path) -> bool {
 }
 
 /// The most memory that the images of one split may take: 8 GiB.
-pub(super) const MOST_BYTES: u64 = 8 << 30;
+const MOST_BYTES: u64 = 8 << 30;
+
+/// The most bytes that the images of a split may take here.
+pub(super) fn most_bytes() -> u64 {
+    memory_limit().map_or(MOST_BYTES, |limit| limit.min(MOST_BYTES))
+}
 
 impl ImageFolder {
     /// Lists the classes and images below `path`, without reading any.
@@ -404,7 +410,7 @@ impl ImageFolder {
     fn check_memory(&self, listing: &Listing) -> Result<usize> {
         let bytes = listing.samples().checked_mul(self.fit.shape.bytes());
         bytes
-            .filter(|bytes| u64::try_from(*bytes).is_ok_and(|bytes| bytes <= MOST_BYTES))
+            .filter(|bytes| u64::try_from(*bytes).is_ok_and(|bytes| bytes <= most_bytes()))
             .ok_or_else(|| self.too_large(listing, "more than the 8 GiB that are held in memory"))
     }
 
