@@ -153,9 +153,12 @@ impl Context {
 
     /// Notes the images that were left out because they cannot be read.
     fn note_broken(&self, source: &DataSource) {
-        if let DataSource::Folder(folder) = source {
-            self.inputs.borrow_mut().broken = folder.broken();
-        }
+        let broken = match source {
+            DataSource::Folder(folder) => folder.broken(),
+            DataSource::Masks(folder) => folder.broken(),
+            _ => return,
+        };
+        self.inputs.borrow_mut().broken = broken;
     }
 
     /// The source of the data of a recipe, opened once.

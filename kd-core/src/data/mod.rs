@@ -1,5 +1,6 @@
 //! Data sets, their files and formats, and the folders that they are found in.
 
+mod broken;
 pub(crate) mod camvid;
 pub(crate) mod catalogue;
 pub(crate) mod cifar;
