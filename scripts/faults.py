@@ -1,19 +1,24 @@
 #!/usr/bin/env python3
 """Injected errors and kills: after a resume every file of a run must be that of an undisturbed one.
 
-    scripts/faults.py inject [--kd PATH] [--method train,stagewise,data-free] [--every K] [--only write,rename,...]
-    scripts/faults.py kill   [--kd PATH] [--method ...] [--kills N] [--seed S]
+    scripts/faults.py inject [--kd PATH] [--method train,stagewise,data-free] [--mode error,full,kill] [--every K] [--work DIR]
+    scripts/faults.py random [--kd PATH] [--method ...] [--kills N] [--seed S]
 
-`inject` runs a small run once under strace, counts its system calls that write, rename, unlink and sync, and then runs it
-once for each of them (each K-th with `--every K`) with that one call failing (EIO; ENOSPC for writes), by strace's fault
-injection. The run is then gone on with, `kd resume` or the same command again where nothing was begun, until it is done.
-`kill` ends runs with SIGKILL at random moments, drawn from a seed, and goes on with each until it is done.
+`inject` runs a small run once under strace, counts its system calls that write, rename, unlink, sync, truncate and make
+folders, by name, and then runs it once for each of them (each K-th with `--every K`) with strace's fault injection at it:
+`error` has that one call fail (EIO; ENOSPC for writes), `full` has it and all later ones of its name fail, and `kill` ends the
+process with SIGKILL on entering it. The run is then gone on with, `kd resume` or the same command again where nothing was begun,
+until it is done. `random` ends runs with SIGKILL at random moments, drawn from a seed, and goes on with each until it is done.
 
-Compared are all files of the run folder: tensors byte for byte, texts without times, paths and the machine's memory. What is left
-over (`.writing-*`, checkpoints that nothing names) is a failure, and so is a message without words. Needs strace and Python 3.9.
+Compared are all files of the run folder: tensors byte for byte, texts without times, paths and the machine's memory. A failure is
+what is left over (`.writing-*`, checkpoints that nothing names, temporary files), a run that says it is done and is not whole, an
+error without words, and a panic. With `--work` each trial is noted in `DIR/trials.jsonl`, and the same command later tries only
+what is not noted yet. Needs strace and Python 3.9.
 """
 
 import argparse
+import hashlib
+import json
 import os
 import pathlib
 import random
@@ -24,15 +29,18 @@ import sys
 import tempfile
 import time
 
-CALLS = {
-    "write": ["write", "pwrite64", "writev"],
-    "rename": ["rename", "renameat", "renameat2"],
-    "unlink": ["unlink", "unlinkat", "rmdir"],
-    "sync": ["fsync", "fdatasync", "sync_file_range"],
-    "truncate": ["ftruncate"],
-    "mkdir": ["mkdir", "mkdirat"],
-}
-ERRORS = {"write": "ENOSPC"}
+CALLS = """write pwrite64 writev pwritev rename renameat renameat2 link linkat symlink symlinkat unlink unlinkat rmdir
+fsync fdatasync sync_file_range syncfs truncate ftruncate fallocate copy_file_range sendfile mkdir mkdirat""".split()
+MODES = ["error", "full", "kill"]
+
+
+def injection(call, mode, number):
+    """What strace is to do at a call: its first failing, all failing from then on, or the end of the process."""
+    if mode == "kill":
+        return f"inject={call}:signal=KILL:when={number}"
+    error = "ENOSPC" if "write" in call or mode == "full" else "EIO"
+    return f"inject={call}:error={error}:when={number}{'+' if mode == 'full' else ''}"
+
 
 DATA = """
 [data]
@@ -96,6 +104,7 @@ CLOCK = [
     (re.compile(rb"\b[0-9.,]+ ?(s|ms|us|min|h|MiB|GiB|MB|GB)\b"), b"TIME"),
     (re.compile(rb"\b[0-9,.]+ (images|samples|steps)? ?(a|per) second"), b"RATE"),
     (re.compile(rb"\| (seconds of work|peak memory of the process) *\|[^|\n]*\|"), b"| |"),
+    (re.compile(rb">(seconds of work|peak memory of the process)</th><td[^>]*>[^<]*<"), b"><"),
     (re.compile(rb'"metrics_bytes": [0-9]+'), b'"metrics_bytes": 0'),
 ]
 
@@ -103,7 +112,7 @@ CLOCK = [
 def normalised(path, folder):
     data = path.read_bytes()
     if path.suffix in {".json", ".jsonl", ".md", ".toml", ".html", ".txt"}:
-        data = data.replace(str(folder).encode(), b"RUN").replace(folder.name.encode(), b"RUN")
+        data = data.replace(str(folder).encode(), b"RUN")
         for pattern, by in CLOCK:
             data = pattern.sub(by, data)
         # A bar of times, or a table that is as wide as its numbers.
@@ -127,9 +136,10 @@ def differences(expected, folder):
     problems += [f"left over {name}" for name in found if name not in expected]
     for name in expected:
         if name in found and found[name] != expected[name]:
-            lines = zip(expected[name].split(b"\n"), found[name].split(b"\n"))
-            first = next(((one, other) for one, other in lines if one != other), (b"", b""))
-            problems.append(f"other bytes in {name}: {first[0][:100]} became {first[1][:100]}")
+            one, other = expected[name], found[name]
+            at = len(os.path.commonprefix([one, other]))
+            around = slice(max(at - 40, 0), at + 40)
+            problems.append(f"other bytes in {name}: {one[around]} became {other[around]}")
     return problems
 
 
@@ -138,17 +148,34 @@ class Work:
         self.kd, self.place, self.method = kd, place, method
         self.recipe = place / f"{method}.toml"
         self.recipe.write_text(RECIPES[method])
-        self.environment = {**os.environ, "RAYON_NUM_THREADS": "1"}
+        self.temporary = place / "temporary"
+        self.temporary.mkdir(exist_ok=True)
+        self.environment = {**os.environ, "RAYON_NUM_THREADS": "1", "TMPDIR": str(self.temporary)}
+        self.folder = place / "run"
+        self.teacher()
+        self.expected, self.seconds = self.whole()
+        self.beside = self.listing()
+
+    def listing(self):
+        """The files beside the run folders, among which nothing may be left."""
+        return sorted(path.name for folder in (self.place, self.temporary) for path in folder.iterdir())
 
     def call(self, arguments, before=()):
         command = [*before, self.kd, *arguments, "--threads", "1"]
-        return subprocess.run(command, cwd=self.place, env=self.environment, capture_output=True, text=True, timeout=600)
+        return subprocess.run(
+            command, cwd=self.place, env=self.environment, capture_output=True, text=True, errors="replace", timeout=600
+        )
 
-    def verb(self):
-        return "train" if self.method == "train" else "distill"
+    def begin(self):
+        verb = "train" if self.method == "train" else "distill"
+        return [verb, self.recipe.name, "--out", self.folder.name]
 
-    def begin(self, folder):
-        return [self.verb(), self.recipe.name, "--out", folder.name]
+    def go_on(self):
+        begun = (self.folder / "recipe.toml").is_file()
+        return ["resume", self.folder.name] if begun else self.begin()
+
+    def clear(self):
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def teacher(self):
         network = TEACHER.get(self.method)
@@ -161,131 +188,146 @@ class Work:
         if done.returncode:
             sys.exit(f"the teacher of {self.method}: {done.stderr}")
 
-    def finish(self, folder):
-        """Goes on until the run is done; gives the messages of what did not end well."""
-        for _ in range(5):
-            begun = (folder / "recipe.toml").is_file()
-            arguments = ["resume", folder.name] if begun else self.begin(folder)
-            done = self.call(arguments)
-            if done.returncode == 0:
-                return None
-        return f"cannot be gone on with: exit code {done.returncode}: {done.stderr.strip()}"
-
     def whole(self):
-        folder = self.place / f"{self.method}-whole"
+        self.clear()
         began = time.monotonic()
-        done = self.call(self.begin(folder))
+        done = self.call(self.begin())
         if done.returncode:
             sys.exit(f"{self.method}: {done.stderr}")
-        return files(folder), time.monotonic() - began
+        found, seconds = files(self.folder), time.monotonic() - began
+        self.clear()
+        return found, seconds
 
-    def count(self, calls):
-        """How many of these system calls a run makes."""
-        folder, log = self.place / "counted", self.place / "strace.log"
-        done = self.call(self.begin(folder), ["strace", "-f", "-qq", "-o", str(log), "-e", "trace=" + ",".join(calls)])
+    def problems(self):
+        """What is wrong with a run that says it is done."""
+        left = [name for name in self.listing() if name not in [*self.beside, self.folder.name]]
+        return differences(self.expected, self.folder) + [f"left over {name}" for name in left]
+
+    def finish(self):
+        """Goes on until the run is done; gives what is wrong with it then."""
+        for _ in range(5):
+            done = self.call(self.go_on())
+            if done.returncode == 0:
+                return self.problems()
+        return [f"cannot be gone on with: exit code {done.returncode}: {done.stderr.strip()}"]
+
+    def count(self):
+        """How often a run makes each of the system calls."""
+        log = self.temporary / "strace.log"
+        calls = ",".join("?" + call for call in CALLS)
+        done = self.call(self.begin(), ["strace", "-f", "-qq", "-o", str(log), "-e", f"trace={calls}"])
         if done.returncode:
             sys.exit(f"strace: {done.stderr}")
-        shutil.rmtree(folder)
-        lines = log.read_text(errors="replace").splitlines()
-        return sum(1 for line in lines if any(re.match(rf"\d+ +{call}\(", line) for call in calls))
+        lines = [line.split(maxsplit=1) for line in log.read_text(errors="replace").splitlines()]
+        log.unlink()
+        self.clear()
+        # strace counts the calls of each thread apart.
+        made = [(thread, call.split("(")[0]) for thread, call in lines if "(" in call]
+        if len({thread for thread, call in made if call in CALLS}) != 1:
+            sys.exit("several threads write; their calls cannot be numbered")
+        return {call: sum(1 for _, other in made if other == call) for call in CALLS}
+
+    def trial(self, call, mode, number):
+        """One run with one injection, gone on with; its exit code and what is wrong."""
+        before = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", injection(call, mode, number)]
+        done = self.call(self.begin(), before)
+        said = (done.stderr + done.stdout).strip()
+        problems = []
+        if "panicked" in said or done.returncode not in ({-9, 137} if mode == "kill" else {0, 1, 2, 3}):
+            problems.append(f"exit code {done.returncode}: {said[-300:]}")
+        # A run is done without its report, where it says so.
+        if done.returncode == 0 and "the report was not written" not in said:
+            problems += [f"said to be done: {problem}" for problem in self.problems()]
+        elif not said and mode == "error" and call != "write":
+            problems.append(f"exit code {done.returncode} without a word")
+        problems += self.finish()
+        if problems:
+            kept = self.place.parent / "failed" / f"{self.method}-{mode}-{call}-{number}"
+            shutil.rmtree(kept, ignore_errors=True)
+            shutil.move(self.folder, kept)
+        self.clear()
+        return done.returncode, problems
 
 
-def inject(work, every, only):
-    work.teacher()
-    expected, _ = work.whole()
-    tried, bad, codes = 0, [], {}
-    for kind, calls in CALLS.items():
-        if only and kind not in only:
-            continue
-        calls = [call for call in calls if available(call)]
-        count = work.count(calls)
-        print(f"{work.method}: {count} calls of {kind}", flush=True)
-        for number in range(1, count + 1, every):
-            folder = work.place / f"{work.method}-{kind}-{number}"
-            error = ERRORS.get(kind, "EIO")
-            # strace counts the calls of each name apart; one kind is injected by its name in turn.
-            injected = ",".join(calls)
-            before = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={injected}"]
-            before += ["-e", f"inject={injected}:error={error}:when={number}"]
-            done = work.call(work.begin(folder), before)
-            codes[done.returncode] = codes.get(done.returncode, 0) + 1
-            tried += 1
-            said = done.stderr + done.stdout
-            problems = []
-            if "panicked" in said or done.returncode not in {0, 1, 2, 3}:
-                problems.append(f"exit code {done.returncode}: {said.strip()[-300:]}")
-            problem = work.finish(folder)
-            problems += [problem] if problem else differences(expected, folder)
-            if problems:
-                bad.append(f"{kind} {number}: {'; '.join(problems)}")
-                print(f"  {bad[-1]}", flush=True)
-            else:
-                shutil.rmtree(folder)
-    print(f"{work.method}: {tried} errors injected, exit codes {codes}, {len(bad)} runs did not end as an undisturbed one")
+def noted(work, kd):
+    """The trials that this program has had before."""
+    digest = hashlib.sha256(pathlib.Path(kd).read_bytes()).hexdigest()
+    lines = work.read_text().splitlines() if work.is_file() else []
+    trials = [json.loads(line) for line in lines if line.endswith("}")]
+    return digest, {tuple(t["trial"]): t for t in trials if t["kd"] == digest}
+
+
+def inject(work, options, log):
+    digest, before = noted(log, work.kd)
+    counts = work.count()
+    print(f"{work.method}: {work.seconds:.2f} s a run; " + ", ".join(f"{n} {c}" for c, n in counts.items() if n), flush=True)
+    codes, bad, tried = {}, [], 0
+    for mode in options.mode.split(","):
+        for call, count in counts.items():
+            for number in range(1, count + 1, options.every):
+                key = (work.method, mode, call, number)
+                if key not in before:
+                    code, problems = work.trial(call, mode, number)
+                    before[key] = {"trial": key, "kd": digest, "code": code, "problems": problems}
+                    with log.open("a") as file:
+                        file.write(json.dumps(before[key]) + "\n")
+                found = before[key]
+                codes[found["code"]] = codes.get(found["code"], 0) + 1
+                tried += 1
+                if found["problems"]:
+                    bad.append(f"{mode} at {call} {number}: {'; '.join(found['problems'])}")
+                    print(f"  {bad[-1]}", flush=True)
+    print(f"{work.method}: {tried} injections, exit codes {codes}; {len(bad)} runs did not end as an undisturbed one", flush=True)
     return bad
 
 
-def available(call):
-    done = subprocess.run(["strace", "-e", f"trace={call}", "true"], capture_output=True)
-    return done.returncode == 0
-
-
-def kill(work, kills, seed):
-    work.teacher()
-    expected, seconds = work.whole()
-    draws, done, run, bad = random.Random(seed), 0, 0, []
-    folder = None
+def kill_at_random(work, kills, seed):
+    draws, done, runs, bad = random.Random(seed), 0, 1, []
     while done < kills:
-        if folder is None:
-            run += 1
-            folder = work.place / f"{work.method}-killed-{run}"
-        begun = (folder / "recipe.toml").is_file()
-        arguments = ["resume", folder.name] if begun else work.begin(folder)
         process = subprocess.Popen(
-            [work.kd, *arguments, "--threads", "1"],
+            [work.kd, *work.go_on(), "--threads", "1"],
             cwd=work.place, env=work.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         )
         try:
-            process.wait(timeout=draws.uniform(0, 1.2 * seconds))
-            said = process.stderr.read().decode()
-            problems = differences(expected, folder) if process.returncode == 0 else [said.strip()]
-            if problems:
-                bad.append(f"run {run}: {'; '.join(problems)}")
-                print(f"  {bad[-1]}", flush=True)
-            else:
-                shutil.rmtree(folder)
-            folder = None
+            _, said = process.communicate(timeout=draws.uniform(0, 1.2 * work.seconds))
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait()
+            process.communicate()
             done += 1
-    if folder is not None:
-        problem = work.finish(folder)
-        bad += [problem] if problem else differences(expected, folder)
-    print(f"{work.method}: {done} kills in {run} runs, {len(bad)} did not end as an undisturbed one: {bad}")
+            continue
+        problems = [said.decode()] if process.returncode else work.problems()
+        bad += [f"run {runs}: {problem}" for problem in problems]
+        runs += 1
+        work.clear()
+    bad += work.finish()
+    work.clear()
+    print(f"{work.method}: {done} kills in {runs} runs; deviations: {len(bad)} {bad or ''}", flush=True)
     return bad
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["inject", "kill"])
+    parser.add_argument("what", choices=["inject", "random"])
     parser.add_argument("--kd", default="target/debug/kd")
     parser.add_argument("--method", default=",".join(RECIPES))
+    parser.add_argument("--mode", default=",".join(MODES))
     parser.add_argument("--every", type=int, default=1)
-    parser.add_argument("--only", default="")
+    parser.add_argument("--work", default="")
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     kd = str(pathlib.Path(options.kd).resolve())
     methods = options.method.split(",")
     bad = []
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as aside:
         for method in methods:
-            work = Work(kd, pathlib.Path(place), method)
+            place = pathlib.Path(options.work or aside).resolve() / method
+            place.mkdir(parents=True, exist_ok=True)
+            work = Work(kd, place, method)
             if options.what == "inject":
-                bad += inject(work, options.every, options.only.split(",") if options.only else [])
+                bad += inject(work, options, place.parent / "trials.jsonl")
             else:
-                bad += kill(work, -(-options.kills // len(methods)), options.seed)
+                bad += kill_at_random(work, -(-options.kills // len(methods)), options.seed)
     sys.exit(1 if bad else 0)
 
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use burn::tensor::{Device, Tensor};
 use kd_core::{
-    Augment, Batch, Classifier, Error, Loader, LoaderConfig, Method, Metrics, Names,
+    Augment, Batch, Classifier, Error, Finding, Loader, LoaderConfig, Method, Metrics, Names,
     OptimizerConfig, Phase, Preprocessing, Requested, Result, RunFolder, Snapshot, Subset, Teacher,
     Tensors, Training, ViewPolicy, evaluate, export, import,
 };
@@ -161,6 +161,25 @@ impl<N: Classifier> Compact<N> {
             return Err(Error::config("network", problem));
         }
         Ok(())
+    }
+
+    /// What is suspicious about samples, batches and rates of the two trainings.
+    ///
+    /// # Errors
+    ///
+    /// As [`Training::plan`].
+    pub fn findings(&self) -> Result<Vec<Finding>> {
+        let [train, held_out] = &self.data;
+        let mut findings = Vec::new();
+        if self.settings.compact.criterion.sparsifies() {
+            let of_sparsify = self.sparsify.schedule_findings(train.len(), &[])?;
+            findings.extend(of_sparsify.into_iter().map(|found| {
+                let text = found.text.replace("`train.", "`sparsify.");
+                Finding::new(found.grade, found.topic, text)
+            }));
+        }
+        findings.extend(self.train.findings(train, held_out, &[])?);
+        Ok(findings)
     }
 
     /// The budget in numbers.

@@ -90,6 +90,7 @@ impl MethodRecipe for CompactRecipe {
         let opened = at.open_teacher(&self.network, &facts, "the network")?;
         let method = Rc::new(self.method(at, &opened)?);
         method.check()?;
+        at.warn(method.findings()?);
         self.network.settle(&facts)?;
         let config = opened.model.config().clone();
         let spec = config.network.clone();
@@ -105,6 +106,22 @@ impl MethodRecipe for CompactRecipe {
     fn check(&mut self, at: &Context) -> Result<Check> {
         let facts = self.settle(at)?;
         check::check(self, at, &facts)
+    }
+
+    fn metrics(&self) -> Option<Vec<String>> {
+        let names = [
+            "accuracy",
+            "loss",
+            "masked_accuracy",
+            "macs",
+            "parameters",
+            "macs_share",
+            "parameters_share",
+            "live_macs",
+            "live_parameters",
+            "scores_in_gap",
+        ];
+        Some(names.map(str::to_owned).to_vec())
     }
 
     fn report(&self, run: &Path) -> Result<MethodReport> {

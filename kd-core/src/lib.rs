@@ -8,6 +8,7 @@ mod error;
 mod finding;
 mod interruption;
 mod loader;
+mod memory;
 mod metrics;
 mod network;
 #[cfg(feature = "schema")]
@@ -26,6 +27,7 @@ pub use draws::Draws;
 pub use error::{Error, ErrorKind, Result};
 pub use finding::{Finding, Grade, Topic};
 pub use interruption::interruptible;
+pub use memory::{check_memory, memory_limit};
 pub use sealed::{from_sealed_json, to_sealed_json};
 pub use settings_over::{InnerTables, settings_of, settings_over};
 pub use suggest::nearest;
@@ -55,7 +57,7 @@ pub use data::{
     ImageShape, MaskClass, MaskFolder, MaskSurvey, MaskValue, Masks, SampleKind, Split,
     StretchedImages, Subset, Task, Tokens, ValuedClass, class_folders, image_size, is_image_path,
     read_camvid, read_cifar10, read_cifar100, read_cinic10, read_idx, read_images, read_stretched,
-    read_svhn, write_idx, write_image_folder, write_mask,
+    read_svhn, sample_findings, write_idx, write_image_folder, write_mask,
 };
 pub use loader::{Batch, BatchSource, Epoch, FEW, Loader, LoaderConfig, Samples};
 pub use views::{Augment, ViewParams, ViewPolicy};

@@ -106,6 +106,16 @@ impl BankMeasures {
         &self.counts
     }
 
+    /// The names of the measures.
+    pub(crate) const METRICS: [&str; 6] = [
+        "confidence",
+        "class_entropy",
+        "missing_classes",
+        "largest_class",
+        "pixel_correlation",
+        "feature_distance",
+    ];
+
     /// The measures by name; none of no image.
     pub fn metrics(&self) -> Metrics {
         let count: u64 = self.counts.iter().sum();

@@ -92,6 +92,7 @@ impl<S: ImageClassifier> DataFree<S> {
     /// test data that do not fit the teacher.
     pub fn check(&self) -> Result<()> {
         self.teacher.normalisation()?;
+        self.config.check_memory(&*self.teacher)?;
         match &self.config {
             DataFreeConfig::TwoPhases(config) => {
                 config.check(&*self.teacher)?;

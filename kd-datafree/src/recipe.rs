@@ -18,6 +18,7 @@ use serde_json::{Map, Value};
 
 use crate::bank::BANK_FILE;
 use crate::config::{DataFreeConfig, SYNTHESIS_KINDS, SynthesisKind, USUAL_KIND};
+use crate::measures::BankMeasures;
 use crate::method::DataFree;
 use crate::phases::STUDENT_PHASE;
 use crate::teacher::FrozenClassifier;
@@ -72,10 +73,30 @@ impl MethodRecipe for DataFreeRecipe {
 
     fn prepare(&mut self, at: &Context) -> Result<Prepared> {
         let made = self.method(at)?;
+        at.warn(made.method.findings()?);
         let extra = made.method.extra_parameters();
         Ok(Prepared::new(made.method)
             .with_student(STUDENT_PHASE, made.student.config)
             .with_extra_parameters(extra))
+    }
+
+    fn metrics(&self) -> Option<Vec<String>> {
+        let names = [
+            "accuracy",
+            "loss",
+            "agreement",
+            "synthetic_agreement",
+            "synthetic_on_target",
+            "synthetic_bn_statistics",
+        ];
+        let of_images = BankMeasures::METRICS.iter();
+        Some(
+            names
+                .iter()
+                .chain(of_images)
+                .map(ToString::to_string)
+                .collect(),
+        )
     }
 
     fn check(&mut self, at: &Context) -> Result<Check> {

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use burn::tensor::Tensor;
 use kd_core::{
     Answer, Batch, Dataset, Error, Loader, LoaderConfig, NetworkInput, Plan, Preprocessing,
-    Requested, Result, Selection, Subset, TaskNetwork, detached_copy,
+    Requested, Result, Selection, Subset, TaskNetwork, check_memory, detached_copy,
 };
 
 use crate::kinds::Binder;
@@ -75,6 +75,7 @@ impl<S: TaskNetwork> Offline<S> {
                            other way round; use a teacher of the same task";
             return Err(Error::config(format!("teachers.{index}"), problem));
         }
+        self.check_memory(&student)?;
         let answers: Vec<&FullAnswer> = teachers.iter().collect();
         let losses = self.bind(0, &self.losses, &student, &trace, &answers)?;
         let metric = if is_of_pixels::<S>() {
@@ -104,6 +105,15 @@ impl<S: TaskNetwork> Offline<S> {
             extra_parameters: losses.parameters(),
             losses: Mutex::new(Some(losses)),
         })
+    }
+
+    /// Checks that the maps of a batch, each once, fit into the memory there is.
+    fn check_memory(&self, student: &TapShapes) -> Result<()> {
+        let samples = self.data.train.len().min(self.training.batch_size) as u64;
+        let numbers: usize = student.stage_sizes().sum();
+        let bytes = (numbers as u64 * 4).saturating_mul(samples);
+        let what = format!("the student's maps of {samples} samples");
+        check_memory("train.batch_size", &what, bytes)
     }
 
     /// The losses of the recipe, bound, as they are before the first step.

@@ -7,7 +7,7 @@ mod train;
 
 use kd_core::{Error, Result};
 use kd_models::ModelNetwork;
-use kd_recipe::{Check, Context, DataFacts, DataRecipe, LoadedData, Notice};
+use kd_recipe::{Check, Context, DataFacts, DataRecipe, LoadedData};
 use serde_json::Value;
 
 use crate::diagnose::{DiagnosisOptions, KnownTeacher};
@@ -16,17 +16,10 @@ use crate::{Offline, OfflineData};
 pub use distill::DistillRecipe;
 pub use train::TrainRecipe;
 
-/// Keys of `[train]` on which samples a step sees and how they count.
-const SAMPLE_KEYS: &[&str] = &["drop_last", "balanced", "class_weights"];
-
-/// The metrics of evaluations, of a class of each image and of each pixel. Of the first few classes are as
-/// many as there are, at most five.
-const METRICS: &[&str] = &[
+/// The metrics of evaluations, of a class of each image and of each pixel.
+const METRICS: [&str; 9] = [
     "accuracy",
-    "top2_accuracy",
-    "top3_accuracy",
-    "top4_accuracy",
-    "top5_accuracy",
+    "top#_accuracy",
     "loss",
     "ece",
     "agreement",
@@ -48,9 +41,7 @@ fn samples(recipe: &DataRecipe, data: LoadedData) -> OfflineData {
 
 /// Says at the start of a run what a check would warn of, but for what it would have to compute.
 fn say<N: ModelNetwork>(at: &Context, offline: &Offline<N>) -> Result<()> {
-    for warning in offline.warnings()? {
-        at.notices().take(&Notice::Note(warning.text));
-    }
+    at.warn(offline.warnings()?);
     Ok(())
 }
 

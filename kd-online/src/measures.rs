@@ -2,6 +2,7 @@
 
 use kd_core::{ClassificationMetrics, Metrics, Result};
 
+use crate::config::OnlineConfig;
 use crate::measure_sums::PeerSums;
 
 /// What is counted in one pass over the held-out data.
@@ -43,6 +44,39 @@ pub(crate) struct HostBatch<'a> {
     pub(crate) attention: Option<&'a [f32]>,
     /// The divergence of each branch from its target, the mean over the batch.
     pub(crate) kd: Option<&'a [f64]>,
+}
+
+/// The names of all measures of such a run; `#` stands for the number of a class or of top answers.
+pub(crate) fn names(config: &OnlineConfig) -> Vec<String> {
+    let mut names: Vec<String> = [
+        "accuracy",
+        "top#_accuracy",
+        "loss",
+        "ece",
+        "mean_accuracy",
+        "mean_loss",
+        "dist",
+        "disagreement",
+        "only_ensemble_right",
+        "only_ensemble_right_#",
+        "only_student_right",
+        "gate_entropy",
+        "attention_diagonal",
+        "overlap_normalised_frobenius",
+        "overlap_class_cosine",
+        "diversification_to_weight_decay",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    for ensemble in ["ensemble", "probability_ensemble", "combined"] {
+        names.extend(["accuracy", "loss", "ece"].map(|name| format!("{ensemble}_{name}")));
+    }
+    for branch in 0..config.branches {
+        names.extend(["accuracy", "loss"].map(|name| format!("branch_{branch}_{name}")));
+        names.push(format!("kd_{branch}"));
+        names.extend((0..branch).map(|other| format!("disagreement_{other}_{branch}")));
+    }
+    names
 }
 
 impl Measures {

@@ -153,6 +153,18 @@ impl Online {
         }
     }
 
+    /// What is suspicious about samples, batches and rates, and what is worth knowing about the settings.
+    ///
+    /// # Errors
+    ///
+    /// As [`Training::plan`].
+    pub fn findings(&self) -> Result<Vec<Finding>> {
+        let (train, held_out) = (&self.data.train, &self.data.held_out);
+        let mut findings = self.training.findings(train, held_out, &[])?;
+        findings.extend(self.notes());
+        Ok(findings)
+    }
+
     /// What is worth knowing about the settings before a run, in words.
     pub fn notes(&self) -> Vec<Finding> {
         let mut notes = Vec::new();

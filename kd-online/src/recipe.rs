@@ -110,6 +110,10 @@ impl MethodRecipe for OnlineRecipe {
         check::check(&self.online, &made)
     }
 
+    fn metrics(&self) -> Option<Vec<String>> {
+        Some(crate::measures::names(&self.online))
+    }
+
     fn report(&self, run: &Path) -> Result<MethodReport> {
         report::report(&self.online, run)
     }
@@ -141,6 +145,7 @@ impl OnlineRecipe {
     fn prepare_as<N: ModelNetwork + Classifier>(&mut self, at: &Context) -> Result<Prepared> {
         let made = self.made::<N>(at)?;
         made.online.check()?;
+        at.warn(made.online.findings()?);
         self.settle_teacher(&made.facts)?;
         let student = &made.students[self.online.student()];
         let deployed = kd_core::count_parameters(&student.network);

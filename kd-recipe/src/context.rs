@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use kd_core::{
-    DataRoots, DataSource, Error, Preprocessing, ResizedTeacher, Result, Split, Subset, Teacher,
+    DataRoots, DataSource, Error, Finding, Grade, Preprocessing, ResizedTeacher, Result, Split,
+    Subset, Teacher,
 };
 use kd_models::{Families, LoadReport, ModelNetwork, TrainedModel};
 
 use crate::inputs::{RecipeInputs, TeacherInput};
-use crate::notices::Notices;
+use crate::notices::{Notice, Notices};
 use crate::recipe::data::DataRecipe;
 use crate::recipe::loaded::{DataFacts, LoadedData};
 use crate::recipe::network::{NetworkRecipe, NewNetwork};
@@ -75,6 +76,17 @@ impl Context {
     /// The receiver of notices.
     pub fn notices(&self) -> &dyn Notices {
         self.notices.as_ref()
+    }
+
+    /// Says what is suspicious at the start of a run: the warnings and errors among these findings, in a line
+    /// each.
+    pub fn warn(&self, findings: impl IntoIterator<Item = Finding>) {
+        let suspicious = findings
+            .into_iter()
+            .filter(|found| found.grade >= Grade::Warning);
+        for found in suspicious {
+            self.notices().take(&Notice::Note(found.text));
+        }
     }
 
     /// Notes the hash of something that the run is made from; `what` names it in an error, as in "`what` has
@@ -141,9 +153,12 @@ impl Context {
 
     /// Notes the images that were left out because they cannot be read.
     fn note_broken(&self, source: &DataSource) {
-        if let DataSource::Folder(folder) = source {
-            self.inputs.borrow_mut().broken = folder.broken();
-        }
+        let broken = match source {
+            DataSource::Folder(folder) => folder.broken(),
+            DataSource::Masks(folder) => folder.broken(),
+            _ => return,
+        };
+        self.inputs.borrow_mut().broken = broken;
     }
 
     /// The source of the data of a recipe, opened once.

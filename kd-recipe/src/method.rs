@@ -75,8 +75,9 @@ pub trait MethodRecipe: Serialize + DeserializeOwned + Debug + 'static {
     }
 
     /// The names of the metrics that its evaluations may give, so that a campaign which asks for another is
-    /// refused before anything is trained. None where it does not say, which is the default.
-    fn metrics(&self) -> Option<Vec<&'static str>> {
+    /// refused before anything is trained; in a name `#` is any number. None where it does not say, which is
+    /// the default.
+    fn metrics(&self) -> Option<Vec<String>> {
         None
     }
 

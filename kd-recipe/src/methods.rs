@@ -249,8 +249,9 @@ impl Recipe {
         self.body.write(self.method, self.seed, &self.device)
     }
 
-    /// The names of the metrics that its evaluations may give, if the method says them.
-    pub fn metrics(&self) -> Option<Vec<&'static str>> {
+    /// The names of the metrics that its evaluations may give, if the method says them; in a name `#` is any
+    /// number.
+    pub fn metrics(&self) -> Option<Vec<String>> {
         self.body.metrics()
     }
 
@@ -310,7 +311,7 @@ trait Body: Debug {
     fn prepare(&mut self, at: &Context) -> Result<Prepared>;
     fn check(&mut self, at: &Context) -> Result<Check>;
     fn report(&self, run: &Path) -> Result<MethodReport>;
-    fn metrics(&self) -> Option<Vec<&'static str>>;
+    fn metrics(&self) -> Option<Vec<String>>;
     fn parts(&mut self) -> Option<Parts<'_>>;
     fn build_caches(
         &mut self,
@@ -345,7 +346,7 @@ impl<R: MethodRecipe> Body for R {
         MethodRecipe::build_caches(self, at, place, observer, stop)
     }
 
-    fn metrics(&self) -> Option<Vec<&'static str>> {
+    fn metrics(&self) -> Option<Vec<String>> {
         MethodRecipe::metrics(self)
     }
 

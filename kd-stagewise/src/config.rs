@@ -100,7 +100,8 @@ pub struct StageCache {
     pub dir: Option<PathBuf>,
     /// Whether those files are of the whole training split, so that all fractions of it share one.
     pub whole_split: bool,
-    /// MiB that kept maps may take in memory; further ones are read from files batch by batch.
+    /// MiB that kept maps may take in memory, never more than half of what there is; further ones are read
+    /// from files batch by batch.
     pub memory_mib: u64,
 }
 

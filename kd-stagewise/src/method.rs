@@ -5,8 +5,8 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use burn::tensor::Device;
 use kd_core::{
-    Error, Method, Names, Observer, Phase, Preprocessing, Result, RunFolder, Snapshot, TaskNetwork,
-    Teacher, Training, import,
+    Error, Finding, Method, Names, Observer, Phase, Preprocessing, Result, RunFolder, Snapshot,
+    TaskNetwork, Teacher, Training, import, sample_findings,
 };
 use kd_losses::Regressor;
 
@@ -151,6 +151,35 @@ impl<S: TaskNetwork> Stagewise<S> {
                 Ok((phase.name.clone(), plan.total_steps))
             })
             .collect()
+    }
+
+    /// What is suspicious about samples, batches and rates, each once with the phases that it is of.
+    ///
+    /// # Errors
+    ///
+    /// As [`Stagewise::check`].
+    pub fn findings(&self) -> Result<Vec<Finding>> {
+        let data = &self.data;
+        let mut findings = sample_findings(&data.train, &data.test, &self.training, &[]);
+        let mut of_phases: Vec<(Finding, Vec<String>)> = Vec::new();
+        for phase in &self.layout()?.phases {
+            let samples = data.samples(data.trained_on(phase))?.len();
+            for found in self
+                .phase_training(phase)?
+                .schedule_findings(samples, &[])?
+            {
+                let name = format!("`{}`", phase.name);
+                match of_phases.iter_mut().find(|(other, _)| *other == found) {
+                    Some((_, phases)) => phases.push(name),
+                    None => of_phases.push((found, vec![name])),
+                }
+            }
+        }
+        findings.extend(of_phases.into_iter().map(|(found, phases)| {
+            let text = format!("phase {}: {}", phases.join(", "), found.text);
+            Finding::new(found.grade, found.topic, text)
+        }));
+        Ok(findings)
     }
 
     /// The number of parameters that are trained beside the student's in some phase and thrown away after it.

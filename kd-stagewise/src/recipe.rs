@@ -81,10 +81,26 @@ impl MethodRecipe for StagewiseRecipe {
     fn prepare(&mut self, at: &Context) -> Result<Prepared> {
         let facts = at.facts(&self.data)?;
         match (facts.task, facts.kind) {
-            (Task::Segmentation, _) => self.method::<UNet>(at)?.prepared(),
-            (_, SampleKind::Texts) => self.method::<TextCnn>(at)?.prepared(),
-            _ => self.method::<Network>(at)?.prepared(),
+            (Task::Segmentation, _) => self.method::<UNet>(at)?.prepared(at),
+            (_, SampleKind::Texts) => self.method::<TextCnn>(at)?.prepared(at),
+            _ => self.method::<Network>(at)?.prepared(at),
         }
+    }
+
+    fn metrics(&self) -> Option<Vec<String>> {
+        let of_output = [
+            "accuracy",
+            "top#_accuracy",
+            "loss",
+            "ece",
+            "mean_iou",
+            "miou_compat",
+            "pixel_accuracy",
+        ];
+        let of_validation = of_output.map(|name| format!("validation_{name}"));
+        let of_maps = ["map_loss", "relative_error"].map(str::to_owned);
+        let of_output = of_output.map(str::to_owned);
+        Some([&of_output[..], &of_validation, &of_maps].concat())
     }
 
     fn check(&mut self, at: &Context) -> Result<Check> {
@@ -106,7 +122,8 @@ struct PreparedStagewise<N: ModelNetwork> {
 }
 
 impl<N: ModelNetwork> PreparedStagewise<N> {
-    fn prepared(self) -> Result<Prepared> {
+    fn prepared(self, at: &Context) -> Result<Prepared> {
+        at.warn(self.method.findings()?);
         let (phase, extra) = (self.method.result_phase()?, self.method.extra_parameters()?);
         Ok(Prepared::new(self.method)
             .with_student(phase, self.student.config)
@@ -119,6 +136,7 @@ impl<N: ModelNetwork> PreparedStagewise<N> {
         for teacher in at.inputs().teachers {
             check.frozen("the teacher", teacher.model.as_ref(), &self.facts)?;
         }
+        check.findings.extend(self.method.findings()?);
         let costs = self.student.network.costs(self.facts.input())?;
         for (phase, steps) in self.method.steps()? {
             let word = if steps == 1 { "step" } else { "steps" };

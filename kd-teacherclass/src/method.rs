@@ -7,9 +7,9 @@ use std::sync::{Mutex, OnceLock};
 
 use burn::tensor::{Device, Tensor};
 use kd_core::{
-    Augment, Batch, CacheConfig, Draws, Error, KeptAnswers, Loader, LoaderConfig, Method, Metrics,
-    Names, Observer, Phase, PhaseOutcome, Preprocessing, Result, RunFolder, Snapshot, Subset,
-    Teacher, Training, ViewPolicy, import,
+    Augment, Batch, CacheConfig, Draws, Error, Finding, KeptAnswers, Loader, LoaderConfig, Method,
+    Metrics, Names, Observer, Phase, PhaseOutcome, Preprocessing, Result, RunFolder, Snapshot,
+    Subset, Teacher, Training, ViewPolicy, import,
 };
 
 use crate::class::{Class, stage_name};
@@ -164,6 +164,7 @@ impl<S: Student> TeacherClass<S> {
     /// The first thing that does not fit.
     pub fn check(&self) -> Result<()> {
         let layout = self.layout()?;
+        self.check_memory()?;
         let sample = self.sample()?;
         for chunk in layout.division.chunks() {
             let student = self.student(chunk, 0)?;
@@ -178,6 +179,16 @@ impl<S: Student> TeacherClass<S> {
             }
         }
         Ok(())
+    }
+
+    /// What is suspicious about samples, batches and rates of the students.
+    ///
+    /// # Errors
+    ///
+    /// As [`Training::plan`].
+    pub fn findings(&self) -> Result<Vec<Finding>> {
+        let [train, held_out] = &self.data;
+        self.training.findings(train, held_out, &[])
     }
 
     /// The chunks, one for each student.

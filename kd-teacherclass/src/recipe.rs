@@ -131,6 +131,29 @@ impl MethodRecipe for TeacherClassRecipe {
         })
     }
 
+    fn metrics(&self) -> Option<Vec<String>> {
+        let mut names: Vec<String> = [
+            "accuracy",
+            "loss",
+            "agreement",
+            "teacher_accuracy",
+            "copied_head_accuracy",
+            "mse",
+            "nmse",
+            "dead_units",
+        ]
+        .map(str::to_owned)
+        .to_vec();
+        for student in 0..self.config.students {
+            names.extend(["dead_units", "nmse"].map(|name| format!("student_{student}_{name}")));
+            for policy in ["zero", "mean", "head"] {
+                let kinds = ["accuracy", "worst_accuracy"];
+                names.extend(kinds.map(|kind| format!("{policy}_without_{student}_{kind}")));
+            }
+        }
+        Some(names)
+    }
+
     fn report(&self, run: &Path) -> Result<MethodReport> {
         report::report(&self.config, run)
     }
@@ -145,6 +168,7 @@ impl TeacherClassRecipe {
         let teacher = at.teacher(&self.teacher, facts)?;
         let made = self.made::<N>(at, teacher, facts)?;
         made.method.check()?;
+        at.warn(check::findings(&made)?);
         self.teacher.settle(facts)?;
         if self.config.only.is_some() {
             // A student alone is no network for the data's classes: the merged class is the model.

@@ -92,6 +92,19 @@ impl<S: Student> TeacherClass<S> {
         Ok(entry.into_iter().collect())
     }
 
+    /// Checks that the dense vectors fit into memory, if they are to be held there.
+    pub(crate) fn check_memory(&self) -> Result<()> {
+        if self.cache.is_some() || !self.config.keep {
+            return Ok(());
+        }
+        for loader in [self.train_loader(0)?, self.held_out_loader()?] {
+            self.with_request(&loader, CacheDtype::F32, |request| {
+                request.check_memory("teacher-class.keep")
+            })?;
+        }
+        Ok(())
+    }
+
     fn open(
         &self,
         config: &CacheConfig,

@@ -42,12 +42,14 @@ pub(super) fn run(
     Ok(())
 }
 
-/// Checks the recipe of a run that is done, and writes the report that a kill has left unwritten.
+/// Checks the recipe of a run that is done, and writes the report that was left unwritten.
 fn finished(methods: &Methods, folder: &RunFolder, machine: &Machine) -> Result<()> {
     output::remark("this run is done already");
     check_recipe(folder)?;
     folder.check_files()?;
-    if folder.path().join("report.md").is_file() {
+    // In the order in which they are written.
+    let reports = ["report.md", "report.html"].map(|name| folder.path().join(name));
+    if reports.iter().all(|report| report.is_file()) {
         return Ok(());
     }
     let run = PreparedRun::reopen(methods, folder, machine)?;

@@ -43,7 +43,10 @@ pub(super) fn check(recipe: &CompactRecipe, at: &Context, facts: &DataFacts) -> 
     check.sections.push(blocks(&method)?);
     describe(&mut check, &method);
     match method.check() {
-        Ok(()) => check.findings.extend(pace(&method)?),
+        Ok(()) => {
+            check.findings.extend(pace(&method)?);
+            check.findings.extend(method.findings()?);
+        }
         Err(error) => {
             let finding = Finding::error(Topic::Costs, error.to_string());
             check.findings.push(finding);

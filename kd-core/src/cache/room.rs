@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::cache::write::partial_path;
 use crate::error::{Error, Result};
+use crate::memory::bytes_in_words;
 
 /// Checks that the disk has room for a cache of `bytes` at `path`, less what was begun of it.
 ///
@@ -23,24 +24,10 @@ pub(crate) fn check_room(path: &Path, bytes: u64) -> Result<()> {
         problem: format!(
             "would take {} more, and its disk has {} free; keep fewer views or samples, numbers of half the \
              size (`dtype = \"f16\"`), or leave the cache out",
-            in_words(needed),
-            in_words(free)
+            bytes_in_words(needed),
+            bytes_in_words(free)
         ),
     })
-}
-
-/// A size in the largest unit that leaves a number of 1 or more.
-fn in_words(bytes: u64) -> String {
-    const UNITS: [&str; 6] = ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB"];
-    let (mut size, mut unit) = (bytes as f64, 0);
-    while size >= 1024.0 && unit + 1 < UNITS.len() {
-        size /= 1024.0;
-        unit += 1;
-    }
-    match unit {
-        0 => format!("{bytes} bytes"),
-        _ => format!("{size:.1} {}", UNITS[unit]),
-    }
 }
 
 /// The bytes that may still be written to the disk of a folder.
@@ -58,18 +45,6 @@ fn free_bytes(_folder: &Path) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_are_in_their_unit() {
-        for (bytes, expected) in [
-            (0, "0 bytes"),
-            (1023, "1023 bytes"),
-            (1536, "1.5 KiB"),
-            (5 << 40, "5.0 TiB"),
-        ] {
-            assert_eq!(in_words(bytes), expected);
-        }
-    }
 
     #[test]
     #[cfg(unix)]

@@ -14,6 +14,7 @@ use crate::data::subset::Subset;
 use crate::error::{Error, Result};
 use crate::loader::batch::BatchSource;
 use crate::loader::batches::Loader;
+use crate::memory::check_memory;
 use crate::network::rows::Rows;
 use crate::training::observer::Observer;
 
@@ -99,13 +100,15 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// `None` if it was told to stop; those of `answer`.
+    /// [`Error::Config`] if they take more memory than there is, and those of `answer`. `None` if it was told
+    /// to stop.
     pub fn compute(
         fields: &[CacheField],
         loader: &Loader,
         build: &mut StoreBuild<'_>,
         answer: &mut StoreRows<'_>,
     ) -> Result<Option<Self>> {
+        check_memory("cache", &build.what, store_bytes(fields, loader))?;
         let ids = loader.subset().ids();
         let views = u64::from(loader.config().views.count().unwrap_or(0));
         let total = views * ids.len() as u64;

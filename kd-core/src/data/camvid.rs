@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::data::dataset::Dataset;
-use crate::data::folder::MOST_BYTES;
 use crate::data::folder::decode::{decode_image, decode_mask};
 use crate::data::folder::fit::check_sides;
+use crate::data::folder::most_bytes;
 use crate::data::folder::resize::{Pixels, stretch, stretch_nearest};
 use crate::data::masks::Masks;
 use crate::data::parallel::for_each;
@@ -99,7 +99,7 @@ pub(super) fn read_published(
         let all = pairs.len().checked_mul(bytes);
         let mut room = Vec::new();
         let all =
-            all.filter(|all| *all as u64 <= MOST_BYTES && room.try_reserve_exact(*all).is_ok());
+            all.filter(|all| *all as u64 <= most_bytes() && room.try_reserve_exact(*all).is_ok());
         let all = all.ok_or_else(|| {
             let problem = format!(
                 "has {} images, which at {shape} take more memory than is used for them; use a smaller size",

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::data::broken::{LeftOut, drop_rows};
 use crate::data::camvid::{Pair, match_masks};
 use crate::data::dataset::Dataset;
-use crate::data::folder::MOST_BYTES;
 use crate::data::folder::decode::{decode_colours, decode_image, decode_numbers};
 use crate::data::folder::fit::check_sides;
+use crate::data::folder::most_bytes;
 use crate::data::folder::resize::{Pixels, stretch, stretch_nearest};
 use crate::data::masks::Masks;
-use crate::data::parallel::for_each;
 use crate::data::shape::ImageShape;
 use crate::data::split::Split;
 use crate::error::{Error, Result};
@@ -213,6 +213,7 @@ pub struct MaskFolder {
     size: [usize; 2],
     coding: Coding,
     splits: Vec<(Split, Vec<Pair>)>,
+    broken: LeftOut,
 }
 
 impl MaskFolder {
@@ -250,7 +251,23 @@ impl MaskFolder {
             size,
             coding,
             splits,
+            broken: LeftOut::default(),
         })
+    }
+
+    /// Leaves out images that cannot be read, or whose mask cannot, where `skip` is true;
+    /// [`MaskFolder::broken`] lists the files. The ids of the samples are those of the images that are left.
+    #[must_use]
+    pub fn skipping_broken(self, skip: bool) -> Self {
+        Self {
+            broken: LeftOut::where_asked(skip),
+            ..self
+        }
+    }
+
+    /// The images and masks of the splits that were read that could not be read and were left out, sorted.
+    pub fn broken(&self) -> Vec<PathBuf> {
+        self.broken.paths()
     }
 
     /// What it is called: the last part of its path.
@@ -289,7 +306,7 @@ impl MaskFolder {
     ///
     /// [`Error::Input`] if the split is not there or takes more than 8 GiB, for a mask of another size than
     /// its image and for a value that is no class; [`Error::BadFile`] for a file that is no image, damaged or
-    /// cut off.
+    /// cut off, or [`Error::Input`] that names several of them.
     pub fn load(&self, split: Split) -> Result<Dataset> {
         let missing = || {
             input(
@@ -303,11 +320,14 @@ impl MaskFolder {
         let places = images
             .chunks_exact_mut(shape.bytes())
             .zip(masks.chunks_exact_mut(pixels));
-        for_each(
-            pairs.len(),
-            pairs.iter().zip(places),
-            |(pair, (image, mask))| self.read(pair, image, mask),
-        )?;
+        let jobs = pairs.iter().zip(places);
+        let left_out =
+            self.broken
+                .read_each(&self.path, pairs.len(), jobs, |(pair, (image, mask))| {
+                    self.read(pair, image, mask)
+                })?;
+        drop_rows(&mut images, shape.bytes(), &left_out);
+        drop_rows(&mut masks, pixels, &left_out);
         let masks = Masks::new(self.coding.names.len(), self.coding.void, masks)?;
         Dataset::segmentation(&self.name, split, shape, images, masks)?
             .with_class_names(self.coding.names.iter().cloned())
@@ -326,7 +346,7 @@ impl MaskFolder {
         let all = pairs.len().checked_mul(bytes);
         let mut room = Vec::new();
         let all =
-            all.filter(|all| *all as u64 <= MOST_BYTES && room.try_reserve_exact(*all).is_ok());
+            all.filter(|all| *all as u64 <= most_bytes() && room.try_reserve_exact(*all).is_ok());
         let too_large = || {
             let problem = format!(
                 "has {} images, which at {} take more memory than is used for them; use a smaller size",

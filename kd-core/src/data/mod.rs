@@ -1,10 +1,12 @@
 //! Data sets, their files and formats, and the folders that they are found in.
 
+mod broken;
 pub(crate) mod camvid;
 pub(crate) mod catalogue;
 pub(crate) mod cifar;
 pub(crate) mod cinic;
 pub(crate) mod dataset;
+pub(crate) mod findings;
 pub(crate) mod folder;
 pub(crate) mod idx;
 pub(crate) mod info;
@@ -30,6 +32,7 @@ pub use camvid::read_camvid;
 pub use cifar::{CifarLabels, read_cifar10, read_cifar100};
 pub use cinic::read_cinic10;
 pub use dataset::Dataset;
+pub use findings::sample_findings;
 pub use folder::{
     ImageFit, ImageFolder, StretchedImages, class_folders, image_size, is_image_path, read_images,
     read_stretched, write_image_folder, write_mask,

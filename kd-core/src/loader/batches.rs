@@ -11,6 +11,7 @@ use crate::interruption;
 use crate::loader::batch::{Batch, BatchSource, Samples};
 use crate::loader::config::LoaderConfig;
 use crate::loader::feed::{Feed, HostBatch, Plan, copy_masks};
+use crate::memory::check_memory;
 use crate::views::render::Renderer;
 use crate::views::stored::StoredRows;
 
@@ -75,6 +76,14 @@ struct Resident {
     masks: OnceLock<Tensor<2, Int>>,
 }
 
+/// Checks that a batch fits into memory as numbers.
+fn check_batch(config: &LoaderConfig, subset: &Subset) -> Result<()> {
+    let samples = config.batch_size.min(subset.len()) as u64;
+    let bytes = (4 * subset.dataset().shape().bytes() as u64).saturating_mul(samples);
+    let what = format!("a batch of {samples} samples");
+    check_memory("train.batch_size", &what, bytes)
+}
+
 impl Loader {
     /// A loader of `data`, a whole data set or a subset, onto `device`.
     ///
@@ -87,6 +96,7 @@ impl Loader {
         let subset = data.into();
         let shape = subset.dataset().shape();
         let steps = config.steps(subset.len(), shape)?;
+        check_batch(&config, &subset)?;
         let augment = config.applied();
         let texts = subset.dataset().kind() == SampleKind::Texts;
         if texts && config.views.augments() {

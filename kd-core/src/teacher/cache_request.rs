@@ -9,10 +9,11 @@ use crate::cache::build::build_cache;
 use crate::cache::description::{CacheDescription, CacheDtype, CacheField};
 use crate::cache::read::Cache;
 use crate::cache::room::check_room;
-use crate::cache::store::{Store, StoreBuild};
+use crate::cache::store::{Store, StoreBuild, store_bytes};
 use crate::error::{Error, Result};
 use crate::loader::batch::Batch;
 use crate::loader::batches::Loader;
+use crate::memory::check_memory;
 use crate::network::output::Output;
 use crate::network::rows::Rows;
 use crate::teacher::answer::{Answer, Requested};
@@ -84,6 +85,16 @@ impl<'a> CacheRequest<'a> {
             return Ok(());
         }
         check_room(&path, self.description.file_bytes()?)
+    }
+
+    /// Checks that the answers fit into memory; `field` is the setting that keeps them there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if there is not so much.
+    pub fn check_memory(&self, field: &str) -> Result<()> {
+        let bytes = store_bytes(&self.description.fields, self.loader);
+        check_memory(field, "answers of the teacher", bytes)
     }
 
     /// Opens the cache at the place that `config` says, and builds it where it is missing.

@@ -3,6 +3,7 @@
 pub(crate) mod checkpoint;
 pub(crate) mod class_weights;
 pub(crate) mod epoch_log;
+mod findings;
 pub(crate) mod method;
 pub(crate) mod metrics_log;
 pub(crate) mod observer;

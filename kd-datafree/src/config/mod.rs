@@ -3,6 +3,7 @@
 mod data_free;
 mod joint;
 mod kinds;
+mod memory;
 mod pooled;
 mod training;
 mod two_phases;

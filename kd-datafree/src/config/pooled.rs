@@ -124,7 +124,7 @@ impl Pooled {
                 return Err(Error::config(name, "must be above 0"));
             }
         }
-        let first = self.batch * self.warm_up.max(1);
+        let first = self.batch.saturating_mul(self.warm_up.max(1));
         if self.training.batch_size > first {
             let problem = format!(
                 "must be at most {first}, as many images as there are at the first step; got {}",

@@ -1,14 +1,15 @@
 //! The samples of a run, inspected: their classes, and none in both parts.
 
-use kd_core::{Finding, Normalisation, Result, SampleKind, Subset, Topic};
+use kd_core::{
+    Finding, Normalisation, Result, SampleKind, Subset, Topic, Training, sample_findings,
+};
 use serde::Serialize;
 
+use super::KEYS;
 use crate::OfflineData;
 
 /// The number of images on which mean and spread of the pixels are measured.
 const MEASURED_IMAGES: usize = 2000;
-/// The number of classes that are named one by one.
-const NAMED: usize = 8;
 
 /// The samples that the student is trained and measured on.
 #[derive(Clone, Debug, Serialize)]
@@ -44,10 +45,9 @@ impl SampleFacts {
 }
 
 /// Inspects the samples.
-/// `weighed`: the training does something about uneven classes.
 pub(super) fn inspect(
     data: &OfflineData,
-    weighed: bool,
+    training: &Training,
     findings: &mut Vec<Finding>,
 ) -> Result<SampleFacts> {
     let set = data.train.dataset();
@@ -74,60 +74,7 @@ pub(super) fn inspect(
         },
     };
     let before = findings.len();
-    let other = data.held_out.dataset();
-    if other.classes() != facts.classes || other.shape() != shape {
-        let text = format!(
-            "the held-out samples are {} of {} in {} classes, those to train on of {shape} in {}; take both \
-             from data of one form",
-            other.kind(),
-            other.shape(),
-            other.classes(),
-            facts.classes
-        );
-        findings.push(Finding::error(Topic::Data, text));
-    }
-    let parts = [
-        ("training", &facts.train_per_class, "it cannot be learnt"),
-        (
-            "held-out",
-            &facts.held_out_per_class,
-            "nothing is measured on it",
-        ),
-    ];
-    for (part, counts, result) in parts {
-        if let Some(text) = without_samples(part, counts, result) {
-            findings.push(Finding::warning(Topic::Data, text));
-        }
-    }
-    let fewest = facts
-        .train_per_class
-        .iter()
-        .filter(|&&count| count > 0)
-        .min();
-    let most = facts.train_per_class.iter().max();
-    if let (Some(&fewest), Some(&most)) = (fewest, most)
-        && most > 10 * fewest
-        && !weighed
-    {
-        let text = format!(
-            "the classes are uneven: {fewest} to {most} training samples a class; accuracy says little of \
-             the small ones, and they are hardly learnt: `train.class_weights = \"balanced\"` weighs them in \
-             the cross-entropy, `train.balanced = true` draws each class equally often"
-        );
-        findings.push(Finding::note(Topic::Data, text));
-    }
-    if set.name() == other.name() && set.split() == other.split() {
-        let shared = shared(data.train.ids(), data.held_out.ids());
-        if shared > 0 {
-            let text = format!(
-                "{shared} of the {} held-out samples are trained on as well, so that accuracy would be \
-                 measured on what was learnt by heart; hold samples out with `data.held_out`, or measure on \
-                 the test split",
-                data.held_out.len()
-            );
-            findings.push(Finding::error(Topic::Data, text));
-        }
-    }
+    findings.extend(sample_findings(&data.train, &data.held_out, training, KEYS));
     if findings.len() == before {
         let classes = if has_masks {
             format!("masks of {} classes", facts.classes)
@@ -142,43 +89,6 @@ pub(super) fn inspect(
         findings.push(Finding::ok(Topic::Data, text));
     }
     Ok(facts)
-}
-
-/// A text that names the classes without a sample, if there are any.
-fn without_samples(part: &str, counts: &[usize], result: &str) -> Option<String> {
-    let empty: Vec<String> = counts
-        .iter()
-        .enumerate()
-        .filter(|(_, count)| **count == 0)
-        .map(|(class, _)| class.to_string())
-        .collect();
-    match empty.as_slice() {
-        [] => None,
-        [one] => Some(format!("class {one} has no {part} sample; {result}")),
-        several => {
-            let more = if several.len() > NAMED { ", ..." } else { "" };
-            Some(format!(
-                "{} of the {} classes have no {part} sample ({}{more}); {}",
-                several.len(),
-                counts.len(),
-                several
-                    .iter()
-                    .take(NAMED)
-                    .cloned()
-                    .collect::<Vec<_>>()
-                    .join(", "),
-                result.replace("it ", "they ").replace("on it", "on them")
-            ))
-        }
-    }
-}
-
-/// The number of ids that two ascending lists share.
-fn shared(left: &[u32], right: &[u32]) -> usize {
-    right
-        .iter()
-        .filter(|id| left.binary_search(id).is_ok())
-        .count()
 }
 
 /// Mean and standard deviation of each channel, over images that lie evenly in the subset.
@@ -236,7 +146,7 @@ mod tests {
             augment: Augment::none(),
         };
         let mut findings = Vec::new();
-        let facts = inspect(&data, false, &mut findings).unwrap();
+        let facts = inspect(&data, &Training::default(), &mut findings).unwrap();
         let findings = findings.into_iter().map(|found| (found.grade, found.text));
         (facts, findings.collect())
     }

@@ -31,6 +31,9 @@ pub use teachers::{TeacherFacts, Trial};
 use crate::Offline;
 use dry_run::DryRun;
 
+/// Keys of `[train]` on which samples a step sees and how they count; the method heeds all of them.
+pub(crate) const KEYS: &[&str] = &["drop_last", "balanced", "class_weights"];
+
 /// The thoroughness of [`Offline::diagnose`], and further knowledge beside the method itself.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -124,8 +127,7 @@ impl<S: TaskNetwork> Offline<S> {
     pub fn diagnose(&self, options: &DiagnosisOptions) -> Result<Diagnosis> {
         self.check_data(self.data.train.dataset())?;
         let mut findings = Vec::new();
-        let weighed = self.training.balanced || self.training.class_weights.is_some();
-        let data = data::inspect(&self.data, weighed, &mut findings)?;
+        let data = data::inspect(&self.data, &self.training, &mut findings)?;
         let measured = || data.measured.clone();
         let constants = options.constants.clone().or_else(measured);
         let plan = self.plan_of(data.train(), &mut findings);
@@ -167,8 +169,7 @@ impl<S: TaskNetwork> Offline<S> {
     /// As [`Offline::diagnose`].
     pub fn warnings(&self) -> Result<Vec<Finding>> {
         let mut findings = Vec::new();
-        let weighed = self.training.balanced || self.training.class_weights.is_some();
-        let data = data::inspect(&self.data, weighed, &mut findings)?;
+        let data = data::inspect(&self.data, &self.training, &mut findings)?;
         if let Some(plan) = self.plan_of(data.train(), &mut findings) {
             schedule::inspect(&self.training, &plan, data.train(), &mut findings);
         }

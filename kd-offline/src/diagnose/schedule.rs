@@ -1,7 +1,9 @@
 //! The length of the training and its learning rates, inspected.
 
-use kd_core::{Finding, LoaderConfig, Plan, Schedule, Topic, Training};
+use kd_core::{Finding, Plan, Topic, Training};
 use serde::Serialize;
+
+use super::KEYS;
 
 /// Steps and learning rates.
 #[derive(Clone, Debug, Serialize)]
@@ -45,47 +47,8 @@ pub(super) fn inspect(
         clip_norm: training.clip_norm,
     };
     let before = findings.len();
-    if facts.warmup_steps >= facts.total_steps && facts.warmup_steps > 0 {
-        let text = format!(
-            "the warm-up of {} steps is as long as the whole run of {} or longer, so that the rate \
-             `train.lr` = {} is hardly reached or never; shorten `train.warmup_epochs` or train longer",
-            facts.warmup_steps, facts.total_steps, training.lr
-        );
-        findings.push(Finding::warning(Topic::Schedule, text));
-    }
-    if let Schedule::MultiStep { milestones, .. } = &training.schedule {
-        let late: Vec<String> = milestones
-            .iter()
-            .filter(|&&milestone| milestone >= epochs)
-            .map(ToString::to_string)
-            .collect();
-        if !late.is_empty() {
-            let text = format!(
-                "the run ends after epoch {epochs}, before the milestones {} (counted from 0): the rate is \
-                 not lowered there",
-                late.join(", ")
-            );
-            findings.push(if late.len() == milestones.len() {
-                Finding::warning(Topic::Schedule, text)
-            } else {
-                Finding::note(Topic::Schedule, text)
-            });
-        }
-    }
-    if facts.warmup_steps > 0 && matches!(training.schedule, Schedule::OneCycle { .. }) {
-        let text = "one-cycle rises by itself; `train.warmup_epochs` slows its beginning once more";
-        findings.push(Finding::note(Topic::Schedule, text));
-    }
-    if samples < training.batch_size {
-        let text = format!(
-            "`train.batch_size` = {} is more than the {samples} samples there are: every step sees all of \
-             them",
-            training.batch_size
-        );
-        findings.push(Finding::note(Topic::Schedule, text));
-    } else if let Some(text) = last_batch(training, samples) {
-        findings.push(Finding::warning(Topic::Schedule, text));
-    }
+    findings.extend(training.rate_findings(plan));
+    findings.extend(training.batch_finding(samples, KEYS));
     if findings.len() == before {
         let text = format!(
             "{} steps, {} an epoch; learning rate {} at first, {} halfway, {} at last",
@@ -100,40 +63,9 @@ pub(super) fn inspect(
     facts
 }
 
-/// What is said of a last batch that has few samples.
-fn last_batch(training: &Training, samples: usize) -> Option<String> {
-    let size = training.batch_size;
-    let rest = samples.checked_rem(size).unwrap_or(0);
-    let config = LoaderConfig::new(size);
-    if training.drop_last || rest == 0 || samples < size {
-        return None;
-    }
-    if config.spreads(samples) {
-        let steps = samples.div_ceil(size);
-        let [fewer, more] = [samples / steps, samples.div_ceil(steps)];
-        let sizes = if fewer == more {
-            fewer.to_string()
-        } else {
-            format!("{fewer} or {more}")
-        };
-        return Some(format!(
-            "{samples} samples in batches of {size} would leave a last batch of {rest}, too few for batch \
-             norms: each epoch is made of {steps} batches of {sizes} instead; `train.drop_last = true` \
-             leaves them out, or choose another `train.batch_size`"
-        ));
-    }
-    (rest == 1 && size > 1).then(|| {
-        format!(
-            "the last batch of an epoch has 1 sample ({samples} in batches of {size}), on which batch norms \
-             learn nothing good; `train.drop_last = true` leaves it out, or choose another \
-             `train.batch_size`"
-        )
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use kd_core::Grade;
+    use kd_core::{Grade, Schedule};
 
     use super::*;
 
@@ -172,55 +104,5 @@ mod tests {
             facts.lr
         );
         assert_eq!(findings[0].grade, Grade::Ok);
-    }
-
-    #[test]
-    fn a_warm_up_as_long_as_the_run_is_a_warning() {
-        let (_, findings) = inspected(|training| training.warmup_epochs = 10.0, 100);
-        assert_eq!(findings[0].grade, Grade::Warning);
-        assert!(
-            findings[0].text.starts_with("the warm-up of 100 steps"),
-            "{findings:?}"
-        );
-        let (_, findings) = inspected(|training| training.warmup_epochs = 2.0, 100);
-        assert_eq!(findings[0].grade, Grade::Ok);
-    }
-
-    #[test]
-    fn milestones_beyond_the_end_are_named() {
-        let at = |milestones: &[usize]| Schedule::MultiStep {
-            milestones: milestones.to_vec(),
-            gamma: 0.1,
-        };
-        let (_, findings) = inspected(|training| training.schedule = at(&[150, 180]), 100);
-        assert_eq!(findings[0].grade, Grade::Warning);
-        assert!(
-            findings[0].text.contains("milestones 150, 180"),
-            "{findings:?}"
-        );
-        let (_, findings) = inspected(|training| training.schedule = at(&[5, 10]), 100);
-        assert_eq!(findings[0].grade, Grade::Note);
-        let (_, findings) = inspected(|training| training.schedule = at(&[5, 9]), 100);
-        assert_eq!(findings[0].grade, Grade::Ok);
-    }
-
-    #[test]
-    fn odd_batches_are_noted() {
-        let (_, findings) = inspected(|training| training.batch_size = 7, 71);
-        assert!(
-            findings[0]
-                .text
-                .starts_with("the last batch of an epoch has 1 sample")
-        );
-        let (_, findings) = inspected(|_| {}, 101);
-        let said = "each epoch is made of 11 batches of 9 or 10 instead";
-        assert!(findings[0].text.contains(said), "{findings:?}");
-        let (_, findings) = inspected(|training| training.drop_last = true, 101);
-        assert_eq!(findings[0].grade, Grade::Ok);
-        let (_, findings) = inspected(|_| {}, 9);
-        assert!(
-            findings[0].text.contains("more than the 9 samples"),
-            "{findings:?}"
-        );
     }
 }

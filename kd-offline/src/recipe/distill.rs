@@ -12,8 +12,8 @@ use kd_recipe::{
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
-use super::{METRICS, SAMPLE_KEYS, diagnose, samples, say};
-use crate::diagnose::KnownTeacher;
+use super::{METRICS, diagnose, samples, say};
+use crate::diagnose::{KEYS, KnownTeacher};
 use crate::{Ensemble, LossConfig, Offline, RESULT_PHASE};
 
 /// A recipe of distillation from frozen teachers.
@@ -41,7 +41,7 @@ pub struct DistillRecipe {
 
 impl MethodRecipe for DistillRecipe {
     const METHOD: &'static str = "offline";
-    const TRAIN_KEYS: &'static [&'static str] = SAMPLE_KEYS;
+    const TRAIN_KEYS: &'static [&'static str] = KEYS;
     const ABOUT: &'static str = "one student, frozen teachers, any weighted sum of losses";
 
     fn schema(generator: &mut SchemaGenerator) -> Schema {
@@ -57,8 +57,8 @@ impl MethodRecipe for DistillRecipe {
         }
     }
 
-    fn metrics(&self) -> Option<Vec<&'static str>> {
-        Some(METRICS.to_vec())
+    fn metrics(&self) -> Option<Vec<String>> {
+        Some(METRICS.map(str::to_owned).to_vec())
     }
 
     fn check(&mut self, at: &Context) -> Result<Check> {

@@ -8,7 +8,8 @@ use kd_recipe::{
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
-use super::{METRICS, SAMPLE_KEYS, diagnose, samples, say};
+use super::{METRICS, diagnose, samples, say};
+use crate::diagnose::KEYS;
 use crate::{LossConfig, Offline, RESULT_PHASE};
 
 /// A recipe of ordinary training, which is offline distillation without a teacher.
@@ -28,7 +29,7 @@ pub struct TrainRecipe {
 
 impl MethodRecipe for TrainRecipe {
     const METHOD: &'static str = "train";
-    const TRAIN_KEYS: &'static [&'static str] = SAMPLE_KEYS;
+    const TRAIN_KEYS: &'static [&'static str] = KEYS;
     const ABOUT: &'static str = "a network from scratch with cross-entropy, for example a teacher";
     const VERB: Verb = Verb::Train;
 
@@ -45,8 +46,8 @@ impl MethodRecipe for TrainRecipe {
         }
     }
 
-    fn metrics(&self) -> Option<Vec<&'static str>> {
-        Some(METRICS.to_vec())
+    fn metrics(&self) -> Option<Vec<String>> {
+        Some(METRICS.map(str::to_owned).to_vec())
     }
 
     fn check(&mut self, at: &Context) -> Result<Check> {

@@ -29,7 +29,7 @@ pub(super) fn check<N: ModelNetwork>(config: &OnlineConfig, made: &Made<N>) -> R
         );
         check.findings.push(Finding::note(Topic::Schedule, text));
     }
-    check.findings.extend(made.online.notes());
+    check.findings.extend(made.online.findings()?);
     Ok(check)
 }
 

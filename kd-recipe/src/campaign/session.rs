@@ -160,13 +160,28 @@ fn check_metrics(campaign: &Campaign, recipes: &[Recipe]) -> Result<()> {
     let Some(known) = known else {
         return Ok(());
     };
-    let known: BTreeSet<&str> = known.into_iter().flatten().collect();
+    let known: BTreeSet<String> = known.into_iter().flatten().collect();
     let more = campaign.more_metrics.iter().chain(&campaign.plot_metrics);
     let mut asked = std::iter::once(&campaign.metric).chain(more);
-    match asked.find(|name| !known.contains(name.as_str())) {
-        Some(name) => Err(Error::unknown_name("metric", name, known.iter().copied())),
+    match asked.find(|name| !known.iter().any(|known| is_called(name, known))) {
+        Some(name) => {
+            let known = known.iter().map(String::as_str);
+            Err(Error::unknown_name("metric", name, known))
+        }
         None => Ok(()),
     }
+}
+
+/// Whether a metric has this name, in which `#` is any number.
+fn is_called(metric: &str, name: &str) -> bool {
+    let Some((before, after)) = name.split_once('#') else {
+        return metric == name;
+    };
+    let number = metric.strip_prefix(before);
+    let number = number.and_then(|rest| rest.strip_suffix(after));
+    number.is_some_and(|digits| {
+        !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+    })
 }
 
 /// One of the two lists of runs.

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use burn::tensor::Device;
-use kd_core::{Error, Normalisation, Preprocessing, Result, SampleKind, Task};
+use kd_core::{
+    Error, Normalisation, Preprocessing, Result, SampleKind, Task, check_memory, count_parameters,
+};
 use kd_models::{
     Budget, LoadReport, ModelConfig, ModelNetwork, Network, NetworkSpec, Structure, TextCnn, UNet,
     WeightFit, Weights, fit_network,
@@ -131,6 +133,7 @@ impl NetworkRecipe {
             (None, None) => usual()?,
         };
         self.settle(&preprocessing, data)?;
+        check_size::<N>(&spec)?;
         let mut network = N::build(&spec, seed, device)?;
         let mut loaded = None;
         if let Some(weights) = weights {
@@ -201,4 +204,18 @@ impl NetworkRecipe {
         };
         Weights::read_chosen(&place, &choice).map(Some)
     }
+}
+
+/// Checks that the weights of a network with a structure of its own, and their gradients, fit into memory. They
+/// are counted on a network of zeros, of which the system keeps no pages before they are written.
+fn check_size<N: ModelNetwork>(spec: &NetworkSpec) -> Result<()> {
+    if spec.is_preset() {
+        return Ok(());
+    }
+    let parameters = count_parameters(&N::blank(spec, &Device::default())?);
+    check_memory(
+        "structure",
+        "weights and gradients",
+        parameters.saturating_mul(8),
+    )
 }

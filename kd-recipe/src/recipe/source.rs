@@ -161,7 +161,6 @@ fn find_masks(settings: &FolderSettings<'_>) -> Result<DataSource> {
     let given = [
         ("resize", settings.resize.is_some()),
         ("grey", settings.grey),
-        ("skip_broken", settings.skip_broken),
     ];
     if let Some((setting, _)) = given.into_iter().find(|(_, given)| *given) {
         let problem =
@@ -169,7 +168,8 @@ fn find_masks(settings: &FolderSettings<'_>) -> Result<DataSource> {
         return Err(Error::config(format!("{prefix}{setting}"), problem));
     }
     let folder = MaskFolder::open(path, [size.height, size.width], classes, no_class);
-    Ok(folder.map_err(|error| prefixed(prefix, error))?.into())
+    let folder = folder.map_err(|error| prefixed(prefix, error))?;
+    Ok(folder.skipping_broken(settings.skip_broken).into())
 }
 
 /// Labelled texts of one's own, or those of a known data set.

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use kd_core::{
-    CacheField, Error, Loader, Result, Store, StoreBuild, StoreRows, TaskNetwork, partial_path,
-    store_bytes,
+    CacheField, Error, Loader, Result, Store, StoreBuild, StoreRows, TaskNetwork, memory_limit,
+    partial_path, store_bytes,
 };
 
 use super::work::PhaseWork;
@@ -18,7 +18,8 @@ pub(crate) const MAPS_BATCH: usize = 64;
 impl<S: TaskNetwork> PhaseWork<'_, S> {
     /// Whether `fields` of the samples of `loader` fit into memory beside `used` bytes.
     pub(super) fn fit(&self, fields: &[CacheField], loader: &Loader, used: u64) -> bool {
-        let limit = self.method.cache.memory_mib.saturating_mul(1 << 20);
+        let asked = self.method.cache.memory_mib.saturating_mul(1 << 20);
+        let limit = memory_limit().map_or(asked, |memory| asked.min(memory / 2));
         store_bytes(fields, loader).saturating_add(used) <= limit
     }
 

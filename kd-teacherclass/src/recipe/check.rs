@@ -63,10 +63,8 @@ fn describe<N: ModelNetwork + Student>(check: &mut Check, made: &Made<N>) -> Res
         );
         check.findings.push(Finding::note(Topic::Shapes, text));
     }
-    check.findings.extend(division(made)?);
-    check.findings.push(merge(made)?);
+    check.findings.extend(findings(made)?);
     check.findings.extend(fitted(made)?);
-    check.findings.extend(untuned(made));
     let dead = made.method.dead_units()?;
     if dead > 0 {
         let text = format!(
@@ -78,6 +76,15 @@ fn describe<N: ModelNetwork + Student>(check: &mut Check, made: &Made<N>) -> Res
     }
     check.sections.push(costs(made)?);
     Ok(())
+}
+
+/// What is suspicious about the data, the training, the division and the merged class.
+pub(super) fn findings<N: ModelNetwork + Student>(made: &Made<N>) -> Result<Vec<Finding>> {
+    let mut findings = made.method.findings()?;
+    findings.extend(division(made)?);
+    findings.push(merge(made)?);
+    findings.extend(untuned(made));
+    Ok(findings)
 }
 
 /// The widths that were chosen for a budget.

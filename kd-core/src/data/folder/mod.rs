@@ -8,21 +8,21 @@ pub(crate) mod save;
 pub(crate) mod stretched;
 pub(crate) mod whole;
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
 
 pub use fit::ImageFit;
 use listing::Listing;
 pub use save::{class_folders, write_image_folder};
 pub use stretched::{StretchedImages, read_stretched, write_mask};
 
+use crate::data::broken::{LeftOut, drop_rows};
 use crate::data::parallel::for_each;
 
 use crate::data::dataset::Dataset;
 use crate::data::shape::ImageShape;
 use crate::data::split::Split;
 use crate::error::{Error, Result};
+use crate::memory::memory_limit;
 
 /// A folder of images of one's own: `PATH/train/CLASS/*.png` and `PATH/test/CLASS/*.png`.
 ///
@@ -67,38 +67,7 @@ pub struct ImageFolder {
     /// None where there is nothing but images to test on.
     train: Option<Listing>,
     test: Option<Listing>,
-    /// The images that could not be read and were left out, where that was asked for; of all clones.
-    broken: Option<Arc<Mutex<BTreeSet<PathBuf>>>>,
-}
-
-/// An error that names the images of a folder that cannot be read, the first few of them by what is wrong.
-fn check_broken(folder: &Path, images: usize, mut broken: Vec<(usize, Error)>) -> Result<()> {
-    const SHOWN: usize = 10;
-    broken.sort_by_key(|(at, _)| *at);
-    if broken.len() < 2 {
-        return match broken.pop() {
-            Some((_, error)) => Err(error),
-            None => Ok(()),
-        };
-    }
-    let count = broken.len();
-    let shown = broken.iter().take(SHOWN).map(|(_, error)| match error {
-        Error::BadFile { path, problem, .. } => format!("`{}` ({problem})", path.display()),
-        other => other.to_string(),
-    });
-    let shown: Vec<String> = shown.collect();
-    let more = match count.saturating_sub(SHOWN) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    Err(Error::Input {
-        path: folder.to_owned(),
-        problem: format!(
-            "has {count} images of {images} that cannot be read: {}{more}; replace them, remove them, or \
-             leave them out with `skip_broken = true`",
-            shown.join(", ")
-        ),
-    })
+    broken: LeftOut,
 }
 
 /// Reads images by their paths, each brought to one size as [`ImageFolder`] does it: `[images, channels,
@@ -112,7 +81,7 @@ pub fn read_images<P: AsRef<Path> + Sync>(paths: &[P], fit: &ImageFit) -> Result
     fit.check()?;
     let bytes = paths.len().checked_mul(fit.shape.bytes());
     let bytes = bytes
-        .filter(|bytes| *bytes as u64 <= MOST_BYTES)
+        .filter(|bytes| *bytes as u64 <= most_bytes())
         .ok_or_else(|| {
             Error::config(
                 "images",
@@ -143,7 +112,12 @@ pub fn is_image_path(path: &Path) -> bool {
 }
 
 /// The most memory that the images of one split may take: 8 GiB.
-pub(super) const MOST_BYTES: u64 = 8 << 30;
+const MOST_BYTES: u64 = 8 << 30;
+
+/// The most bytes that the images of a split may take here.
+pub(super) fn most_bytes() -> u64 {
+    memory_limit().map_or(MOST_BYTES, |limit| limit.min(MOST_BYTES))
+}
 
 impl ImageFolder {
     /// Lists the classes and images below `path`, without reading any.
@@ -223,7 +197,7 @@ impl ImageFolder {
             train,
             test,
             path,
-            broken: None,
+            broken: LeftOut::default(),
         }
     }
 
@@ -232,18 +206,14 @@ impl ImageFolder {
     #[must_use]
     pub fn skipping_broken(self, skip: bool) -> Self {
         Self {
-            broken: skip.then(Arc::default),
+            broken: LeftOut::where_asked(skip),
             ..self
         }
     }
 
     /// The images of the splits that were read that could not be read and were left out, sorted.
     pub fn broken(&self) -> Vec<PathBuf> {
-        let broken = self.broken.as_ref();
-        broken.map_or_else(Vec::new, |broken| {
-            let broken = broken.lock().unwrap_or_else(PoisonError::into_inner);
-            broken.iter().cloned().collect()
-        })
+        self.broken.paths()
     }
 
     /// What it is called: the last part of its path.
@@ -330,66 +300,21 @@ impl ImageFolder {
         images.resize(bytes, 0);
         let files: Vec<&Path> = self.files(split).collect();
         let places = images.chunks_exact_mut(self.fit.shape.bytes());
-        let broken = Mutex::new(Vec::new());
-        let jobs = files.iter().zip(places).enumerate();
-        for_each(
-            files.len(),
-            jobs,
-            |(at, (path, image))| match decode::decode(path, &self.fit, image) {
-                Err(error @ Error::BadFile { .. }) => {
-                    let mut broken = broken.lock().unwrap_or_else(PoisonError::into_inner);
-                    broken.push((at, error));
-                    Ok(())
-                }
-                other => other,
-            },
-        )?;
-        let broken = broken.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let jobs = files.iter().zip(places);
+        let left_out = self
+            .broken
+            .read_each(&self.path, files.len(), jobs, |(path, image)| {
+                decode::decode(path, &self.fit, image)
+            })?;
         let mut labels: Vec<u16> = (0_u16..)
             .zip(&listing.classes)
             .flat_map(|(label, class)| std::iter::repeat_n(label, class.files.len()))
             .collect();
-        match &self.broken {
-            None => check_broken(&self.path, files.len(), broken)?,
-            Some(left_out) => {
-                let places: BTreeSet<usize> = broken.iter().map(|(at, _)| *at).collect();
-                let mut left_out = left_out.lock().unwrap_or_else(PoisonError::into_inner);
-                left_out.extend(places.iter().map(|at| files[*at].to_owned()));
-                drop(left_out);
-                self.leave_out(&places, &mut images, &mut labels)?;
-            }
-        }
+        drop_rows(&mut images, self.fit.shape.bytes(), &left_out);
+        drop_rows(&mut labels, 1, &left_out);
         let classes = self.class_names.len();
         Dataset::new(&self.name, split, self.fit.shape, classes, images, labels)?
             .with_class_names(self.class_names.iter().cloned())
-    }
-
-    /// Takes the samples at `places` out of a split.
-    fn leave_out(
-        &self,
-        places: &BTreeSet<usize>,
-        images: &mut Vec<u8>,
-        labels: &mut Vec<u16>,
-    ) -> Result<()> {
-        if places.is_empty() {
-            return Ok(());
-        }
-        if places.len() == labels.len() {
-            let problem = "has no image that can be read; replace them".to_owned();
-            return Err(Error::Input {
-                path: self.path.clone(),
-                problem,
-            });
-        }
-        let (size, mut next) = (self.fit.shape.bytes(), 0);
-        for at in (0..labels.len()).filter(|at| !places.contains(at)) {
-            labels[next] = labels[at];
-            images.copy_within(at * size..(at + 1) * size, next * size);
-            next += 1;
-        }
-        labels.truncate(next);
-        images.truncate(next * size);
-        Ok(())
     }
 
     fn listing(&self, split: Split) -> Option<&Listing> {
@@ -404,7 +329,7 @@ impl ImageFolder {
     fn check_memory(&self, listing: &Listing) -> Result<usize> {
         let bytes = listing.samples().checked_mul(self.fit.shape.bytes());
         bytes
-            .filter(|bytes| u64::try_from(*bytes).is_ok_and(|bytes| bytes <= MOST_BYTES))
+            .filter(|bytes| u64::try_from(*bytes).is_ok_and(|bytes| bytes <= most_bytes()))
             .ok_or_else(|| self.too_large(listing, "more than the 8 GiB that are held in memory"))
     }
 
