@@ -304,6 +304,7 @@ impl MaskFolder {
             .chunks_exact_mut(shape.bytes())
             .zip(masks.chunks_exact_mut(pixels));
         for_each(
+            Some("reading images"),
             pairs.len(),
             pairs.iter().zip(places),
             |(pair, (image, mask))| self.read(pair, image, mask),
