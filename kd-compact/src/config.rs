@@ -82,6 +82,7 @@ pub struct BlockConfig {
     /// The strength of the penalty in the block, as a multiple of the whole network's; 1 where nothing is
     /// said.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "recipe", schemars(range(min = 0.0)))]
     pub strength: Option<f64>,
 }
 
@@ -92,8 +93,10 @@ pub struct BlockConfig {
 #[non_exhaustive]
 pub struct DistillConfig {
     /// The divisor of both logits; 4, as in the CRD benchmark's code.
+    #[cfg_attr(feature = "recipe", schemars(extend("exclusiveMinimum" = 0)))]
     pub temperature: f64,
     /// The share of the distillation in the loss, the rest is cross-entropy; 0.9 as there. 0 asks no teacher.
+    #[cfg_attr(feature = "recipe", schemars(range(min = 0.0, max = 1.0)))]
     pub weight: f64,
 }
 
@@ -123,11 +126,14 @@ pub struct CompactConfig {
     /// The strength of the penalty. By default the one at which it alone moves the scales, on the mean, by 1
     /// and as often by 1 more as the budget halves the cost.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "recipe", schemars(range(min = 0.0)))]
     pub strength: Option<f64>,
     /// The scale at or below which a channel counts as dead during sparse training; 0.01, as in `MorphNet`'s
     /// example. The cut itself goes by the budget.
+    #[cfg_attr(feature = "recipe", schemars(extend("exclusiveMinimum" = 0)))]
     pub threshold: f64,
     /// Batches on which the statistics of norms are taken anew before they are relied on.
+    #[cfg_attr(feature = "recipe", schemars(range(min = 1)))]
     pub recalibrate: usize,
 }
 

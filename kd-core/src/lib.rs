@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod cache;
+mod counted_work;
 mod data;
 mod device;
 mod draws;
@@ -22,6 +23,7 @@ pub mod testing;
 mod training;
 mod views;
 
+pub use counted_work::{CountedWork, listening, tell_counted};
 pub use device::DeviceName;
 pub use draws::Draws;
 pub use error::{Error, ErrorKind, Result};

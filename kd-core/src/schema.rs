@@ -121,3 +121,63 @@ mod tests {
         assert!(kinds.iter().all(|kind| kind.get("required").is_none()));
     }
 }
+
+#[cfg(all(test, feature = "testing"))]
+mod ranges {
+    use super::*;
+    use crate::testing::wrong_ranges;
+    use crate::training::optim::OptimizerConfig;
+    use crate::training::schedule::Schedule;
+    use crate::training::settings::Training;
+    use crate::views::Augment;
+
+    fn checked<C: JsonSchema + Serialize + serde::de::DeserializeOwned>(
+        usual: &C,
+        check: impl Fn(&C) -> Result<()>,
+    ) {
+        let schema = settings_schema(usual, InnerTables::Replaced).unwrap();
+        let wrong = wrong_ranges(
+            schema.as_value(),
+            &serde_json::to_value(usual).unwrap(),
+            |all| {
+                let read = serde_json::from_value(all.clone());
+                let read = read.map_err(|error| format!("unreadable: {error}"))?;
+                check(&read).map_err(|error| error.to_string())
+            },
+        );
+        assert_eq!(wrong, Vec::<String>::new());
+    }
+
+    #[test]
+    fn ranges_of_a_training_are_those_that_are_enforced() {
+        let adamw = serde_json::from_str("{\"kind\":\"adamw\"}").unwrap();
+        let multi_step = Schedule::MultiStep {
+            milestones: vec![3],
+            gamma: 0.1,
+        };
+        for (optimizer, schedule) in [
+            (
+                OptimizerConfig::default(),
+                Schedule::one_cycle_with_momentum(),
+            ),
+            (OptimizerConfig::adam(), Schedule::Cosine { final_lr: 0.1 }),
+            (adamw, multi_step),
+        ] {
+            let mut usual = Training::for_epochs(3);
+            (usual.optimizer, usual.schedule) = (optimizer, schedule);
+            checked(&usual, |training| {
+                // One of the two says how long it is.
+                let mut training = training.clone();
+                if training.steps.is_some() {
+                    training.epochs = None;
+                }
+                training.check()
+            });
+        }
+    }
+
+    #[test]
+    fn ranges_of_views_are_those_that_are_enforced() {
+        checked(&Augment::default(), Augment::check);
+    }
+}

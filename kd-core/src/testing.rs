@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use serde_json::{Value, json};
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::training::epoch_log::EpochLog;
 use crate::training::method::Method;
@@ -156,4 +158,128 @@ pub fn tensor_files(run: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
         }
     }
     Ok(files)
+}
+
+/// Compares the ranges that a schema states with those that are enforced, and gives what differs, in words.
+///
+/// Each number of `usual` is set to the ends of its range, just beyond them, and far beyond where there is
+/// no end. `check` reads such settings and gives the error of those that it refuses; a number counts as
+/// refused if the error names its key, or begins with "unreadable". Tables that `usual` does not have and
+/// kinds that it is not of are passed over.
+pub fn wrong_ranges(
+    schema: &Value,
+    usual: &Value,
+    check: impl Fn(&Value) -> std::result::Result<(), String>,
+) -> Vec<String> {
+    let mut ranges = Ranges {
+        whole: schema,
+        usual,
+        check: &check,
+        wrong: Vec::new(),
+    };
+    ranges.table(schema, "");
+    ranges.wrong
+}
+
+struct Ranges<'a> {
+    whole: &'a Value,
+    usual: &'a Value,
+    check: &'a dyn Fn(&Value) -> std::result::Result<(), String>,
+    wrong: Vec<String>,
+}
+
+impl Ranges<'_> {
+    fn table(&mut self, schema: &Value, path: &str) {
+        let schema = self.resolved(schema);
+        let there = self.usual.pointer(path).cloned().unwrap_or_default();
+        let keys = schema.get("properties").and_then(Value::as_object);
+        for (name, key) in keys.into_iter().flatten() {
+            let (key, path) = (self.resolved(key), format!("{path}/{name}"));
+            let is = |one: &str| match &key["type"] {
+                Value::Array(types) => types.iter().any(|name| name == one),
+                name => name == one,
+            };
+            if is("number") || is("integer") {
+                self.number(&key, &path, is("integer"));
+            } else if self.usual.pointer(&path).is_some_and(Value::is_object) {
+                self.table(&key, &path);
+            }
+        }
+        for variants in ["oneOf", "anyOf"] {
+            let variants = schema.get(variants).and_then(Value::as_array);
+            for variant in variants.into_iter().flatten() {
+                let kind = variant.pointer("/properties/kind/const");
+                if kind.is_none_or(|kind| *kind == there["kind"]) {
+                    self.table(variant, path);
+                }
+            }
+        }
+    }
+
+    /// What a reference refers to, and without "or nothing".
+    fn resolved(&self, schema: &Value) -> Value {
+        if let Some(place) = schema.get("$ref").and_then(Value::as_str) {
+            let inner = self.whole.pointer(place.trim_start_matches('#'));
+            return self.resolved(inner.unwrap_or(&Value::Null));
+        }
+        match schema.get("anyOf").and_then(Value::as_array) {
+            Some(both) if both.len() == 2 && both[1]["type"] == "null" => self.resolved(&both[0]),
+            _ => schema.clone(),
+        }
+    }
+
+    fn number(&mut self, key: &Value, path: &str, is_whole: bool) {
+        const FAR: f64 = 1e6;
+        let step = |at: f64| {
+            if is_whole {
+                1.0
+            } else {
+                1e-6 * at.abs().max(1.0)
+            }
+        };
+        for (end, open, outwards) in [
+            ("minimum", "exclusiveMinimum", -1.0),
+            ("maximum", "exclusiveMaximum", 1.0),
+        ] {
+            let limit = |name: &str| key.get(name).and_then(Value::as_f64);
+            let (inside, beyond) = match (limit(end), limit(open)) {
+                (Some(at), _) => (at, Some(at + outwards * step(at))),
+                (None, Some(at)) => (at - outwards * step(at), Some(at)),
+                (None, None) => (outwards * FAR, None),
+            };
+            self.expect(path, inside, is_whole, false);
+            if let Some(beyond) = beyond {
+                self.expect(path, beyond, is_whole, true);
+            }
+        }
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "whole numbers far below 64 bits"
+    )]
+    fn expect(&mut self, path: &str, number: f64, is_whole: bool, is_refused: bool) {
+        let Some((table, name)) = path.rsplit_once('/') else {
+            return;
+        };
+        let mut settings = self.usual.clone();
+        let Some(Value::Object(table)) = settings.pointer_mut(table) else {
+            return;
+        };
+        let value = if is_whole {
+            json!(number as i64)
+        } else {
+            json!(number)
+        };
+        table.insert(name.to_owned(), value);
+        let error = (self.check)(&settings).err();
+        let named = |error: &String| error.starts_with("unreadable") || error.contains(name);
+        if error.as_ref().is_some_and(named) != is_refused {
+            let said = error.unwrap_or_else(|| "nothing".into());
+            let where_to = if is_refused { "outside" } else { "within" };
+            self.wrong.push(format!(
+                "{path}: {number} is {where_to} the range, and is said: {said}"
+            ));
+        }
+    }
 }

@@ -12,6 +12,7 @@ pub struct CropFlip {
     /// Pixels of black on each side before a crop of the original size is taken at a uniformly drawn place.
     pub crop_padding: usize,
     /// The probability of mirroring left and right.
+    #[cfg_attr(feature = "recipe", schemars(range(min = 0.0, max = 1.0)))]
     pub flip: f64,
 }
 

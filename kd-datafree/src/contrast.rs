@@ -48,16 +48,20 @@ pub enum Compared {
 #[serde(default, deny_unknown_fields)]
 pub struct ContrastConfig {
     /// The weight of the term; with 0 there is none.
+    #[cfg_attr(feature = "recipe", schemars(range(min = 0.0)))]
     pub weight: f64,
     /// The divisor of cosines.
+    #[cfg_attr(feature = "recipe", schemars(extend("exclusiveMinimum" = 0)))]
     pub temperature: f64,
     /// The length of an embedding.
+    #[cfg_attr(feature = "recipe", schemars(range(min = 1)))]
     pub width: usize,
     /// Images that are remembered; the oldest are forgotten first.
     pub memory: usize,
     /// Remembered images that a batch is compared with.
     pub negatives: usize,
     /// The rate of the layers.
+    #[cfg_attr(feature = "recipe", schemars(extend("exclusiveMinimum" = 0)))]
     pub lr: f64,
     /// The features that are compared.
     pub compared: Compared,

@@ -51,11 +51,13 @@ impl OutputKind {
 #[serde(default, deny_unknown_fields)]
 pub struct GeneratorConfig {
     /// The length of the noise.
+    #[cfg_attr(feature = "recipe", schemars(range(min = 1, max = 16_384)))]
     pub noise: usize,
     /// Channels at a quarter and at half the size, and channels at the whole size.
     pub widths: [usize; 2],
     /// A constant added to the variance in the norms behind the two large convolutions. The public codes of
     /// RDSKD and DAFL have 0.8, which stands where the momentum was meant; the model is made with it.
+    #[cfg_attr(feature = "recipe", schemars(extend("exclusiveMinimum" = 0)))]
     pub epsilon: f64,
     /// Whether the two large convolutions have a bias; the last has one always.
     pub conv_bias: bool,

@@ -51,21 +51,26 @@ pub enum Features {
 #[serde(default, deny_unknown_fields)]
 pub struct GeneratorObjective {
     /// The weight of the one-hot loss.
+    #[cfg_attr(feature = "recipe", schemars(range(min = 0.0)))]
     pub one_hot: f64,
     /// The weight of the negative entropy of the mean prediction, in nats.
+    #[cfg_attr(feature = "recipe", schemars(range(min = 0.0)))]
     pub batch_entropy: f64,
     /// The reference from which an increase of the two is measured; `none` for a plain weighted sum.
     #[cfg_attr(feature = "recipe", schemars(with = "String"))]
     pub reference: IncrementReference,
     /// The weight of the diversity of the two halves of a batch.
+    #[cfg_attr(feature = "recipe", schemars(range(min = 0.0)))]
     pub diversity: f64,
     /// The codes by which they are compared.
     pub compared_by: Diversity,
     /// The weight of the activation term, which is subtracted.
+    #[cfg_attr(feature = "recipe", schemars(range(min = 0.0)))]
     pub activation: f64,
     /// The features of which it is the mean size.
     pub features: Features,
     /// The weight of the statistics of the teacher's batch norms.
+    #[cfg_attr(feature = "recipe", schemars(range(min = 0.0)))]
     pub bn_statistics: f64,
 }
 

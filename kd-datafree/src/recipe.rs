@@ -234,7 +234,55 @@ fn train_schema(_: &mut SchemaGenerator) -> Schema {
         .unwrap_or_default()
         .to_value();
     drop_defaults(&mut schema);
+    let keys = schema.get_mut("properties").and_then(Value::as_object_mut);
+    for (name, key) in keys.into_iter().flatten() {
+        let values = published(name);
+        if !values.is_empty() {
+            key["x-source"] = format!("what was published: {values}").into();
+        }
+    }
     Schema::try_from(schema).unwrap_or_default()
+}
+
+/// The values of a key of the training, each with the ways that have it.
+fn published(name: &str) -> String {
+    let mut values: Vec<(String, Vec<&str>)> = Vec::new();
+    for kind in SYNTHESIS_KINDS {
+        let tables = DataFreeConfig::named(kind.name, &Map::new(), &Map::new())
+            .and_then(|config| config.tables());
+        let Some(value) = tables.ok().and_then(|[_, train]| train.get(name).cloned()) else {
+            continue;
+        };
+        let value = value.to_string();
+        match values.iter_mut().find(|(known, _)| *known == value) {
+            Some((_, kinds)) => kinds.push(kind.name),
+            None => values.push((value, vec![kind.name])),
+        }
+    }
+    match values.as_slice() {
+        [(value, _)] => format!("`{value}`"),
+        several => {
+            let of =
+                |(value, kinds): &(String, Vec<&str>)| format!("`{value}` {}", kinds.join(", "));
+            several.iter().map(of).collect::<Vec<_>>().join("; ")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn published_values_are_told_by_way() {
+        let rates = published("lr");
+        assert!(
+            rates.contains("`0.01` dfad") && rates.contains("`0.002` rdskd"),
+            "{rates}"
+        );
+        assert_eq!(published("log_every"), "`20`");
+        assert_eq!(published("no such key"), "");
+    }
 }
 
 fn drop_defaults(schema: &mut Value) {

@@ -23,9 +23,11 @@ const SCALES_PER_OCTAVE: i32 = 40;
 pub struct Budget {
     /// Learnable parameters: their number, or, up to 1, their share of those of the teacher.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
     pub parameters: Option<f64>,
     /// Multiply-accumulates for one image: their number, or, up to 1, their share of those of the teacher.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
     pub macs: Option<f64>,
 }
 

@@ -88,8 +88,10 @@ pub enum BranchViews {
 #[non_exhaustive]
 pub struct TeacherTerm {
     /// The weight of the term; not negative.
+    #[cfg_attr(feature = "recipe", schemars(range(min = 0.0)))]
     pub weight: f64,
     /// The temperature of teacher and student, finite and above 0.
+    #[cfg_attr(feature = "recipe", schemars(extend("exclusiveMinimum" = 0)))]
     pub temperature: f64,
 }
 
@@ -438,6 +440,7 @@ impl<'de> Deserialize<'de> for OnlineConfig {
 #[expect(dead_code, reason = "read by the derive")]
 struct CommonKeys {
     /// The number of students, a leader included; 3, for some kinds another.
+    #[schemars(range(min = 1, max = 256))]
     branches: Option<usize>,
     /// The name of the last stage that all branches share; whole networks without one.
     shared: Option<String>,

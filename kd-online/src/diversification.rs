@@ -111,9 +111,11 @@ impl<'de> Deserialize<'de> for Diversification {
 #[non_exhaustive]
 pub struct PredictionPenalty {
     /// The weight of the term; not negative.
+    #[cfg_attr(feature = "recipe", schemars(range(min = 0.0)))]
     pub weight: f64,
     /// The temperature of the predictions, finite and above 0.
     #[serde(default = "one")]
+    #[cfg_attr(feature = "recipe", schemars(extend("exclusiveMinimum" = 0)))]
     pub temperature: f64,
 }
 

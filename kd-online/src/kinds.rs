@@ -29,6 +29,7 @@ pub enum Objective {
     Single {
         /// Deploys an exponential moving average of the weights with this decay, from 0 to below 1.
         #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(feature = "recipe", schemars(range(min = 0.0), extend("exclusiveMaximum" = 1)))]
         average_decay: Option<f64>,
     },
     /// No student knows of another: branches without distillation, or with nothing shared an ordinary
@@ -106,6 +107,7 @@ pub enum Objective {
         /// The decay of the averaged peers, from 0 to below 1; in step `s` it is `min(1 - 1 / (s + 1),
         /// decay)`.
         #[serde(default = "pcl_decay")]
+        #[cfg_attr(feature = "recipe", schemars(range(min = 0.0), extend("exclusiveMaximum" = 1)))]
         average_decay: f64,
     },
 }

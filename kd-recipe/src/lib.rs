@@ -10,7 +10,7 @@
 //! | `context`, `inputs` | reading what a recipe names, and noting what was read |
 //! | `prepared`, `made_model` | a method that is ready to run, and the models that it makes |
 //! | `machine`, `notices` | where recipes are prepared, and who hears of it |
-//! | `prepared_run`, `outcome`, `input_hashes` | a run and its folder |
+//! | `prepared_run`, `outcome`, `input_hashes`, `environment` | a run and its folder |
 //! | `check` | what was found about a recipe before anything is trained |
 //! | `report` | the page of a run |
 //! | `explain` | what recipes may hold: a schema for editors, every key in words |
@@ -20,6 +20,7 @@
 
 mod check;
 mod context;
+mod environment;
 mod error_text;
 mod explain;
 mod head;
@@ -61,8 +62,9 @@ pub use recipe::source::{FolderSettings, find_source, is_folder, is_masks, is_te
 pub use recipe::teacher::{TeacherClasses, TeacherRecipe, check_fits, open_for};
 pub use recipe::weights::WeightFile;
 
+pub use environment::Environment;
 pub use machine::Machine;
-pub use memory::peak_memory_bytes;
+pub use memory::{meminfo, peak_memory_bytes};
 pub use merge::merge_runs;
 pub use notices::{Notice, Notices};
 pub use outcome::Outcome;
@@ -88,6 +90,7 @@ pub use campaign::results::{Results, Row, RunResult, Swept};
 pub use campaign::run_plan::RunPlan;
 pub use campaign::serve::{RunMessage, serve_run};
 pub use campaign::session::{ListedRun, compare, list};
+pub use live::claims::live_claims;
 pub use live::found::runs_below;
 pub use live::overview::{LiveRun, live_overview};
 pub use live::page::live_page;

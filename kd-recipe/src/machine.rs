@@ -20,6 +20,7 @@ use crate::notices::Notices;
 pub struct Machine {
     device: Option<DeviceName>,
     data_dir: Option<PathBuf>,
+    threads: Option<usize>,
     notices: Arc<dyn Notices>,
 }
 
@@ -28,6 +29,7 @@ impl Default for Machine {
         Self {
             device: None,
             data_dir: None,
+            threads: None,
             notices: Arc::new(()),
         }
     }
@@ -48,6 +50,14 @@ impl Machine {
         self
     }
 
+    /// With the number of threads that were asked for, for the record of a run; the pool of threads is the
+    /// program's to size.
+    #[must_use]
+    pub fn with_threads(mut self, threads: Option<usize>) -> Self {
+        self.threads = threads;
+        self
+    }
+
     /// With a receiver of notices.
     #[must_use]
     pub fn with_notices(mut self, notices: impl Notices + 'static) -> Self {
@@ -58,6 +68,11 @@ impl Machine {
     /// The receiver of notices.
     pub(crate) fn notices(&self) -> &dyn Notices {
         self.notices.as_ref()
+    }
+
+    /// The threads that were asked for.
+    pub(crate) fn threads(&self) -> Option<usize> {
+        self.threads
     }
 
     /// The folder that is searched first for data sets.

@@ -11,6 +11,7 @@ use kd_core::{
 use kd_models::NetworkSpec;
 use kd_report::TensorBoard;
 
+use crate::environment::Environment;
 use crate::input_hashes::{Change, InputHashes, differences};
 use crate::inputs::RecipeInputs;
 use crate::machine::Machine;
@@ -317,6 +318,8 @@ impl PreparedRun {
         stop: &AtomicBool,
         observer: &mut dyn Observer,
     ) -> Result<Outcome> {
+        let environment = Environment::here(self.recipe.device(), self.machine.threads());
+        environment.note(folder)?;
         let method = self.prepared.method.as_ref();
         let mut events = TensorBoard::new(folder.path());
         let phases = Runner::new(folder, stop).run(method, &mut (&mut *observer, &mut events));

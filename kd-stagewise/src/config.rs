@@ -76,6 +76,7 @@ pub struct StagewiseConfig {
     pub teacher_input: bool,
     /// Epochs in which the whole student learns the labels at the end. Not the paper's.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "recipe", schemars(range(min = 1), extend("x-unit" = "epochs")))]
     pub fine_tune_epochs: Option<usize>,
     /// The teacher's stage for a stage of the student, where their names differ.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]

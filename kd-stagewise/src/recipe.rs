@@ -62,10 +62,12 @@ pub struct SplitRecipe {
     /// best epoch and is not trained on; none for 0. By default the split that the data set was published
     /// with for this, and without one a share of 0.1.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1), extend("x-unit" = "share"))]
     pub validation: Option<f64>,
     /// The share of each class of the whole training split whose images, without their labels, the feature
     /// stages are trained on in place of the training samples. Not the paper's.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
     pub unlabelled: Option<f64>,
 }
 
@@ -274,6 +276,39 @@ fn with_unlabelled(samples: StagewiseData, share: f64, seed: u64) -> Result<Stag
     Ok(samples.with_unlabelled(unlabelled))
 }
 
+/// The defaults are those of classifiers; beside each stands that of masks where it is another.
 fn train_schema(_: &mut SchemaGenerator) -> Schema {
-    settings_schema(&classification_training(), InnerTables::Replaced).unwrap_or_default()
+    let schema = settings_schema(&classification_training(), InnerTables::Replaced);
+    let mut schema = schema.unwrap_or_default().to_value();
+    let of_classes = settings_of(&classification_training()).unwrap_or_default();
+    let of_masks = settings_of(&segmentation_training()).unwrap_or_default();
+    let keys = schema.get_mut("properties").and_then(Value::as_object_mut);
+    for (name, key) in keys.into_iter().flatten() {
+        let of_masks = of_masks.get(name);
+        if let Some(value) = of_masks.filter(|value| of_classes.get(name) != Some(*value)) {
+            key["x-source"] = format!("the paper's public code; for masks `{value}`").into();
+        }
+    }
+    Schema::try_from(schema).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_of_masks_stand_beside_those_of_classifiers() {
+        let schema = train_schema(&mut SchemaGenerator::default()).to_value();
+        let keys = &schema["properties"];
+        assert_eq!(keys["lr"]["default"], 1e-4);
+        for (key, source) in [
+            ("lr", "the paper's public code; for masks `0.01`"),
+            ("batch_size", "the paper's public code; for masks `8`"),
+        ] {
+            assert_eq!(keys[key]["x-source"], source, "{key}");
+        }
+        assert_eq!(keys["log_every"].get("x-source"), None);
+        let schedule = keys["schedule"]["x-source"].as_str().unwrap();
+        assert!(schedule.contains("one-cycle"), "{schedule}");
+    }
 }

@@ -14,6 +14,7 @@ use crate::split::SplitKind;
 pub struct TeacherClassConfig {
     /// The number of students, among which the teacher's dense vector is divided. The official code
     /// has 1, 2, 4 and 8; 4 is our choice of a default.
+    #[cfg_attr(feature = "recipe", schemars(range(min = 1)))]
     pub students: usize,
     /// The student that alone is trained, from 0, without a head; all and the head without one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -26,6 +27,7 @@ pub struct TeacherClassConfig {
     pub relu: Option<bool>,
     /// The normalised error on held-out data above which a student counts as collapsed and is trained once
     /// more from another seed; 0.8, by inspection of the official runs and not the paper's.
+    #[cfg_attr(feature = "recipe", schemars(extend("exclusiveMinimum" = 0)))]
     pub collapse: f64,
     /// The loss of a student.
     pub loss: ChunkLoss,
@@ -64,12 +66,16 @@ pub struct GanConfig {
     /// The trunk of the discriminator.
     pub discriminator: Trunk,
     /// The learning rate of the discriminator's Adam; 0.0002.
+    #[cfg_attr(feature = "recipe", schemars(extend("exclusiveMinimum" = 0)))]
     pub lr: f64,
     /// The weight of the student's adversarial term; 1, and 0.5 for IMDB.
+    #[cfg_attr(feature = "recipe", schemars(extend("exclusiveMinimum" = 0)))]
     pub adversarial_weight: f64,
     /// The weight of the mean squared error; 1, and 0.5 for IMDB.
+    #[cfg_attr(feature = "recipe", schemars(extend("exclusiveMinimum" = 0)))]
     pub mse_weight: f64,
     /// Steps of the student for each batch; 1, and 2 or 4 for some of its runs.
+    #[cfg_attr(feature = "recipe", schemars(range(min = 1)))]
     pub student_steps: usize,
 }
 
@@ -124,14 +130,18 @@ pub struct HeadConfig {
     /// has 5 to 50, 10 for most.
     pub epochs: usize,
     /// The learning rate of Adam; 0.001 as in the official code.
+    #[cfg_attr(feature = "recipe", schemars(extend("exclusiveMinimum" = 0)))]
     pub lr: f64,
     /// The share of features that is set to 0 in a step, the others scaled up; 0.5 as in the official code.
+    #[cfg_attr(feature = "recipe", schemars(range(min = 0.0), extend("exclusiveMaximum" = 1)))]
     pub dropout: f64,
     /// The share of whole chunks that is set to 0 in a step, the others scaled up, which makes one head that
     /// bears missing students; 0, not in the paper.
+    #[cfg_attr(feature = "recipe", schemars(range(min = 0.0), extend("exclusiveMaximum" = 1)))]
     pub chunk_dropout: f64,
     /// What is added to the diagonal where heads are refitted for missing students, as a share of the mean
     /// variance of the features; 0.001, ours.
+    #[cfg_attr(feature = "recipe", schemars(extend("exclusiveMinimum" = 0)))]
     pub ridge: f64,
 }
 

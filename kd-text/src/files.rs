@@ -10,11 +10,11 @@ use kd_core::{
 };
 
 use crate::encoder::Encoder;
-use crate::folders::{find_folder, read_folder};
+use crate::folders::{find_folder, has_texts, read_folder};
 use crate::known::KnownText;
 use crate::lines::input;
 use crate::settings::TextSettings;
-use crate::table::{Labelled, find_table, read_table};
+use crate::table::{Labelled, find_table, is_table, read_table};
 
 /// Texts with a class each, read and ready to be made into token ids.
 ///
@@ -92,6 +92,16 @@ impl TextFiles {
             .to_string_lossy()
             .into_owned();
         Self::read(name, path, None, settings, tokenizer)
+    }
+
+    /// Whether labelled texts lie at `path`: a table by its ending, or a folder with a table or with folders
+    /// of texts to train on. Nothing is read.
+    pub fn are_at(path: &Path) -> bool {
+        if path.is_file() {
+            return is_table(path);
+        }
+        let has_table = find_table(path, Split::Train).is_some();
+        has_table || find_folder(path, Split::Train).is_some_and(|folder| has_texts(&folder))
     }
 
     /// As [`TextFiles::open`], of a data set that is known by name.

@@ -14,6 +14,17 @@ pub(crate) fn find_folder(root: &Path, split: Split) -> Option<PathBuf> {
     folders.find(|folder| folder.is_dir())
 }
 
+/// Whether a folder of a class lies here that has a text.
+pub(crate) fn has_texts(path: &Path) -> bool {
+    let folders = entries(path, Path::is_dir).unwrap_or_default();
+    let is_there = |folder: &PathBuf| entries(folder, is_text).is_ok_and(|files| !files.is_empty());
+    folders.iter().any(is_there)
+}
+
+fn is_text(file: &Path) -> bool {
+    file.extension().is_some_and(|ending| ending == "txt")
+}
+
 /// Reads the texts of a split: a folder a class, in it one file a text. `classes` are the folders to read
 /// where not all are.
 pub(crate) fn read_folder(path: &Path, classes: Option<&[&str]>) -> Result<Labelled> {
@@ -32,7 +43,6 @@ pub(crate) fn read_folder(path: &Path, classes: Option<&[&str]>) -> Result<Label
         return Err(input(path, problem));
     }
     for folder in folders {
-        let is_text = |file: &Path| file.extension().is_some_and(|ending| ending == "txt");
         let files = entries(&folder, is_text)?;
         if files.is_empty() {
             let problem =

@@ -21,10 +21,12 @@ use serde::{Deserialize, Serialize};
 pub struct TextSettings {
     /// Tokens of each text, the token of its start among them, 2 to 65,536; 500.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 2, max = 65_536), extend("x-unit" = "tokens")))]
     pub length: Option<usize>,
     /// The most ids of the vocabulary, 4 to 65,536; 1,000. The first three are for filling up, for the start
     /// of a text and for unknown words; the others are the most frequent words of the training split.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 4, max = 65_536), extend("x-unit" = "ids")))]
     pub vocabulary: Option<usize>,
     /// Whether upper case counts as lower case; true.
     #[serde(skip_serializing_if = "Option::is_none")]

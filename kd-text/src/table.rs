@@ -37,6 +37,15 @@ pub(crate) fn find_table(folder: &Path, split: Split) -> Option<PathBuf> {
     files.find(|file| file.is_file())
 }
 
+/// Whether a file is called as a table is.
+pub(crate) fn is_table(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    let name = name.to_string_lossy().to_lowercase();
+    ENDINGS
+        .iter()
+        .any(|ending| name.ends_with(&format!(".{ending}")))
+}
+
 /// Reads a table: CSV by its ending, else tab-separated.
 pub(crate) fn read_table(path: &Path, settings: &TextSettings) -> Result<Labelled> {
     let text = read_text(path)?;

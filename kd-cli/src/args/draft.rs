@@ -29,7 +29,7 @@ pub(crate) struct NewOptions {
 #[derive(Clone, Debug, Default, Group)]
 #[command(next_help_heading = "A recipe from data")]
 pub(crate) struct DraftOptions {
-    /// A folder of images, a folder of images and masks, or a data set by name
+    /// A folder of images, of images and masks or of texts, a table of texts, or a data set by name
     #[arg(long, value_name = "DATA")]
     pub(crate) data: Option<String>,
     /// The teacher: the folder of a run or of a model, or a weight file; labels alone are learnt without one

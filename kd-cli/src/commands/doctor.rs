@@ -2,7 +2,7 @@
 
 use std::num::NonZero;
 
-use kd_core::{DataRoots, DatasetInfo, DeviceName, Split};
+use kd_core::{CountedWork, DataRoots, DatasetInfo, DeviceName, Split, tell_counted};
 use kd_recipe::with_causes;
 use serde::Serialize;
 
@@ -61,10 +61,7 @@ pub(super) fn run(options: &DoctorOptions) {
         memory_bytes: meminfo("MemTotal:"),
         available_memory_bytes: meminfo("MemAvailable:"),
         data_folders: folders(&roots),
-        data: DatasetInfo::all()
-            .iter()
-            .map(|info| data(info, &roots, options.read))
-            .collect(),
+        data: sets(&roots, options.read),
     };
     if options.json {
         output::json(&findings);
@@ -110,6 +107,21 @@ fn folders(roots: &DataRoots) -> Vec<Folder> {
         })
     })
     .collect()
+}
+
+/// All data sets, which takes its time where they are read.
+fn sets(roots: &DataRoots, read: bool) -> Vec<Data> {
+    let all = DatasetInfo::all();
+    let look = |(done, info): (usize, &DatasetInfo)| {
+        tell_counted(CountedWork {
+            what: "looking at the data sets",
+            unit: "data sets",
+            done: done as u64,
+            total: all.len() as u64,
+        });
+        data(info, roots, read)
+    };
+    all.iter().enumerate().map(look).collect()
 }
 
 /// Whether a data set is there, and if asked for, whether its files can be read and have their published

@@ -4,13 +4,12 @@ mod ensemble;
 mod origin;
 
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 
 use burn::tensor::Device;
 use kd_core::{
-    ClassificationSummary, DataRoots, DataSource, Dataset, DatasetInfo, DeviceName, Error,
-    ImageShape, Loader, LoaderConfig, MaskClass, MaskSurvey, Normalisation, Result,
-    SegmentationSummary, Subset, Task, check_finite,
+    ClassificationSummary, CountedWork, DataRoots, DataSource, Dataset, DatasetInfo, DeviceName,
+    Error, ImageShape, Loader, LoaderConfig, MaskClass, MaskSurvey, Normalisation, Result,
+    SegmentationSummary, Subset, Task, check_finite, tell_counted,
 };
 use kd_models::{
     Evaluation, Families, LoadReport, ModelConfig, TrainedModel, WeightChoice, Weights,
@@ -21,14 +20,13 @@ use kd_recipe::{
 };
 use kd_report::Align::{Left, Right};
 use kd_report::{count, percent};
-use kd_text::{KnownText, TextSettings};
+use kd_text::{KnownText, TextFiles, TextSettings};
 use serde::Serialize;
 
 use self::origin::{mask_classes_of_run, say_other_classes, say_trained_on};
 use super::session::machine;
 use crate::args::{ColumnOptions, EvalOptions, WeightOptions};
 use crate::output;
-use crate::progress::counted::Counted;
 use crate::progress::notices::Printed;
 use crate::weights::only_network;
 
@@ -95,16 +93,19 @@ pub(super) fn run(methods: &Methods, options: &EvalOptions) -> Result<()> {
     Ok(())
 }
 
-/// A folder that stands in the place of a data set is one of images, or of images and masks.
+/// A folder or a table that stands in the place of a data set is one of texts, images, or images and masks.
 fn with_folder(options: &EvalOptions) -> Result<EvalOptions> {
     let mut options = options.clone();
     let folder = Path::new(&options.data).to_owned();
     let is_name = is_folder(&options.data) || is_masks(&options.data);
-    if options.path.is_none()
-        && !is_name
-        && folder.is_dir()
-        && DatasetInfo::find(&options.data).is_err()
-    {
+    let is_name = is_name || is_text(&options.data);
+    if options.path.is_some() || is_name {
+        return Ok(options);
+    }
+    if TextFiles::are_at(&folder) && KnownText::find(&options.data).is_none() {
+        options.data = "text".into();
+        options.path = Some(folder);
+    } else if folder.is_dir() && DatasetInfo::find(&options.data).is_err() {
         let has_masks = MaskSurvey::of(&folder, 1)?.is_some();
         options.data = if has_masks { "masks" } else { "folder" }.into();
         options.path = Some(folder);
@@ -128,16 +129,13 @@ fn load(options: &EvalOptions, measured: &Measured, device: &Device) -> Result<(
     });
     let loader = LoaderConfig::ordered(batch_size);
     let loader = Loader::new(dataset.clone(), loader, device)?;
-    let counted = Counted::new("evaluating", "samples", 0, dataset.len() as u64);
-    let counted = Mutex::new(Some(counted));
-    let loader = loader.with_watch(move |done, all| {
-        let mut counted = counted.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(counted) = counted.as_mut() {
-            counted.at(done as u64);
-        }
-        if done == all {
-            *counted = None;
-        }
+    let loader = loader.with_watch(|done, all| {
+        tell_counted(CountedWork {
+            what: "evaluating",
+            unit: "samples",
+            done: done as u64,
+            total: all as u64,
+        });
     });
     Ok((dataset, loader))
 }

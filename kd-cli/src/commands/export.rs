@@ -12,6 +12,7 @@ use serde_json::json;
 
 use crate::args::{AverageOption, ExportFormat, ExportOptions, GraphInput};
 use crate::output;
+use crate::progress::counted::Busy;
 
 /// Images in a sample.
 const SAMPLES: usize = 8;
@@ -87,6 +88,7 @@ pub(super) fn run(methods: &Methods, options: &ExportOptions) -> Result<()> {
     let device = DeviceName::Cpu
         .open()
         .or_else(|_| DeviceName::Auto.open())?;
+    let busy = Busy::new("exporting");
     let exported = Exported::open(methods, options, &device)?;
     let written = match options.format {
         ExportFormat::Safetensors => safetensors(options, &exported)?,
@@ -95,6 +97,7 @@ pub(super) fn run(methods: &Methods, options: &ExportOptions) -> Result<()> {
     if let Some(path) = &options.sample {
         write_tensors(path, &sample(options, &exported, &device)?)?;
     }
+    drop(busy);
     if options.json {
         let network = &exported.first().config().network;
         let model = match options.model.as_slice() {

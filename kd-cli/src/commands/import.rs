@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::args::ImportOptions;
 use crate::output;
+use crate::progress::counted::Busy;
 use crate::weights::only_network;
 
 pub(super) fn run(options: &ImportOptions) -> Result<()> {
@@ -27,6 +28,7 @@ pub(super) fn run(options: &ImportOptions) -> Result<()> {
     let device = DeviceName::Cpu
         .open()
         .or_else(|_| DeviceName::Auto.open())?;
+    let busy = Busy::new("reading the weights");
     let weights = Weights::read_chosen(&options.file, &options.weights.choice())?;
     let spec = spec(options, data, &weights, &device)?;
     let mut config = ModelConfig::new(spec, normalisation);
@@ -38,6 +40,7 @@ pub(super) fn run(options: &ImportOptions) -> Result<()> {
     notes.insert("imported_sha256".into(), json!(weights.hash()));
     let blank = Families::new().blank(config, &device)?;
     let (model, report) = blank.with_weights(&weights, options.weights.fit)?;
+    drop(busy);
     let state = model.state_dict();
     let not_finite = non_finite(&state);
     model.save(&options.out)?;

@@ -35,10 +35,11 @@ use kd_recipe::{Methods, Verb};
 
 use crate::args::{Args, Command};
 use crate::output;
+use crate::progress::counted::with_counts;
 
 /// Runs what was typed.
 pub(crate) fn run(args: &Args, methods: &Methods) -> Result<()> {
-    carry_out(&args.command, methods)?;
+    with_counts(|| carry_out(&args.command, methods))?;
     if let Some(command) = next::after(&args.command, methods) {
         output::next(&command);
     }

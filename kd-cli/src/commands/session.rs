@@ -29,6 +29,7 @@ pub(super) fn machine(options: &MachineOptions) -> Result<Machine> {
     Ok(Machine::default()
         .with_device(options.device)
         .with_data_dir(options.place.data_dir.clone())
+        .with_threads(options.threads.map(usize::from))
         .with_notices(Printed))
 }
 

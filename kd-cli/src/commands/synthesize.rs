@@ -9,11 +9,13 @@ use serde_json::json;
 
 use crate::args::{SynthesizeOptions, TypedFormat};
 use crate::output;
+use crate::progress::counted::Busy;
 
 /// A share of pixels cut that a user should know of.
 const MUCH: f64 = 0.01;
 
 pub(super) fn run(options: &SynthesizeOptions) -> Result<()> {
+    let busy = Busy::new("reading the images");
     let mut images = RunImages::read(&options.run)?;
     if let Some(count) = options.images {
         images = images.first(count).map_err(as_option)?;
@@ -24,6 +26,7 @@ pub(super) fn run(options: &SynthesizeOptions) -> Result<()> {
         TypedFormat::Bank => SyntheticFormat::Bank,
     };
     let written = images.write(format, &options.out).map_err(as_option)?;
+    drop(busy);
     warn(options.format, &written);
     if options.json {
         show_json(options, &written);

@@ -1,4 +1,4 @@
-//! The data of a drafted recipe: a folder of images, folders of images and masks, a data set by name.
+//! The data of a drafted recipe: a folder of images, folders of images and masks, texts, a data set by name.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,6 +8,7 @@ use kd_core::{
     Result, Split, Task, ValuedClass, image_size,
 };
 use kd_recipe::ImageSize;
+use kd_text::{KnownText, TextFiles};
 
 use super::teacher::TeacherDraft;
 use crate::args::DraftOptions;
@@ -27,6 +28,8 @@ pub(super) struct DataDraft {
     /// What it is called: the last part of a path.
     pub(super) stem: String,
     pub(super) task: Task,
+    /// Whether the samples are texts.
+    pub(super) is_text: bool,
     pub(super) classes: usize,
     /// Samples to train on, what is held out taken off.
     pub(super) train: usize,
@@ -52,14 +55,19 @@ impl DataDraft {
         let name = options.data.as_deref().ok_or_else(missing)?;
         let path = Path::new(name);
         if !path.exists() {
-            return Self::known(name, options);
+            return match KnownText::find(name) {
+                Some(known) => Self::known_texts(known, options, teacher),
+                None => Self::known(name, options),
+            };
         }
-        // A text data set is told here, by its file or by what lies in its folder.
+        if TextFiles::are_at(path) {
+            return Self::texts(path, options, teacher);
+        }
         if !path.is_dir() {
             return Err(Error::Input {
                 path: path.to_owned(),
-                problem: "is a file; give a folder of images, a folder of images and masks, or the name of a \
-                          data set"
+                problem: "is no table of texts (`.tsv`, `.csv`); give one, a folder of images, of images and \
+                          masks or of texts, or the name of a data set"
                     .into(),
             });
         }
@@ -93,6 +101,7 @@ impl DataDraft {
             lines,
             stem: info.name.to_owned(),
             task: info.task,
+            is_text: false,
             classes: info.classes,
             train: without(info.train, options.held_out),
             uneven: None,
@@ -161,6 +170,7 @@ impl DataDraft {
             lines,
             stem: stem(name),
             task: Task::Classification,
+            is_text: false,
             classes: counts.len(),
             train: without(folder.samples(Split::Train).unwrap_or_default(), share),
             uneven: Some([fewest, largest]),
@@ -234,6 +244,7 @@ impl DataDraft {
             lines,
             stem: stem(name),
             task: Task::Segmentation,
+            is_text: false,
             classes: classes.len(),
             train: without(survey.train, share),
             uneven: None,
@@ -254,7 +265,7 @@ pub(super) fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
 
-fn held_out(share: f64) -> [String; 2] {
+pub(super) fn held_out(share: f64) -> [String; 2] {
     line(
         "held_out",
         &share.to_string(),
@@ -270,7 +281,7 @@ fn sides([height, width]: [usize; 2]) -> String {
     }
 }
 
-fn stem(name: &str) -> String {
+pub(super) fn stem(name: &str) -> String {
     let last = Path::new(name)
         .file_name()
         .map(|last| last.to_string_lossy().into_owned());
@@ -282,12 +293,12 @@ fn stem(name: &str) -> String {
     clippy::cast_sign_loss,
     reason = "a share of a count"
 )]
-fn without(samples: usize, share: Option<f64>) -> usize {
+pub(super) fn without(samples: usize, share: Option<f64>) -> usize {
     (samples as f64 * (1.0 - share.unwrap_or(0.0))).floor() as usize
 }
 
 /// The share to hold out, so that each class has an image on both sides.
-fn usual_share(fewest: usize) -> f64 {
+pub(super) fn usual_share(fewest: usize) -> f64 {
     let least = (50.0 / fewest.max(1) as f64).ceil() / 100.0;
     least.clamp(HELD_OUT, 0.5)
 }

@@ -5,6 +5,7 @@ mod networks;
 mod settings;
 mod teacher;
 mod text;
+mod texts;
 mod trial;
 
 use kd_core::{Grade, Result, Task};

@@ -7,7 +7,8 @@ use super::data::DataDraft;
 use super::teacher::TeacherDraft;
 
 /// Networks of one kind, small ones first.
-const KINDS: [&[&str]; 11] = [
+const KINDS: [&[&str]; 12] = [
+    &["tcn-imdb-1", "tcn-imdb-teacher"],
     &["lenet5-half", "lenet5"],
     &[
         "resnet8",
@@ -70,6 +71,9 @@ pub(super) fn student(
 
 /// The network of a teacher.
 fn usual(data: &DataDraft) -> &'static str {
+    if data.is_text {
+        return "tcn-imdb-teacher";
+    }
     let [channels, height, width] = data.input;
     match (data.task, channels, height.max(width)) {
         (Task::Segmentation, ..) => "skd-unet-small-resnet18",
@@ -103,6 +107,7 @@ mod tests {
             ("lenet5", "lenet5-half"),
             ("resnet20", "resnet8"),
             ("resnet34", "resnet18"),
+            ("tcn-imdb-teacher", "tcn-imdb-1"),
             ("skd-unet-small-resnet18", "skd-unet-small-resnet10"),
             ("another", "another"),
         ] {

@@ -68,7 +68,7 @@ impl Settings {
             drop_last: false,
             balanced: data.uneven.is_some_and(|[fewest, most]| most > 2 * fewest),
             eval_every: 1,
-            is_adam: student.starts_with("lenet") || data.train < 5000,
+            is_adam: data.is_text || student.starts_with("lenet") || data.train < 5000,
             feature_weight: FEATURE_WEIGHT,
             measured: [0.0; 2],
         };
@@ -139,6 +139,7 @@ mod tests {
             lines: Vec::new(),
             stem: "photos".into(),
             task: Task::Classification,
+            is_text: false,
             classes: 3,
             train,
             uneven: Some([3, 20]),

@@ -103,7 +103,7 @@ fn method(data: &DataDraft, teacher: Option<&TeacherDraft>) -> Vec<[String; 2]> 
 fn data_lines(data: &DataDraft) -> Vec<[String; 2]> {
     let mut lines = data.lines.clone();
     let [_, height, width] = data.input;
-    if data.task == Task::Classification {
+    if data.task == Task::Classification && !data.is_text {
         let padding = (height.min(width) / 16).max(1);
         let flip = if data.may_flip { ", flip = 0.5" } else { "" };
         lines.push(line(
@@ -216,7 +216,8 @@ fn training(data: &DataDraft, settings: &Settings, minutes: f64) -> Vec<[String;
         ));
     }
     if settings.is_adam {
-        lines.push(line("lr", "0.002", "falls along a cosine"));
+        let rate = if data.is_text { "0.001" } else { "0.002" };
+        lines.push(line("lr", rate, "falls along a cosine"));
         lines.push(line("optimizer", "{ kind = \"adam\" }", "for little data"));
     } else {
         lines.push(line("lr", "0.05", "falls along a cosine"));

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicBool;
 
-use kd_core::Result;
+use kd_core::{CountedWork, Observer, PhaseOutcome, Result, tell_counted};
 use kd_recipe::{Machine, Methods};
 use serde_json::Value;
 
@@ -65,6 +65,29 @@ fn features_to_labels(terms: &Value) -> Option<f64> {
     Some(gradient("sp")? / gradient("cross_entropy")?)
 }
 
+/// Counts the phases of a trial.
+#[derive(Default)]
+struct Phases {
+    done: usize,
+    all: usize,
+}
+
+impl Observer for Phases {
+    fn run_started(&mut self, phases: &[String]) {
+        self.all = phases.len();
+    }
+
+    fn phase_done(&mut self, _outcome: &PhaseOutcome) {
+        self.done += 1;
+        tell_counted(CountedWork {
+            what: "measuring an epoch",
+            unit: "phases",
+            done: self.done as u64,
+            total: self.all as u64,
+        });
+    }
+}
+
 /// Measures an epoch of all phases, by a run of one that is thrown away.
 pub(super) fn of_run(
     methods: &Methods,
@@ -78,7 +101,7 @@ pub(super) fn of_run(
         .read("the drafted recipe", text, &[])?
         .prepare(machine)?;
     let folder = run.begin(&place)?;
-    let done = run.run(&folder, &AtomicBool::new(false), &mut ());
+    let done = run.run(&folder, &AtomicBool::new(false), &mut Phases::default());
     drop(folder);
     // What is left of it is the system's to clean.
     drop(std::fs::remove_dir_all(&place));

@@ -1,12 +1,15 @@
 //! Progress of what is counted: rows of a cache, samples of an evaluation, images.
 
+use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
+use kd_core::{CountedWork, listening};
 use serde_json::json;
 
 use super::bars;
 use crate::args::ProgressForm;
+use crate::output::settings::settings;
 use crate::output::{self, about};
 
 /// The time between two lines, and between two objects.
@@ -22,7 +25,8 @@ pub(crate) struct Counted {
     /// Where it began.
     first: u64,
     total: u64,
-    said: Instant,
+    /// When something was said last; nothing was yet.
+    said: Option<Instant>,
     bar: ProgressBar,
 }
 
@@ -31,6 +35,7 @@ impl Counted {
     pub(crate) fn new(what: impl Into<String>, unit: &'static str, first: u64, total: u64) -> Self {
         let what = what.into();
         let bar = bars::counted(&what, unit, total);
+        Busy::hide();
         bar.set_position(first);
         bar.reset_eta();
         let now = Instant::now();
@@ -40,7 +45,8 @@ impl Counted {
             begun: now,
             first,
             total,
-            said: now,
+            // A line is for what takes long; an object says at once what has begun.
+            said: (settings().progress == ProgressForm::Plain).then_some(now),
             bar,
         }
     }
@@ -48,15 +54,15 @@ impl Counted {
     /// So many are done.
     pub(crate) fn at(&mut self, done: u64) {
         self.bar.set_position(done);
-        let pause = match output::settings::settings().progress {
+        let pause = match settings().progress {
             ProgressForm::Plain => LINES,
             ProgressForm::Json => OBJECTS,
             ProgressForm::Bar | ProgressForm::None => return,
         };
-        if self.said.elapsed() < pause {
+        if self.said.is_some_and(|said| said.elapsed() < pause) {
             return;
         }
-        self.said = Instant::now();
+        self.said = Some(Instant::now());
         let (what, unit, total) = (&self.what, self.unit, self.total);
         let left = self.seconds_left(done);
         if pause == OBJECTS {
@@ -65,10 +71,7 @@ impl Counted {
                 "seconds_left": left,
             }));
         } else {
-            output::notice(&format!(
-                "{what}: {done} of {total} {unit}, {} left",
-                about(left)
-            ));
+            output::notice(&line(what, unit, [done, total], left));
         }
     }
 
@@ -84,10 +87,43 @@ impl Counted {
     }
 }
 
+/// A line where there is no bar.
+fn line(what: &str, unit: &str, [done, total]: [u64; 2], seconds_left: f64) -> String {
+    let left = about(seconds_left);
+    format!("{what}: {done} of {total} {unit}, {left} left")
+}
+
+/// Follows counted work: each is shown from when it is first heard of until it is done.
+pub(super) fn follow(shown: &mut Option<Counted>, work: CountedWork<'_>) {
+    let is_it = |counted: &Counted| counted.is(work.what, work.total);
+    if !shown.as_ref().is_some_and(is_it) {
+        // The bar of before goes before the next one comes.
+        *shown = None;
+        *shown = Some(Counted::new(work.what, work.unit, 0, work.total));
+    }
+    if let Some(counted) = shown {
+        counted.at(work.done);
+    }
+    if work.done >= work.total {
+        *shown = None;
+    }
+}
+
+/// Does `work` and shows everything that is counted in it.
+pub(crate) fn with_counts<T>(work: impl FnOnce() -> T) -> T {
+    let shown = RefCell::new(None);
+    listening(move |work| follow(&mut shown.borrow_mut(), work), work)
+}
+
 impl Drop for Counted {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }
+}
+
+thread_local! {
+    /// The bar of what is not counted, which makes room for one of what is.
+    static BUSY: RefCell<Option<ProgressBar>> = const { RefCell::new(None) };
 }
 
 /// Something of which the length is not known; ends when dropped.
@@ -97,15 +133,65 @@ pub(crate) struct Busy(ProgressBar);
 impl Busy {
     /// It begins.
     pub(crate) fn new(what: &str) -> Self {
-        if output::settings::settings().progress == ProgressForm::Json {
+        if settings().progress == ProgressForm::Json {
             output::event(&json!({ "event": "working", "what": what }));
         }
-        Self(bars::busy(what))
+        let bar = bars::busy(what);
+        BUSY.with(|busy| busy.replace(Some(bar.clone())));
+        Self(bar)
+    }
+
+    fn hide() {
+        if let Some(bar) = BUSY.with(RefCell::take) {
+            bar.finish_and_clear();
+        }
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
         self.0.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn work(what: &str, done: u64) -> CountedWork<'_> {
+        CountedWork {
+            what,
+            unit: "samples",
+            done,
+            total: 4,
+        }
+    }
+
+    #[test]
+    fn each_work_is_shown_until_it_is_done() {
+        let mut shown = None;
+        for (what, done, there) in [
+            ("reading", 1, true),
+            ("evaluating", 1, true),
+            ("evaluating", 4, false),
+            ("evaluating", 2, true),
+        ] {
+            follow(&mut shown, work(what, done));
+            assert_eq!(shown.is_some(), there, "{what} {done}");
+            assert!(shown.as_ref().is_none_or(|counted| counted.is(what, 4)));
+        }
+    }
+
+    #[test]
+    fn the_time_left_is_in_every_line() {
+        assert_eq!(
+            line("evaluating", "samples", [64, 256], 30.2),
+            "evaluating: 64 of 256 samples, about 30 s left"
+        );
+        let mut counted = Counted::new("evaluating", "samples", 100, 400);
+        counted.begun = Instant::now().checked_sub(Duration::from_secs(50)).unwrap();
+        // A hundred in fifty seconds, two hundred to go.
+        let left = counted.seconds_left(200);
+        assert!((left - 100.0).abs() < 5.0, "{left}");
     }
 }

@@ -4,12 +4,12 @@ use std::path::Path;
 use std::time::Instant;
 
 use indicatif::ProgressBar;
-use kd_core::{EpochLog, Metrics, Observer, PhaseOutcome, Plan, StepContext};
+use kd_core::{CountedWork, EpochLog, Metrics, Observer, PhaseOutcome, Plan, StepContext};
 use kd_report::{count, percent};
 use serde_json::json;
 
 use super::bars::{self, Since};
-use super::counted::{Busy, Counted};
+use super::counted::{Busy, Counted, follow};
 use super::epoch::{EpochLine, measured};
 use crate::args::ProgressForm;
 use crate::output::settings::settings;
@@ -90,19 +90,13 @@ impl Progress {
     }
 
     fn count(&mut self, what: &str, unit: &'static str, done: u64, total: u64) {
-        if !self
-            .counted
-            .as_ref()
-            .is_some_and(|counted| counted.is(what, total))
-        {
-            self.counted = Some(Counted::new(what, unit, 0, total));
-        }
-        if let Some(counted) = &mut self.counted {
-            counted.at(done);
-        }
-        if done >= total {
-            self.counted = None;
-        }
+        let work = CountedWork {
+            what,
+            unit,
+            done,
+            total,
+        };
+        follow(&mut self.counted, work);
     }
 }
 

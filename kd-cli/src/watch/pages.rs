@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use kd_core::{Error, Result};
-use kd_recipe::{LiveRun, live_overview, live_page, runs_below, stamp_of};
+use kd_recipe::{LiveRun, live_claims, live_overview, live_page, runs_below, stamp_of};
 use kd_report::WebPage;
 
 use super::route::{Route, path_of};
@@ -30,7 +30,7 @@ pub(crate) struct Watched {
 }
 
 /// A folder that was named.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Root {
     folder: PathBuf,
     name: String,
@@ -107,8 +107,10 @@ impl Watched {
                     self.listed = number_of_all(&runs);
                     self.kept.remove(&0);
                 }
+                let roots = self.roots.clone();
                 self.page(0, since, &folders, || {
-                    of_all(&title, &runs, reports.clone())
+                    let page = of_all(&title, &runs, reports.clone())?;
+                    with_claims(page, &roots)
                 })
             }
             (Route::Run(number), _) => match self.run(*number) {
@@ -291,6 +293,20 @@ fn of_all(title: &str, runs: &[Run], reports: Vec<[String; 3]>) -> Result<WebPag
         })
         .collect();
     live_overview(title, &live, reports)
+}
+
+/// With the claims of the campaigns among some folders.
+fn with_claims(mut page: WebPage, roots: &[Root]) -> Result<WebPage> {
+    for root in roots {
+        let title = match roots {
+            [_] => "Claims".to_owned(),
+            _ => format!("Claims of {}", root.name),
+        };
+        if let Some(claims) = live_claims(&root.folder, &title)? {
+            page = page.with_section(&claims);
+        }
+    }
+    Ok(page)
 }
 
 /// A number that changes with the runs that are there.

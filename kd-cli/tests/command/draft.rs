@@ -3,6 +3,7 @@
 use crate::json_schema::allows;
 use crate::pictures::{flat_photos, photos, scans};
 use crate::support::Place;
+use crate::texts::reviews;
 
 /// Drafts a recipe, and checks it by the schema and by `kd check`; gives its text.
 fn drafted(place: &Place, args: &[&str]) -> String {
@@ -128,5 +129,82 @@ fn nothing_is_found_against_recipes_for_masks() {
     assert!(
         text.contains("procedure = \"skd\"") && text.contains("name = \"cell\""),
         "{text}"
+    );
+}
+
+#[test]
+fn nothing_is_found_against_recipes_for_texts() {
+    let place = Place::new();
+    reviews(&place.path("reviews"));
+    let text = drafted(&place, &["--data", "reviews"]);
+    assert!(
+        text.contains("name = \"text\"") && text.contains("bad 40, good 40"),
+        "{text}"
+    );
+    assert!(text.contains("name = \"tcn-imdb-teacher\""), "{text}");
+    assert!(
+        !text.contains("augment") && !text.contains("held_out"),
+        "{text}"
+    );
+    // One table alone, and folders.
+    let one = place.path("reviews/train.tsv");
+    std::fs::copy(&one, place.path("all.tsv")).unwrap();
+    let text = drafted(&place, &["--data", "all.tsv"]);
+    assert!(text.contains("held_out = 0.2"), "{text}");
+    for (class, words) in [("bad", "a dull film"), ("good", "a fine film")] {
+        for number in 0..12 {
+            let folder = place.path(&format!("letters/train/{class}"));
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(folder.join(format!("{number}.txt")), words).unwrap();
+        }
+    }
+    let text = drafted(&place, &["--data", "letters"]);
+    assert!(text.contains("bad 12, good 12"), "{text}");
+
+    let train = [
+        "train",
+        "--data",
+        "reviews",
+        "--minutes",
+        "0.02",
+        "--out",
+        "teacher",
+    ];
+    run(&place, &train);
+    let text = drafted(&place, &["--data", "reviews", "--teacher", "teacher"]);
+    assert!(
+        text.contains("tokenizer = \"teacher\"") && text.contains("kind = \"kd\""),
+        "{text}"
+    );
+    assert!(text.contains("name = \"tcn-imdb-1\""), "{text}");
+    let one_line = [
+        "--data",
+        "reviews",
+        "--teacher",
+        "teacher",
+        "--minutes",
+        "0.02",
+    ];
+    run(
+        &place,
+        &[&["distill"], &one_line[..], &["--out", "student"]].concat(),
+    );
+    let found = place.json(&["eval", "--model", "student", "--data", "reviews", "--json"]);
+    assert_eq!(found["count"], 31);
+    let refused = place.run(&[
+        "new", "--data", "reviews", "--size", "32", "--out", "no.toml",
+    ]);
+    assert!(
+        refused.stderr.contains("`--size` is for images"),
+        "{}",
+        refused.stderr
+    );
+    let other = place.path("notes.txt");
+    std::fs::write(&other, "a text").unwrap();
+    let refused = place.run(&["new", "--data", "notes.txt", "--out", "no.toml"]);
+    assert!(
+        refused.stderr.contains("is no table of texts"),
+        "{}",
+        refused.stderr
     );
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::json_schema::allows;
 use crate::support::{Place, STUDENT, TEACHER};
 
-fn schema() -> Value {
+pub(crate) fn schema() -> Value {
     let done = Place::new().run(&["explain", "--schema"]);
     assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""));
     serde_json::from_str(&done.stdout).unwrap()

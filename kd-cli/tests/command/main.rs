@@ -33,6 +33,8 @@ mod pictures;
 mod process;
 /// What is said while a command works.
 mod progress;
+/// Ranges of keys as the schema states them.
+mod ranges;
 /// The two walks of the README, from beginning to end.
 mod readme;
 /// `report.md` with its pictures, and TensorBoard's event files.

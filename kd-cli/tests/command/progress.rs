@@ -1,5 +1,6 @@
 //! Progress where there is no terminal: a line an epoch, objects, nothing.
 
+use crate::pictures::{photos, scans};
 use crate::support::Place;
 
 #[test]
@@ -61,4 +62,78 @@ fn colours_are_for_terminals() {
     let mut command = place.command(&["train", "nothing.toml"]);
     let done = command.env("TERM", "xterm").output().unwrap();
     assert!(!done.stderr.contains(&0x1b));
+}
+
+/// What was counted, each with whether the time left is said in all of its objects.
+fn counted(place: &Place, args: &[&str]) -> Vec<String> {
+    let done = place.run(&[args, &["--progress", "json"]].concat());
+    assert_eq!(done.code, Some(0), "{args:?}: {}", done.stderr);
+    let events = done.stderr.lines().map(|line| {
+        let event: serde_json::Value = serde_json::from_str(line).unwrap();
+        event
+    });
+    let mut found = Vec::new();
+    for event in events.filter(|event| event["event"] == "counted") {
+        assert!(event["seconds_left"].as_f64().unwrap() >= 0.0, "{event}");
+        assert!(event["done"].as_u64() <= event["of"].as_u64(), "{event}");
+        let what = event["what"].as_str().unwrap().to_owned();
+        if !found.contains(&what) {
+            found.push(what);
+        }
+    }
+    found
+}
+
+#[test]
+fn every_long_command_has_a_time_left() {
+    let place = Place::new();
+    photos(&place.path("photos"));
+    let lenet = ["--student", "lenet5", "--minutes", "0.02"];
+    let new = [
+        &["new", "--data", "photos", "--out", "new.toml"],
+        &lenet[..],
+    ]
+    .concat();
+    assert_eq!(
+        counted(&place, &new),
+        ["reading images", "trying the recipe"]
+    );
+    let checked = counted(&place, &["check", "new.toml"]);
+    assert_eq!(checked, ["reading images", "trying the recipe"]);
+    let trained = counted(&place, &["train", "new.toml", "--out", "run"]);
+    assert_eq!(trained, ["reading images", "answers for the report"]);
+    let reported = counted(&place, &["report", "run"]);
+    assert_eq!(reported, ["reading images", "answers for the report"]);
+    let measured = counted(&place, &["eval", "--model", "run", "--data", "photos"]);
+    assert_eq!(measured, ["reading images", "evaluating"]);
+    let said = counted(&place, &["predict", "run", "photos/test"]);
+    assert_eq!(said, ["predicting"]);
+    assert_eq!(counted(&place, &["doctor"]), ["looking at the data sets"]);
+}
+
+#[test]
+fn masks_have_a_time_left_too() {
+    let place = Place::new();
+    scans(&place.path("scans"));
+    let drafted = ["--student", "skd-unet-small-resnet10", "--minutes", "0.02"];
+    let args = [
+        &["distill", "--data", "scans", "--out", "run"],
+        &drafted[..],
+    ]
+    .concat();
+    let trained = counted(&place, &args);
+    let all = [
+        "reading images",
+        "measuring an epoch",
+        "masks for the report",
+    ];
+    assert!(
+        all.iter().all(|what| trained.contains(&(*what).to_owned())),
+        "{trained:?}"
+    );
+    let made = counted(
+        &place,
+        &["predict", "run", "scans/images/test", "--masks", "masks"],
+    );
+    assert_eq!(made, ["writing masks"]);
 }

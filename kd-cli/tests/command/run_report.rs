@@ -47,8 +47,18 @@ fn a_distillation_ends_with_a_report_that_can_be_made_again() {
         "![confusion matrix](report/confusion.svg)",
         "ankle boot",
         "kind = \"hint\"",
+        "## Environment",
+        "| vector instructions |",
     ] {
         assert!(report.contains(text), "`{text}` is missing in\n{report}");
+    }
+    let environment: serde_json::Value =
+        serde_json::from_str(&place.text("student/environment.json")).unwrap();
+    let sessions = environment.as_array().unwrap();
+    assert_eq!(sessions.len(), 1);
+    for key in ["kd", "system", "instructions", "device"] {
+        let value = sessions[0][key].as_str().unwrap();
+        assert!(report.contains(value), "`{value}` is missing in\n{report}");
     }
     let confusion = place.read("student/report/confusion.svg");
     std::fs::remove_file(place.path("student/report.md")).unwrap();

@@ -3,6 +3,7 @@
 
 use std::fmt::Write;
 use std::fs;
+use std::path::Path;
 
 use crate::support::Place;
 
@@ -27,6 +28,13 @@ fn table(count: usize) -> String {
     table
 }
 
+/// A folder of texts to train on and to test.
+pub(crate) fn reviews(folder: &Path) {
+    fs::create_dir(folder).unwrap();
+    fs::write(folder.join("train.tsv"), table(80)).unwrap();
+    fs::write(folder.join("test.tsv"), table(31)).unwrap();
+}
+
 const DATA: &str =
     "[data]\nname = \"text\"\npath = \"reviews\"\ntext = { length = 8, vocabulary = 20 }\n";
 const NETWORK: &str = "name = \"reader\"\nstructure = { family = \"text-cnn\", embedding = 4, \
@@ -37,9 +45,7 @@ const TRAIN: &str =
 /// A place with texts, and a teacher that was trained on them.
 fn place() -> Place {
     let place = Place::new();
-    fs::create_dir(place.path("reviews")).unwrap();
-    fs::write(place.path("reviews/train.tsv"), table(80)).unwrap();
-    fs::write(place.path("reviews/test.tsv"), table(31)).unwrap();
+    reviews(&place.path("reviews"));
     let recipe =
         |method: &str, parts: &str| format!("method = \"{method}\"\n{DATA}{parts}\n{TRAIN}");
     let teacher = "[[teachers]]\nmodel = \"teacher\"\n";

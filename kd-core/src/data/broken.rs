@@ -38,13 +38,18 @@ impl LeftOut {
         read: impl Fn(T) -> Result<()> + Sync,
     ) -> Result<BTreeSet<usize>> {
         let broken = Mutex::new(Vec::new());
-        for_each(count, jobs.enumerate(), |(at, job)| match read(job) {
-            Err(error @ Error::BadFile { .. }) => {
-                lock(&broken).push((at, error));
-                Ok(())
-            }
-            other => other,
-        })?;
+        for_each(
+            Some("reading images"),
+            count,
+            jobs.enumerate(),
+            |(at, job)| match read(job) {
+                Err(error @ Error::BadFile { .. }) => {
+                    lock(&broken).push((at, error));
+                    Ok(())
+                }
+                other => other,
+            },
+        )?;
         let mut broken = broken.into_inner().unwrap_or_else(PoisonError::into_inner);
         broken.sort_by_key(|(at, _)| *at);
         let Some(left_out) = &self.0 else {

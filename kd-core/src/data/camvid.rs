@@ -115,6 +115,7 @@ pub(super) fn read_published(
         .chunks_exact_mut(shape.bytes())
         .zip(masks.chunks_exact_mut(pixels));
     for_each(
+        Some("reading images"),
         pairs.len(),
         pairs.iter().zip(places),
         |(pair, (image, mask))| pair.read(size, image, mask),

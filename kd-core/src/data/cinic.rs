@@ -82,7 +82,8 @@ pub(super) fn read_published(
     let files: Vec<&Path> = files.map(AsRef::as_ref).collect();
     let mut images = vec![0_u8; samples * SHAPE.bytes()];
     let places = images.chunks_exact_mut(SHAPE.bytes());
-    for_each(samples, files.iter().zip(places), |(file, image)| {
+    let pairs = files.iter().zip(places);
+    for_each(Some("reading images"), samples, pairs, |(file, image)| {
         read_image(file, image)
     })?;
     let labels = (0_u16..)

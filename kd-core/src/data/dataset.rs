@@ -251,19 +251,25 @@ impl Dataset {
         let mut images = vec![0; self.len() * fit.shape.bytes()];
         let samples = self.images().chunks_exact(from.bytes());
         let places = images.chunks_exact_mut(fit.shape.bytes());
-        for_each(self.len(), samples.zip(places), |(image, place)| {
-            // From planes to the channels of a pixel side by side.
-            let bytes =
-                (0..plane).flat_map(|at| (0..channels).map(move |of| image[of * plane + at]));
-            let pixels = Pixels {
-                bytes: bytes.collect(),
-                channels,
-                height: side(from.height),
-                width: side(from.width),
-            };
-            resize(&pixels, &fit, place);
-            Ok(())
-        })?;
+        let pairs = samples.zip(places);
+        for_each(
+            Some("scaling images"),
+            self.len(),
+            pairs,
+            |(image, place)| {
+                // From planes to the channels of a pixel side by side.
+                let bytes =
+                    (0..plane).flat_map(|at| (0..channels).map(move |of| image[of * plane + at]));
+                let pixels = Pixels {
+                    bytes: bytes.collect(),
+                    channels,
+                    height: side(from.height),
+                    width: side(from.width),
+                };
+                resize(&pixels, &fit, place);
+                Ok(())
+            },
+        )?;
         let labels = self.labels().to_vec();
         let made = Self::new(
             self.name(),

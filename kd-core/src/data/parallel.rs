@@ -4,16 +4,19 @@ use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::counted_work::{CountedWork, tell_counted};
 use crate::error::{Error, Result};
 
 /// Threads that decode; more gain little and each holds a whole image.
 const MOST_THREADS: usize = 16;
 
-/// Does `work` for each of `count` jobs.
+/// Does `work` for each of `count` jobs, which are images. What is said of it, as "reading images", is told
+/// as [`CountedWork`].
 ///
 /// The error is that of the first bad job, whatever the threads do: jobs are handed out in order, and those
 /// before a bad one are finished.
 pub(super) fn for_each<T>(
+    said: Option<&str>,
     count: usize,
     jobs: impl Iterator<Item = T> + Send,
     work: impl Fn(T) -> Result<()> + Sync,
@@ -21,7 +24,18 @@ pub(super) fn for_each<T>(
     let jobs = Mutex::new(jobs.enumerate());
     let first_bad = AtomicUsize::new(usize::MAX);
     let failure: Mutex<Option<(usize, Error)>> = Mutex::new(None);
-    let worker = || {
+    let done = AtomicUsize::new(0);
+    let tell = || {
+        let Some(what) = said else { return };
+        tell_counted(CountedWork {
+            what,
+            unit: "images",
+            done: done.load(Ordering::Relaxed) as u64,
+            total: count as u64,
+        });
+    };
+    // Only the thread of the caller has somebody who listens.
+    let worker = |tell: &dyn Fn()| {
         loop {
             let Some((at, job)) = lock(&jobs).next() else {
                 return;
@@ -36,15 +50,18 @@ pub(super) fn for_each<T>(
                     *failure = Some((at, error));
                 }
             }
+            done.fetch_add(1, Ordering::Relaxed);
+            tell();
         }
     };
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     std::thread::scope(|scope| {
         for _ in 1..cores.min(MOST_THREADS).min(count) {
-            scope.spawn(worker);
+            scope.spawn(|| worker(&|| ()));
         }
-        worker();
+        worker(&tell);
     });
+    tell();
     match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
         Some((_, error)) => Err(error),
         None => Ok(()),

@@ -24,9 +24,11 @@ pub enum OptimizerConfig {
     Sgd {
         /// Momentum in `[0, 1)`, without dampening.
         #[serde(default)]
+        #[cfg_attr(feature = "schema", schemars(range(min = 0.0), extend("exclusiveMaximum" = 1)))]
         momentum: f64,
         /// Added to the gradient as `weight_decay * w`, for every parameter.
         #[serde(default)]
+        #[cfg_attr(feature = "schema", schemars(range(min = 0.0)))]
         weight_decay: f64,
         /// Nesterov's form of momentum.
         #[serde(default)]
@@ -36,15 +38,19 @@ pub enum OptimizerConfig {
     Adam {
         /// Decay of the first moment.
         #[serde(default = "beta1")]
+        #[cfg_attr(feature = "schema", schemars(range(min = 0.0), extend("exclusiveMaximum" = 1)))]
         beta1: f64,
         /// Decay of the second moment.
         #[serde(default = "beta2")]
+        #[cfg_attr(feature = "schema", schemars(range(min = 0.0), extend("exclusiveMaximum" = 1)))]
         beta2: f64,
         /// Added to the root of the second moment.
         #[serde(default = "epsilon")]
+        #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
         epsilon: f64,
         /// Added to the gradient as `weight_decay * w`.
         #[serde(default)]
+        #[cfg_attr(feature = "schema", schemars(range(min = 0.0)))]
         weight_decay: f64,
     },
     /// Adam with decoupled weight decay (Loshchilov and Hutter, 1711.05101): `w = w - lr * weight_decay * w`
@@ -52,15 +58,19 @@ pub enum OptimizerConfig {
     Adamw {
         /// Decay of the first moment.
         #[serde(default = "beta1")]
+        #[cfg_attr(feature = "schema", schemars(range(min = 0.0), extend("exclusiveMaximum" = 1)))]
         beta1: f64,
         /// Decay of the second moment.
         #[serde(default = "beta2")]
+        #[cfg_attr(feature = "schema", schemars(range(min = 0.0), extend("exclusiveMaximum" = 1)))]
         beta2: f64,
         /// Added to the root of the second moment.
         #[serde(default = "epsilon")]
+        #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
         epsilon: f64,
         /// Taken from the weight itself.
         #[serde(default = "decoupled_decay")]
+        #[cfg_attr(feature = "schema", schemars(range(min = 0.0)))]
         weight_decay: f64,
     },
 }

@@ -8,6 +8,7 @@
 //! RUN/phases/NAME/last.safetensors, best.safetensors
 //! RUN/*.safetensors           what phases leave beside their results
 //! RUN/outcome.json            written when the run is done
+//! RUN/environment.json        the machines that it was computed on
 //! ```
 
 use std::fs::{File, OpenOptions, TryLockError};
@@ -44,8 +45,10 @@ impl RunFolder {
         std::fs::create_dir_all(path).map_err(Error::io("create", path))?;
         let mut entries = std::fs::read_dir(path).map_err(Error::io("read", path))?;
         let is_left_over = |name: &str| {
-            matches!(name, "run.lock" | "inputs.json" | "left-out.txt")
-                || name.starts_with(".writing-")
+            matches!(
+                name,
+                "run.lock" | "inputs.json" | "left-out.txt" | "environment.json"
+            ) || name.starts_with(".writing-")
         };
         let is_in_use = |entry: std::io::Result<std::fs::DirEntry>| {
             entry.is_ok_and(|entry| !entry.file_name().to_str().is_some_and(is_left_over))

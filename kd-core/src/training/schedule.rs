@@ -19,24 +19,29 @@ pub enum Schedule {
         milestones: Vec<usize>,
         /// The factor, 0.1 by default.
         #[serde(default = "gamma")]
+        #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
         gamma: f64,
     },
     /// Half a cosine from the base rate at step 0 to `final_lr` at the end, changed at every step.
     Cosine {
         /// The rate that is approached at the end.
         #[serde(default)]
+        #[cfg_attr(feature = "schema", schemars(range(min = 0.0)))]
         final_lr: f64,
     },
     /// PyTorch's one-cycle policy with cosine annealing; the base rate is the peak.
     OneCycle {
         /// The share of the steps in which the rate rises.
         #[serde(default = "rising_share")]
+        #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1)))]
         rising_share: f64,
         /// The first rate is the peak divided by this.
         #[serde(default = "start_divisor")]
+        #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
         start_divisor: f64,
         /// The last rate is the first divided by this.
         #[serde(default = "final_divisor")]
+        #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
         final_divisor: f64,
         /// Lowest and highest momentum: it falls from the highest to the lowest while the rate rises, and
         /// rises again while the rate falls. PyTorch does so with 0.85 and 0.95 unless it is told not to.

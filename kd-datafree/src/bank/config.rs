@@ -14,8 +14,10 @@ const MOST_IMAGES: usize = 20_000_000;
 #[serde(default, deny_unknown_fields)]
 pub struct BankConfig {
     /// The number of images; rounded up to a multiple of 128.
+    #[cfg_attr(feature = "recipe", schemars(range(min = 1, max = 20_000_000)))]
     pub images: usize,
     /// The share of the images that is made anew before each epoch but the first, in `[0, 1]`.
+    #[cfg_attr(feature = "recipe", schemars(range(min = 0.0, max = 1.0)))]
     pub refresh: f64,
 }
 

@@ -20,6 +20,7 @@ pub enum Game {
         /// The objective of the generator.
         objective: GeneratorObjective,
         /// The divisor of both logits in the student's loss.
+        #[cfg_attr(feature = "recipe", schemars(extend("exclusiveMinimum" = 0)))]
         temperature: f64,
     },
     /// DFAD: the student takes the mean absolute difference of the logits down, the generator up.
@@ -28,6 +29,7 @@ pub enum Game {
     Beliefs {
         /// The weight of the mean squared difference of attention maps in the student's loss, summed over all
         /// stages of one size. The divergence beside it is summed over classes.
+        #[cfg_attr(feature = "recipe", schemars(range(min = 0.0)))]
         attention: f64,
     },
 }
@@ -45,18 +47,22 @@ pub struct Joint {
     /// The aims of both.
     pub game: Game,
     /// Steps of the generator in a round.
+    #[cfg_attr(feature = "recipe", schemars(range(min = 1)))]
     pub generator_steps: usize,
     /// Steps of the student in a round.
+    #[cfg_attr(feature = "recipe", schemars(range(min = 1)))]
     pub student_steps: usize,
     /// Whether the student's steps come first.
     pub student_first: bool,
     /// Whether all steps of a round have the same noise.
     pub same_noise: bool,
     /// The generator's learning rate; it follows the schedule of the student's.
+    #[cfg_attr(feature = "recipe", schemars(extend("exclusiveMinimum" = 0)))]
     pub generator_lr: f64,
     /// The generator's optimizer.
     pub generator_optimizer: OptimizerConfig,
     /// Rounds between two evaluations count as an epoch.
+    #[cfg_attr(feature = "recipe", schemars(range(min = 1)))]
     pub rounds_per_epoch: usize,
     /// The student's training: batch size, rate, schedule, optimizer, and rounds as epochs or steps.
     pub training: Training,

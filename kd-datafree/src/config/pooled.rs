@@ -38,14 +38,17 @@ pub struct Pooled {
     /// The search for a batch.
     pub search: Search,
     /// Images of a batch.
+    #[cfg_attr(feature = "recipe", schemars(range(min = 1)))]
     pub batch: usize,
     /// Batches that are found before the student's first step, without regard to it.
     pub warm_up: usize,
     /// Steps of the student between two batches: an epoch.
+    #[cfg_attr(feature = "recipe", schemars(range(min = 1)))]
     pub student_steps: usize,
     /// The view of an image that the student takes.
     pub views: CropFlip,
     /// The divisor of both logits in the student's loss.
+    #[cfg_attr(feature = "recipe", schemars(extend("exclusiveMinimum" = 0)))]
     pub temperature: f64,
     /// The student's training.
     pub training: Training,

@@ -45,6 +45,7 @@ pub struct TwoPhases {
     /// The images that the student learns from.
     pub bank: BankConfig,
     /// The divisor of both logits in the student's loss.
+    #[cfg_attr(feature = "recipe", schemars(extend("exclusiveMinimum" = 0)))]
     pub temperature: f64,
     /// The student's training.
     pub training: Training,

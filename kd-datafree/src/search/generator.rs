@@ -45,18 +45,25 @@ pub struct GeneratorSearch {
     /// Its beginning.
     pub start: Start,
     /// Steps of descent for a batch.
+    #[cfg_attr(feature = "recipe", schemars(range(min = 1)))]
     pub steps: usize,
     /// The rate for the generator's weights.
+    #[cfg_attr(feature = "recipe", schemars(extend("exclusiveMinimum" = 0)))]
     pub generator_lr: f64,
     /// The rate for the noise.
+    #[cfg_attr(feature = "recipe", schemars(extend("exclusiveMinimum" = 0)))]
     pub noise_lr: f64,
     /// The weight of the cross-entropy with the drawn classes.
+    #[cfg_attr(feature = "recipe", schemars(range(min = 0.0)))]
     pub one_hot: f64,
     /// The weight of the statistics of the teacher's batch norms; 0 for a teacher without.
+    #[cfg_attr(feature = "recipe", schemars(range(min = 0.0)))]
     pub bn_statistics: f64,
     /// The weight of the disagreement with the student where both see the same class.
+    #[cfg_attr(feature = "recipe", schemars(range(min = 0.0)))]
     pub adversarial: f64,
     /// The share of earlier batches in the statistics that are compared, in `[0, 1)`.
+    #[cfg_attr(feature = "recipe", schemars(range(min = 0.0), extend("exclusiveMaximum" = 1)))]
     pub average: f64,
     /// The batch, counted from 0, before which the generator's linear layer and the norm behind it are drawn
     /// anew, if any. Only a learnt beginning has something to lose by it; with a fresh one it has no effect.

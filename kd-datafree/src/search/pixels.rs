@@ -48,18 +48,25 @@ const COMPETITION_TEMPERATURE: f64 = 3.0;
 #[serde(default, deny_unknown_fields)]
 pub struct PixelSearch {
     /// Steps of descent for a batch.
+    #[cfg_attr(feature = "recipe", schemars(range(min = 1)))]
     pub steps: usize,
     /// The rate of Adam, whose betas are 0.5 and 0.99.
+    #[cfg_attr(feature = "recipe", schemars(extend("exclusiveMinimum" = 0)))]
     pub lr: f64,
     /// The weight of the cross-entropy with the targets.
+    #[cfg_attr(feature = "recipe", schemars(range(min = 0.0)))]
     pub one_hot: f64,
     /// The weight of the statistics of the teacher's batch norms; 0 for a teacher without.
+    #[cfg_attr(feature = "recipe", schemars(range(min = 0.0)))]
     pub bn_statistics: f64,
     /// The weight of the total variation.
+    #[cfg_attr(feature = "recipe", schemars(range(min = 0.0)))]
     pub variation: f64,
     /// The weight of the l2 norm.
+    #[cfg_attr(feature = "recipe", schemars(range(min = 0.0)))]
     pub l2: f64,
     /// The weight of the competition with the student; 0 for DeepInversion that is not adaptive.
+    #[cfg_attr(feature = "recipe", schemars(range(min = 0.0)))]
     pub competition: f64,
     /// The largest offset of `x'`, in pixels, along both axes.
     pub shift: usize,

@@ -9,7 +9,7 @@ use kd_core::{
 };
 use serde::Serialize;
 
-use super::{ScheduleFacts, TeacherFacts};
+use super::{Parts, ScheduleFacts, TeacherFacts};
 use crate::phase::Distill;
 use crate::prepared::Prepared;
 
@@ -90,6 +90,7 @@ impl MemoryEstimate {
 pub(super) fn time<S: TaskNetwork>(
     phase: &mut Distill<'_, S>,
     schedule: &ScheduleFacts,
+    parts: &mut Parts,
     device: &Device,
 ) -> Result<TimeEstimate> {
     let momentum = |step: usize| phase.plan.lr.momentum(step);
@@ -103,6 +104,7 @@ pub(super) fn time<S: TaskNetwork>(
     };
     phase.step(at(0))?;
     sync(device)?;
+    parts.done();
     let began = Instant::now();
     phase.step(at(1))?;
     sync(device)?;
@@ -124,6 +126,7 @@ pub(super) fn time<S: TaskNetwork>(
     let began = Instant::now();
     let logits = student.forward(&phase.preprocessing.input(&held_out)?);
     drop(logits.into_rows().into_data());
+    parts.done();
     let samples = phase.held_out.subset().len() as f64;
     let evaluation = began.elapsed().as_secs_f64() * samples / first;
     let teachers_on_held_out = teachers * samples / batch.len() as f64;

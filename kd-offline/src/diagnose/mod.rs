@@ -17,8 +17,8 @@ mod taps;
 mod teachers;
 mod words;
 
-use kd_core::{Finding, Grade, Loader, LoaderConfig, Normalisation, Plan, TaskNetwork};
-use kd_core::{Preprocessing, Result, Subset, Teacher, Topic};
+use kd_core::{CountedWork, Finding, Grade, Loader, LoaderConfig, Normalisation, Plan};
+use kd_core::{Preprocessing, Result, Subset, TaskNetwork, Teacher, Topic, tell_counted};
 use serde::Serialize;
 
 pub use costs::{CostFacts, MemoryEstimate, TimeEstimate};
@@ -126,8 +126,10 @@ impl<S: TaskNetwork> Offline<S> {
     /// [`Finding`].
     pub fn diagnose(&self, options: &DiagnosisOptions) -> Result<Diagnosis> {
         self.check_data(self.data.train.dataset())?;
+        let mut parts = Parts::of(self.teachers.len());
         let mut findings = Vec::new();
         let data = data::inspect(&self.data, &self.training, &mut findings)?;
+        parts.done();
         let measured = || data.measured.clone();
         let constants = options.constants.clone().or_else(measured);
         let plan = self.plan_of(data.train(), &mut findings);
@@ -149,11 +151,12 @@ impl<S: TaskNetwork> Offline<S> {
             return Ok(diagnosis);
         };
         diagnosis.compare_normalisations();
-        self.measure_teachers(options, &dry, &mut diagnosis)?;
+        parts.done();
+        self.measure_teachers(options, &dry, &mut parts, &mut diagnosis)?;
         let losses_fit = self.try_losses(&dry, &mut diagnosis);
         let all_answered = dry.teachers.iter().all(Option::is_some);
         if losses_fit && all_answered && diagnosis.schedule.is_some() {
-            self.measure_run(&mut diagnosis)?;
+            self.measure_run(&mut parts, &mut diagnosis)?;
         } else {
             let text = "gradients, time and memory were not looked at, because the run could not begin; \
                         correct the errors first";
@@ -214,6 +217,7 @@ impl<S: TaskNetwork> Offline<S> {
         &self,
         options: &DiagnosisOptions,
         dry: &DryRun,
+        parts: &mut Parts,
         diagnosis: &mut Diagnosis,
     ) -> Result<()> {
         if dry.teachers.iter().all(Option::is_none) || dry.student.is_of_pixels {
@@ -243,8 +247,37 @@ impl<S: TaskNetwork> Offline<S> {
                 let constants = constants.as_ref();
                 teachers::measure(teacher.as_ref(), facts, &samples, constants, findings)?;
             }
+            parts.done();
         }
         Ok(())
+    }
+}
+
+/// The parts of a diagnosis, each of which takes its time: the data, one sample, each teacher, the losses,
+/// and the steps.
+#[derive(Debug)]
+struct Parts {
+    done: usize,
+    all: usize,
+}
+
+impl Parts {
+    fn of(teachers: usize) -> Self {
+        Self {
+            done: 0,
+            all: 3 + teachers + costs::STEPS,
+        }
+    }
+
+    /// One more is done.
+    fn done(&mut self) {
+        self.done += 1;
+        tell_counted(CountedWork {
+            what: "trying the recipe",
+            unit: "parts",
+            done: self.done as u64,
+            total: self.all as u64,
+        });
     }
 }
 

@@ -3,13 +3,13 @@
 
 use kd_core::{Finding, Names, Result, TaskNetwork, Topic, count_parameters, export, hash_tensors};
 
-use super::{CostFacts, Diagnosis, costs, losses};
+use super::{CostFacts, Diagnosis, Parts, costs, losses};
 use crate::Offline;
 
 impl<S: TaskNetwork> Offline<S> {
     /// Computes each loss on the first batch, does the first steps on a copy, and compares student and
     /// teachers with what they were.
-    pub(super) fn measure_run(&self, diagnosis: &mut Diagnosis) -> Result<()> {
+    pub(super) fn measure_run(&self, parts: &mut Parts, diagnosis: &mut Diagnosis) -> Result<()> {
         let Some(schedule) = diagnosis.schedule.clone() else {
             return Ok(());
         };
@@ -20,6 +20,7 @@ impl<S: TaskNetwork> Offline<S> {
         let batch = phase.answered(phase.train.batch(0, 0)?)?;
         let student = phase.student.network();
         let facts = losses::measure(student, &phase.losses, &phase.teachers, &batch)?;
+        parts.done();
         losses::judge(
             &facts,
             &self.losses,
@@ -35,7 +36,7 @@ impl<S: TaskNetwork> Offline<S> {
             student_parameters: count_parameters(&self.student),
             extra_parameters: phase.losses.parameters(),
             memory: costs::memory(&phase, prepared, &diagnosis.teachers),
-            time: costs::time(&mut phase, &schedule, &self.device)?,
+            time: costs::time(&mut phase, &schedule, parts, &self.device)?,
         };
         drop(phase);
         self.compare_with_before(&student_hash, &hashes, diagnosis);

@@ -84,12 +84,23 @@ impl JsonSchema for Weight {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let number = |words: &str| json!({ "type": "number", "description": words });
+        let number = |name: &str, words: &str| {
+            let mut schema = json!({ "type": "number", "description": words });
+            match name {
+                "begin" | "from_epoch" => schema["minimum"] = 0.into(),
+                "epochs" => schema["exclusiveMinimum"] = 0.into(),
+                _ => {}
+            }
+            if ["begin", "epochs", "from_epoch", "until_epoch"].contains(&name) {
+                schema["x-unit"] = "epochs".into();
+            }
+            schema
+        };
         let table = |name: &str, own: &[(&str, &str)]| {
             let mut keys = Map::from_iter([("kind".to_owned(), json!({ "const": name }))]);
             keys.extend(
                 own.iter()
-                    .map(|(name, words)| ((*name).to_owned(), number(words))),
+                    .map(|(name, words)| ((*name).to_owned(), number(name, words))),
             );
             json!({
                 "type": "object", "properties": keys, "required": ["kind"],
@@ -142,5 +153,39 @@ fn constant(kind: &LossKind, name: &str, default: Value) -> Value {
     };
     schema["type"] = type_name.into();
     schema["default"] = default;
+    if let (Some(schema), Value::Object(range)) = (schema.as_object_mut(), range(kind.name, name)) {
+        schema.extend(range);
+    }
     schema
+}
+
+/// The range of a constant, as the loss enforces it, which a test compares. What depends on networks and
+/// batches has no end here.
+fn range(kind: &str, name: &str) -> Value {
+    match (kind, name) {
+        ("pkt", "epsilon") => json!({ "minimum": 1e-15, "maximum": 0.01 }),
+        (_, "epsilon") if kind != "vid" => json!({ "minimum": 1e-15, "maximum": 1 }),
+        ("jensen-shannon", "beta") | (_, "correct_probability") => {
+            json!({ "exclusiveMinimum": 0, "exclusiveMaximum": 1 })
+        }
+        ("cc", "gamma") => json!({ "exclusiveMinimum": 0 }),
+        ("cc", "order") => json!({ "minimum": 1, "maximum": 16 }),
+        ("ft", "rate") => json!({ "exclusiveMinimum": 0, "maximum": 16 }),
+        (_, "scale") => json!({ "exclusiveMinimum": 0, "maximum": 1 }),
+        (_, "label_smoothing" | "mask_ratio" | "momentum") => {
+            json!({ "minimum": 0, "exclusiveMaximum": 1 })
+        }
+        (_, "temperature" | "margin" | "width" | "epsilon" | "initial_variance") => {
+            json!({ "exclusiveMinimum": 0 })
+        }
+        (
+            _,
+            "dim" | "num_negatives" | "max_mid_channels" | "reduction" | "components" | "factor",
+        ) => {
+            json!({ "minimum": 1 })
+        }
+        (_, "alpha" | "beta" | "gamma") => json!({ "minimum": 0 }),
+        (_, weight) if weight.ends_with("_weight") => json!({ "minimum": 0 }),
+        _ => Value::Null,
+    }
 }

@@ -18,6 +18,7 @@ use crate::{LossConfig, Offline, RESULT_PHASE};
 pub struct TrainRecipe {
     /// Share of the target spread over all classes, in `[0, 1)`.
     #[serde(default)]
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1), extend("x-unit" = "share"))]
     pub label_smoothing: f64,
     /// The data.
     pub data: DataRecipe,

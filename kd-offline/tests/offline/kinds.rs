@@ -17,7 +17,7 @@ const LABELS: [&str; 4] = [
 ];
 
 /// The loss as a recipe has it, at taps where it has some.
-fn config(kind: &str) -> LossConfig {
+pub(crate) fn config(kind: &str) -> LossConfig {
     let loss = LossConfig::of(kind).unwrap();
     let has_taps = toml::to_string(&loss).unwrap().contains("student_taps");
     let loss = match has_taps {

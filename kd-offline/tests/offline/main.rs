@@ -19,6 +19,9 @@ mod masks;
 mod once;
 /// Three steps against PyTorch in float64.
 mod parity;
+/// Ranges of constants as the schema of recipes states them.
+#[cfg(feature = "recipe")]
+mod ranges;
 /// Interrupted and resumed is as undisturbed, byte for byte; the seed decides all.
 mod resume;
 /// A small network, small data and short runs.

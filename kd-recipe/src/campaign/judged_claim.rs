@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use kd_report::PairedDifference;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::campaign::claim::{ClaimEntry, Operand};
 use crate::campaign::measure::Measure;
 
 /// A claim, what was measured for it, and whether it holds.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct JudgedClaim {
     /// Its short name.
@@ -25,7 +25,7 @@ pub struct JudgedClaim {
 }
 
 /// The two sides of a comparison and their difference.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Comparison {
     /// Both sides in words.
@@ -33,7 +33,7 @@ pub struct Comparison {
     /// The first minus the second, paired by seed; nothing as long as no seed is done in both.
     pub difference: Option<PairedDifference>,
     /// The unit that it is shown in.
-    #[serde(skip)]
+    #[serde(default)]
     pub(crate) measure: Measure,
 }
 
@@ -41,7 +41,7 @@ pub struct Comparison {
 ///
 /// Each comparison has the 95 % interval of Student's t over the differences of its seeds. Nothing is
 /// corrected for the number of comparisons.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// All intervals lie on the side that the claim says.

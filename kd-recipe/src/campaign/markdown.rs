@@ -6,7 +6,7 @@ use kd_core::{Metrics, Result};
 use kd_report::{Align, PairedDifference, Summary, Table, count};
 
 use crate::campaign::file::Campaign;
-use crate::campaign::judged_claim::Comparison;
+use crate::campaign::judged_claim::{Comparison, JudgedClaim};
 use crate::campaign::measure::Measure;
 use crate::campaign::planned_run::shown;
 use crate::campaign::plots::Plot;
@@ -360,6 +360,25 @@ pub(crate) fn teachers_table(results: &Results) -> Result<Table> {
     Ok(table)
 }
 
+/// A row for each claim; nothing without claims.
+pub(crate) fn claims_table(claims: &[JudgedClaim]) -> Result<Option<Table>> {
+    if claims.is_empty() {
+        return Ok(None);
+    }
+    let head = ["", "claim", "measured", "verdict"];
+    let mut table = Table::new(head.map(|name| (name, Align::Left)));
+    for claim in claims {
+        let measured: Vec<String> = claim.comparisons.iter().map(compared).collect();
+        table.row([
+            claim.name.clone(),
+            one_line(&claim.says),
+            measured.join("; "),
+            claim.verdict.name().to_owned(),
+        ])?;
+    }
+    Ok(Some(table))
+}
+
 impl Results {
     /// The claims of the campaign, what was measured for each, and whether it holds; nothing without claims.
     ///
@@ -367,21 +386,7 @@ impl Results {
     ///
     /// If the table cannot be put together.
     pub fn claims_table(&self) -> Result<Option<Table>> {
-        if self.claims.is_empty() {
-            return Ok(None);
-        }
-        let head = ["", "claim", "measured", "verdict"];
-        let mut table = Table::new(head.map(|name| (name, Align::Left)));
-        for claim in &self.claims {
-            let measured: Vec<String> = claim.comparisons.iter().map(compared).collect();
-            table.row([
-                claim.name.clone(),
-                one_line(&claim.says),
-                measured.join("; "),
-                claim.verdict.name().to_owned(),
-            ])?;
-        }
-        Ok(Some(table))
+        claims_table(&self.claims)
     }
 
     /// A short table: the metric of each method, its difference to the baseline, and what it took.

@@ -1,11 +1,15 @@
 //! The measure of a metric: percent or a plain number, and its name in words.
 
+use serde::{Deserialize, Serialize};
+
 /// The measure that a metric is shown in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Measure {
     /// A share, shown in percent.
     Percent,
     /// A number as it is.
+    #[default]
     Plain,
 }
 
@@ -26,6 +30,11 @@ impl Measure {
             Self::Percent => 100.0,
             Self::Plain => 1.0,
         }
+    }
+
+    /// The largest value that there can be.
+    pub(crate) fn most(self) -> Option<f64> {
+        (self == Self::Percent).then_some(100.0)
     }
 
     /// Digits behind the point.

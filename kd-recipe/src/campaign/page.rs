@@ -75,6 +75,9 @@ fn compared(results: &Results) -> Result<Section> {
     let measure = Measure::of(&results.metric);
     let label = measure.label(&results.metric);
     let mut plot = DotPlot::new("Every seed, after the last epoch", label, ["last epoch"]);
+    if let Some(most) = measure.most() {
+        plot = plot.with_most(most);
+    }
     let mut rows = 0;
     for row in &results.methods {
         let done = results.runs_of(row).filter(|run| run.state == "done");

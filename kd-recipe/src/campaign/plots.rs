@@ -73,7 +73,7 @@ fn over_epochs(results: &Results, metric: &str) -> Result<Option<Plot>> {
     let title = format!("{} over epochs", capital(metric));
     let plot = LinePlot::new(&title, "epoch", measure.label(metric));
     finish(
-        plot,
+        ended(plot, measure),
         series,
         title,
         format!("{}-over-epochs.svg", in_file(metric)),
@@ -133,7 +133,15 @@ fn over_setting(results: &Results) -> Result<Option<Plot>> {
     let good = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     let word: String = word.chars().filter(good).collect();
     let file = format!("{}-over-{word}.svg", in_file(&results.metric));
-    finish(plot, series, title, file).map(Some)
+    finish(ended(plot, measure), series, title, file).map(Some)
+}
+
+/// A plot whose axis ends where the values of the measure do.
+fn ended(plot: LinePlot, measure: Measure) -> LinePlot {
+    match measure.most() {
+        Some(most) => plot.with_most(most),
+        None => plot,
+    }
 }
 
 fn finish(plot: LinePlot, series: Vec<Series>, title: String, file: String) -> Result<Plot> {

@@ -175,6 +175,9 @@ fn drawn(
     value: impl Fn(&EpochLog) -> Option<f64>,
 ) -> Result<Section> {
     let mut plot = LinePlot::new(title, "epoch", label);
+    if label == "%" {
+        plot = plot.with_most(100.0);
+    }
     let mut any = false;
     for (name, runs) in lines {
         let runs: Vec<Vec<(f64, f64)>> = runs.iter().map(|epochs| points(epochs, &value)).collect();

@@ -7,7 +7,8 @@ use std::time::UNIX_EPOCH;
 use crate::live::lock;
 
 /// Files that a page is made of.
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
+    "environment.json",
     "metrics.jsonl",
     "outcome.json",
     "recipe.toml",

@@ -5,6 +5,7 @@ use std::path::Path;
 use kd_core::{Costs, EpochLog, Error, Finding, Result, Subset};
 use kd_report::{RunReport, count};
 
+use crate::environment::Environment;
 use crate::input_hashes::InputHashes;
 use crate::inputs::RecipeInputs;
 use crate::methods::Recipe;
@@ -94,7 +95,10 @@ pub(crate) fn facts(
             report = report.with_fact(key, value);
         }
     }
-    Ok(report.with_fact("kd", env!("CARGO_PKG_VERSION")))
+    let environments = Environment::read(folder).unwrap_or_default();
+    Ok(environments
+        .iter()
+        .fold(report, |report, one| report.with_environment(one.facts())))
 }
 
 /// A path as it is seen from beside the run folder, where it lies there, so that a report is the same

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use kd_core::{Batch, Dataset, Error, Loader, LoaderConfig, Result, Subset, Task};
+use kd_core::{
+    Batch, CountedWork, Dataset, Error, Loader, LoaderConfig, Result, Subset, Task, tell_counted,
+};
 use kd_models::{ModelConfig, TrainedModel};
 use kd_report::{Predictions, SampleImages};
 
@@ -48,7 +50,11 @@ pub(super) fn predict(folder: &Path, subject: Subject<'_>) -> Result<Result<Opti
     let classes = student.config().network.classes;
     let mut predictions = Predictions::new(classes)?;
     let loader = LoaderConfig::ordered(BATCH_SIZE);
-    for batch in Loader::new(held_out.clone(), loader, device)?.epoch(0) {
+    let loader = counted(
+        Loader::new(held_out.clone(), loader, device)?,
+        "answers for the report",
+    );
+    for batch in loader.epoch(0) {
         let batch = batch?;
         let logits = on_host(student.as_ref(), &batch)?;
         let answers = teachers.iter().map(|teacher| on_host(*teacher, &batch));
@@ -66,6 +72,18 @@ pub(super) fn predict(folder: &Path, subject: Subject<'_>) -> Result<Result<Opti
         names: student.config().class_names.clone(),
         predictions,
     })))
+}
+
+/// A loader that tells how far it is.
+pub(super) fn counted(loader: Loader, what: &'static str) -> Loader {
+    loader.with_watch(move |done, total| {
+        tell_counted(CountedWork {
+            what,
+            unit: "samples",
+            done: done as u64,
+            total: total as u64,
+        });
+    })
 }
 
 /// The images of the samples that a report shows, if they have colours or shades of grey.

@@ -11,6 +11,7 @@ use kd_models::{ModelConfig, TrainedModel};
 use kd_report::{CAMVID_CLASSES, SegmentationBoard};
 
 use crate::recipe::paths::MODEL;
+use crate::report::predictions::counted;
 use crate::report::subject::Subject;
 
 /// Samples in a batch, of images that are larger than those of classifiers.
@@ -58,7 +59,10 @@ pub(super) fn segment(folder: &Path, subject: Subject<'_>) -> Result<Result<Opti
     networks.push((who, student.as_ref()));
 
     let loader = LoaderConfig::ordered(BATCH_SIZE);
-    let loader = Loader::new(held_out.clone(), loader, device)?;
+    let loader = counted(
+        Loader::new(held_out.clone(), loader, device)?,
+        "masks for the report",
+    );
     let shown = spread(held_out.ids(), SHOWN);
     let own = |of: &dyn Fn(u32) -> Option<Vec<u8>>| -> Vec<Vec<u8>> {
         shown.iter().filter_map(|&id| of(id)).collect()

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use kd_recipe::{LiveRun, live_overview, live_page, runs_below, stamp_of};
+use kd_recipe::{LiveRun, live_claims, live_overview, live_page, runs_below, stamp_of};
+
+use kd_report::{Section, WebPage};
 
 use crate::campaigns::{CAMPAIGN, Lines, made, options};
 
@@ -57,4 +59,41 @@ fn a_folder_without_a_run_is_refused_or_empty() {
     };
     let page = live_overview("all", &[run], Vec::new()).unwrap().html();
     assert!(page.contains("not begun"), "{page}");
+}
+
+#[test]
+fn claims_are_shown_with_their_intervals_as_they_are_judged_so_far() {
+    let place = tempfile::tempdir().unwrap();
+    assert_eq!(live_claims(place.path(), "Claims").unwrap(), None);
+    let claim = r#"
+[[claims]]
+name = "C1"
+says = "longer is <better>"
+above = [["long.accuracy", "short.accuracy"]]
+"#;
+    let results = made(
+        &options(place.path(), &format!("{CAMPAIGN}\n{claim}")),
+        &mut Lines::default(),
+    );
+    let table = results.unwrap().claims_table().unwrap().unwrap();
+    let section = live_claims(&place.path().join("out"), "Claims").unwrap();
+    let section = section.unwrap();
+    let page = WebPage::new("t").with_section(&section).html();
+    let expected = Section::new("Claims").with_table(table);
+    let rows = WebPage::new("t").with_section(&expected).html();
+    let table_of = |page: &str| {
+        let (_, rest) = page.split_once("<table").unwrap();
+        rest.split_once("</table>").unwrap().0.to_owned()
+    };
+    assert_eq!(table_of(&page), table_of(&rows));
+    assert!(
+        page.contains("longer is &lt;better&gt;") && page.contains('['),
+        "{page}"
+    );
+    // One that is being written is read at the next look.
+    std::fs::write(place.path().join("out/results.json"), "{\"claims\": [").unwrap();
+    assert_eq!(
+        live_claims(&place.path().join("out"), "Claims").unwrap(),
+        None
+    );
 }

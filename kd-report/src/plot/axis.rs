@@ -20,6 +20,8 @@ pub(crate) struct Axis {
     scale: Scale,
     low: f64,
     high: f64,
+    /// Whether it ends where values end, so that what lies beyond is drawn at its end.
+    is_cut: bool,
     pub(crate) ticks: Vec<Tick>,
 }
 
@@ -50,6 +52,19 @@ impl Axis {
             Scale::Linear => Self::linear(ends(values), margin, wanted, whole),
             Scale::Log => Self::log(values, ends(values), margin),
         }
+    }
+
+    /// The same, which ends at `most` if it went beyond: above it there are no values.
+    pub(crate) fn up_to(mut self, most: Option<f64>) -> Self {
+        let inside =
+            |most: &f64| self.scale == Scale::Linear && self.low < *most && *most < self.high;
+        if let Some(most) = most.filter(inside) {
+            self.high = most;
+            self.is_cut = true;
+            let end = most + 1e-9 * most.abs();
+            self.ticks.retain(|tick| tick.value <= end);
+        }
+        self
     }
 
     fn linear([least, most]: [f64; 2], margin: f64, wanted: usize, whole: bool) -> Self {
@@ -83,6 +98,7 @@ impl Axis {
             scale: Scale::Linear,
             low,
             high,
+            is_cut: false,
             ticks,
         }
     }
@@ -110,6 +126,7 @@ impl Axis {
             scale: Scale::Log,
             low,
             high,
+            is_cut: false,
             ticks: ticks.collect(),
         }
     }
@@ -134,7 +151,8 @@ impl Axis {
             Scale::Linear => value,
             Scale::Log => value.max(f64::MIN_POSITIVE).log10(),
         };
-        (value - self.low) / (self.high - self.low)
+        let share = (value - self.low) / (self.high - self.low);
+        if self.is_cut { share.min(1.0) } else { share }
     }
 }
 
@@ -257,6 +275,22 @@ mod tests {
         }
         let axis = Axis::new(Scale::Log, &[4.0], 0.05, 5);
         assert!((axis.share(4.0) - 0.5).abs() < 1e-12);
+    }
+
+    #[test]
+    fn an_axis_ends_where_values_end() {
+        let all = |most| Axis::new(Scale::Linear, &[100.0, 100.0], 0.05, 6).up_to(most);
+        assert!(all(None).share(100.0) < 0.6 && labels(&all(None)).contains(&"110"));
+        let cut = all(Some(100.0));
+        assert_eq!(labels(&cut), ["90", "95", "100"]);
+        // A spread beyond it is drawn up to it.
+        assert!(
+            [100.0, 130.0]
+                .iter()
+                .all(|value| (cut.share(*value) - 1.0).abs() < 1e-12)
+        );
+        let below = Axis::new(Scale::Linear, &[40.0, 60.0], 0.05, 6);
+        assert_eq!(below.clone().up_to(Some(100.0)), below);
     }
 
     #[test]

@@ -34,6 +34,7 @@ pub struct DotPlot {
     pub(crate) groups: Vec<String>,
     pub(crate) rows: Vec<(String, Vec<Vec<f64>>)>,
     pub(crate) reference: Option<(String, f64)>,
+    most: Option<f64>,
     width: u32,
 }
 
@@ -52,6 +53,7 @@ impl DotPlot {
             groups: groups.into_iter().map(Into::into).collect(),
             rows: Vec::new(),
             reference: None,
+            most: None,
             width: 640,
         }
     }
@@ -71,6 +73,13 @@ impl DotPlot {
     #[must_use]
     pub fn with_reference(mut self, name: impl Into<String>, value: f64) -> Self {
         self.reference = Some((name.into(), value));
+        self
+    }
+
+    /// With the largest value that there can be, as 100 for percents: the axis ends there.
+    #[must_use]
+    pub fn with_most(mut self, most: f64) -> Self {
+        self.most = Some(most);
         self
     }
 
@@ -185,7 +194,7 @@ impl DotPlot {
         reach.extend(self.reference.iter().map(|(_, value)| *value));
         // A standard deviation may be too large even if the values are not.
         check_finite(&format!("plot `{}`", self.title), &reach)?;
-        Ok(Axis::new(Scale::Linear, &reach, 0.05, 6))
+        Ok(Axis::new(Scale::Linear, &reach, 0.05, 6).up_to(self.most))
     }
 
     fn paint(&self, canvas: &Canvas<'_>, [width, height]: [f64; 2]) -> Result<()> {

@@ -36,6 +36,7 @@ pub struct LinePlot {
     pub(crate) y_label: String,
     x_scale: Scale,
     y_scale: Scale,
+    most: Option<f64>,
     size: [u32; 2],
     pub(crate) series: Vec<Series>,
 }
@@ -53,6 +54,7 @@ impl LinePlot {
             y_label: y_label.into(),
             x_scale: Scale::Linear,
             y_scale: Scale::Linear,
+            most: None,
             size: [640, 400],
             series: Vec::new(),
         }
@@ -77,6 +79,13 @@ impl LinePlot {
     #[must_use]
     pub fn with_y_scale(mut self, scale: Scale) -> Self {
         self.y_scale = scale;
+        self
+    }
+
+    /// With the largest value that there can be, as 100 for percents: the vertical axis ends there.
+    #[must_use]
+    pub fn with_most(mut self, most: f64) -> Self {
+        self.most = Some(most);
         self
     }
 
@@ -112,7 +121,7 @@ impl LinePlot {
         let reach = self.series.iter().flat_map(Series::reach);
         let ys: Vec<f64> = reach.map(|y| y.max(lowest)).collect();
         let x_axis = Axis::of_settings(self.x_scale, &xs, 0.02, 8);
-        let y_axis = Axis::new(self.y_scale, &ys, 0.06, 6);
+        let y_axis = Axis::new(self.y_scale, &ys, 0.06, 6).up_to(self.most);
         (x_axis, y_axis, lowest)
     }
 

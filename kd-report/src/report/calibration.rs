@@ -23,7 +23,7 @@ pub(super) fn calibration(page: &mut Page, said: &Predictions) -> Result<()> {
          surer than it is right.",
         student.ece
     ));
-    let plot = LinePlot::new("Reliability", "confidence", "accuracy");
+    let plot = LinePlot::new("Reliability", "confidence", "accuracy").with_most(1.0);
     let own = bins(said, |sample| sample.student);
     let plot = plot.with_series(Series::new("student", own.iter().map(Bin::place)));
     let other = teacher.map(|_| bins(said, |sample| sample.teacher));

@@ -46,7 +46,7 @@ pub(super) fn classes(page: &mut Page, said: &Predictions, names: &[String]) -> 
         Some(_) => DotPlot::new("Accuracy by class", "accuracy (%)", ["student", "teacher"]),
         None => DotPlot::new("Accuracy by class", "accuracy (%)", ["accuracy"]),
     };
-    let plot = shown.iter().fold(plot, |plot, &class| {
+    let plot = shown.iter().fold(plot.with_most(100.0), |plot, &class| {
         let mut values = vec![value(&own, class)];
         values.extend(teacher.iter().map(|shares| value(shares, class)));
         plot.with_row(&names[class], values)

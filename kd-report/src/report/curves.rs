@@ -137,7 +137,7 @@ fn changes(epochs: &[&EpochLog], metric: &str) -> bool {
 /// others.
 fn shares(epochs: &[&EpochLog], teacher: Option<f64>) -> Result<Option<Picture>> {
     let shown = names(epochs, |name| is_share(name) && !name.starts_with("top"));
-    let mut plot = LinePlot::new("Held-out metrics", "epoch", "share (%)");
+    let mut plot = LinePlot::new("Held-out metrics", "epoch", "share (%)").with_most(100.0);
     let mut drawn = false;
     for name in &shown {
         let points: Vec<_> = evaluated(epochs, name)

@@ -57,6 +57,7 @@ pub struct RunReport {
     images: SampleImages,
     sections: Vec<Section>,
     inputs: Vec<(String, String)>,
+    environments: Vec<Vec<(String, String)>>,
     recipe: Option<String>,
 }
 
@@ -168,6 +169,19 @@ impl RunReport {
         self
     }
 
+    /// With an environment that it was computed in, as names and values; with several where it was gone on
+    /// with on another machine.
+    #[must_use]
+    pub fn with_environment<Name: Into<String>>(
+        mut self,
+        facts: impl IntoIterator<Item = (Name, String)>,
+    ) -> Self {
+        let facts = facts.into_iter();
+        self.environments
+            .push(facts.map(|(name, value)| (name.into(), value)).collect());
+        self
+    }
+
     /// With the recipe at the end, as the run has it.
     #[must_use]
     pub fn with_recipe(mut self, text: impl Into<String>) -> Self {
@@ -241,6 +255,15 @@ impl RunReport {
             page.heading(2, "Inputs");
             page.paragraph("Data and teachers by their SHA-256.");
             page.table(&list(&self.inputs)?);
+        }
+        if !self.environments.is_empty() {
+            page.heading(2, "Environment");
+            if self.environments.len() > 1 {
+                page.paragraph("In the order in which the run was gone on with.");
+            }
+            for environment in &self.environments {
+                page.table(&list(environment)?);
+            }
         }
         if let Some(recipe) = &self.recipe {
             page.heading(2, "Recipe");

@@ -102,7 +102,14 @@ impl schemars::JsonSchema for Procedure {
                 };
                 let mut schema = match usual.get(*key) {
                     Some(Value::Number(_)) => {
-                        serde_json::json!({ "type": "number", "description": words })
+                        let mut schema = match *key {
+                            "alpha" => serde_json::json!({ "minimum": 0, "maximum": 1 }),
+                            "beta" => serde_json::json!({ "minimum": 0 }),
+                            _ => serde_json::json!({ "exclusiveMinimum": 0 }),
+                        };
+                        schema["type"] = "number".into();
+                        schema["description"] = words.into();
+                        schema
                     }
                     _ => serde_json::json!({ "type": ["string", "array"], "description": words }),
                 };

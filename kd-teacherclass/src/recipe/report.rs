@@ -123,7 +123,8 @@ fn missing(students: usize, head: &Metrics) -> kd_report::Result<Section> {
 
 /// The accuracy over the number of missing students, a line a policy.
 fn over_missing(students: usize, head: &Metrics) -> LinePlot {
-    let plot = LinePlot::new("Missing students", "students missing", "accuracy (%)");
+    let plot =
+        LinePlot::new("Missing students", "students missing", "accuracy (%)").with_most(100.0);
     let policies = [
         ("zero", "zeros"),
         ("mean", "means"),

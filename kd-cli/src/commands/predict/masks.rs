@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
-use kd_core::{Batch, Error, ImageShape, Output, Result, Samples, read_stretched, write_mask};
+use kd_core::{
+    Batch, CountedWork, Error, ImageShape, Output, Result, Samples, read_stretched, tell_counted,
+    write_mask,
+};
 use kd_models::TrainedModel;
 use kd_report::Align::{Left, Right};
 use kd_report::percent;
@@ -43,6 +46,12 @@ pub(super) fn run(
     std::fs::create_dir_all(out).map_err(Error::io("create", out))?;
     let mut all = Vec::new();
     for (image, mask) in files.iter().zip(masks) {
+        tell_counted(CountedWork {
+            what: "writing masks",
+            unit: "images",
+            done: all.len() as u64,
+            total: files.len() as u64,
+        });
         let shares = segment(model, image, &mask, device)?;
         let made = Made {
             image: image.display().to_string(),

@@ -90,7 +90,8 @@ pub fn read_images<P: AsRef<Path> + Sync>(paths: &[P], fit: &ImageFit) -> Result
         })?;
     let mut images = vec![0; bytes];
     let places = images.chunks_exact_mut(fit.shape.bytes());
-    for_each(paths.len(), paths.iter().zip(places), |(path, image)| {
+    let pairs = paths.iter().zip(places);
+    for_each(None, paths.len(), pairs, |(path, image)| {
         decode::decode(path.as_ref(), fit, image)
     })?;
     Ok(images)

@@ -100,20 +100,25 @@ pub fn write_image_folder(data: &Dataset, path: &Path, folders: &[String]) -> Re
     let digits = data.len().saturating_sub(1).to_string().len();
     let images = data.images().chunks_exact(data.shape().bytes());
     let samples = data.labels().iter().zip(images).enumerate();
-    for_each(data.len(), samples, |(id, (label, planes))| {
-        let folder = split.join(&folders[usize::from(*label)]);
-        let path = folder.join(format!("{id:0digits$}.png"));
-        let plane = planes.len() / channels;
-        let pixel = |at: usize| planes[at % channels * plane + at / channels];
-        let pixels: Vec<u8> = (0..planes.len()).map(pixel).collect();
-        let format = ImageFormat::Png;
-        // In memory first: an encoder that is dropped says nothing of a disk that is full.
-        let mut file = Cursor::new(Vec::new());
-        let encoded =
-            image::write_buffer_with_format(&mut file, &pixels, width, height, colours, format);
-        encoded.map_err(|error| Error::io("write", &path)(std::io::Error::other(error)))?;
-        std::fs::write(&path, file.into_inner()).map_err(Error::io("write", &path))
-    })
+    for_each(
+        Some("writing images"),
+        data.len(),
+        samples,
+        |(id, (label, planes))| {
+            let folder = split.join(&folders[usize::from(*label)]);
+            let path = folder.join(format!("{id:0digits$}.png"));
+            let plane = planes.len() / channels;
+            let pixel = |at: usize| planes[at % channels * plane + at / channels];
+            let pixels: Vec<u8> = (0..planes.len()).map(pixel).collect();
+            let format = ImageFormat::Png;
+            // In memory first: an encoder that is dropped says nothing of a disk that is full.
+            let mut file = Cursor::new(Vec::new());
+            let encoded =
+                image::write_buffer_with_format(&mut file, &pixels, width, height, colours, format);
+            encoded.map_err(|error| Error::io("write", &path)(std::io::Error::other(error)))?;
+            std::fs::write(&path, file.into_inner()).map_err(Error::io("write", &path))
+        },
+    )
 }
 
 #[cfg(test)]
