@@ -77,6 +77,15 @@ impl Picture {
         let plot = Plot::Confusion(plot);
         Ok(Self::Plot(DrawnPlot { svg, plot }))
     }
+
+    /// The ending of its file, `svg` or `png`, and what is in it.
+    pub fn file(&self) -> (&'static str, &[u8]) {
+        match self {
+            Self::Svg(svg) => ("svg", svg.as_bytes()),
+            Self::Png(png) => ("png", png),
+            Self::Plot(plot) => ("svg", plot.svg.as_bytes()),
+        }
+    }
 }
 
 /// A block of a page.

@@ -13,6 +13,7 @@ mod measure;
 mod method;
 mod missing;
 mod objective;
+mod probe;
 #[cfg(feature = "recipe")]
 mod recipe;
 mod refit;
@@ -32,8 +33,9 @@ pub use measure::NmseSums;
 pub use method::{HEAD_PHASE, NewStudent, TeacherClass, student_seed};
 pub use missing::{AdditiveHead, MissingAccuracy, MissingChunk};
 pub use objective::chunk_mse;
+pub use probe::LinearProbe;
 #[cfg(feature = "recipe")]
-pub use recipe::TeacherClassRecipe;
+pub use recipe::{TeacherClassRecipe, missing_students};
 pub use refit::RefittedHeads;
 pub use split::{Chunk, DenseStatistics, Division, SplitKind, split_by_index};
 pub use student::Student;

@@ -1,7 +1,10 @@
 //! `method = "teacher-class"`: the recipe, made into a method; its check, its model, its section of a report.
 
 mod check;
+mod missing;
 mod report;
+
+pub use missing::missing_students;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;

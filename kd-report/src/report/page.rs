@@ -98,11 +98,7 @@ impl<'a> Markdown<'a> {
     }
 
     fn picture(&mut self, name: &str, about: &str, picture: &'a Picture) {
-        let (extension, bytes) = match picture {
-            Picture::Svg(svg) => ("svg", svg.as_bytes()),
-            Picture::Png(png) => ("png", png.as_slice()),
-            Picture::Plot(plot) => ("svg", plot.svg.as_bytes()),
-        };
+        let (extension, bytes) = picture.file();
         let is_free = |file: &String| self.pictures.iter().all(|(other, _)| other != file);
         let numbered = (2_u32..).map(|number| format!("{name}-{number}.{extension}"));
         let mut files = std::iter::once(format!("{name}.{extension}")).chain(numbered);

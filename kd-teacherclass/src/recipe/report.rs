@@ -4,11 +4,12 @@ use std::path::Path;
 
 use kd_core::{EpochLog, Error, Finding, Metrics, Result, Topic};
 use kd_recipe::MethodReport;
-use kd_report::{Align, LinePlot, Picture, Section, Series, Table, percent};
+use kd_report::{Align, LinePlot, Picture, Section, Series, Summary, Table, percent};
 
 use crate::class::stage_name;
 use crate::config::TeacherClassConfig;
 use crate::method::{HEAD_PHASE, again};
+use crate::recipe::missing::missing_students;
 
 pub(super) fn report(config: &TeacherClassConfig, run: &Path) -> Result<MethodReport> {
     let mut report = MethodReport::default();
@@ -27,8 +28,8 @@ pub(super) fn report(config: &TeacherClassConfig, run: &Path) -> Result<MethodRe
     section = section.with_picture("nmse", "Held-out normalised error of each student", picture);
     report.sections.push(section);
     if let Some(head) = last(HEAD_PHASE, &epochs) {
-        let missing = missing(config.students, head).map_err(failed)?;
-        report.sections.push(missing);
+        report.sections.push(heads(head));
+        report.sections.extend(missing(head).map_err(failed)?);
     }
     report.findings = collapsed(config, &epochs);
     Ok(report)
@@ -81,8 +82,8 @@ fn over_epochs(student: usize, epochs: &[EpochLog]) -> Series {
     Series::new(phase.clone(), points.collect::<Vec<_>>())
 }
 
-/// The accuracy with the teacher's head, with the tuned one, and with students missing.
-fn missing(students: usize, head: &Metrics) -> kd_report::Result<Section> {
+/// The accuracy with the teacher's head as it was copied, and with the tuned one.
+fn heads(head: &Metrics) -> Section {
     let value = |name: &str| head.get(name).copied().unwrap_or_default();
     let text = format!(
         "With the teacher's head as it was copied the class is right about {} of the samples, at the end \
@@ -90,56 +91,15 @@ fn missing(students: usize, head: &Metrics) -> kd_report::Result<Section> {
         percent(value("copied_head_accuracy")),
         percent(value("accuracy"))
     );
-    let section = Section::new("Head").with_text(text);
-    let columns = [
-        ("students missing", Align::Left),
-        ("zeros, mean", Align::Right),
-        ("zeros, worst", Align::Right),
-        ("means, mean", Align::Right),
-        ("means, worst", Align::Right),
-        ("own head, mean", Align::Right),
-        ("own head, worst", Align::Right),
-    ];
-    let mut table = Table::new(columns);
-    for missing in 1..students {
-        let names = ["zero", "mean", "head"].into_iter().flat_map(|policy| {
-            ["accuracy", "worst_accuracy"].map(|what| format!("{policy}_without_{missing}_{what}"))
-        });
-        let values: Option<Vec<f64>> = names.map(|name| head.get(&name).copied()).collect();
-        if let Some(values) = values {
-            let shown = values.into_iter().map(percent);
-            table.row([missing.to_string()].into_iter().chain(shown))?;
-        }
-    }
-    if table.is_empty() {
-        return Ok(section);
-    }
-    let picture = Picture::lines(over_missing(students, head))?;
-    let caption = "Accuracy by the number of missing students, mean of all sets";
-    Ok(section
-        .with_table(table)
-        .with_picture("missing", caption, picture))
+    Section::new("Head").with_text(text)
 }
 
-/// The accuracy over the number of missing students, a line a policy.
-fn over_missing(students: usize, head: &Metrics) -> LinePlot {
-    let plot =
-        LinePlot::new("Missing students", "students missing", "accuracy (%)").with_most(100.0);
-    let policies = [
-        ("zero", "zeros"),
-        ("mean", "means"),
-        ("head", "a head of their own"),
-    ];
-    policies.into_iter().fold(plot, |plot, (policy, title)| {
-        let points = (0..students).filter_map(|missing| {
-            let value = match missing {
-                0 => head.get("accuracy"),
-                _ => head.get(&format!("{policy}_without_{missing}_accuracy")),
-            };
-            Some((missing as f64, 100.0 * value?))
-        });
-        plot.with_series(Series::new(title, points.collect::<Vec<_>>()))
-    })
+/// What it costs that students are missing, unless there is nothing of it.
+fn missing(head: &Metrics) -> kd_report::Result<Option<Section>> {
+    let finite = head.iter().filter(|(_, value)| value.is_finite());
+    let of_one_run = finite.map(|(name, &value)| Ok((name.clone(), Summary::of(&[value])?)));
+    let section = missing_students(&of_one_run.collect::<kd_report::Result<_>>()?)?;
+    Ok((!section.parts().is_empty()).then_some(section))
 }
 
 /// Students that were trained once more.
