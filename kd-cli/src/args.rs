@@ -153,21 +153,38 @@ pub(crate) enum Command {
         json: bool,
     },
     /// List the networks, with parameters and multiply-accumulates, or count one by stage
-    Models {
-        /// The network to count by stage and kind of layer; all are listed without it
-        name: Option<String>,
-        /// The data set whose image size and classes they are counted for
-        #[arg(long, default_value = "cifar10")]
-        data: String,
-        /// Print one JSON object as the last line
-        #[arg(long)]
-        json: bool,
-    },
+    Models(ModelsOptions),
     /// Print a completion script for a shell
     Completions {
         /// The shell
         shell: clap_complete::Shell,
     },
+}
+
+/// Which networks to count, and how closely.
+#[derive(Debug, Group)]
+pub(crate) struct ModelsOptions {
+    /// The network to count by stage and kind of layer, by its name, or a model folder or the folder of a run;
+    /// all that have names are listed without it
+    pub(crate) name: Option<String>,
+    /// The data set whose image size and classes they are counted for; `cifar10` where nothing is said
+    #[arg(long)]
+    pub(crate) data: Option<String>,
+    /// Count it layer by layer, with the numbers that each layer puts out
+    #[arg(long, requires = "name")]
+    pub(crate) layers: bool,
+    /// Measure how long an answer takes on this machine, for one image and for 64 at once
+    #[arg(long, requires = "name")]
+    pub(crate) latency: bool,
+    /// Where latency is measured: auto, cpu, cuda, cuda:1, wgpu
+    #[arg(long, value_name = "DEVICE", value_parser = device, requires = "latency")]
+    pub(crate) device: Option<DeviceName>,
+    /// Threads on the CPU; all cores by default
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), requires = "latency")]
+    pub(crate) threads: Option<u16>,
+    /// Print one JSON object as the last line
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// What to look at.

@@ -113,29 +113,43 @@ impl Budget {
     ///
     /// As [`Budget::check`].
     pub fn choose(&self, model: &CostModel, groups: &Groups, scores: &[f64]) -> Result<Alive> {
+        self.choose_rounded(model, groups, scores, 1)
+    }
+
+    /// As [`Budget::choose`], but the channels that stay of each group are a multiple of `round_to`, or all of
+    /// them: the weakest beyond the last multiple go as well, and channels come back in packs of so many, those
+    /// with the best one first, as long as a whole pack fits. A group with fewer channels stays whole.
+    ///
+    /// # Errors
+    ///
+    /// As [`Budget::check`], and [`Error::Config`] if multiples of `round_to` cannot meet the budget.
+    pub fn choose_rounded(
+        &self,
+        model: &CostModel,
+        groups: &Groups,
+        scores: &[f64],
+        round_to: usize,
+    ) -> Result<Alive> {
         self.check(model, groups)?;
         let limits = self.placed(model)?;
         let mut state = State::new(model, groups, limits);
+        // From the weakest to the best, ties from the last to the first.
         let mut order: Vec<usize> = (0..groups.units.len())
             .filter(|&unit| groups.is_free(&groups.units[unit]))
             .collect();
         order.sort_by(|&one, &other| scores[one].total_cmp(&scores[other]).then(other.cmp(&one)));
-        let mut taken = Vec::new();
-        for unit in order {
-            if state.is_met() {
-                break;
-            }
-            if state.left[groups.units[unit].group] > 1 && state.helps(unit) {
-                state.take(unit);
-                taken.push(unit);
-            }
+        state.shrink(&order, round_to);
+        if round_to > 1 {
+            state.round_down(&order, round_to);
         }
-        for unit in taken.into_iter().rev() {
-            state.put(unit);
-            if !state.is_met() {
-                state.take(unit);
-            }
+        if !state.is_met() {
+            let problem = format!(
+                "is {round_to}, with which groups of channels keep so many that the budget is not met; take a \
+                 smaller number, or allow more"
+            );
+            return Err(Error::config("compact.round_to", problem));
         }
+        state.refill(&order, round_to);
         Ok(state.alive)
     }
 }
@@ -234,6 +248,58 @@ impl<'a> State<'a> {
         self.alive.0[unit] = add;
         let left = &mut self.left[self.groups.units[unit].group];
         *left = if add { *left + 1 } else { *left - 1 };
+    }
+
+    /// Takes the weakest channels until every limit holds; a group keeps `least`, or all that it has.
+    fn shrink(&mut self, order: &[usize], least: usize) {
+        for &unit in order {
+            if self.is_met() {
+                break;
+            }
+            if self.left[self.groups.units[unit].group] > least && self.helps(unit) {
+                self.take(unit);
+            }
+        }
+    }
+
+    /// Takes the weakest channels of each group that was cut until those that are left are a multiple.
+    fn round_down(&mut self, order: &[usize], round_to: usize) {
+        for &unit in order {
+            let group = self.groups.units[unit].group;
+            let left = self.left[group];
+            let whole = left == self.groups.groups()[group].channels;
+            if !whole && self.alive.0[unit] && !left.is_multiple_of(round_to) {
+                self.take(unit);
+            }
+        }
+    }
+
+    /// Brings back what still fits, the best first, in packs of `pack` channels of one group, or what is left
+    /// of it. Channels of a group cost the same, so that a group of which no pack fits is done with.
+    fn refill(&mut self, order: &[usize], pack: usize) {
+        let groups = self.groups;
+        let mut full = vec![false; groups.groups().len()];
+        for (place, &unit) in order.iter().enumerate().rev() {
+            let group = groups.units[unit].group;
+            if self.alive.0[unit] || full[group] {
+                continue;
+            }
+            let weaker = order[..=place].iter().copied().rev();
+            let dead = weaker.filter(|&other| groups.units[other].group == group);
+            let units: Vec<usize> = dead
+                .filter(|&other| !self.alive.0[other])
+                .take(pack)
+                .collect();
+            for &unit in &units {
+                self.put(unit);
+            }
+            if !self.is_met() {
+                full[group] = true;
+                for &unit in &units {
+                    self.take(unit);
+                }
+            }
+        }
     }
 
     fn take(&mut self, unit: usize) {

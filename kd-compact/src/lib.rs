@@ -33,7 +33,7 @@ pub use budget::{Budget, Floor, Limit};
 pub use checker::check_cut;
 pub use penalty::{Grouping, Penalty, Resource, Scales, suggest_strength};
 pub use recalibrate::recalibrated;
-pub use scores::{l1_scores, random_scores, uniform_scores};
+pub use scores::{group_norm_scores, l1_scores, random_scores, uniform_scores};
 pub use surgery::{Policy, Surgery};
 
 pub use amount::Amount;

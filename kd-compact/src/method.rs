@@ -17,7 +17,7 @@ use crate::graph::Graph;
 use crate::groups::Groups;
 use crate::penalty::{Penalty, Resource, suggest_strength};
 use crate::recalibrate::recalibrated;
-use crate::scores::{l1_scores, random_scores, uniform_scores};
+use crate::scores::{group_norm_scores, l1_scores, random_scores, uniform_scores};
 use crate::surgery::Surgery;
 use crate::tensors::scales;
 
@@ -155,7 +155,11 @@ impl<N: Classifier> Compact<N> {
         for data in &self.data {
             data.dataset().check_labelled()?;
         }
-        self.budget()?;
+        let budget = self.budget()?;
+        if self.settings.compact.criterion != Criterion::None {
+            let (scores, round_to) = (uniform_scores(&self.groups), self.settings.compact.round_to);
+            budget.choose_rounded(&self.model, &self.groups, &scores, round_to)?;
+        }
         if self.groups.channels() == 0 && self.settings.compact.criterion != Criterion::None {
             let problem = "has no channel that can be cut: no batch norm decides about one";
             return Err(Error::config("network", problem));
@@ -329,10 +333,13 @@ impl<N: Classifier> Compact<N> {
                 .penalty()
                 .scores(&scales(tensors, self.groups.norms())?),
             Criterion::L1 => l1_scores(&self.graph, &self.groups, tensors),
+            Criterion::GroupNorm => group_norm_scores(&self.graph, &self.groups, tensors),
             Criterion::Random => random_scores(&self.groups, self.seed),
             Criterion::Uniform => uniform_scores(&self.groups),
         };
-        self.budget()?.choose(&self.model, &self.groups, &scores)
+        let round_to = self.settings.compact.round_to;
+        self.budget()?
+            .choose_rounded(&self.model, &self.groups, &scores, round_to)
     }
 
     /// The network cut, a function of the results of the phases before.
@@ -341,7 +348,7 @@ impl<N: Classifier> Compact<N> {
         let alive = self.alive(&tensors)?;
         let built = (self.build)(&Widths::of(&self.graph, &self.groups, &alive))?;
         let built = built.valid().to_device(&self.device);
-        if self.settings.compact.criterion == Criterion::Uniform {
+        if self.settings.compact.begins_anew() {
             return Ok(Cut {
                 alive,
                 masked: None,

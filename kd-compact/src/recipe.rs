@@ -52,8 +52,11 @@ const MODEL: &str = "model";
 pub struct CompactRecipe {
     /// The data.
     pub data: DataRecipe,
-    /// The trained network that is made smaller, and the teacher of what is left.
+    /// The trained network that is made smaller, and the teacher of what is left where no other is named.
     pub network: TeacherRecipe,
+    /// Another teacher, of the data's classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teacher: Option<TeacherRecipe>,
     /// What it may cost.
     #[serde(default)]
     pub budget: BudgetConfig,
@@ -88,10 +91,14 @@ impl MethodRecipe for CompactRecipe {
     fn prepare(&mut self, at: &Context) -> Result<Prepared> {
         let facts = self.settle(at)?;
         let opened = at.open_teacher(&self.network, &facts, "the network")?;
-        let method = Rc::new(self.method(at, &opened)?);
+        let teacher = self.open_teacher(at, &facts)?;
+        let method = Rc::new(self.method(at, &opened, teacher.as_ref())?);
         method.check()?;
         at.warn(method.findings()?);
         self.network.settle(&facts)?;
+        if let Some(teacher) = &mut self.teacher {
+            teacher.settle(&facts)?;
+        }
         let config = opened.model.config().clone();
         let spec = config.network.clone();
         Ok(Prepared::new(Shared(Rc::clone(&method)))
@@ -150,6 +157,11 @@ impl CompactRecipe {
     /// Checks the settings, writes defaults into them, and gives facts about the data.
     fn settle(&mut self, at: &Context) -> Result<DataFacts> {
         self.settings().check()?;
+        if self.teacher.is_some() && self.distill.weight == 0.0 {
+            let problem =
+                "has no effect, since `distill.weight` is 0; leave it out, or raise the weight";
+            return Err(Error::config("teacher", problem));
+        }
         let [sparsify, train] = self.trainings()?;
         self.sparsify = settings_of(&sparsify)?;
         self.train = settings_of(&train)?;
@@ -186,8 +198,20 @@ impl CompactRecipe {
         Ok([sparsify, train])
     }
 
+    /// The teacher, if it is not the network itself.
+    fn open_teacher(&self, at: &Context, facts: &DataFacts) -> Result<Option<OpenTeacher>> {
+        let teacher = self.teacher.as_ref();
+        let open = |teacher| at.open_teacher(teacher, facts, "the teacher");
+        teacher.map(open).transpose()
+    }
+
     /// The method with everything that it needs.
-    fn method(&self, at: &Context, opened: &OpenTeacher) -> Result<Compact<Network>> {
+    fn method(
+        &self,
+        at: &Context,
+        opened: &OpenTeacher,
+        teacher: Option<&OpenTeacher>,
+    ) -> Result<Compact<Network>> {
         let data = at.data(&self.data)?;
         let network: &Network = opened.network()?;
         let config: &ModelConfig = opened.model.config();
@@ -203,7 +227,7 @@ impl CompactRecipe {
             &network,
             graph,
             move |widths| Network::build(&cut_spec(&spec, widths)?, seed, &device),
-            opened.model.teacher(at.device()),
+            teacher.unwrap_or(opened).model.teacher(at.device()),
             config.preprocessing.clone(),
             [data.train, data.held_out],
             at.device(),

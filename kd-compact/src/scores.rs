@@ -14,6 +14,47 @@ use crate::tensors::{shape, values};
 /// ```
 pub fn l1_scores(graph: &Graph, groups: &Groups, tensors: &Tensors) -> Vec<f64> {
     let mut sums = vec![[0.0, 0.0]; groups.units.len()];
+    of_weights(graph, groups, tensors, |unit, taps| {
+        sums[unit][0] += taps.iter().map(|tap| tap.abs()).sum::<f64>();
+        sums[unit][1] += taps.len() as f64;
+    });
+    let means = sums
+        .into_iter()
+        .map(|[sum, count]| sum / f64::max(count, 1.0));
+    over_group_means(groups, means.collect())
+}
+
+/// The Euclidean norm of all weights that go with a channel, the scales of its norms among them, over the mean
+/// of its group: `DepGraph`'s group norm, without its sparse training.
+///
+/// ```text
+/// score = I / mean of the group's I      I = sqrt(sum of w^2 over the weights that write or read the channel)
+/// ```
+pub fn group_norm_scores(graph: &Graph, groups: &Groups, tensors: &Tensors) -> Vec<f64> {
+    let mut sums = vec![0.0; groups.units.len()];
+    let mut add = |unit: usize, taps: &[f64]| {
+        sums[unit] += taps.iter().map(|tap| tap * tap).sum::<f64>();
+    };
+    of_weights(graph, groups, tensors, &mut add);
+    for (index, node) in graph.nodes.iter().enumerate() {
+        if let Op::Norm { path } = &node.op {
+            let scales = values(tensors, &format!("{path}.weight"));
+            for (scale, &unit) in scales.iter().zip(&groups.of_node[index]) {
+                add(unit, &[*scale]);
+            }
+        }
+    }
+    let norms = sums.into_iter().map(f64::sqrt);
+    over_group_means(groups, norms.collect())
+}
+
+/// Goes through the weights of convolutions and linear layers, by the channels that they write and read.
+fn of_weights(
+    graph: &Graph,
+    groups: &Groups,
+    tensors: &Tensors,
+    mut add: impl FnMut(usize, &[f64]),
+) {
     for (index, node) in graph.nodes.iter().enumerate() {
         let (Op::Conv { path, .. } | Op::Linear { path, .. }) = &node.op else {
             continue;
@@ -26,22 +67,13 @@ pub fn l1_scores(graph: &Graph, groups: &Groups, tensors: &Tensors) -> Vec<f64> 
         let columns = &groups.of_node[node.inputs[0]];
         for (place, taps) in weights.chunks(area.max(1)).enumerate() {
             let (output, input) = (place / inputs, place % inputs);
-            let size: f64 = taps.iter().map(|tap| tap.abs()).sum();
-            let mut units = vec![rows[output]];
+            add(rows[output], taps);
             // A depthwise layer's weights are of one channel.
             if columns.len() == inputs && columns[input] != rows[output] {
-                units.push(columns[input]);
-            }
-            for unit in units {
-                sums[unit][0] += size;
-                sums[unit][1] += taps.len() as f64;
+                add(columns[input], taps);
             }
         }
     }
-    let means = sums
-        .into_iter()
-        .map(|[sum, count]| sum / f64::max(count, 1.0));
-    over_group_means(groups, means.collect())
 }
 
 fn over_group_means(groups: &Groups, means: Vec<f64>) -> Vec<f64> {

@@ -129,7 +129,11 @@ impl ModelConfig {
     }
 
     /// The description of a network whose preprocessing does not matter, as for its costs.
-    pub(crate) fn plain(network: NetworkSpec) -> Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// As [`NetworkSpec::structure`].
+    pub fn plain(network: NetworkSpec) -> Result<Self> {
         let preprocessing = match network.structure()?.takes() {
             Some(SampleKind::Texts) => Preprocessing::Tokens,
             _ => Normalisation::identity(network.input[0].max(1)).into(),

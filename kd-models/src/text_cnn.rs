@@ -405,6 +405,7 @@ impl CountCosts for TextCnn {
             kind: LayerKind::Embedding,
             params: (vocabulary * features) as u64,
             macs: 0,
+            outputs: (features * input[2]) as u64,
         });
         let mut map = [features, 1, input[2]];
         for (block, convolutions) in self.blocks.iter().enumerate() {

@@ -82,7 +82,7 @@ fn carry_out(command: &Command, methods: &Methods) -> Result<()> {
             Ok(())
         }
         Command::Losses { name, json } => losses::run(name.as_deref(), *json),
-        Command::Models { name, data, json } => models::run(name.as_deref(), data, *json),
+        Command::Models(options) => models::run(methods, options),
         Command::Completions { shell } => {
             let mut command = Args::command();
             let mut script = Vec::new();

@@ -1,20 +1,41 @@
 //! `kd models`.
 
+mod latency;
+mod one;
+
+use std::path::Path;
+
 use burn::tensor::Device;
-use kd_core::{Costs, DatasetInfo, DeviceName, ImageShape, LayerKind, Result};
+use kd_core::{Costs, DatasetInfo, DeviceName, Error, ImageShape, Result};
 use kd_models::{NetworkSpec, known_networks};
+use kd_recipe::Methods;
 use kd_report::Align::{Left, Right};
 use kd_report::count;
 use kd_text::{KnownText, TextSettings};
 use serde_json::json;
 
+use crate::args::ModelsOptions;
 use crate::output;
 
-pub(super) fn run(name: Option<&str>, data: &str, as_json: bool) -> Result<()> {
-    let info = Counted::find(data)?;
-    match name {
-        Some(name) => one(name, &info, as_json),
-        None => all(&info, as_json),
+/// The data set whose images are counted for where nothing is said.
+const USUAL_DATA: &str = "cifar10";
+
+pub(super) fn run(methods: &Methods, options: &ModelsOptions) -> Result<()> {
+    let data = options.data.as_deref();
+    match options.name.as_deref() {
+        Some(folder) if Path::new(folder).is_dir() => {
+            if data.is_some() {
+                let problem = "says which images a network is counted for, and a model folder says so itself; \
+                               leave it out";
+                return Err(Error::config("--data", problem));
+            }
+            one::of_folder(methods.families(), Path::new(folder), options)
+        }
+        Some(name) => {
+            let info = Counted::find(data.unwrap_or(USUAL_DATA))?;
+            one::of_name(methods.families(), name, &info, options)
+        }
+        None => all(&Counted::find(data.unwrap_or(USUAL_DATA))?, options.json),
     }
 }
 
@@ -98,53 +119,5 @@ fn all(info: &Counted, as_json: bool) -> Result<()> {
         let (shape, names) = (info.shape, left_out.join(", "));
         output::line(&format!("not for images of {shape}: {names}"));
     }
-    Ok(())
-}
-
-/// One network, by stage and by kind of layer.
-fn one(name: &str, info: &Counted, as_json: bool) -> Result<()> {
-    let spec = spec(name, info);
-    let costs = costs(&spec)?;
-    let name = &spec.name;
-    if as_json {
-        output::json(&json!({
-            "name": name, "data": info.name, "params": costs.params(), "macs": costs.macs(), "layers": costs,
-        }));
-        return Ok(());
-    }
-    output::line(&format!(
-        "{name} for {} ({}, {} classes)",
-        info.name, info.shape, info.classes
-    ));
-    let row = |name: String, params: u64, macs: u64| vec![name, count(params), count(macs)];
-    let mut rows: Vec<Vec<String>> = costs
-        .by_stage()
-        .into_iter()
-        .map(|(stage, cost)| row(stage, cost.params, cost.macs))
-        .collect();
-    rows.push(row("total".into(), costs.params(), costs.macs()));
-    output::table(
-        &[("stage", Left), ("parameters", Right), ("MACs", Right)],
-        &rows,
-    );
-    output::line("");
-    let rows: Vec<Vec<String>> = LayerKind::ALL
-        .into_iter()
-        .map(|kind| {
-            let cost = costs.of_kind(kind);
-            let name = match kind {
-                LayerKind::Conv => "convolutions",
-                LayerKind::DepthwiseConv => "depthwise convolutions",
-                LayerKind::Linear => "linear layers",
-                LayerKind::Norm => "norms (not in the total of MACs)",
-                LayerKind::Embedding => "embeddings",
-            };
-            row(name.into(), cost.params, cost.macs)
-        })
-        .collect();
-    output::table(
-        &[("kind", Left), ("parameters", Right), ("MACs", Right)],
-        &rows,
-    );
     Ok(())
 }

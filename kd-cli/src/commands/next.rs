@@ -65,8 +65,8 @@ pub(super) fn after(command: &Command, methods: &Methods) -> Option<String> {
         Command::Explain(_) => "kd explain train.lr".into(),
         Command::Methods { .. } | Command::Losses { name: Some(_), .. } => "kd losses".into(),
         Command::Losses { name: None, .. } => "kd losses dkd".into(),
-        Command::Models { name: None, .. } => "kd models resnet20".into(),
-        Command::Models { name: Some(_), .. } => "kd models".into(),
+        Command::Models(options) if options.name.is_none() => "kd models resnet20".into(),
+        Command::Models(_) => "kd models".into(),
         _ => return None,
     })
 }

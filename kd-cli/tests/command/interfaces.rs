@@ -92,6 +92,44 @@ fn eval_measures_what_the_run_measured() {
 }
 
 #[test]
+fn models_of_a_run_have_the_costs_of_their_network_and_a_latency() {
+    let place = Place::new();
+    place.done(&[
+        "train",
+        "teacher.toml",
+        "--out",
+        "run",
+        "--set",
+        "train.epochs=1",
+    ]);
+    let args = [
+        "models",
+        "lenet5-half",
+        "--data",
+        "fashion-mnist-mini",
+        "--json",
+    ];
+    let by_name = place.json(&args);
+    for folder in ["run", "run/model"] {
+        let object = place.json(&["models", folder, "--latency", "--threads", "1", "--json"]);
+        for key in ["name", "params", "macs", "layers"] {
+            assert_eq!(object[key], by_name[key], "{folder} {key}");
+        }
+        let latency = object["latency"].as_array().unwrap();
+        let batches: Vec<&Value> = latency.iter().map(|of| &of["batch"]).collect();
+        assert_eq!(batches, [1, 64]);
+        for of in latency {
+            let at = |name: &str| of[name].as_f64().unwrap();
+            assert!(0.0 < at("tenth") && at("tenth") <= at("median"), "{of}");
+            assert!(
+                at("median") <= at("ninetieth") && at("passes") >= 10.0,
+                "{of}"
+            );
+        }
+    }
+}
+
+#[test]
 fn the_demo_ends_with_the_promised_object_and_leaves_its_student() {
     let place = Place::new();
     let args = ["demo", "--epochs", "1", "--out", "demo", "--json"];
@@ -133,6 +171,11 @@ fn data_and_models_end_with_one_object() {
     assert_eq!(object["train"]["count"], 5000);
     assert_eq!(object["test"]["count"], 2000);
     has(&object["train"], &["per_class", "sha256"]);
+
+    let object = place.json(&["models", "resnet8", "--layers", "--json"]);
+    let layers = object["layers"].as_array().unwrap();
+    assert_eq!(layers[0]["outputs"], 16 * 32 * 32);
+    assert_eq!(layers.last().unwrap()["outputs"], 10);
 
     let object = place.json(&["models", "--json"]);
     for network in object["networks"].as_array().unwrap() {

@@ -31,7 +31,19 @@ pub(super) fn check(recipe: &CompactRecipe, at: &Context, facts: &DataFacts) -> 
         facts.classes
     );
     check.frozen("the network", opened.model.as_ref(), facts)?;
-    let method = match recipe.method(at, &opened) {
+    let teacher = match recipe.open_teacher(at, facts) {
+        Ok(teacher) => teacher,
+        Err(error) if matches!(error.kind(), ErrorKind::Usage | ErrorKind::Input) => {
+            let finding = Finding::error(Topic::Weights, format!("the teacher: {error}"));
+            check.findings.push(finding);
+            return Ok(check);
+        }
+        Err(error) => return Err(error),
+    };
+    if let Some(teacher) = &teacher {
+        check.frozen("the teacher", teacher.model.as_ref(), facts)?;
+    }
+    let method = match recipe.method(at, &opened, teacher.as_ref()) {
         Ok(method) => method,
         Err(error) if matches!(error.kind(), ErrorKind::Usage | ErrorKind::Input) => {
             let finding = Finding::error(Topic::Shapes, error.to_string());

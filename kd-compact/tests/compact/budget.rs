@@ -77,6 +77,59 @@ fn halves_quarters_and_fifths_are_met_within_two_percent() {
 }
 
 #[test]
+fn rounded_widths_are_multiples_within_the_budget_and_no_pack_more_would_fit() {
+    for (seed, name) in (0..).zip(NETWORKS) {
+        let scene = scene(name);
+        let limit = most(share(scene.whole().macs, 50), u64::MAX);
+        let budget = Budget::whole(limit);
+        let (model, groups) = (&scene.model, &scene.groups);
+        let choose = |round_to| {
+            let scores = scene.scores(seed);
+            budget
+                .choose_rounded(model, groups, &scores, round_to)
+                .unwrap()
+        };
+        assert_eq!(
+            choose(1),
+            budget.choose(model, groups, &scene.scores(seed)).unwrap()
+        );
+        let rounded = choose(8);
+        assert!(model.size(&rounded).macs <= limit.macs, "{name}");
+        let left = rounded.by_group(groups);
+        assert_ne!(left, choose(1).by_group(groups), "{name}");
+        for (place, group) in groups.groups().iter().enumerate() {
+            let whole = left[place] == group.channels;
+            assert!(
+                whole || left[place] % 8 == 0 && left[place] > 0,
+                "{name} {}: {}",
+                group.name,
+                left[place]
+            );
+            if !whole {
+                // Whatever channels of the group it is: costs depend on their number alone.
+                let more = Alive::chosen(groups, |other, channel| {
+                    channel < left[other] + if other == place { 8 } else { 0 }
+                });
+                assert!(model.size(&more).macs > limit.macs, "{name} {}", group.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn multiples_that_cannot_meet_the_budget_are_refused() {
+    let scene = scene("resnet20");
+    let limit = most(share(scene.whole().macs, 10), u64::MAX);
+    let scores = scene.scores(0);
+    let choose = |round_to| {
+        Budget::whole(limit).choose_rounded(&scene.model, &scene.groups, &scores, round_to)
+    };
+    assert!(choose(4).is_ok());
+    let text = choose(16).unwrap_err().to_string();
+    assert!(text.starts_with("`compact.round_to` is 16"), "{text}");
+}
+
+#[test]
 fn a_budget_by_block_leaves_the_other_blocks_alone() {
     let scene = scene("resnet20");
     let all = Alive::all(&scene.groups);

@@ -1,8 +1,11 @@
-//! `MorphNet`'s golden values: a concatenation, and groups through depthwise convolutions.
+//! `MorphNet`'s golden values: a concatenation, and groups through depthwise convolutions; scores by weights.
 
+use burn::tensor::TensorData;
 use kd_compact::{
     ConvShape, CostModel, Graph, Grouping, Groups, NodeId, Penalty, Resource, Scales,
+    group_norm_scores, l1_scores,
 };
+use kd_core::Tensors;
 
 /// A convolution that keeps the size, and its norm.
 fn conv(
@@ -129,4 +132,37 @@ fn groups_through_depthwise_convolutions() {
         [356_400.0, 742_608.0],
     ];
     compare(&found, &expected);
+}
+
+#[test]
+fn scores_by_weights() {
+    let mut graph = Graph::new([1, 2, 2]);
+    let input = graph.input();
+    let map = conv(&mut graph, "conv", input, 2, [1, 1], [1, 1]);
+    head(&mut graph, map);
+    let groups = Groups::of(&graph).unwrap();
+    let tensors = Tensors::from([
+        (
+            "conv.weight".to_owned(),
+            TensorData::from([[[[3.0_f32]]], [[[-1.0]]]]),
+        ),
+        (
+            "conv_norm.weight".to_owned(),
+            TensorData::from([2.0_f32, 1.0]),
+        ),
+        (
+            "fc.weight".to_owned(),
+            TensorData::from([[4.0_f32, 1.0], [-2.0, 3.0]]),
+        ),
+    ]);
+    let free = |scores: Vec<f64>| scores[1..3].to_vec();
+    // Means of three weights each, 3 and 5 / 3, over their mean.
+    let found = free(l1_scores(&graph, &groups, &tensors));
+    let expected = [3.0, 5.0 / 3.0].map(|mean| mean / (7.0 / 3.0));
+    compare(&[[found[0], found[1]]], &[expected]);
+    // Roots of 9 + 4 + 16 + 4 and of 1 + 1 + 1 + 9, the scales among them.
+    let found = free(group_norm_scores(&graph, &groups, &tensors));
+    let [one, other] = [33.0_f64.sqrt(), 12.0_f64.sqrt()];
+    let mean = f64::midpoint(one, other);
+    compare(&[[found[0], found[1]]], &[[one / mean, other / mean]]);
 }

@@ -179,3 +179,32 @@ fn what_cannot_work_is_said_before_training() {
         "{error}"
     );
 }
+
+#[test]
+fn another_teacher_is_learnt_from_and_hashed_with_the_run() {
+    let place = tempfile::tempdir().unwrap();
+    let text = recipe(place.path(), "mobilenetv2-mini-strided");
+    let other = place.path().join("other");
+    let spec = NetworkSpec::new("resnet8", 10, [1, 28, 28]);
+    let network = Network::build(&spec, 2, &Device::flex()).unwrap();
+    let config = ModelConfig::new(spec, Normalisation::identity(1));
+    save_model(&other, &network, &config).unwrap();
+    let with_teacher = format!("{text}\n[teacher]\nmodel = {:?}\n", other.to_str().unwrap());
+    let mut results = Vec::new();
+    for (name, text) in [("alone", &text), ("taught", &with_teacher)] {
+        let path = place.path().join(name);
+        run(text, &path).unwrap();
+        let folder = RunFolder::open(&path).unwrap();
+        results.push(folder.result(TRAIN_PHASE, Snapshot::Last).unwrap());
+        let recipe = std::fs::read_to_string(path.join("recipe.toml")).unwrap();
+        assert_eq!(recipe.contains("[teacher]"), name == "taught");
+    }
+    assert_ne!(results[0], results[1]);
+    let ok = findings(&with_teacher, &[], Grade::Ok);
+    assert!(ok.contains("the teacher"), "{ok}");
+    let text = refused(&with_teacher, &["distill.weight=0"]);
+    assert!(text.starts_with("`teacher` has no effect"), "{text}");
+    let gone = with_teacher.replace("other", "gone");
+    let errors = findings(&gone, &[], Grade::Error);
+    assert!(errors.contains("the teacher"), "{errors}");
+}

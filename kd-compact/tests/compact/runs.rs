@@ -110,6 +110,7 @@ fn every_criterion_meets_the_budget_with_a_really_smaller_network() {
         Criterion::Sparsify,
         Criterion::Slimming,
         Criterion::L1,
+        Criterion::GroupNorm,
         Criterion::Random,
         Criterion::Uniform,
     ] {
@@ -131,6 +132,29 @@ fn every_criterion_meets_the_budget_with_a_really_smaller_network() {
             assert_eq!(found["masked_accuracy"], found["accuracy"], "{criterion:?}");
         }
     }
+}
+
+#[test]
+fn a_network_that_is_retrained_keeps_the_widths_and_not_the_weights() {
+    let mut cuts = Vec::new();
+    for retrain in [false, true] {
+        let place = tempfile::tempdir().unwrap();
+        let mut settings = settings(Criterion::L1);
+        settings.compact.retrain = retrain;
+        let method = method(settings);
+        testing::run(&method, place.path()).unwrap();
+        let folder = RunFolder::open(place.path()).unwrap();
+        let widths = method.widths(&folder).unwrap();
+        let tensors = folder.result(CUT_PHASE, Snapshot::Last).unwrap();
+        let small = cut_spec(&spec(), &widths).unwrap();
+        let new = Network::build(&small, 9, &Device::flex()).unwrap();
+        let is_new = tensors == kd_core::export(&new, Names::PyTorch);
+        assert_eq!(is_new, retrain);
+        let metrics = evaluations(place.path(), CUT_PHASE);
+        assert_eq!(metrics.contains_key("masked_accuracy"), !retrain);
+        cuts.push(widths);
+    }
+    assert_eq!(cuts[0], cuts[1]);
 }
 
 #[test]

@@ -90,6 +90,9 @@ pub struct LayerCost {
     pub params: u64,
     /// Multiply-accumulate operations for one sample.
     pub macs: u64,
+    /// Numbers that it puts out for one sample: what the memory of maps is made of.
+    #[serde(default)]
+    pub outputs: u64,
 }
 
 /// A sum of layer costs.
@@ -178,6 +181,7 @@ impl Costs {
             },
             params: (weights + bias) as u64,
             macs: out[0] as u64 * out[1] as u64 * weights as u64,
+            outputs: (channels_out * out[0] * out[1]) as u64,
         });
         Ok([channels_out, out[0], out[1]])
     }
@@ -192,18 +196,21 @@ impl Costs {
             kind: LayerKind::Linear,
             params: (features_in * features_out + bias) as u64,
             macs: (features_in * features_out) as u64 * rows as u64,
+            outputs: (features_out * rows) as u64,
         });
     }
 
     /// Counts a batch norm of a map `[channels, height, width]`.
     pub fn batch_norm(&mut self, stage: &str, layer: &str, norm: &BatchNorm, map: [usize; 3]) {
         let [features]: [usize; 1] = norm.gamma.lazy_shape().dims();
+        let elements = map.iter().map(|&size| size as u64).product();
         self.push(LayerCost {
             stage: stage.to_owned(),
             layer: layer.to_owned(),
             kind: LayerKind::Norm,
             params: 2 * features as u64,
-            macs: map.iter().map(|&size| size as u64).product(),
+            macs: elements,
+            outputs: elements,
         });
     }
 

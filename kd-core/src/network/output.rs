@@ -33,6 +33,14 @@ impl Output {
         }
     }
 
+    /// Waits until the device has computed it and it has arrived on the host.
+    pub fn wait(self) {
+        drop(match self {
+            Self::Classes(logits) => logits.into_data(),
+            Self::Pixels(logits) => logits.into_data(),
+        });
+    }
+
     /// The logits of each sample, `[batch_size, num_classes]`.
     ///
     /// # Errors
