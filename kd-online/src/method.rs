@@ -12,7 +12,7 @@ use kd_core::{
 };
 
 use crate::combine::combiner::{Combiner, CombinerSizes, ENSEMBLE_PART};
-use crate::config::OnlineConfig;
+use crate::config::{BranchViews, OnlineConfig};
 use crate::data::OnlineData;
 use crate::group::AverageSettings;
 use crate::kinds::{AttentionDetach, Objective};
@@ -185,6 +185,11 @@ impl Online {
         if frozen {
             note(
                 "`online.detach` is `all`: query and key of the attention stay as they were drawn",
+            );
+        }
+        if self.config.views == BranchViews::Own && self.data.augment.is_none() {
+            note(
+                "`online.views` is `own`, but without `data.augment` every view of a sample is the same image",
             );
         }
         notes

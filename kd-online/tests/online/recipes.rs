@@ -225,6 +225,19 @@ fn a_check_counts_trunk_branches_and_whole_networks() {
             .iter()
             .any(|note| note.text.contains("changes nothing that can be measured"))
     );
+    let same = |text: &str| {
+        let mut notes = check(text).findings.into_iter();
+        notes.any(|note| {
+            note.text
+                .contains("every view of a sample is the same image")
+        })
+    };
+    let own = recipe("kind = \"dml\"\nviews = \"own\"", "");
+    let own = own.replace("held_out", "views = \"unlimited\"\nheld_out");
+    assert!(same(&own));
+    assert!(!same(
+        &own.replace("held_out", "augment = { flip = 0.5 }\nheld_out")
+    ));
     let longer = recipe(
         "kind = \"single\"",
         "\n[compute_of]\nbranches = 4\nshared = \"conv1\"\n",
