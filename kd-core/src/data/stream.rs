@@ -26,6 +26,11 @@ impl Stream {
         Self::new(path, BufReader::with_capacity(1 << 16, file))
     }
 
+    /// Reads `bytes`, which were made of the file `path`.
+    pub(crate) fn of(path: &Path, bytes: Vec<u8>) -> Result<Self> {
+        Self::new(path, Cursor::new(bytes))
+    }
+
     /// Reads `bytes`, which are shown as `path` in errors.
     pub(crate) fn embedded(path: &str, bytes: &'static [u8]) -> Result<Self> {
         Self::new(Path::new(path), Cursor::new(bytes))

@@ -416,6 +416,40 @@ fn idx_files() {
     }
 }
 
+/// A batch of the Python version of CIFAR: the opcodes that Python 2 wrote for its dictionary, lists of labels
+/// and array of bytes.
+fn python_batch(labels: &[(&str, [u8; 3])], pixels: &[u8]) -> Vec<u8> {
+    let short = |text: &str| {
+        [
+            b"U",
+            &[u8::try_from(text.len()).unwrap()][..],
+            text.as_bytes(),
+        ]
+        .concat()
+    };
+    let mut bytes = b"\x80\x02}q\x01(".to_vec();
+    bytes.extend(short("batch_label"));
+    bytes.extend(short("training batch 1 of 5"));
+    for (at, (name, labels)) in labels.iter().enumerate() {
+        bytes.extend(short(name));
+        bytes.extend([b"]q", &[u8::try_from(at + 2).unwrap()][..], b"("].concat());
+        bytes.extend(labels.iter().flat_map(|&label| [b'K', label]));
+        bytes.push(b'e');
+    }
+    bytes.extend(short("data"));
+    bytes.extend(
+        b"cnumpy.core.multiarray\n_reconstruct\nq\x07cnumpy\nndarray\nq\x08K\x00\x85U\x01b\x87R",
+    );
+    bytes.extend(
+        b"q\x09(K\x01M\x03\x00M\x00\x0c\x86cnumpy\ndtype\nq\x0aU\x02u1K\x00K\x01\x87Rq\x0b",
+    );
+    bytes.extend(b"(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89T");
+    bytes.extend(u32::try_from(pixels.len()).unwrap().to_le_bytes());
+    bytes.extend(pixels);
+    bytes.extend(b"tbu.");
+    bytes
+}
+
 #[test]
 fn cifar_files() {
     let record = |label: &[u8]| [label, &[7; 3072]].concat();
@@ -426,4 +460,25 @@ fn cifar_files() {
     let hundred = [record(&[3, 99]), record(&[19, 0])].concat();
     let read = || read_cifar100("toy", Split::Train, CifarLabels::Fine, [&path]);
     try_all("hundred", Checked::NotAtAll, &hundred, &path, read);
+    // The same images as Python writes them.
+    for (name, lists, binary) in [
+        ("ten of Python", &[("labels", [3, 9, 0])][..], &ten),
+        (
+            "hundred of Python",
+            &[("coarse_labels", [3, 19, 7]), ("fine_labels", [99, 0, 5])][..],
+            &[record(&[3, 99]), record(&[19, 0]), record(&[7, 5])].concat(),
+        ),
+    ] {
+        let fine = CifarLabels::Fine;
+        let read = || match lists.len() {
+            1 => read_cifar10("toy", Split::Train, [&path]),
+            _ => read_cifar100("toy", Split::Train, fine, [&path]),
+        };
+        fs::write(&path, binary).unwrap();
+        let expected = read().unwrap();
+        let whole = python_batch(lists, &[7; 3 * 3072]);
+        fs::write(&path, &whole).unwrap();
+        assert_eq!(read().unwrap().hash(), expected.hash(), "{name}");
+        try_all(name, Checked::NotAtAll, &whole, &path, read);
+    }
 }
