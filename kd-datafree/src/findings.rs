@@ -64,6 +64,7 @@ fn of_two_phases(config: &TwoPhases, teacher: &dyn ImageTeacher) -> Result<Vec<F
         .training
         .plan(images / config.training.batch_size.max(1), None)?;
     findings.push(steps(STUDENT_PHASE, &plan, &config.training));
+    findings.extend(config.training.rate_findings(&plan));
     let logits = 4 * teacher.classes();
     let bytes = images as u64 * (teacher.image().bytes() + logits) as u64;
     let text = format!(
@@ -90,10 +91,10 @@ fn of_joint(config: &Joint, image: ImageShape) -> Result<Vec<Finding>> {
         "images are made for each step and not kept; at the end {ARTIFACT_IMAGES} of {image} are left as \
          a bank"
     );
-    Ok(vec![
-        Finding::ok(Topic::Schedule, text),
-        Finding::ok(Topic::Data, made),
-    ])
+    let mut findings = config.training.rate_findings(&plan);
+    findings.push(Finding::ok(Topic::Schedule, text));
+    findings.push(Finding::ok(Topic::Data, made));
+    Ok(findings)
 }
 
 fn of_pool(config: &Pooled, image: ImageShape) -> Result<Vec<Finding>> {
@@ -110,10 +111,10 @@ fn of_pool(config: &Pooled, image: ImageShape) -> Result<Vec<Finding>> {
         config.batch,
         mebibytes(images * image.bytes() as u64)
     );
-    Ok(vec![
-        steps(STUDENT_PHASE, &plan, &config.training),
-        Finding::ok(Topic::Data, found),
-    ])
+    let mut findings = config.training.rate_findings(&plan);
+    findings.push(steps(STUDENT_PHASE, &plan, &config.training));
+    findings.push(Finding::ok(Topic::Data, found));
+    Ok(findings)
 }
 
 fn steps(phase: &str, plan: &Plan, training: &Training) -> Finding {

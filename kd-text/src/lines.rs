@@ -5,10 +5,14 @@ use std::io::{BufReader, Read};
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
-use kd_core::{Error, Result};
+use kd_core::{Error, Result, memory_limit};
 
 /// The most bytes of one file.
 const MOST_BYTES: u64 = 4 << 30;
+/// The most bytes of text for each byte of a gzipped file, and beside them; texts are packed to a third or less,
+/// tables of few words to a twentieth.
+const MOST_RATIO: u64 = 64;
+const BESIDE: u64 = 1 << 20;
 
 /// The whole text of a file; one whose first bytes are those of gzip is unpacked.
 pub(crate) fn read_text(path: &Path) -> Result<String> {
@@ -16,19 +20,23 @@ pub(crate) fn read_text(path: &Path) -> Result<String> {
     let mut head = Vec::new();
     let taken = open()?.take(2).read_to_end(&mut head);
     taken.map_err(Error::io("read", path))?;
-    let reader = BufReader::new(open()?);
+    let file = open()?;
+    let packed = file.metadata().map_err(Error::io("read", path))?.len();
+    let reader = BufReader::new(file);
     let mut bytes = Vec::new();
+    let mut most = memory_limit().map_or(MOST_BYTES, |memory| MOST_BYTES.min(memory / 2));
     let read = if head == [0x1f, 0x8b] {
+        most = most.min(packed.saturating_mul(MOST_RATIO).saturating_add(BESIDE));
         let unpacked = MultiGzDecoder::new(reader)
-            .take(MOST_BYTES + 1)
+            .take(most + 1)
             .read_to_end(&mut bytes);
         unpacked.map_err(|error| input(path, format!("cannot be unpacked: {error}")))
     } else {
-        let read = reader.take(MOST_BYTES + 1).read_to_end(&mut bytes);
+        let read = reader.take(most + 1).read_to_end(&mut bytes);
         read.map_err(Error::io("read", path))
     };
-    if read? as u64 > MOST_BYTES {
-        let problem = format!("has more than {MOST_BYTES} bytes of text; use a part of it");
+    if read? as u64 > most {
+        let problem = format!("has more than {most} bytes of text; use a part of it, or unpack it");
         return Err(input(path, problem));
     }
     let text = String::from_utf8(bytes).map_err(|error| {

@@ -15,6 +15,8 @@ mod check;
 mod compare;
 /// Recipes drafted from data.
 mod draft;
+/// What holds for every method: warnings at the start, metrics by name, requests that no memory can meet.
+mod every_method;
 /// `kd explain` and the schema of recipes.
 mod explain;
 /// A folder of images as a data set.

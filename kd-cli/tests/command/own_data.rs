@@ -320,6 +320,48 @@ fn masks(place: &Place) {
     }
 }
 
+#[test]
+fn images_and_masks_that_cannot_be_read_are_left_out_if_asked() {
+    let place = Place::new();
+    masks(&place);
+    let recipe = format!("method = \"train\"\n{OF_MASKS}{TEACHER_OF_MASKS}");
+    fs::write(place.path("train.toml"), recipe).unwrap();
+    let cut = |name: &str| {
+        let whole = place.read(name);
+        fs::write(place.path(name), &whole[..whole.len() / 2]).unwrap();
+    };
+    cut("cells/train/2.png");
+    cut("cells/trainannot/5.png");
+    let train = ["train", "train.toml", "--out", "run"];
+    refused(&place, &train, "has 2 images of 8 that cannot be read");
+    assert!(!place.path("run").exists());
+    let set = ["--set", "data.skip_broken=true"];
+    let said = "2 images that cannot be read were left out (`skip_broken`): ";
+    let (_, stderr) = place.done(&[&train[..], &set].concat());
+    assert!(
+        stderr.contains(&format!(
+            "note: {said}cells/train/2.png, cells/trainannot/5.png"
+        )),
+        "{stderr}"
+    );
+    assert!(place.text("run/report.md").contains(said));
+    assert_eq!(place.text("run/left-out.txt").lines().count(), 2);
+    let check = place.json(&["check", "train.toml", "--json", set[0], set[1]]);
+    assert!(check["findings"].to_string().contains(said), "{check}");
+    assert_eq!(
+        check["measured"]["data"]["train_per_class"],
+        serde_json::json!([6])
+    );
+    // A value that is no class is no damage.
+    let strange = png(GrayImage::from_pixel(40, 36, Luma([7])));
+    write(&place, "cells/trainannot/1.png", strange);
+    refused(
+        &place,
+        &["train", "train.toml", "--out", "other", set[0], set[1]],
+        "the value 7",
+    );
+}
+
 const OF_MASKS: &str = r#"
 device = "cpu"
 

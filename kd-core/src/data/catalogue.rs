@@ -88,12 +88,12 @@ const CIFAR10: DatasetInfo = DatasetInfo {
     test: 10_000,
     mean: &[0.491_400, 0.482_158, 0.446_531],
     std: &[0.247_032, 0.243_485, 0.261_588],
-    source: "https://www.cs.toronto.edu/~kriz/cifar.html (cifar-10-binary.tar.gz)",
+    source: "https://www.cs.toronto.edu/~kriz/cifar.html (cifar-10-binary.tar.gz or cifar-10-python.tar.gz)",
     licence: "none stated; free for research, cite",
     citation: "Krizhevsky, \"Learning multiple layers of features from tiny images\", technical report, \
                University of Toronto, 2009",
     embedded: false,
-    folders: &["cifar-10-batches-bin"],
+    folders: &["cifar-10-batches-bin", "cifar-10-batches-py"],
     layout: Layout::Cifar10,
 };
 
@@ -103,8 +103,8 @@ const CIFAR100: DatasetInfo = DatasetInfo {
     class_names: &[],
     mean: &[0.5071, 0.4865, 0.4409],
     std: &[0.2673, 0.2564, 0.2762],
-    source: "https://www.cs.toronto.edu/~kriz/cifar.html (cifar-100-binary.tar.gz)",
-    folders: &["cifar-100-binary"],
+    source: "https://www.cs.toronto.edu/~kriz/cifar.html (cifar-100-binary.tar.gz or cifar-100-python.tar.gz)",
+    folders: &["cifar-100-binary", "cifar-100-python"],
     layout: Layout::Cifar100(CifarLabels::Fine),
     ..CIFAR10
 };

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::data::cifar_pickle;
 use crate::data::dataset::Dataset;
 use crate::data::published::Published;
 use crate::data::shape::ImageShape;
@@ -71,7 +72,7 @@ pub fn read_cifar10<P: AsRef<Path>>(
     read_published(Kind::Cifar10, name.into(), split, files)
 }
 
-/// Reads CIFAR-100 from a binary file, with its 100 fine or its 20 coarse labels.
+/// Reads CIFAR-100 from a binary file or the Python version's, with its 100 fine or its 20 coarse labels.
 ///
 /// A record is the coarse label, the fine label, and the pixels as in CIFAR-10. Both labels are checked,
 /// whichever is used.
@@ -127,8 +128,7 @@ const SHAPE: ImageShape = ImageShape {
     height: 32,
     width: 32,
 };
-const REMEDY: &str =
-    "give the binary version of the data set as its archive has it, not the Python or Matlab one";
+const REMEDY: &str = "give the binary or the Python version of the data set as its archive has it, not the Matlab one";
 
 impl Records {
     fn read<P: AsRef<Path>>(
@@ -139,7 +139,14 @@ impl Records {
     ) -> Result<Dataset> {
         let streams = files
             .into_iter()
-            .map(|(file, published)| Ok((Stream::open(file.as_ref())?, published)))
+            .map(|(file, published)| {
+                let path = file.as_ref();
+                let stream = match cifar_pickle::records(path, self.labels.len())? {
+                    Some(records) => Stream::of(path, records)?,
+                    None => Stream::open(path)?,
+                };
+                Ok((stream, published))
+            })
             .collect::<Result<Vec<_>>>()?;
         let (mut images, mut labels) = (Vec::new(), Vec::new());
         for (mut stream, published) in streams {

@@ -217,8 +217,7 @@ impl DatasetInfo {
         let mut fewest_missing = names.clone();
         for root in roots.folders() {
             looked_in.push(format!("`{}`", root.display()));
-            for folder in self.folders {
-                let folder = root.join(folder);
+            for folder in places(root, self.folders) {
                 let existing = |name: &String| existing(&folder, name, self.layout);
                 let found: Vec<_> = names.iter().map(existing).collect();
                 let missing = names
@@ -326,6 +325,23 @@ fn existing(folder: &Path, name: &str, layout: Layout) -> Option<PathBuf> {
     if matches!(layout, Layout::Camvid | Layout::Cinic10) {
         return plain.is_dir().then_some(plain);
     }
-    let gzipped = folder.join(format!("{name}.gz"));
-    [plain, gzipped].into_iter().find(|path| path.is_file())
+    // Some copies have a dot before `idx`; the Python version of CIFAR has no ending.
+    let names = [
+        Some(name.to_owned()),
+        Some(name.replace("-idx", ".idx")),
+        name.strip_suffix(".bin").map(str::to_owned),
+    ];
+    let files = names.into_iter().flatten();
+    files
+        .flat_map(|name| [folder.join(&name), folder.join(format!("{name}.gz"))])
+        .find(|path| path.is_file())
+}
+
+/// The folders of a data set below `root`, and `root` itself where it is called as one of them.
+fn places(root: &Path, folders: &[&str]) -> Vec<PathBuf> {
+    let mut places: Vec<PathBuf> = folders.iter().map(|folder| root.join(folder)).collect();
+    if folders.iter().any(|folder| root.ends_with(folder)) {
+        places.push(root.to_owned());
+    }
+    places
 }

@@ -4,6 +4,7 @@ mod broken;
 pub(crate) mod camvid;
 pub(crate) mod catalogue;
 pub(crate) mod cifar;
+mod cifar_pickle;
 pub(crate) mod cinic;
 pub(crate) mod dataset;
 pub(crate) mod findings;

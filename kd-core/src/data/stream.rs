@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 
+use crate::data::folder::most_bytes;
 use crate::error::{Error, Result};
 
 /// A file that is read from front to back, and knows where it is when something is wrong.
@@ -23,6 +24,11 @@ impl Stream {
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(|error| not_opened(path, error))?;
         Self::new(path, BufReader::with_capacity(1 << 16, file))
+    }
+
+    /// Reads `bytes`, which were made of the file `path`.
+    pub(crate) fn of(path: &Path, bytes: Vec<u8>) -> Result<Self> {
+        Self::new(path, Cursor::new(bytes))
     }
 
     /// Reads `bytes`, which are shown as `path` in errors.
@@ -77,8 +83,15 @@ impl Stream {
     /// The next bytes, at most `count`, fewer only at the end of the file.
     pub(crate) fn up_to(&mut self, count: u64) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        let outcome = self.reader.by_ref().take(count).read_to_end(&mut bytes);
+        // A gzip stream can be a thousand times its file.
+        let room = most_bytes().saturating_sub(self.offset);
+        let taken = count.min(room.saturating_add(1));
+        let outcome = self.reader.by_ref().take(taken).read_to_end(&mut bytes);
         self.offset += bytes.len() as u64;
+        if bytes.len() as u64 > room {
+            let problem = "more bytes follow than memory is used for".to_owned();
+            return Err(self.bad_at(self.offset, problem, "give a part of the data"));
+        }
         match outcome {
             Ok(_) => Ok(bytes),
             Err(error) if self.gzipped && is_bad_gzip(&error) => {

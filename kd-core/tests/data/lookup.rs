@@ -232,7 +232,8 @@ fn what_is_missing_is_said_with_files_folders_and_source() {
         text("cifar10", &roots),
         "data set `cifar10`: `cifar-10-batches-bin/data_batch_3.bin` not found in `ROOT`, `no-such-folder`; \
          get them from \
-         https://www.cs.toronto.edu/~kriz/cifar.html (cifar-10-binary.tar.gz), unpack them below one folder, \
+         https://www.cs.toronto.edu/~kriz/cifar.html (cifar-10-binary.tar.gz or cifar-10-python.tar.gz), \
+         unpack them below one folder, \
          and name it in `KD_DATA`"
     );
     assert_eq!(
@@ -266,4 +267,47 @@ fn files_with_images_of_another_size_are_refused() {
             images.display()
         )
     );
+}
+
+/// Copies that other programs have written: a dot before `idx`, the Python version, and the folder itself.
+#[test]
+fn copies_with_other_names_are_found_also_by_their_own_folder() {
+    let root = TempDir::new().unwrap();
+    fill(root.path(), 5);
+    let rename = |from: &str, to: &str| {
+        fs::rename(root.path().join(from), root.path().join(to)).unwrap();
+    };
+    for part in ["images-idx3-ubyte", "labels-idx1-ubyte"] {
+        let known = ["", ".gz"].into_iter().find(|ending| {
+            let file = format!("mnist/t10k-{part}{ending}");
+            root.path().join(file).is_file()
+        });
+        let ending = known.unwrap();
+        let other = part.replace("-idx", ".idx");
+        rename(
+            &format!("mnist/t10k-{part}{ending}"),
+            &format!("mnist/t10k-{other}{ending}"),
+        );
+    }
+    rename("cifar-10-batches-bin", "cifar-10-batches-py");
+    rename(
+        "cifar-10-batches-py/test_batch.bin",
+        "cifar-10-batches-py/test_batch",
+    );
+    for (name, folder) in [("mnist", "mnist"), ("cifar10", "cifar-10-batches-py")] {
+        for explicit in [root.path().to_owned(), root.path().join(folder)] {
+            let roots = DataRoots {
+                explicit: Some(explicit),
+                ..DataRoots::default()
+            };
+            let data = info(name).load(Split::Test, &roots).unwrap();
+            assert_eq!(data.len(), 10_000, "{name}");
+        }
+    }
+    // Files of one name belong to the data set that the folder is called after.
+    let roots = DataRoots {
+        explicit: Some(root.path().join("mnist")),
+        ..DataRoots::default()
+    };
+    assert!(info("fashion-mnist").locate(Split::Test, &roots).is_err());
 }

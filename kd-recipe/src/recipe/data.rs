@@ -41,7 +41,8 @@ pub struct DataRecipe {
     /// Makes them grey, with one channel.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub grey: bool,
-    /// Leaves out images that cannot be read, of a folder; they are counted and listed in the report.
+    /// Leaves out images that cannot be read, or whose masks cannot, of folders; they are counted and listed
+    /// in the report.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub skip_broken: bool,
     /// The normalisation that networks trained on a folder have unless they say their own.

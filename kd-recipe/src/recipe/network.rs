@@ -206,16 +206,21 @@ impl NetworkRecipe {
     }
 }
 
-/// Checks that the weights of a network with a structure of its own, and their gradients, fit into memory. They
-/// are counted on a network of zeros, of which the system keeps no pages before they are written.
+/// Checks that the weights of a network with a structure of its own, and their gradients, fit into memory. Where
+/// they cannot be counted from the structure alone it is done on a network of zeros, of which the system keeps no
+/// pages before they are written.
 fn check_size<N: ModelNetwork>(spec: &NetworkSpec) -> Result<()> {
     if spec.is_preset() {
         return Ok(());
     }
-    let parameters = count_parameters(&N::blank(spec, &Device::default())?);
-    check_memory(
-        "structure",
-        "weights and gradients",
-        parameters.saturating_mul(8),
-    )
+    let counted = match spec.structure()? {
+        Structure::ChunkCnn(widths) => widths.counts(spec.input, spec.classes),
+        _ => None,
+    };
+    let parameters = match counted {
+        Some([parameters, _]) => parameters,
+        None => count_parameters(&N::blank(spec, &Device::default())?),
+    };
+    let bytes = parameters.saturating_mul(8);
+    check_memory("structure", "weights and gradients", bytes)
 }

@@ -116,7 +116,7 @@ pub fn is_image_path(path: &Path) -> bool {
 const MOST_BYTES: u64 = 8 << 30;
 
 /// The most bytes that the images of a split may take here.
-pub(super) fn most_bytes() -> u64 {
+pub(crate) fn most_bytes() -> u64 {
     memory_limit().map_or(MOST_BYTES, |limit| limit.min(MOST_BYTES))
 }
 
