@@ -92,15 +92,7 @@ fn ranges_of_synthesis_are_those_that_are_enforced() {
     let plain = Normalisation::identity(3);
     let teacher = FrozenClassifier::new(&network, plain, shape, &device).unwrap();
     let schema = of_method(&whole, "data-free", &["synthesis"]);
-    for kind in [
-        "rdskd",
-        "dafl",
-        "zskt",
-        "adaptive-deep-inversion",
-        "cmi",
-        "fast",
-        "noise",
-    ] {
+    for kind in ["rdskd", "dafl", "zskt", "adaptive-deep-inversion"] {
         let none = Map::new();
         let [mut usual, _] = DataFreeConfig::named(kind, &none, &none)
             .unwrap()
@@ -124,12 +116,14 @@ fn ranges_of_synthesis_are_those_that_are_enforced() {
             };
             checked.map_err(|error| error.to_string())
         });
-        // A batch of the student must not be larger than the bank; where both learn from the same images
-        // there is one step of each.
+        // A batch of the student must not be larger than what there is at first, a padding not than an
+        // image; where both learn from the same images there is one step of each.
         let coupled = [
             "/synthesis/bank/images: 1 ",
             "/synthesis/generator_steps: 1000000",
             "/synthesis/student_steps: 1000000",
+            "/synthesis/batch: 1 ",
+            "/synthesis/views/crop_padding: 1000000",
         ];
         none_is_wrong(wrong, &coupled);
     }
