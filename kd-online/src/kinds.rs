@@ -63,6 +63,7 @@ pub enum Objective {
         detach: AttentionDetach,
         /// Features of the query and the key, as a divisor of those of a student.
         #[serde(default = "reduction")]
+        #[cfg_attr(feature = "recipe", schemars(range(min = 1)))]
         reduction: usize,
     },
     /// Collaborative learning with targets that know the labels.
@@ -100,6 +101,7 @@ pub enum Objective {
         detach: AttentionDetach,
         /// Hidden features of the gate, or of query and key, as a divisor of those of a student.
         #[serde(default = "reduction")]
+        #[cfg_attr(feature = "recipe", schemars(range(min = 1)))]
         reduction: usize,
     },
     /// Peer collaborative learning.

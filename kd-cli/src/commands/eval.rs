@@ -129,15 +129,16 @@ fn load(options: &EvalOptions, measured: &Measured, device: &Device) -> Result<(
     });
     let loader = LoaderConfig::ordered(batch_size);
     let loader = Loader::new(dataset.clone(), loader, device)?;
-    let loader = loader.with_watch(|done, all| {
+    let tell = |done: usize, all: usize| {
         tell_counted(CountedWork {
             what: "evaluating",
             unit: "samples",
             done: done as u64,
             total: all as u64,
         });
-    });
-    Ok((dataset, loader))
+    };
+    tell(0, dataset.len());
+    Ok((dataset, loader.with_watch(tell)))
 }
 
 /// Says which classes of a folder have no image to be measured on.

@@ -335,12 +335,12 @@ fn counts_of(folder: &ImageFolder) -> BTreeMap<String, usize> {
     counts
 }
 
-/// The median size of masks, brought to multiples of 32 and to at most 128 pixels a side.
+/// The median size of masks, brought to the nearest multiples of 32 and to at most 128 pixels a side.
 fn size_of_masks(sizes: &[[usize; 2]]) -> [usize; 2] {
     [0, 1].map(|axis| {
         let of_axis: Vec<usize> = sizes.iter().map(|size| size[axis]).collect();
         let [median, ..] = of_sizes(&of_axis);
-        (median.min(128) / 32).max(1) * 32
+        ((median.min(128) + 16) / 32).max(1) * 32
     })
 }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use kd_core::{DataFiles, Error, Result, Split, Task};
+use kd_recipe::model_folder;
 use kd_text::{KnownText, TextFiles, TextSettings};
 
 use super::data::{DataDraft, held_out, line, quoted, stem, usual_share, without};
@@ -41,7 +42,7 @@ impl DataDraft {
             line("path", &quoted(&name), &of_classes),
         ];
         let [vocabulary, length] = sizes(&files, teacher);
-        lines.push(tokens(vocabulary, length, teacher));
+        lines.push(tokens(vocabulary, length, teacher)?);
         let fewest = counts.iter().min().copied().unwrap_or(1);
         let has_test = files.samples(Split::Test).is_some();
         let share = options
@@ -83,7 +84,7 @@ impl DataDraft {
         let classes = known.class_names.len();
         let mut lines = vec![
             line("name", &quoted(known.name), &format!("{classes} classes")),
-            tokens(input[0], input[2], teacher),
+            tokens(input[0], input[2], teacher)?,
         ];
         lines.extend(options.held_out.map(held_out));
         Ok(Self {
@@ -102,13 +103,11 @@ impl DataDraft {
 }
 
 fn refuse_size(options: &DraftOptions) -> Result<()> {
-    match options.size {
-        None => Ok(()),
-        Some(_) => {
-            let problem = "is for images, and the data are texts; leave it out";
-            Err(Error::config("--size", problem))
-        }
+    if options.size.is_none() {
+        return Ok(());
     }
+    let problem = "is for images, and the data are texts; leave it out";
+    Err(Error::config("--size", problem))
 }
 
 /// The texts of each class to train on.
@@ -150,18 +149,17 @@ fn length_for(mut words: Vec<usize>) -> usize {
 }
 
 /// The line of the tokenizer: the teacher's, or one that is learnt.
-fn tokens(vocabulary: usize, length: usize, teacher: Option<&TeacherDraft>) -> [String; 2] {
-    match teacher {
-        Some(teacher) => {
-            let path = quoted(&teacher.path.to_string_lossy());
-            let setting = format!("{{ tokenizer = {path} }}");
-            line("text", &setting, "both read the same token ids")
-        }
-        None => {
-            let setting = format!("{{ length = {length}, vocabulary = {vocabulary} }}");
-            line("text", &setting, "tokens of a text, and how many there are")
-        }
+fn tokens(vocabulary: usize, length: usize, teacher: Option<&TeacherDraft>) -> Result<[String; 2]> {
+    // A weight file has no tokenizer beside it.
+    let teacher = teacher.filter(|teacher| !teacher.is_file);
+    if let Some(teacher) = teacher {
+        let path = quoted(&model_folder(&teacher.path)?.to_string_lossy());
+        let setting = format!("{{ tokenizer = {path} }}");
+        return Ok(line("text", &setting, "both read the same token ids"));
     }
+    let setting = format!("{{ length = {length}, vocabulary = {vocabulary} }}");
+    let why = "tokens of a text, and how many there are";
+    Ok(line("text", &setting, why))
 }
 
 #[cfg(test)]

@@ -75,10 +75,17 @@ struct Phases {
 impl Observer for Phases {
     fn run_started(&mut self, phases: &[String]) {
         self.all = phases.len();
+        self.tell();
     }
 
     fn phase_done(&mut self, _outcome: &PhaseOutcome) {
         self.done += 1;
+        self.tell();
+    }
+}
+
+impl Phases {
+    fn tell(&self) {
         tell_counted(CountedWork {
             what: "measuring an epoch",
             unit: "phases",

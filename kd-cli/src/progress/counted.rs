@@ -59,7 +59,9 @@ impl Counted {
             ProgressForm::Json => OBJECTS,
             ProgressForm::Bar | ProgressForm::None => return,
         };
-        if self.said.is_some_and(|said| said.elapsed() < pause) {
+        // An object says what is done, too.
+        let is_end = pause == OBJECTS && done >= self.total;
+        if !is_end && self.said.is_some_and(|said| said.elapsed() < pause) {
             return;
         }
         self.said = Some(Instant::now());
@@ -80,17 +82,21 @@ impl Counted {
         self.what == what && self.total == total
     }
 
-    fn seconds_left(&self, done: u64) -> f64 {
-        let here = done.saturating_sub(self.first).max(1);
+    /// At the pace so far; nothing is known of it before something is done.
+    fn seconds_left(&self, done: u64) -> Option<f64> {
+        let here = done.checked_sub(self.first).filter(|here| *here > 0)?;
         let left = self.total.saturating_sub(done);
-        self.begun.elapsed().as_secs_f64() / here as f64 * left as f64
+        Some(self.begun.elapsed().as_secs_f64() / here as f64 * left as f64)
     }
 }
 
 /// A line where there is no bar.
-fn line(what: &str, unit: &str, [done, total]: [u64; 2], seconds_left: f64) -> String {
-    let left = about(seconds_left);
-    format!("{what}: {done} of {total} {unit}, {left} left")
+fn line(what: &str, unit: &str, [done, total]: [u64; 2], seconds_left: Option<f64>) -> String {
+    let left = seconds_left.map(|left| format!(", {} left", about(left)));
+    format!(
+        "{what}: {done} of {total} {unit}{}",
+        left.unwrap_or_default()
+    )
 }
 
 /// Follows counted work: each is shown from when it is first heard of until it is done.
@@ -185,13 +191,14 @@ mod tests {
     #[test]
     fn the_time_left_is_in_every_line() {
         assert_eq!(
-            line("evaluating", "samples", [64, 256], 30.2),
+            line("evaluating", "samples", [64, 256], Some(30.2)),
             "evaluating: 64 of 256 samples, about 30 s left"
         );
         let mut counted = Counted::new("evaluating", "samples", 100, 400);
         counted.begun = Instant::now().checked_sub(Duration::from_secs(50)).unwrap();
         // A hundred in fifty seconds, two hundred to go.
-        let left = counted.seconds_left(200);
+        assert_eq!(counted.seconds_left(100), None);
+        let left = counted.seconds_left(200).unwrap();
         assert!((left - 100.0).abs() < 5.0, "{left}");
     }
 }

@@ -34,6 +34,7 @@ pub(super) fn for_each<T>(
             total: count as u64,
         });
     };
+    tell();
     // Only the thread of the caller has somebody who listens.
     let worker = |tell: &dyn Fn()| {
         loop {

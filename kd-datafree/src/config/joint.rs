@@ -68,6 +68,14 @@ pub struct Joint {
     pub training: Training,
 }
 
+/// An error of an optimizer as one of the generator's.
+fn of_generator(error: Error) -> Error {
+    match error {
+        Error::Config { field, problem } => Error::config(format!("generator_{field}"), problem),
+        other => other,
+    }
+}
+
 impl Joint {
     /// DAFL by its public code for MNIST: one joint step a round, 120 rounds an epoch, 200 epochs of batches
     /// of 512, the generator by Adam at 0.2, the student by Adam at 2e-3.
@@ -186,6 +194,7 @@ impl Joint {
             return Err(Error::config("student_steps", problem));
         }
         check_positive("generator_lr", self.generator_lr)?;
+        self.generator_optimizer.check().map_err(of_generator)?;
         match &self.game {
             Game::Cooperative {
                 objective,

@@ -263,15 +263,21 @@ struct Parts {
 
 impl Parts {
     fn of(teachers: usize) -> Self {
-        Self {
+        let parts = Self {
             done: 0,
             all: 3 + teachers + costs::STEPS,
-        }
+        };
+        parts.tell();
+        parts
     }
 
     /// One more is done.
     fn done(&mut self) {
         self.done += 1;
+        self.tell();
+    }
+
+    fn tell(&self) {
         tell_counted(CountedWork {
             what: "trying the recipe",
             unit: "parts",

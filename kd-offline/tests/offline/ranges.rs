@@ -76,7 +76,10 @@ fn ranges_of_constants_are_those_that_are_enforced() {
                 .iter()
                 .any(|name| text.starts_with(&format!("/{name}: 4")))
         };
-        let wrong: Vec<&String> = wrong.iter().filter(|text| !is_ours(text)).collect();
+        // A factor of few channels may have none.
+        let is_rate = |text: &&String| kind == "ft" && text.starts_with("/rate: 0.000001");
+        let wrong = wrong.iter().filter(|text| !is_ours(text) && !is_rate(text));
+        let wrong: Vec<&String> = wrong.collect();
         assert_eq!(wrong, Vec::<&String>::new(), "{kind}");
     }
 }

@@ -76,14 +76,16 @@ pub(super) fn predict(folder: &Path, subject: Subject<'_>) -> Result<Result<Opti
 
 /// A loader that tells how far it is.
 pub(super) fn counted(loader: Loader, what: &'static str) -> Loader {
-    loader.with_watch(move |done, total| {
+    let tell = move |done: usize, total: usize| {
         tell_counted(CountedWork {
             what,
             unit: "samples",
             done: done as u64,
             total: total as u64,
         });
-    })
+    };
+    tell(0, loader.subset().len());
+    loader.with_watch(tell)
 }
 
 /// The images of the samples that a report shows, if they have colours or shades of grey.
