@@ -3,7 +3,7 @@
 use kd_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::chunk_cnn::ChunkCnnConfig;
+use crate::free_widths::FreeWidths;
 use crate::spec::NetworkSpec;
 use crate::structure::Structure;
 
@@ -144,11 +144,11 @@ impl Budget {
 /// # Errors
 ///
 /// [`Error::Config`] if no widths come within 3 % of the budget: it says what the nearest ones cost.
-pub fn fit_widths(
-    template: &ChunkCnnConfig,
+pub fn fit_widths<W: FreeWidths>(
+    template: &W,
     wanted: Wanted,
-    counts: impl Fn(&ChunkCnnConfig) -> Option<[u64; 2]>,
-) -> Result<ChunkCnnConfig> {
+    counts: impl Fn(&W) -> Option<[u64; 2]>,
+) -> Result<W> {
     let groups = Groups::of(template);
     let off = |widths: &[usize]| {
         let found = wanted.of(counts(&groups.config(template, widths))?);
@@ -181,7 +181,8 @@ pub fn fit_widths(
     }
 }
 
-/// The network of `spec` with the widths nearest to a budget, called after them; see [`fit_widths`].
+/// The network of `spec` with the widths nearest to a budget, called after them; see [`fit_widths`]. `counts`
+/// is given structures of the family of `spec`; those of one network are [`Structure::counts`].
 ///
 /// # Errors
 ///
@@ -189,20 +190,28 @@ pub fn fit_widths(
 pub fn fit_network(
     spec: &NetworkSpec,
     wanted: Wanted,
-    counts: impl Fn(&ChunkCnnConfig) -> Option<[u64; 2]>,
+    counts: impl Fn(&Structure) -> Option<[u64; 2]>,
 ) -> Result<NetworkSpec> {
-    let Structure::ChunkCnn(template) = spec.structure()? else {
-        let problem = format!(
-            "is for a network with free widths, and `{}` has its own; use `chunk-cnn` or a `structure` of \
-             that family",
-            spec.name
-        );
-        return Err(Error::config("budget", problem));
+    let structure = match spec.structure()? {
+        Structure::ChunkCnn(template) => fitted(&template, wanted, Structure::ChunkCnn, counts)?,
+        Structure::TextCnn(template) => fitted(&template, wanted, Structure::TextCnn, counts)?,
+        _ => {
+            let problem = format!(
+                "is for a network with free widths, and `{}` has its own; use `chunk-cnn` or a `structure` \
+                 of that family, or one of `text-cnn` for texts",
+                spec.name
+            );
+            return Err(Error::config("budget", problem));
+        }
     };
-    let fitted = fit_widths(&template, wanted, counts)?;
-    let widths: Vec<String> = fitted.widths().iter().map(ToString::to_string).collect();
-    let name = format!("{}-{}", spec.name, widths.join("-"));
-    let structure = Structure::ChunkCnn(fitted);
+    let widths = structure
+        .free_widths()
+        .into_iter()
+        .flat_map(|(blocks, hidden)| {
+            let convolutions = blocks.iter().flatten();
+            convolutions.chain(hidden).map(ToString::to_string)
+        });
+    let name = format!("{}-{}", spec.name, widths.collect::<Vec<_>>().join("-"));
     Ok(NetworkSpec::with_structure(
         name,
         structure,
@@ -211,11 +220,23 @@ pub fn fit_network(
     ))
 }
 
-/// The error of a budget that no width meets.
-fn unmet(
-    template: &ChunkCnnConfig,
+fn fitted<W: FreeWidths>(
+    template: &W,
     wanted: Wanted,
-    counts: &dyn Fn(&ChunkCnnConfig) -> Option<[u64; 2]>,
+    structure: impl Fn(W) -> Structure,
+    counts: impl Fn(&Structure) -> Option<[u64; 2]>,
+) -> Result<Structure> {
+    let fitted = fit_widths(template, wanted, |widths| {
+        counts(&structure(widths.clone()))
+    })?;
+    Ok(structure(fitted))
+}
+
+/// The error of a budget that no width meets.
+fn unmet<W: FreeWidths>(
+    template: &W,
+    wanted: Wanted,
+    counts: &dyn Fn(&W) -> Option<[u64; 2]>,
     groups: &Groups,
     nearest: Option<(f64, Vec<usize>)>,
 ) -> Error {
@@ -227,11 +248,13 @@ fn unmet(
             "of {number} {what} is met by no widths within {:.0} %: the nearest, {:?} and {:?}, have {}; \
              give another budget, another template or another number of students",
             100.0 * BUDGET_TOLERANCE,
-            config.blocks,
-            config.hidden,
+            config.blocks(),
+            config.hidden(),
             wanted.of(found)
         ),
-        None => format!("of {number} {what} cannot be met, as the template cannot take the images"),
+        None => {
+            format!("of {number} {what} cannot be met, as the template cannot take the samples")
+        }
     };
     Error::config("budget", problem)
 }
@@ -241,9 +264,9 @@ struct Groups(Vec<(usize, usize)>);
 
 impl Groups {
     /// Each with its width and how many layers have it.
-    fn of(template: &ChunkCnnConfig) -> Self {
+    fn of(template: &impl FreeWidths) -> Self {
         let mut groups: Vec<(usize, usize)> = Vec::new();
-        for block in &template.blocks {
+        for block in template.blocks() {
             for (index, &width) in block.iter().enumerate() {
                 match groups.last_mut() {
                     Some((last, times)) if index > 0 && *last == width => *times += 1,
@@ -251,7 +274,7 @@ impl Groups {
                 }
             }
         }
-        groups.extend(template.hidden.iter().map(|&width| (width, 1)));
+        groups.extend(template.hidden().iter().map(|&width| (width, 1)));
         Self(groups)
     }
 
@@ -288,12 +311,11 @@ impl Groups {
     }
 
     /// The template with these widths.
-    fn config(&self, template: &ChunkCnnConfig, widths: &[usize]) -> ChunkCnnConfig {
+    fn config<W: FreeWidths>(&self, template: &W, widths: &[usize]) -> W {
         let groups = self.0.iter().zip(widths);
         let mut each = groups.flat_map(|(&(_, times), &width)| std::iter::repeat_n(width, times));
         let mut config = template.clone();
-        let places = config.blocks.iter_mut().flatten().chain(&mut config.hidden);
-        for (place, width) in places.zip(&mut each) {
+        for (place, width) in config.free_widths().zip(&mut each) {
             *place = width;
         }
         config
@@ -303,6 +325,8 @@ impl Groups {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chunk_cnn::ChunkCnnConfig;
+    use crate::text_cnn::TextCnnConfig;
 
     const IMAGES: [usize; 3] = [1, 28, 28];
 
@@ -312,6 +336,35 @@ mod tests {
             let [parameters, macs] = widths.counts(IMAGES, 256 / students)?;
             let students = students as u64;
             Some([students * parameters + 2570, students * macs + 2560])
+        }
+    }
+
+    #[test]
+    fn networks_for_text_meet_a_budget_and_keep_their_embedding() {
+        let template = TextCnnConfig::student([128, 64], 2, 64);
+        let texts = [1000, 1, 500];
+        for students in [1, 2, 4, 8] {
+            let class = |structure: &Structure| {
+                let [parameters, macs] = structure.counts(texts, 256 / students)?;
+                Some([
+                    students as u64 * parameters + 514,
+                    students as u64 * macs + 512,
+                ])
+            };
+            let structure = Structure::TextCnn(template.clone());
+            let spec = NetworkSpec::with_structure("reader", structure, 2, texts);
+            let wanted = Budget::parameters(178_000.0).wanted(None).unwrap();
+            let fitted = fit_network(&spec, wanted, class).unwrap();
+            let structure = fitted.structure().unwrap();
+            let [parameters, _] = class(&structure).unwrap();
+            assert!(
+                parameters.abs_diff(178_000) <= 5_340,
+                "{students} {fitted:?}"
+            );
+            let Structure::TextCnn(widths) = structure else {
+                panic!("{fitted:?}");
+            };
+            assert_eq!((widths.embedding, widths.stride), (10, 2));
         }
     }
 

@@ -1,5 +1,4 @@
-//! What it costs that students of a class are missing, from the results of a campaign: a table in Markdown
-//! and two plots.
+//! The cost of missing students of a class, from the results of a campaign: a Markdown table and two plots.
 //!
 //! ```text
 //! cargo run -p kd-teacherclass --example missing_students -- RESULTS METHOD FOLDER

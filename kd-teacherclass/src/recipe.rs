@@ -15,7 +15,7 @@ use kd_core::{
     settings_over, settings_schema,
 };
 use kd_models::{
-    Budget, ChunkCnnConfig, ModelConfig, ModelNetwork, Network, NetworkSpec, TextCnn, Wanted,
+    Budget, ModelConfig, ModelNetwork, Network, NetworkSpec, Structure, TextCnn, Wanted,
     fit_network,
 };
 use kd_recipe::{
@@ -309,7 +309,7 @@ impl TeacherClassRecipe {
 
 /// Parameters and multiply-accumulates of the class of such students, its head among them.
 fn class_counts(
-    widths: &ChunkCnnConfig,
+    widths: &Structure,
     chunks: &[Chunk],
     input: [usize; 3],
     classes: usize,

@@ -96,6 +96,30 @@ fn place() -> Place {
 }
 
 #[test]
+fn widths_of_networks_for_text_meet_a_budget() {
+    let place = place();
+    for (recipe, budget, found) in [
+        (
+            "class.toml",
+            "budget",
+            "a budget of 2,000 parameters: students with blocks [[",
+        ),
+        ("student.toml", "student.budget", "reader-"),
+    ] {
+        let entry = format!("{budget}={{ parameters = 2000.0 }}");
+        let checked = place.run(&["check", recipe, "--set", &entry]);
+        assert_eq!(
+            checked.code,
+            Some(0),
+            "{}{}",
+            checked.stdout,
+            checked.stderr
+        );
+        assert!(checked.stdout.contains(found), "{}", checked.stdout);
+    }
+}
+
+#[test]
 fn every_method_that_learns_classes_takes_texts() {
     let place = place();
     let teacher = place.read("teacher/model/tokenizer.json");

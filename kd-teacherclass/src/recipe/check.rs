@@ -1,7 +1,7 @@
 //! The check of a recipe: chunks, costs by student, and what cannot work, in words.
 
 use kd_core::{CountCosts, Error, ErrorKind, Finding, Result, Teacher, Topic};
-use kd_models::{ModelNetwork, Structure};
+use kd_models::ModelNetwork;
 use kd_recipe::{Check, Context, DataFacts, NewNetwork};
 use kd_report::{Align, Section, Table, count, percent};
 
@@ -96,11 +96,10 @@ fn fitted<N: ModelNetwork + Student>(made: &Made<N>) -> Result<Option<Finding>> 
     let found = wanted.of([costs.params(), costs.macs()]);
     let number = wanted.number();
     let config: ClassConfig = made.config.network.config_of(Class::<N>::FAMILIES[0])?;
-    let widths = match config.students.first().map(|student| &student.network) {
-        Some(Structure::ChunkCnn(widths)) => {
-            format!("blocks {:?} and hidden {:?}", widths.blocks, widths.hidden)
-        }
-        _ => "their own widths".into(),
+    let first = config.students.first();
+    let widths = match first.and_then(|student| student.network.free_widths()) {
+        Some((blocks, hidden)) => format!("blocks {blocks:?} and hidden {hidden:?}"),
+        None => "their own widths".into(),
     };
     let text = format!(
         "a budget of {} {}: students with {widths}; the class has {}, {:+.2} %",
