@@ -25,7 +25,7 @@ pub(crate) fn graph(spec: &NetworkSpec) -> Graph {
                 spec.classes,
             );
         }
-        other => panic!("{other:?} is not described"),
+        other => unreachable!("{other:?} is not described"),
     }
     graph
 }
