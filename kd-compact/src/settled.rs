@@ -1,4 +1,4 @@
-//! What every channel is once the scales and shifts of all norms are 0: nothing, a constant, or still a map.
+//! The state of every channel once the scales and shifts of all norms are 0: zero, a constant, or still a map.
 
 use crate::graph::Graph;
 use crate::op::{Join, Op, Origin};
