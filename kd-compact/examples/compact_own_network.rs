@@ -1,5 +1,5 @@
-//! A network of one's own made smaller: described, checked, cut to half of its multiply-accumulates, trained
-//! on.
+//! A network of one's own made smaller: recorded, checked, cut to half of its multiply-accumulates, and
+//! trained on.
 //!
 //! `cargo run -p kd-compact --example compact_own_network`
 
@@ -8,7 +8,7 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::{Device, Tensor, activation::relu};
 use kd_compact::{
-    Amount, Compact, CompactSettings, ConvShape, Graph, Policy, Widths, check_cut, cut_training,
+    Amount, Compact, CompactSettings, Graph, Policy, Widths, check_cut, cut_training,
     sparsify_training,
 };
 use kd_core::{
@@ -79,22 +79,6 @@ impl StagedNetwork for Mine {
     }
 }
 
-/// The description: what is read by what, by the names of the fields.
-fn graph() -> Graph {
-    let mut graph = Graph::new([1, 28, 28]);
-    let mut map = graph.input();
-    for (name, width) in [("stem", 16), ("body", 32)] {
-        graph.block(name);
-        map = graph.conv(name, map, ConvShape::square(width, 3).with_stride(2));
-        map = graph.norm(format!("{name}_norm"), map);
-        map = graph.relu(map);
-    }
-    graph.block("head");
-    let pooled = graph.average(map);
-    graph.linear("fc", pooled, 10);
-    graph
-}
-
 fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let device = Device::flex();
     let info = DatasetInfo::find("fashion-mnist-mini")?;
@@ -104,15 +88,9 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
         Subset::all(&load(Split::Test)?),
     ];
     let network = initialise(&Mine::of(16, 32), Scheme::KaimingFanOut, 0)?;
-    // The proof that the description is right.
-    check_cut(
-        &network,
-        &graph(),
-        Mine::of_widths,
-        Policy::FoldOrZero,
-        10,
-        0,
-    )?;
+    // Which channels live and die together, and the proof.
+    let graph = Graph::recorded(&network, [1, 28, 28])?;
+    check_cut(&network, &graph, Mine::of_widths, Policy::FoldOrZero, 10, 0)?;
 
     let mut settings = CompactSettings::default();
     settings.budget.macs = Some(Amount::new(0.5)?);
@@ -123,7 +101,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let build = |widths: &Widths| Mine::of_widths(widths);
     let method = Compact::new(
         &network,
-        graph(),
+        graph,
         build,
         Box::new(teacher),
         plain,

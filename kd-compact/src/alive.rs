@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::graph::{Graph, Op};
+use crate::graph::Graph;
 use crate::groups::Groups;
+use crate::op::Op;
 
 /// The channels that are alive, counting those that go together once.
 #[derive(Clone, Debug, PartialEq, Eq)]

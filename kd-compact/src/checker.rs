@@ -3,12 +3,14 @@
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
 use kd_core::{
-    Draws, Error, ImageClassifier, Names, Result, Tensors, detached_copy, export, import,
+    Draws, Error, Names, NetworkOutput, Output, Result, StagedNetwork, Tensors, detached_copy,
+    export, import,
 };
 
 use crate::alive::{Alive, Widths};
 use crate::graph::Graph;
 use crate::groups::Groups;
+use crate::severed::severed;
 use crate::surgery::{Policy, Surgery};
 use crate::tensors::{put, values};
 
@@ -23,52 +25,130 @@ const TOLERANCE: f32 = 1e-4;
 ///
 /// [`Error::Mismatch`] if the tensors are not those of the description or the smaller network has others than
 /// were cut; [`Error::Config`] that says by how much which mask differs; what `build` fails with.
-pub fn check_cut<N: ImageClassifier>(
+pub fn check_cut<N>(
     network: &N,
     graph: &Graph,
     build: impl Fn(&Widths) -> Result<N>,
     policy: Policy,
     masks: usize,
     seed: u64,
-) -> Result<()> {
+) -> Result<()>
+where
+    N: StagedNetwork<Input = Tensor<4>, Output: NetworkOutput>,
+{
     let groups = Groups::of(graph)?;
     let surgery = Surgery {
         graph,
         groups: &groups,
     };
     for mask in 0..masks as u64 {
+        let mut case = Case::drawn(network, &surgery, seed, mask);
+        let cut = surgery.cut(&case.tensors, &case.alive, policy)?;
+        let smaller = build(&Widths::of(graph, &groups, &case.alive))?;
+        let smaller = import(&smaller, &cut, Names::PyTorch, "the cut")?;
+        case.compare(network, &surgery, policy, &smaller, "cut")?;
+    }
+    Ok(())
+}
+
+/// As [`check_cut`], without building a smaller network: in place of cutting dead channels, what makes them
+/// is filled with noise and what reads them with zeros. It proves that nothing that stays depends on what
+/// would be cut, for a network of which no smaller one can be built yet.
+///
+/// # Errors
+///
+/// As [`check_cut`].
+pub fn check_groups<N>(
+    network: &N,
+    graph: &Graph,
+    policy: Policy,
+    masks: usize,
+    seed: u64,
+) -> Result<()>
+where
+    N: StagedNetwork<Input = Tensor<4>, Output: NetworkOutput>,
+{
+    let groups = Groups::of(graph)?;
+    let surgery = Surgery {
+        graph,
+        groups: &groups,
+    };
+    for mask in 0..masks as u64 {
+        let mut case = Case::drawn(network, &surgery, seed, mask);
+        let folded = surgery.folded(&case.tensors, &case.alive, policy)?;
+        let severed = severed(&surgery, &folded, &case.alive, &mut case.draws);
+        let severed = import(network, &severed, Names::PyTorch, "the severed network")?;
+        case.compare(network, &surgery, policy, &severed, "severed")?;
+    }
+    Ok(())
+}
+
+/// A mask, and a network with random norms.
+struct Case {
+    mask: u64,
+    draws: Draws,
+    alive: Alive,
+    tensors: Tensors,
+}
+
+impl Case {
+    fn drawn<N: Module>(network: &N, surgery: &Surgery<'_>, seed: u64, mask: u64) -> Self {
         let mut draws = Draws::new(seed, "mask", mask, 0);
         let keep = draws.between(0.2, 0.9);
-        let alive = Alive::chosen(&groups, |_, _| draws.chance(keep));
+        let alive = Alive::chosen(surgery.groups, |_, _| draws.chance(keep));
         let tensors = shaken(&export(network, Names::PyTorch), &mut draws);
-        let masked = surgery.masked(&tensors, &alive, policy)?;
-        let cut = surgery.cut(&tensors, &alive, policy)?;
+        Self {
+            mask,
+            draws,
+            alive,
+            tensors,
+        }
+    }
+
+    /// Compares the masked network with `other`, which is called `name`.
+    fn compare<N>(
+        &mut self,
+        network: &N,
+        surgery: &Surgery<'_>,
+        policy: Policy,
+        other: &N,
+        name: &str,
+    ) -> Result<()>
+    where
+        N: StagedNetwork<Input = Tensor<4>, Output: NetworkOutput>,
+    {
+        let masked = surgery.masked(&self.tensors, &self.alive, policy)?;
         let masked = import(network, &masked, Names::PyTorch, "the mask")?;
-        let smaller = build(&Widths::of(graph, &groups, &alive))?;
-        let smaller = import(&smaller, &cut, Names::PyTorch, "the cut")?;
-        let input = images(graph, &mut draws, &masked);
+        let input = images(surgery.graph, &mut self.draws, &masked);
+        let training = [&masked, other].map(|network| detached_copy(network).train());
         let pairs = [
             (
                 "at inference",
-                [masked.valid(), smaller.valid()],
+                [masked.valid(), other.valid()],
                 input.clone(),
             ),
-            (
-                "in training",
-                [
-                    detached_copy(&masked).train(),
-                    detached_copy(&smaller).train(),
-                ],
-                Tensor::from_inner(input),
-            ),
+            ("in training", training, Tensor::from_inner(input)),
         ];
-        for (when, [masked, smaller], input) in pairs {
-            let [expected, found] =
-                [masked.forward(&input), smaller.forward(&input)].map(|logits| logits.into_data());
-            compare(&expected, &found, when, mask)?;
+        for (when, networks, input) in pairs {
+            let [expected, found] = networks.map(|network| numbers(network.forward(&input)));
+            compare(
+                &expected,
+                &found,
+                &format!("{name} network {when}"),
+                self.mask,
+            )?;
         }
+        Ok(())
     }
-    Ok(())
+}
+
+/// The logits on the host.
+fn numbers(output: impl NetworkOutput) -> TensorData {
+    match output.into_output() {
+        Output::Classes(logits) => logits.into_data(),
+        Output::Pixels(logits) => logits.into_data(),
+        _ => TensorData::new(Vec::<f32>::new(), [0]),
+    }
 }
 
 /// The same tensors with random norms, so that nothing is hidden by a shift or a mean of 0.
@@ -105,7 +185,8 @@ fn images<N: Module>(graph: &Graph, draws: &mut Draws, network: &N) -> Tensor<4>
     Tensor::from_data(data, &device.inner())
 }
 
-fn compare(expected: &TensorData, found: &TensorData, when: &str, mask: u64) -> Result<()> {
+/// `which` says of which network and when.
+fn compare(expected: &TensorData, found: &TensorData, which: &str, mask: u64) -> Result<()> {
     let pairs = expected.iter::<f32>().zip(found.iter::<f32>());
     let scale = expected
         .iter::<f32>()
@@ -122,8 +203,8 @@ fn compare(expected: &TensorData, found: &TensorData, when: &str, mask: u64) -> 
         return Ok(());
     }
     let problem = format!(
-        "is wrong: with mask {mask} the logits of the cut network differ by {most} from those of the masked \
-         one {when}, of a size of {scale}"
+        "is wrong: with mask {mask} the logits of the {which} differ by {most} from those of the masked one, \
+         of a size of {scale}"
     );
     Err(Error::config("graph", problem))
 }

@@ -1,8 +1,9 @@
 //! Costs by the number of channels that are alive: multiply-accumulates and parameters, layer by layer.
 
 use crate::alive::Alive;
-use crate::graph::{Graph, Op};
+use crate::graph::Graph;
 use crate::groups::Groups;
+use crate::op::Op;
 
 /// Multiply-accumulates and parameters, counted as [`kd_core::Costs`] counts them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -2,93 +2,18 @@
 
 use kd_core::{Error, Result};
 
+use crate::function::Function;
+use crate::op::{ConvShape, Join, Node, Op, Origin};
+
 /// The output of a layer or an operation of a [`Graph`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NodeId(pub(crate) usize);
 
-/// A convolution of a [`Graph`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConvShape {
-    /// Output channels.
-    pub width: usize,
-    /// Height and width of the kernel.
-    pub kernel: [usize; 2],
-    /// The stride in both directions.
-    pub stride: usize,
-    /// Pixels of zeros above and below, and on the left and the right.
-    pub padding: [usize; 2],
-    /// Groups of channels that do not mix: 1, or as many as there are input channels.
-    pub groups: usize,
-    /// Whether it has a bias.
-    pub bias: bool,
-}
-
-impl ConvShape {
-    /// A square convolution without bias that keeps the size.
-    pub fn square(width: usize, kernel: usize) -> Self {
-        Self {
-            width,
-            kernel: [kernel, kernel],
-            stride: 1,
-            padding: [kernel / 2, kernel / 2],
-            groups: 1,
-            bias: false,
-        }
-    }
-
-    /// A depthwise convolution of so many channels.
-    pub fn depthwise(width: usize, kernel: usize) -> Self {
-        Self {
-            groups: width,
-            ..Self::square(width, kernel)
-        }
-    }
-
-    /// With this stride.
-    #[must_use]
-    pub fn with_stride(mut self, stride: usize) -> Self {
-        self.stride = stride;
-        self
-    }
-
-    /// With a bias.
-    #[must_use]
-    pub fn with_bias(mut self) -> Self {
-        self.bias = true;
-        self
-    }
-}
-
-/// What a node does.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Op {
-    Input,
-    Conv { path: String, shape: ConvShape },
-    Norm { path: String },
-    Relu,
-    Relu6,
-    MaxPool,
-    Average,
-    Add,
-    Concat,
-    Pad { path: String, padding: [usize; 2] },
-    Flatten,
-    Linear { path: String, bias: bool },
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct Node {
-    pub(crate) op: Op,
-    pub(crate) inputs: Vec<usize>,
-    pub(crate) block: String,
-    /// Channels, height, width; features and 1 by 1 after a flattening.
-    pub(crate) shape: [usize; 3],
-}
-
 /// The layers of a network in the order in which they run, as far as cutting channels needs to know them.
 ///
-/// Layers are named by the paths of their tensors as PyTorch has them: `conv1` stands for `conv1.weight`. The
-/// description is by hand; [`check_cut`](crate::check_cut) proves it on the network itself.
+/// Layers are named by the paths of their tensors as PyTorch has them: `conv1` stands for `conv1.weight`.
+/// [`Graph::recorded`] makes it of any network for images; it can be described by hand as well.
+/// [`check_cut`](crate::check_cut) proves either on the network itself.
 ///
 /// ```
 /// use kd_compact::{ConvShape, Graph};
@@ -104,6 +29,13 @@ pub(crate) struct Node {
 #[derive(Clone, Debug)]
 pub struct Graph {
     pub(crate) nodes: Vec<Node>,
+    /// Channels, each a node and a position in it, that live and die together for another reason than what
+    /// nodes do.
+    pub(crate) ties: Vec<[(usize, usize); 2]>,
+    /// Channels that stay, and why.
+    pub(crate) kept: Vec<((usize, usize), String)>,
+    /// The node that is the network's output; the last one if none is named.
+    pub(crate) output: Option<usize>,
     block: String,
     problem: Option<String>,
 }
@@ -119,6 +51,9 @@ impl Graph {
         };
         Self {
             nodes: vec![node],
+            ties: Vec::new(),
+            kept: Vec::new(),
+            output: None,
             block: "network".into(),
             problem: None,
         }
@@ -170,25 +105,29 @@ impl Graph {
     /// A ReLU.
     pub fn relu(&mut self, input: NodeId) -> NodeId {
         let shape = self.shape(input);
-        self.push(Op::Relu, vec![input], shape)
+        self.push(Op::Each(Function::Relu), vec![input], shape)
     }
 
     /// A ReLU that ends at 6.
     pub fn relu6(&mut self, input: NodeId) -> NodeId {
         let shape = self.shape(input);
-        self.push(Op::Relu6, vec![input], shape)
+        self.push(Op::Each(Function::Clamp([0.0, 6.0])), vec![input], shape)
     }
 
     /// A maximum pooling to maps of `size`, padded with what is never the maximum, if at all.
     pub fn max_pool(&mut self, input: NodeId, size: [usize; 2]) -> NodeId {
         let [channels, _, _] = self.shape(input);
-        self.push(Op::MaxPool, vec![input], [channels, size[0], size[1]])
+        self.push(
+            Op::Pool(Some(1.0)),
+            vec![input],
+            [channels, size[0], size[1]],
+        )
     }
 
     /// Global average pooling.
     pub fn average(&mut self, input: NodeId) -> NodeId {
         let [channels, _, _] = self.shape(input);
-        self.push(Op::Average, vec![input], [channels, 1, 1])
+        self.push(Op::Pool(Some(1.0)), vec![input], [channels, 1, 1])
     }
 
     /// The sum of maps of one shape.
@@ -197,20 +136,24 @@ impl Graph {
         if inputs.iter().any(|&input| self.shape(input) != shape) {
             self.bad("maps that are added differ in shape".into());
         }
-        self.push(Op::Add, inputs.to_vec(), shape)
+        self.push(Op::Join(Join::Sum), inputs.to_vec(), shape)
     }
 
     /// Maps of one size, the channels of one behind those of the other.
     pub fn concat(&mut self, inputs: &[NodeId]) -> NodeId {
         let [_, height, width] = inputs.first().map_or([0; 3], |&input| self.shape(input));
-        let channels = inputs.iter().map(|&input| self.shape(input)[0]).sum();
+        let parts = inputs.iter().enumerate();
+        let from: Vec<Origin> = parts
+            .flat_map(|(part, &input)| (0..self.shape(input)[0]).map(move |at| Some((part, at))))
+            .collect();
         if inputs
             .iter()
             .any(|&input| self.shape(input)[1..] != [height, width])
         {
             self.bad("maps that are joined differ in size".into());
         }
-        self.push(Op::Concat, inputs.to_vec(), [channels, height, width])
+        let shape = [from.len(), height, width];
+        self.push(Op::Move(from), inputs.to_vec(), shape)
     }
 
     /// Every `stride`-th pixel, with channels of zeros before and after: a shortcut without parameters,
@@ -235,8 +178,12 @@ impl Graph {
 
     /// All pixels of all channels in a row, channel by channel.
     pub fn flatten(&mut self, input: NodeId) -> NodeId {
-        let features = self.shape(input).iter().product();
-        self.push(Op::Flatten, vec![input], [features, 1, 1])
+        let [channels, height, width] = self.shape(input);
+        let features =
+            (0..channels).flat_map(|at| std::iter::repeat_n(Some((0, at)), height * width));
+        let from: Vec<Origin> = features.collect();
+        let shape = [from.len(), 1, 1];
+        self.push(Op::Move(from), vec![input], shape)
     }
 
     /// A linear layer with bias called `path`, to `width` features.
@@ -278,12 +225,43 @@ impl Graph {
         if let Some([twice, _]) = paths.array_windows().find(|[one, other]| one == other) {
             return bad(&format!("has two layers called `{twice}`"));
         }
-        match self.nodes.last() {
-            Some(Node {
-                op: Op::Linear { .. },
-                ..
-            }) => Ok(()),
+        match self.nodes.last().map(|node| &node.op) {
+            _ if self.output.is_some() => Ok(()),
+            Some(Op::Linear { .. }) => Ok(()),
             _ => bad("must end in a linear layer, whose outputs are the classes"),
+        }
+    }
+
+    /// The node that is the network's output.
+    pub(crate) fn output(&self) -> usize {
+        self.output.unwrap_or(self.nodes.len() - 1)
+    }
+
+    /// Whether a node is a layer in which channels meet.
+    pub(crate) fn mixes(&self, node: usize) -> bool {
+        match &self.nodes[node].op {
+            Op::Conv { shape, .. } => shape.groups == 1,
+            Op::Linear { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// The tensor that takes the constants of a layer's input, and their sign; none where that is not exact.
+    pub(crate) fn place(&self, node: usize) -> Option<(String, f64)> {
+        let bias = |path: &str| Some((format!("{path}.bias"), 1.0));
+        match &self.nodes[node].op {
+            Op::Linear { path, bias: true } => bias(path),
+            Op::Conv { path, shape } if shape.padding == [0, 0] && shape.bias => bias(path),
+            Op::Conv { shape, .. } if shape.padding == [0, 0] => {
+                match self.readers(node).as_slice() {
+                    [reader] => match &self.nodes[*reader].op {
+                        Op::Norm { path } => Some((format!("{path}.running_mean"), -1.0)),
+                        _ => None,
+                    },
+                    _ => None,
+                }
+            }
+            _ => None,
         }
     }
 
@@ -310,18 +288,5 @@ impl Graph {
         };
         self.nodes.push(node);
         NodeId(self.nodes.len() - 1)
-    }
-}
-
-impl Op {
-    /// The path of a layer.
-    pub(crate) fn path(&self) -> Option<&str> {
-        match self {
-            Self::Conv { path, .. }
-            | Self::Norm { path }
-            | Self::Pad { path, .. }
-            | Self::Linear { path, .. } => Some(path),
-            _ => None,
-        }
     }
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use kd_core::Result;
 
-use crate::graph::{Graph, Op};
+use crate::graph::Graph;
+use crate::op::{Op, Origin};
+use crate::settled::{Settled, settled};
 
 /// The norms' channels that decide about a channel: the index of a norm, and the channel in it.
 pub(crate) type Source = (usize, usize);
@@ -151,6 +153,21 @@ impl Groups {
         free.map(|unit| unit.sources.len()).sum()
     }
 
+    /// The channels that live and die together, set by set: the index of the group that a set belongs to,
+    /// and its members, each the path of a layer and a channel that it makes.
+    pub fn members(&self, graph: &Graph) -> Vec<(usize, Vec<(String, usize)>)> {
+        let sets = self.units.iter().map(|unit| (unit.group, Vec::new()));
+        let mut sets: Vec<(usize, Vec<(String, usize)>)> = sets.collect();
+        for (node, row) in graph.nodes.iter().zip(&self.of_node) {
+            if let Some(path) = node.op.path() {
+                for (channel, &unit) in row.iter().enumerate() {
+                    sets[unit].1.push((path.to_owned(), channel));
+                }
+            }
+        }
+        sets
+    }
+
     pub(crate) fn is_free(&self, unit: &Unit) -> bool {
         self.list[unit.group].fixed.is_none()
     }
@@ -169,9 +186,11 @@ fn rows(graph: &Graph, joined: &mut Joined) -> Vec<Vec<usize>> {
                 let of_input = |&channel: &usize| std::iter::repeat_n(channel, multiplier);
                 before.iter().flat_map(of_input).collect()
             }
-            Op::Input | Op::Linear { .. } | Op::Conv { .. } => joined.new_row(channels),
-            Op::Norm { .. } | Op::Relu | Op::Relu6 | Op::MaxPool | Op::Average => before,
-            Op::Add => {
+            Op::Input | Op::Linear { .. } | Op::Conv { .. } | Op::Unknown { .. } => {
+                joined.new_row(channels)
+            }
+            Op::Norm { .. } | Op::Each(_) | Op::Pool(_) => before,
+            Op::Join(_) => {
                 for &input in &node.inputs[1..] {
                     for (&one, &other) in before.iter().zip(&rows[input]) {
                         joined.join(one, other);
@@ -179,23 +198,23 @@ fn rows(graph: &Graph, joined: &mut Joined) -> Vec<Vec<usize>> {
                 }
                 before
             }
-            Op::Concat => node
-                .inputs
-                .iter()
-                .flat_map(|&input| rows[input].clone())
-                .collect(),
+            Op::Move(from) => {
+                let moved = |origin: &Origin| match *origin {
+                    Some((part, channel)) => rows[node.inputs[part]][channel],
+                    None => joined.new_row(1)[0],
+                };
+                from.iter().map(moved).collect()
+            }
             Op::Pad { padding, .. } => {
                 let first = joined.new_row(padding[0]);
                 let last = joined.new_row(padding[1]);
                 [first, before, last].concat()
             }
-            Op::Flatten => {
-                let pixels = channels / before.len().max(1);
-                let features = |&channel: &usize| std::iter::repeat_n(channel, pixels);
-                before.iter().flat_map(features).collect()
-            }
         };
         rows.push(row);
+    }
+    for [one, other] in &graph.ties {
+        joined.join(rows[one.0][one.1], rows[other.0][other.1]);
     }
     rows
 }
@@ -222,7 +241,10 @@ fn fixed(graph: &Graph, of_node: &[Vec<usize>], sources: &[Vec<Source>]) -> Vec<
             fixed[unit].get_or_insert_with(|| reason.to_owned());
         }
     };
-    let settles = settles(graph);
+    for ((node, channel), reason) in &graph.kept {
+        fix(&[of_node[*node][*channel]], reason);
+    }
+    let settled = settled(graph);
     for (index, node) in graph.nodes.iter().enumerate() {
         match &node.op {
             Op::Input => fix(&of_node[index], "the channels of the images"),
@@ -234,58 +256,42 @@ fn fixed(graph: &Graph, of_node: &[Vec<usize>], sources: &[Vec<Source>]) -> Vec<
                 fix(&of_node[node.inputs[0]], &reason);
             }
             Op::Conv { path, .. } | Op::Linear { path, .. } => {
+                let most = match graph.place(index) {
+                    Some(_) => Settled::Constant,
+                    None => Settled::Zero,
+                };
                 let input = node.inputs[0];
-                let raw = of_node[input].iter().zip(&settles[input]);
-                let raw = raw.filter(|(_, settles)| !**settles).map(|(&unit, _)| unit);
-                let reason = format!("`{path}` reads what no batch norm has scaled");
-                fix(&raw.collect::<Vec<_>>(), &reason);
+                for (&unit, &settled) in of_node[input].iter().zip(&settled[input]) {
+                    if settled == Settled::Not {
+                        fix(
+                            &[unit],
+                            &format!("`{path}` reads what no batch norm has scaled"),
+                        );
+                    } else if settled > most {
+                        fix(
+                            &[unit],
+                            &format!("`{path}` reads what is not 0 without its norm"),
+                        );
+                    }
+                }
+            }
+            Op::Unknown { name, .. } => {
+                let reason = format!("`{name}` is an operation of which nothing is known");
+                fix(&of_node[index], &reason);
+                for &input in &node.inputs {
+                    fix(&of_node[input], &reason);
+                }
             }
             _ => {}
         }
     }
-    if let Some(last) = of_node.last() {
-        fix(last, "the classes");
-    }
+    fix(&of_node[graph.output()], "the classes");
     for (unit, sources) in sources.iter().enumerate() {
         if sources.is_empty() {
             fix(&[unit], "no batch norm decides about it");
         }
     }
     fixed
-}
-
-/// Whether each channel of each node is the same at all places once the scales of its norms are 0.
-fn settles(graph: &Graph) -> Vec<Vec<bool>> {
-    let mut all: Vec<Vec<bool>> = Vec::new();
-    for node in &graph.nodes {
-        let channels = node.shape[0];
-        let before = node.inputs.first().map(|&input| all[input].clone());
-        let before = before.unwrap_or_default();
-        let row = match &node.op {
-            Op::Input | Op::Conv { .. } | Op::Linear { .. } => vec![false; channels],
-            Op::Norm { .. } => vec![true; channels],
-            Op::Relu | Op::Relu6 | Op::MaxPool | Op::Average => before,
-            Op::Add => (0..channels)
-                .map(|channel| node.inputs.iter().all(|&input| all[input][channel]))
-                .collect(),
-            Op::Concat => node
-                .inputs
-                .iter()
-                .flat_map(|&input| all[input].clone())
-                .collect(),
-            Op::Pad { padding, .. } => {
-                let zeros = |count: usize| vec![true; count];
-                [zeros(padding[0]), before, zeros(padding[1])].concat()
-            }
-            Op::Flatten => {
-                let pixels = channels / before.len().max(1);
-                let features = |&settles: &bool| std::iter::repeat_n(settles, pixels);
-                before.iter().flat_map(features).collect()
-            }
-        };
-        all.push(row);
-    }
-    all
 }
 
 fn name(graph: &Graph, norms: &[String], sources: &[Source], places: &[usize]) -> String {

@@ -8,17 +8,22 @@ mod config;
 mod constants;
 mod costs;
 mod cut_phase;
+mod function;
 mod graph;
 mod groups;
 mod method;
 #[cfg(feature = "recipe")]
 mod networks;
 mod objective;
+mod op;
 mod penalty;
 mod recalibrate;
 #[cfg(feature = "recipe")]
 mod recipe;
+mod record;
 mod scores;
+mod settled;
+mod severed;
 mod sparsify_phase;
 mod surgery;
 mod tensors;
@@ -26,11 +31,12 @@ mod train_phase;
 
 pub use alive::{Alive, Widths};
 pub use costs::{CostModel, LayerSize, Size};
-pub use graph::{ConvShape, Graph, NodeId};
+pub use graph::{Graph, NodeId};
 pub use groups::{Group, Groups};
+pub use op::ConvShape;
 
 pub use budget::{Budget, Floor, Limit};
-pub use checker::check_cut;
+pub use checker::{check_cut, check_groups};
 pub use penalty::{Grouping, Penalty, Resource, Scales, suggest_strength};
 pub use recalibrate::recalibrated;
 pub use scores::{group_norm_scores, l1_scores, random_scores, uniform_scores};

@@ -1,33 +1,50 @@
-//! The networks of kd-models whose channels can be cut: their graphs, and the structures of what is left.
+//! The networks of kd-models: their graphs, recorded, and the structures of what is left after a cut.
 
 use kd_core::{Error, Result};
-use kd_models::{BlockShortcut, InvertedBlocks, NetworkSpec, ResNetBlocks, Structure, VggConfig};
+use kd_models::{
+    BlockShortcut, FreeBlocks, InvertedBlocks, ModelNetwork, Network, NetworkSpec, ResNetBlocks,
+    ShuffleNetV2Blocks, Structure, UNet, VggConfig,
+};
 
-use crate::alive::Widths;
-use crate::graph::{ConvShape, Graph, NodeId};
+use crate::alive::{Alive, Widths};
+use crate::graph::Graph;
+use crate::groups::Groups;
+use crate::record::recorded_of;
 
-/// The families of kd-models whose channels can be cut.
-const FAMILIES: &str =
-    "he-resnet, crd-resnet, he-resnet-blocks, crd-resnet-blocks, vgg, mobilenet-v2-paper";
+/// The families of kd-models whose structure can say what a cut leaves.
+const FAMILIES: &str = "he-resnet, crd-resnet, imagenet-resnet, cifar-stem-resnet, wide-resnet, \
+                        shufflenet-v2 (all also with -blocks behind), vgg, mobilenet-v2-paper";
 
-/// The graph of a network of kd-models: a VGG, a ResNet of three groups, or a MobileNetV2 of its paper. The
-/// blocks are the network's stages, and `head`.
+/// The graph of a network of kd-models for images, recorded: [`Graph::recorded`] of one without weights.
 ///
 /// # Errors
 ///
-/// As [`NetworkSpec::check`], and [`Error::Config`] for a family whose channels cannot be cut.
+/// As [`NetworkSpec::check`], and [`Error::Config`] for a network for texts or of a family that another crate
+/// brings.
 pub fn graph_of(spec: &NetworkSpec) -> Result<Graph> {
     spec.check()?;
-    let mut graph = Graph::new(spec.input);
     match spec.structure()? {
-        Structure::Vgg(config) => vgg(&mut graph, &config, spec),
-        Structure::PaperMobileNetV2(blocks) => mobilenet(&mut graph, &blocks, spec.classes),
-        other => {
-            let (blocks, head) = resnet_blocks(other)?;
-            resnet(&mut graph, &blocks, head.layer(), spec.classes);
+        Structure::UNet(_) => recorded_of(|device| UNet::blank(spec, device), spec.input),
+        other @ (Structure::TextCnn(_) | Structure::Other { .. }) => {
+            let problem = format!(
+                "is of family `{}`; a network of kd-models for images is wanted",
+                other.family()
+            );
+            Err(Error::config("network", problem))
         }
+        _ => recorded_of(|device| Network::blank(spec, device), spec.input),
     }
-    graph.check()?;
+}
+
+/// The graph of a network that a run can cut, which is to say build anew.
+///
+/// # Errors
+///
+/// As [`graph_of`] and [`cut_spec`].
+pub(crate) fn cuttable_graph(spec: &NetworkSpec) -> Result<Graph> {
+    let graph = graph_of(spec)?;
+    let groups = Groups::of(&graph)?;
+    cut_spec(spec, &Widths::of(&graph, &groups, &Alive::all(&groups)))?;
     Ok(graph)
 }
 
@@ -36,12 +53,37 @@ pub fn graph_of(spec: &NetworkSpec) -> Result<Graph> {
 ///
 /// # Errors
 ///
-/// As [`graph_of`].
+/// [`Error::UnknownName`] for a name that is not known, and [`Error::Config`] for a family whose structure
+/// cannot say which widths are left.
 pub fn cut_spec(spec: &NetworkSpec, widths: &Widths) -> Result<NetworkSpec> {
     let structure = match spec.structure()? {
         Structure::Vgg(config) => Structure::Vgg(cut_vgg(&config, widths)),
         Structure::PaperMobileNetV2(blocks) => {
             Structure::PaperMobileNetV2(cut_mobilenet(&blocks, widths))
+        }
+        Structure::ImageNetResNet(config) => {
+            Structure::ImageNetResNetBlocks(cut_free(&config.free(), widths, "layer", ""))
+        }
+        Structure::ImageNetResNetBlocks(blocks) => {
+            Structure::ImageNetResNetBlocks(cut_free(&blocks, widths, "layer", ""))
+        }
+        Structure::CifarStemResNet(config) => {
+            Structure::CifarStemResNetBlocks(cut_free(&config.free(), widths, "layer", ""))
+        }
+        Structure::CifarStemResNetBlocks(blocks) => {
+            Structure::CifarStemResNetBlocks(cut_free(&blocks, widths, "layer", ""))
+        }
+        Structure::ShuffleNetV2(config) => {
+            Structure::ShuffleNetV2Blocks(cut_shufflenet(&config.free(), widths))
+        }
+        Structure::ShuffleNetV2Blocks(blocks) => {
+            Structure::ShuffleNetV2Blocks(cut_shufflenet(&blocks, widths))
+        }
+        Structure::WideResNet(config) => {
+            Structure::WideResNetBlocks(cut_free(&config.wide_blocks(), widths, "block", ".layer"))
+        }
+        Structure::WideResNetBlocks(blocks) => {
+            Structure::WideResNetBlocks(cut_free(&blocks, widths, "block", ".layer"))
         }
         other => {
             let (blocks, head) = resnet_blocks(other)?;
@@ -53,12 +95,6 @@ pub fn cut_spec(spec: &NetworkSpec, widths: &Widths) -> Result<NetworkSpec> {
     Ok(spec)
 }
 
-/// A map after its norm, or after its activation.
-fn normed(graph: &mut Graph, paths: [&str; 2], input: NodeId, shape: ConvShape) -> NodeId {
-    let map = graph.conv(paths[0], input, shape);
-    graph.norm(paths[1], map)
-}
-
 /// Which of the two ResNets of three groups.
 #[derive(Clone, Copy)]
 enum ResNet {
@@ -67,13 +103,6 @@ enum ResNet {
 }
 
 impl ResNet {
-    fn layer(self) -> &'static str {
-        match self {
-            Self::He => "linear",
-            Self::Crd => "fc",
-        }
-    }
-
     fn structure(self, blocks: ResNetBlocks) -> Structure {
         match self {
             Self::He => Structure::HeResNetBlocks(blocks),
@@ -90,7 +119,8 @@ fn resnet_blocks(structure: Structure) -> Result<(ResNetBlocks, ResNet)> {
         Structure::CrdResNetBlocks(blocks) => (blocks, ResNet::Crd),
         other => {
             let problem = format!(
-                "is of family `{}`, whose channels cannot be cut yet; those of {FAMILIES} can",
+                "is of family `{}`, whose structure has no place for the widths that a cut leaves; those \
+                 of {FAMILIES} have",
                 other.family()
             );
             return Err(Error::config("network", problem));
@@ -102,41 +132,6 @@ fn block_path(group: usize, index: usize) -> String {
     format!("layer{}.{index}", group + 1)
 }
 
-fn resnet(graph: &mut Graph, blocks: &ResNetBlocks, head: &str, classes: usize) {
-    graph.block("stem");
-    let stem = ConvShape::square(blocks.stem, 3);
-    let map = normed(graph, ["conv1", "bn1"], graph.input(), stem);
-    let mut map = graph.relu(map);
-    for (group, row) in blocks.groups.iter().enumerate() {
-        graph.block(format!("layer{}", group + 1));
-        for (index, block) in row.iter().enumerate() {
-            let path = block_path(group, index);
-            let at = |name: &str| format!("{path}.{name}");
-            let first = ConvShape::square(block.inner, 3).with_stride(block.stride);
-            let hidden = normed(graph, [&at("conv1"), &at("bn1")], map, first);
-            let hidden = graph.relu(hidden);
-            let second = ConvShape::square(block.width, 3);
-            let hidden = normed(graph, [&at("conv2"), &at("bn2")], hidden, second);
-            let shortcut = match block.shortcut {
-                BlockShortcut::Identity => map,
-                BlockShortcut::Padded(padding) => {
-                    graph.pad(at("shortcut"), map, block.stride, padding)
-                }
-                BlockShortcut::Projection => {
-                    let shape = ConvShape::square(block.width, 1).with_stride(block.stride);
-                    let paths = [at("downsample.0"), at("downsample.1")];
-                    normed(graph, [&paths[0], &paths[1]], map, shape)
-                }
-            };
-            let sum = graph.add(&[hidden, shortcut]);
-            map = graph.relu(sum);
-        }
-    }
-    graph.block("head");
-    let pooled = graph.average(map);
-    graph.linear(head, pooled, classes);
-}
-
 fn cut_resnet(blocks: &ResNetBlocks, widths: &Widths) -> ResNetBlocks {
     let mut cut = blocks.clone();
     cut.stem = widths.width("conv1");
@@ -146,36 +141,44 @@ fn cut_resnet(blocks: &ResNetBlocks, widths: &Widths) -> ResNetBlocks {
             block.inner = widths.width(&format!("{path}.conv1"));
             block.width = widths.width(&format!("{path}.conv2"));
             if let BlockShortcut::Padded(padding) = &mut block.shortcut {
-                *padding = widths.padding(&format!("{path}.shortcut"));
+                *padding = widths.padding(&format!("{path}.bn2.shortcut"));
             }
         }
     }
     cut
 }
 
-/// The sides from which a VGG pools a fourth time.
-const LARGE: usize = 64;
-
-fn vgg(graph: &mut Graph, config: &VggConfig, spec: &NetworkSpec) {
-    let [_, mut height, mut width] = spec.input;
-    let poolings = if height.min(width) >= LARGE { 4 } else { 3 };
-    let mut map = graph.input();
-    for (group, row) in config.widths.iter().enumerate() {
-        graph.block(format!("block{group}"));
-        if (1..=poolings).contains(&group) {
-            [height, width] = [height / 2, width / 2];
-            map = graph.max_pool(map, [height, width]);
-        }
-        for (index, &channels) in row.iter().enumerate() {
-            let paths = [0, 1].map(|layer| format!("block{group}.{}", 3 * index + layer));
-            let shape = ConvShape::square(channels, 3).with_bias();
-            map = normed(graph, [&paths[0], &paths[1]], map, shape);
-            map = graph.relu(map);
+/// Blocks at `{group}1{inside}.0`, ..., the last of whose convolutions makes the output.
+fn cut_free(blocks: &FreeBlocks, widths: &Widths, group: &str, inside: &str) -> FreeBlocks {
+    let mut cut = blocks.clone();
+    cut.stem = widths.width("conv1");
+    for (number, row) in cut.groups.iter_mut().enumerate() {
+        for (index, block) in row.iter_mut().enumerate() {
+            let path = format!("{group}{}{inside}.{index}", number + 1);
+            let conv = |layer: usize| widths.width(&format!("{path}.conv{layer}"));
+            block.width = conv(block.inner.len() + 1);
+            for (layer, width) in block.inner.iter_mut().enumerate() {
+                *width = conv(layer + 1);
+            }
         }
     }
-    graph.block("head");
-    let pooled = graph.average(map);
-    graph.linear("classifier", pooled, spec.classes);
+    cut
+}
+
+/// The halves of a group have one width, which the last convolution of its first block says.
+fn cut_shufflenet(blocks: &ShuffleNetV2Blocks, widths: &Widths) -> ShuffleNetV2Blocks {
+    let mut cut = blocks.clone();
+    cut.stem = widths.width("conv1");
+    for (group, row) in cut.inner.iter_mut().enumerate() {
+        let path = format!("layer{}", group + 1);
+        cut.widths[group] = 2 * widths.width(&format!("{path}.0.conv5"));
+        for (index, inner) in row.iter_mut().enumerate() {
+            let layer = if index == 0 { "conv3" } else { "conv1" };
+            *inner = widths.width(&format!("{path}.{index}.{layer}"));
+        }
+    }
+    cut.last = widths.width("conv2");
+    cut
 }
 
 fn cut_vgg(config: &VggConfig, widths: &Widths) -> VggConfig {
@@ -186,49 +189,6 @@ fn cut_vgg(config: &VggConfig, widths: &Widths) -> VggConfig {
         }
     }
     cut
-}
-
-fn mobilenet(graph: &mut Graph, blocks: &InvertedBlocks, classes: usize) {
-    graph.block("stem");
-    let stem = ConvShape::square(blocks.stem, 3).with_stride(blocks.stem_stride);
-    let map = normed(graph, ["features.0.0", "features.0.1"], graph.input(), stem);
-    let mut map = graph.relu6(map);
-    let mut feature = 0;
-    for (stage, row) in blocks.stages.iter().enumerate() {
-        graph.block(format!("stage{}", stage + 1));
-        for block in row {
-            feature += 1;
-            let at = |name: String| format!("features.{feature}.conv.{name}");
-            let (mut hidden, mut layer) = (map, 0);
-            if block.expands {
-                let shape = ConvShape::square(block.hidden, 1);
-                let paths = [at("0.0".into()), at("0.1".into())];
-                hidden = normed(graph, [&paths[0], &paths[1]], hidden, shape);
-                hidden = graph.relu6(hidden);
-                layer = 1;
-            }
-            let shape = ConvShape::depthwise(block.hidden, 3).with_stride(block.stride);
-            let paths = [at(format!("{layer}.0")), at(format!("{layer}.1"))];
-            hidden = normed(graph, [&paths[0], &paths[1]], hidden, shape);
-            hidden = graph.relu6(hidden);
-            let paths = [layer + 1, layer + 2].map(|layer| at(layer.to_string()));
-            let shape = ConvShape::square(block.width, 1);
-            hidden = normed(graph, [&paths[0], &paths[1]], hidden, shape);
-            map = if block.adds {
-                graph.add(&[hidden, map])
-            } else {
-                hidden
-            };
-        }
-    }
-    graph.block("last");
-    let paths = [0, 1].map(|layer| format!("features.{}.{layer}", feature + 1));
-    let shape = ConvShape::square(blocks.last, 1);
-    let map = normed(graph, [&paths[0], &paths[1]], map, shape);
-    let map = graph.relu6(map);
-    graph.block("head");
-    let pooled = graph.average(map);
-    graph.linear("classifier.1", pooled, classes);
 }
 
 fn cut_mobilenet(blocks: &InvertedBlocks, widths: &Widths) -> InvertedBlocks {

@@ -25,7 +25,7 @@ use crate::config::{
     sparsify_training,
 };
 use crate::method::{Compact, TRAIN_PHASE};
-use crate::networks::{cut_spec, graph_of};
+use crate::networks::{cut_spec, cuttable_graph};
 
 /// The folder of the model, as that of every method's student.
 const MODEL: &str = "model";
@@ -216,7 +216,7 @@ impl CompactRecipe {
         let network: &Network = opened.network()?;
         let config: &ModelConfig = opened.model.config();
         let spec = config.network.clone();
-        let (graph, device, seed) = (graph_of(&spec)?, at.device().clone(), at.seed());
+        let (graph, device, seed) = (cuttable_graph(&spec)?, at.device().clone(), at.seed());
         // A copy of its own: what was opened may be a teacher as well.
         let blank = Network::blank(&spec, at.device())?;
         let tensors = kd_core::export(network, Names::PyTorch);

@@ -2,8 +2,9 @@
 
 use kd_core::{Draws, Tensors};
 
-use crate::graph::{Graph, Op};
+use crate::graph::Graph;
 use crate::groups::Groups;
+use crate::op::Op;
 use crate::tensors::{shape, values};
 
 /// The mean size of all weights that go with a channel, over the mean of its group: magnitude pruning by

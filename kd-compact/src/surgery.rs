@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::alive::Alive;
 use crate::constants::constants;
-use crate::graph::{ConvShape, Graph, Op};
+use crate::graph::Graph;
 use crate::groups::Groups;
+use crate::op::{ConvShape, Op};
 use crate::tensors::{gather, put, shape, values};
 
 /// What becomes of the shift of a channel that is cut: without its scale the channel still says a constant.
@@ -74,9 +75,19 @@ impl Surgery<'_> {
     ///
     /// As [`Surgery::masked`].
     pub fn cut(&self, tensors: &Tensors, alive: &Alive, policy: Policy) -> Result<Tensors> {
+        Ok(self.gathered(&self.folded(tensors, alive, policy)?, alive))
+    }
+
+    /// The masked tensors with the constants of dead channels folded into what reads them.
+    pub(crate) fn folded(
+        &self,
+        tensors: &Tensors,
+        alive: &Alive,
+        policy: Policy,
+    ) -> Result<Tensors> {
         let mut whole = self.masked(tensors, alive, policy)?;
         self.fold(&mut whole, alive);
-        Ok(self.gathered(&whole, alive))
+        Ok(whole)
     }
 
     /// Sets the numbers of all norms' channels to 0 whose unit is among `units`.
@@ -100,12 +111,17 @@ impl Surgery<'_> {
         let constants = constants(self.graph, masked);
         let (mut inexact, mut reader) = (vec![false; alive.0.len()], None);
         for (index, node) in self.graph.nodes.iter().enumerate() {
-            if !self.mixes(index) || self.place(index).is_some() {
+            if !self.graph.mixes(index) {
                 continue;
             }
+            let takes_any = self.graph.place(index).is_some();
             let input = node.inputs[0];
             for (&unit, constant) in self.groups.of_node[input].iter().zip(&constants[input]) {
-                if !alive.0[unit] && *constant != Some(0.0) {
+                let is_exact = match constant {
+                    Some(constant) => takes_any || *constant == 0.0,
+                    None => false,
+                };
+                if !alive.0[unit] && !is_exact {
                     inexact[unit] = true;
                     reader = node.op.path().map(str::to_owned);
                 }
@@ -114,39 +130,12 @@ impl Surgery<'_> {
         (inexact, reader)
     }
 
-    /// Whether a node is a layer in which channels meet.
-    fn mixes(&self, node: usize) -> bool {
-        match &self.graph.nodes[node].op {
-            Op::Conv { shape, .. } => shape.groups == 1,
-            Op::Linear { .. } => true,
-            _ => false,
-        }
-    }
-
-    /// The tensor that takes the constants of a layer's input, and their sign; none where that is not exact.
-    fn place(&self, node: usize) -> Option<(String, f64)> {
-        let bias = |path: &str| Some((format!("{path}.bias"), 1.0));
-        match &self.graph.nodes[node].op {
-            Op::Linear { path, bias: true } => bias(path),
-            Op::Conv { path, shape } if shape.padding == [0, 0] && shape.bias => bias(path),
-            Op::Conv { shape, .. } if shape.padding == [0, 0] => {
-                match self.graph.readers(node).as_slice() {
-                    [reader] => match &self.graph.nodes[*reader].op {
-                        Op::Norm { path } => Some((format!("{path}.running_mean"), -1.0)),
-                        _ => None,
-                    },
-                    _ => None,
-                }
-            }
-            _ => None,
-        }
-    }
-
     /// Folds the constants of dead channels into what reads them.
     fn fold(&self, tensors: &mut Tensors, alive: &Alive) {
         let constants = constants(self.graph, tensors);
         for (index, node) in self.graph.nodes.iter().enumerate() {
-            let (Some((name, sign)), true) = (self.place(index), self.mixes(index)) else {
+            let (Some((name, sign)), true) = (self.graph.place(index), self.graph.mixes(index))
+            else {
                 continue;
             };
             let input = node.inputs[0];
@@ -171,6 +160,11 @@ impl Surgery<'_> {
     fn gathered(&self, whole: &Tensors, alive: &Alive) -> Tensors {
         let mut cut = Tensors::new();
         for (index, node) in self.graph.nodes.iter().enumerate() {
+            if let Op::Unknown { tensors, .. } = &node.op {
+                let names = tensors.iter().map(|(name, _)| name);
+                let held = names.filter_map(|name| Some((name.clone(), whole.get(name)?.clone())));
+                cut.extend(held);
+            }
             let Some(path) = node.op.path() else { continue };
             let kept = alive.kept(self.groups, index);
             let mut take = |field: &str, inputs: Option<&[usize]>| {
@@ -191,7 +185,7 @@ impl Surgery<'_> {
                 }
                 Op::Conv { .. } | Op::Linear { .. } => {
                     let inputs = alive.kept(self.groups, node.inputs[0]);
-                    take("weight", self.mixes(index).then_some(&inputs));
+                    take("weight", self.graph.mixes(index).then_some(&inputs));
                     take("bias", None);
                 }
                 _ => {}
@@ -258,6 +252,7 @@ fn shapes(op: &Op, inputs: usize, outputs: usize) -> Vec<(String, Vec<usize>)> {
             with_bias(path, weight, shape.bias)
         }
         Op::Linear { path, bias } => with_bias(path, vec![outputs, inputs], *bias),
+        Op::Unknown { tensors, .. } => tensors.clone(),
         _ => Vec::new(),
     }
 }

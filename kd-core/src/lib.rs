@@ -48,6 +48,7 @@ pub use network::preprocessing::{NetworkInput, Preprocessing};
 pub use network::rows::Rows;
 pub use network::staged::{StagedNetwork, Trace};
 pub use network::task_network::{Classifier, ImageClassifier, TaskNetwork};
+pub use network::tensor_order::{NamedTensor, tensor_order};
 pub use network::tensors::{
     Names, Tensors, check_finite, count_norms, detached_copy, export, hash_tensors, import,
     non_finite, read_tensors, tensor_shapes, write_atomically, write_folder, write_tensors,

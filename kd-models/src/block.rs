@@ -47,6 +47,20 @@ pub struct ResidualBlock {
     pub shortcut: BlockShortcut,
 }
 
+/// A residual block whose widths are each given.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FreeBlock {
+    /// Channels between its convolutions: one width between two, or two between the three of a bottleneck.
+    pub inner: Vec<usize>,
+    /// Output channels.
+    pub width: usize,
+    /// The stride, 1 or 2, of its first 3x3 convolution.
+    pub stride: usize,
+    /// Whether its shortcut is a 1x1 convolution, whether or not widths agree; or else its input.
+    pub projects: bool,
+}
+
 /// A 1x1 convolution and its norm: `.0` and `.1` in files.
 type Projection = (Conv2d, Option<BatchNorm>);
 
@@ -181,6 +195,47 @@ impl Block {
                 BlockShortcut::Padded(padding) => padding,
                 BlockShortcut::Identity | BlockShortcut::Projection => [0, 0],
             },
+        })
+    }
+
+    /// A block with free widths on `channels` channels, its weights blank; `shortcut` says how a projection
+    /// is called.
+    pub(crate) fn of_free(
+        block: &FreeBlock,
+        channels: usize,
+        shortcut: Shortcut,
+        device: &Device,
+    ) -> Self {
+        let (width, stride) = (block.width, block.stride);
+        let is_named = shortcut == Shortcut::Named;
+        let projection = |wanted: bool| {
+            (block.projects && wanted).then(|| {
+                let conv = conv([channels, width], 1, stride, device);
+                (conv, norm(width, device))
+            })
+        };
+        let (downsample, shortcut) = (projection(!is_named), projection(is_named));
+        if let [first, second] = block.inner[..] {
+            return Self::Bottleneck(Bottleneck {
+                conv1: conv([channels, first], 1, 1, device),
+                bn1: norm(first, device),
+                conv2: conv([first, second], 3, stride, device),
+                bn2: norm(second, device),
+                conv3: conv([second, width], 1, 1, device),
+                bn3: norm(width, device),
+                downsample,
+                shortcut,
+            });
+        }
+        let inner = block.inner.first().copied().unwrap_or(width);
+        Self::Basic(BasicBlock {
+            conv1: conv([channels, inner], 3, stride, device),
+            bn1: norm(inner, device),
+            conv2: conv([inner, width], 3, 1, device),
+            bn2: norm(width, device),
+            downsample,
+            shortcut,
+            padding: [0, 0],
         })
     }
 

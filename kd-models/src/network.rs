@@ -142,8 +142,21 @@ impl Network {
             Structure::CrdResNetBlocks(config) => {
                 Self::CrdResNet(CrdResNet::of_blocks(&config, input, classes, device)?)
             }
+            Structure::ImageNetResNetBlocks(config) => {
+                Self::ImageNetResNet(ImageNetResNet::of_blocks(&config, input, classes, device)?)
+            }
+            Structure::CifarStemResNetBlocks(config) => {
+                let network = CifarStemResNet::of_blocks(&config, input, classes, device)?;
+                Self::CifarStemResNet(network)
+            }
+            Structure::WideResNetBlocks(config) => {
+                Self::WideResNet(WideResNet::of_blocks(&config, input, classes, device)?)
+            }
             Structure::ShuffleNetV1(config) => blank!(ShuffleNetV1, config),
             Structure::ShuffleNetV2(config) => blank!(ShuffleNetV2, config),
+            Structure::ShuffleNetV2Blocks(config) => {
+                Self::ShuffleNetV2(ShuffleNetV2::of_blocks(&config, input, classes, device)?)
+            }
             Structure::ImageNetResNet(config) => blank!(ImageNetResNet, config),
             Structure::CifarStemResNet(config) => blank!(CifarStemResNet, config),
             Structure::SkdResNet(config) => blank!(SkdResNet, config),
@@ -243,12 +256,16 @@ impl ModelNetwork for Network {
         "crd-resnet",
         "he-resnet-blocks",
         "crd-resnet-blocks",
+        "imagenet-resnet-blocks",
+        "cifar-stem-resnet-blocks",
+        "wide-resnet-blocks",
         "wide-resnet",
         "vgg",
         "mobilenet-v2",
         "mobilenet-v2-paper",
         "shufflenet-v1",
         "shufflenet-v2",
+        "shufflenet-v2-blocks",
         "imagenet-resnet",
         "cifar-stem-resnet",
         "skd-resnet",

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::block::{Block, BlockKind, Shortcut};
 use crate::chain::Chain;
+use crate::free_blocks::FreeBlocks;
 use crate::layers::{
     check_blocks, check_input, check_size, check_widths, conv, halving_pool, linear, norm,
 };
@@ -47,6 +48,13 @@ impl LargeResNetConfig {
             stem: 64,
             widths: [64, 128, 256, 512],
         }
+    }
+
+    /// The same structure block by block.
+    pub fn free(&self) -> FreeBlocks {
+        let expansion = self.block.expansion();
+        let inner = |width: usize| vec![width; if expansion == 1 { 1 } else { 2 }];
+        FreeBlocks::of(self.stem, &self.blocks, &self.widths, expansion, inner)
     }
 
     pub(crate) fn check(&self, input: [usize; 3], classes: usize) -> Result<()> {
@@ -173,6 +181,26 @@ impl ImageNetResNet {
         })
     }
 
+    pub(crate) fn of_blocks(
+        config: &FreeBlocks,
+        input: [usize; 3],
+        classes: usize,
+        device: &Device,
+    ) -> Result<Self> {
+        config.check_large(input, classes)?;
+        let [layer1, layer2, layer3, layer4] = config.groups(Shortcut::Downsample, device);
+        Ok(Self {
+            conv1: conv([input[0], config.stem], 7, 2, device),
+            bn1: norm(config.stem, device),
+            pool: halving_pool(),
+            layer1,
+            layer2,
+            layer3,
+            layer4,
+            fc: linear(config.features(), classes, device),
+        })
+    }
+
     fn body(&self) -> Body<'_> {
         Body {
             conv1: &self.conv1,
@@ -217,6 +245,25 @@ impl CifarStemResNet {
             layer3,
             layer4,
             linear: linear(config.features(3), classes, device),
+        })
+    }
+
+    pub(crate) fn of_blocks(
+        config: &FreeBlocks,
+        input: [usize; 3],
+        classes: usize,
+        device: &Device,
+    ) -> Result<Self> {
+        config.check_large(input, classes)?;
+        let [layer1, layer2, layer3, layer4] = config.groups(Shortcut::Named, device);
+        Ok(Self {
+            conv1: conv([input[0], config.stem], 3, 1, device),
+            bn1: norm(config.stem, device),
+            layer1,
+            layer2,
+            layer3,
+            layer4,
+            linear: linear(config.features(), classes, device),
         })
     }
 

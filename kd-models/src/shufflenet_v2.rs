@@ -51,6 +51,50 @@ impl ShuffleNetV2Config {
         }
         check_size([0, 1, 2].map(|group| [2 * (self.blocks[group] + 1), self.widths[group]]))
     }
+
+    /// The same structure block by block.
+    pub fn free(&self) -> ShuffleNetV2Blocks {
+        let inner = |group: usize| vec![self.widths[group] / 2; self.blocks[group] + 1];
+        ShuffleNetV2Blocks {
+            stem: self.stem,
+            widths: self.widths,
+            inner: [0, 1, 2].map(inner),
+            last: self.last,
+        }
+    }
+}
+
+/// The structure of a [`ShuffleNetV2`] block by block, as cutting channels leaves it. In `config.json` the
+/// family is `shufflenet-v2-blocks`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShuffleNetV2Blocks {
+    /// Channels of the stem.
+    pub stem: usize,
+    /// Output channels of the three groups of blocks, all even.
+    pub widths: [usize; 3],
+    /// Channels of the depthwise convolution in the changed half of each block, by group; the first block
+    /// halves the size.
+    pub inner: [Vec<usize>; 3],
+    /// Channels of the last convolution, and features of the dense representation.
+    pub last: usize,
+}
+
+impl ShuffleNetV2Blocks {
+    pub(crate) fn check(&self, input: [usize; 3], classes: usize) -> Result<()> {
+        let blocks = self.inner.each_ref().map(Vec::len);
+        check_blocks(&blocks)?;
+        let plain = ShuffleNetV2Config {
+            stem: self.stem,
+            widths: self.widths,
+            blocks: blocks.map(|blocks| blocks - 1),
+            last: self.last,
+        };
+        plain.check(input, classes)?;
+        let inner = self.inner.concat();
+        check_widths(&inner)?;
+        check_size(inner.iter().map(|&width| [2, width]))
+    }
 }
 
 /// The ShuffleNet V2 of the CRD benchmark: a 1x1 stem for small images.
@@ -151,16 +195,28 @@ impl ShuffleNetV2 {
         device: &Device,
     ) -> Result<Self> {
         config.check(input, classes)?;
+        Self::of_blocks(&config.free(), input, classes, device)
+    }
+
+    pub(crate) fn of_blocks(
+        config: &ShuffleNetV2Blocks,
+        input: [usize; 3],
+        classes: usize,
+        device: &Device,
+    ) -> Result<Self> {
+        config.check(input, classes)?;
         let layer = |index: usize| {
             let width = config.widths[index];
             let before = match index {
                 0 => config.stem,
                 _ => config.widths[index - 1],
             };
-            let halving = Block::Halving(HalvingBlock::new([before, width], device));
-            let rest = (0..config.blocks[index])
-                .map(|_| Block::Splitting(SplittingBlock::new(width, device)));
-            std::iter::once(halving).chain(rest).collect()
+            let inner = config.inner[index].iter().enumerate();
+            let block = |(block, &inner): (usize, &usize)| match block {
+                0 => Block::Halving(HalvingBlock::new([before, inner, width], device)),
+                _ => Block::Splitting(SplittingBlock::new([inner, width], device)),
+            };
+            inner.map(block).collect()
         };
         let [layer1, layer2, layer3] = [0, 1, 2].map(layer);
         Ok(Self {
@@ -214,14 +270,14 @@ impl Block {
 }
 
 impl SplittingBlock {
-    fn new(width: usize, device: &Device) -> Self {
+    fn new([inner, width]: [usize; 2], device: &Device) -> Self {
         let half = width / 2;
         Self {
-            conv1: conv([half, half], 1, 1, device),
-            bn1: norm(half, device),
-            conv2: grouped_conv([half, half], 3, 1, half, device),
-            bn2: norm(half, device),
-            conv3: conv([half, half], 1, 1, device),
+            conv1: conv([half, inner], 1, 1, device),
+            bn1: norm(inner, device),
+            conv2: grouped_conv([inner, inner], 3, 1, inner, device),
+            bn2: norm(inner, device),
+            conv3: conv([inner, half], 1, 1, device),
             bn3: norm(half, device),
         }
     }
@@ -250,18 +306,18 @@ impl SplittingBlock {
 }
 
 impl HalvingBlock {
-    fn new([before, width]: [usize; 2], device: &Device) -> Self {
+    fn new([before, inner, width]: [usize; 3], device: &Device) -> Self {
         let half = width / 2;
         Self {
             conv1: grouped_conv([before, before], 3, 2, before, device),
             bn1: norm(before, device),
             conv2: conv([before, half], 1, 1, device),
             bn2: norm(half, device),
-            conv3: conv([before, half], 1, 1, device),
-            bn3: norm(half, device),
-            conv4: grouped_conv([half, half], 3, 2, half, device),
-            bn4: norm(half, device),
-            conv5: conv([half, half], 1, 1, device),
+            conv3: conv([before, inner], 1, 1, device),
+            bn3: norm(inner, device),
+            conv4: grouped_conv([inner, inner], 3, 2, inner, device),
+            bn4: norm(inner, device),
+            conv5: conv([inner, half], 1, 1, device),
             bn5: norm(half, device),
         }
     }

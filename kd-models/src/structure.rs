@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::chunk_cnn::ChunkCnnConfig;
 use crate::densenet::DenseNetConfig;
+use crate::free_blocks::FreeBlocks;
 use crate::lenet::LeNetConfig;
 use crate::mobilenet::MobileNetV2Config;
 use crate::mobilenet_paper::InvertedBlocks;
@@ -16,7 +17,7 @@ use crate::resnet::ResNetConfig;
 use crate::resnet_blocks::ResNetBlocks;
 use crate::resnet_large::LargeResNetConfig;
 use crate::shufflenet_v1::ShuffleNetV1Config;
-use crate::shufflenet_v2::ShuffleNetV2Config;
+use crate::shufflenet_v2::{ShuffleNetV2Blocks, ShuffleNetV2Config};
 use crate::skd_resnet::SkdResNetConfig;
 use crate::text_cnn::TextCnnConfig;
 use crate::unet::UNetConfig;
@@ -123,6 +124,12 @@ families! {
     HeResNetBlocks(ResNetBlocks), "he-resnet-blocks", Classification, ResNetBlocks::check_padded;
     /// ResNets of the CRD benchmark block by block: [`CrdResNet`](crate::CrdResNet).
     CrdResNetBlocks(ResNetBlocks), "crd-resnet-blocks", Classification, ResNetBlocks::check_projected;
+    /// ResNets for large images block by block: [`ImageNetResNet`](crate::ImageNetResNet).
+    ImageNetResNetBlocks(FreeBlocks), "imagenet-resnet-blocks", Classification, FreeBlocks::check_large;
+    /// ResNets of four groups for small images block by block: [`CifarStemResNet`](crate::CifarStemResNet).
+    CifarStemResNetBlocks(FreeBlocks), "cifar-stem-resnet-blocks", Classification, FreeBlocks::check_large;
+    /// Wide ResNets block by block: [`WideResNet`](crate::WideResNet).
+    WideResNetBlocks(FreeBlocks), "wide-resnet-blocks", Classification, FreeBlocks::check_wide;
     /// Wide ResNets: [`WideResNet`](crate::WideResNet).
     WideResNet(ResNetConfig), "wide-resnet", Classification, ResNetConfig::check;
     /// VGG for small images: [`Vgg`](crate::Vgg).
@@ -135,6 +142,8 @@ families! {
     ShuffleNetV1(ShuffleNetV1Config), "shufflenet-v1", Classification, ShuffleNetV1Config::check;
     /// ShuffleNet V2 for small images: [`ShuffleNetV2`](crate::ShuffleNetV2).
     ShuffleNetV2(ShuffleNetV2Config), "shufflenet-v2", Classification, ShuffleNetV2Config::check;
+    /// ShuffleNet V2 block by block: [`ShuffleNetV2`](crate::ShuffleNetV2).
+    ShuffleNetV2Blocks(ShuffleNetV2Blocks), "shufflenet-v2-blocks", Classification, ShuffleNetV2Blocks::check;
     /// ResNets with the stem for large images: [`ImageNetResNet`](crate::ImageNetResNet).
     ImageNetResNet(LargeResNetConfig), "imagenet-resnet", Classification, LargeResNetConfig::check;
     /// ResNets with four groups and a stem for small images: [`CifarStemResNet`](crate::CifarStemResNet).

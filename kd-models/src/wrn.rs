@@ -9,7 +9,9 @@ use burn::tensor::{Device, Tensor};
 use kd_core::{Costs, Result, Scheme, initialise};
 use kd_kernels::{batch_norm, conv2d};
 
+use crate::block::FreeBlock;
 use crate::chain::{Chain, staged, stem_and_fields};
+use crate::free_blocks::FreeBlocks;
 use crate::layers::{Counter, average, check_input, conv, fold, linear, norm, normed_relu};
 use crate::resnet::ResNetConfig;
 
@@ -74,6 +76,12 @@ impl ResNetConfig {
             widths: [16, 16 * widening, 32 * widening, 64 * widening],
         }
     }
+
+    /// The structure of a wide ResNet with these widths, block by block.
+    pub fn wide_blocks(&self) -> FreeBlocks {
+        let [stem, widths @ ..] = self.widths;
+        FreeBlocks::of(stem, &[self.blocks; 3], &widths, 1, |width| vec![width])
+    }
 }
 
 impl WideResNet {
@@ -111,6 +119,27 @@ impl WideResNet {
         })
     }
 
+    pub(crate) fn of_blocks(
+        config: &FreeBlocks,
+        input: [usize; 3],
+        classes: usize,
+        device: &Device,
+    ) -> Result<Self> {
+        config.check_wide(input, classes)?;
+        let block = |block: &FreeBlock, before: usize| {
+            PreactivationBlock::of_structure(block, before, device)
+        };
+        let [block1, block2, block3] = config.made(block).map(|layer| Group { layer });
+        Ok(Self {
+            conv1: conv([input[0], config.stem], 3, 1, device),
+            block1,
+            block2,
+            block3,
+            bn1: BatchNormConfig::new(config.features()).init(device),
+            fc: linear(config.features(), classes, device),
+        })
+    }
+
     fn groups(&self) -> [&Group; 3] {
         [&self.block1, &self.block2, &self.block3]
     }
@@ -127,13 +156,26 @@ impl Group {
 
 impl PreactivationBlock {
     fn new([before, width]: [usize; 2], stride: usize, device: &Device) -> Self {
-        let changes = stride != 1 || before != width;
+        let block = FreeBlock {
+            inner: vec![width],
+            width,
+            stride,
+            projects: stride != 1 || before != width,
+        };
+        Self::of_structure(&block, before, device)
+    }
+
+    fn of_structure(block: &FreeBlock, before: usize, device: &Device) -> Self {
+        let (width, stride) = (block.width, block.stride);
+        let inner = block.inner.first().copied().unwrap_or(width);
         Self {
             bn1: BatchNormConfig::new(before).init(device),
-            conv1: conv([before, width], 3, stride, device),
-            bn2: norm(width, device),
-            conv2: conv([width, width], 3, 1, device),
-            convShortcut: changes.then(|| conv([before, width], 1, stride, device)),
+            conv1: conv([before, inner], 3, stride, device),
+            bn2: norm(inner, device),
+            conv2: conv([inner, width], 3, 1, device),
+            convShortcut: block
+                .projects
+                .then(|| conv([before, width], 1, stride, device)),
         }
     }
 

@@ -6,12 +6,12 @@ use kd_compact::{
 };
 use kd_core::{CountCosts, ErrorKind, Names, export};
 use kd_models::{
-    BlockShortcut, InvertedBlocks, Network, NetworkSpec, ResNetBlocks, ResNetConfig, Structure,
-    VggConfig,
+    BlockKind, BlockShortcut, InvertedBlocks, LargeResNetConfig, Network, NetworkSpec,
+    ResNetBlocks, ResNetConfig, ShuffleNetV2Config, Structure, VggConfig,
 };
 
 /// Small networks of every family, with the policy that is exact for them without touching a shift.
-fn specs() -> Vec<NetworkSpec> {
+pub(crate) fn specs() -> Vec<NetworkSpec> {
     let resnet = |widths| ResNetConfig { blocks: 2, widths };
     let mut mobile = InvertedBlocks::mini();
     for block in mobile.stages.iter_mut().flatten() {
@@ -38,6 +38,35 @@ fn specs() -> Vec<NetworkSpec> {
         .to_vec()
 }
 
+/// Those, and further ones whose structure has free widths.
+fn all_specs() -> Vec<NetworkSpec> {
+    let large = |block| LargeResNetConfig {
+        block,
+        blocks: [1, 2, 1, 1],
+        stem: 5,
+        widths: [3, 4, 3, 5],
+    };
+    let structures = [
+        Structure::ImageNetResNet(large(BlockKind::Basic)),
+        Structure::ImageNetResNet(large(BlockKind::Bottleneck)),
+        Structure::CifarStemResNet(large(BlockKind::Basic)),
+        Structure::CifarStemResNet(large(BlockKind::Bottleneck)),
+        Structure::WideResNet(ResNetConfig {
+            blocks: 2,
+            widths: [4, 4, 6, 5],
+        }),
+        Structure::ShuffleNetV2(ShuffleNetV2Config {
+            stem: 4,
+            widths: [8, 12, 6],
+            blocks: [1, 0, 2],
+            last: 7,
+        }),
+    ];
+    let further =
+        structures.map(|structure| NetworkSpec::with_structure("small", structure, 5, [3, 8, 10]));
+    specs().into_iter().chain(further).collect()
+}
+
 fn build(spec: &NetworkSpec, widths: &Widths) -> kd_core::Result<Network> {
     Network::blank(&cut_spec(spec, widths)?, &Device::flex())
 }
@@ -57,7 +86,7 @@ fn check(spec: &NetworkSpec, policy: Policy, masks: usize) -> kd_core::Result<()
 
 #[test]
 fn the_small_networks_are_cut_exactly_under_two_policies() {
-    for spec in specs() {
+    for spec in all_specs() {
         for policy in [Policy::Zero, Policy::FoldOrZero] {
             check(&spec, policy, 100).unwrap();
         }
@@ -89,7 +118,7 @@ fn networks_of_the_catalogue_are_cut_exactly() {
 
 #[test]
 fn what_was_cut_can_be_cut_again() {
-    for spec in specs() {
+    for spec in all_specs() {
         let graph = graph_of(&spec).unwrap();
         let groups = Groups::of(&graph).unwrap();
         let alive = Alive::chosen(&groups, |_, channel| channel % 3 != 1);
@@ -100,7 +129,7 @@ fn what_was_cut_can_be_cut_again() {
 
 #[test]
 fn the_costs_by_live_channels_are_those_of_the_networks_that_are_left() {
-    for spec in specs() {
+    for spec in all_specs() {
         let graph = graph_of(&spec).unwrap();
         let groups = Groups::of(&graph).unwrap();
         let model = CostModel::of(&graph, &groups);
@@ -139,9 +168,9 @@ fn the_channels_of_a_widening_shortcut_without_parameters_live_together_shifted(
     // Every group loses its first channel: so do the zeros before the others in the second and third group.
     let alive = Alive::chosen(&groups, |_, channel| channel != 0);
     let widths = Widths::of(&graph, &groups, &alive);
-    assert_eq!(widths.padding("layer2.0.shortcut"), [7, 8]);
+    assert_eq!(widths.padding("layer2.0.bn2.shortcut"), [7, 8]);
     assert_eq!(widths.width("layer2.0.conv2"), 15 + 15);
-    assert_eq!(widths.padding("layer3.0.shortcut"), [15, 16]);
+    assert_eq!(widths.padding("layer3.0.bn2.shortcut"), [15, 16]);
 }
 
 #[test]
@@ -188,11 +217,14 @@ fn tensors_of_another_network_are_refused() {
 }
 
 #[test]
-fn a_family_that_cannot_be_cut_is_refused_with_those_that_can() {
-    let spec = NetworkSpec::new("wrn-16-1", 10, [3, 32, 32]);
-    let text = graph_of(&spec).unwrap_err().to_string();
+fn a_family_without_a_place_for_widths_is_refused_with_those_that_have_one() {
+    let spec = NetworkSpec::new("okddip-densenet-40-12", 10, [3, 32, 32]);
+    let graph = graph_of(&spec).unwrap();
+    let groups = Groups::of(&graph).unwrap();
+    let widths = Widths::of(&graph, &groups, &Alive::all(&groups));
+    let text = cut_spec(&spec, &widths).unwrap_err().to_string();
     assert!(
-        text.starts_with("`network` is of family `wide-resnet`"),
+        text.starts_with("`network` is of family `densenet`"),
         "{text}"
     );
     assert!(text.contains("mobilenet-v2-paper"), "{text}");

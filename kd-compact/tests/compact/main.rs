@@ -6,8 +6,12 @@
 mod budget;
 /// Cut networks of kd-models against masked ones.
 mod cuts;
+/// A network of the tests' own with attention, a shuffle, halves and an unknown norm.
+mod gated;
 /// `MorphNet`'s golden values.
 mod golden;
+/// Graphs by hand, against which recorded ones are held.
+mod hand;
 /// A network of the tests' own.
 mod own;
 /// The penalty against float64 references.
@@ -16,5 +20,7 @@ mod penalty;
 mod recalibrate;
 /// Recipes: run, checked, reported, refused.
 mod recipes;
+/// Graphs recorded from a forward pass.
+mod recorded;
 /// Runs: stopped at every step, budgets, baselines.
 mod runs;

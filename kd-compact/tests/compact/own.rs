@@ -25,31 +25,7 @@ pub(crate) struct Own {
 }
 
 pub(crate) fn graph() -> Graph {
-    let mut graph = Graph::new(INPUT);
-    let input = graph.input();
-    graph.block("branches");
-    let left = graph.conv("left", input, ConvShape::square(5, 3));
-    let left = graph.norm("left_norm", left);
-    let left = graph.relu(left);
-    let right = graph.conv("right", input, ConvShape::square(3, 1).with_bias());
-    let right = graph.norm("right_norm", right);
-    let right = graph.relu(right);
-    let doubled = ConvShape {
-        width: 6,
-        groups: 3,
-        ..ConvShape::square(6, 3)
-    };
-    let right = graph.conv("double", right, doubled);
-    let right = graph.norm("double_norm", right);
-    let both = graph.concat(&[left, right]);
-    graph.block("mixed");
-    let map = graph.conv("mix", both, ConvShape::square(4, 1));
-    let map = graph.norm("mix_norm", map);
-    let map = graph.relu(map);
-    let row = graph.flatten(map);
-    graph.block("head");
-    graph.linear("fc", row, CLASSES);
-    graph
+    Graph::recorded(&Own::new(0), INPUT).unwrap()
 }
 
 impl Own {

@@ -175,7 +175,7 @@ fn what_cannot_work_is_said_before_training() {
     let other = recipe(place.path(), "lenet5");
     let error = refused(&other, &[]);
     assert!(
-        error.contains("is of family `lenet`, whose channels cannot be cut"),
+        error.contains("is of family `lenet`, whose structure has no place for the widths"),
         "{error}"
     );
 }

@@ -420,7 +420,7 @@ impl Place {
     }
 
     /// Whether the parameter here is a matrix that the other world stores transposed.
-    fn transposed(&self) -> bool {
+    pub(crate) fn transposed(&self) -> bool {
         self.names == Names::PyTorch
             && self
                 .parts

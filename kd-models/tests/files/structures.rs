@@ -9,13 +9,13 @@ use kd_core::{
     TokenizerFile, export,
 };
 use kd_models::{
-    BlockKind, BlockShortcut, CONFIG_FILE, ChunkCnnConfig, DenseNetConfig, InvertedBlock,
-    InvertedBlocks, InvertedResiduals, LargeResNetConfig, LargeVggConfig, LeNetConfig,
-    MobileNetV2Config, Model, ModelConfig, ModelNetwork, Network, NetworkSpec, OkddipResNetConfig,
-    OkddipVggConfig, ResNetBlocks, ResNetConfig, ResidualBlock, ShuffleNetV1Config,
-    ShuffleNetV2Config, SkdResNetConfig, StemKind, Structure, TOKENIZER_FILE, TextCnn,
-    TextCnnConfig, TrainedModel, UNet, UNetConfig, VggConfig, known_networks, load_model,
-    open_model, save_model,
+    BlockKind, BlockShortcut, CONFIG_FILE, ChunkCnnConfig, DenseNetConfig, FreeBlock, FreeBlocks,
+    InvertedBlock, InvertedBlocks, InvertedResiduals, LargeResNetConfig, LargeVggConfig,
+    LeNetConfig, MobileNetV2Config, Model, ModelConfig, ModelNetwork, Network, NetworkSpec,
+    OkddipResNetConfig, OkddipVggConfig, ResNetBlocks, ResNetConfig, ResidualBlock,
+    ShuffleNetV1Config, ShuffleNetV2Blocks, ShuffleNetV2Config, SkdResNetConfig, StemKind,
+    Structure, TOKENIZER_FILE, TextCnn, TextCnnConfig, TrainedModel, UNet, UNetConfig, VggConfig,
+    known_networks, load_model, open_model, save_model,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -46,6 +46,32 @@ fn cut_resnet(widening: BlockShortcut) -> ResNetBlocks {
             vec![block(1, 7, 2, narrowing)],
         ],
     }
+}
+
+/// A ResNet of four groups that was cut: projections between equal widths, one of them narrower than before.
+fn cut_large(inner: &[usize]) -> FreeBlocks {
+    let block = |width, stride, projects| FreeBlock {
+        inner: inner.to_vec(),
+        width,
+        stride,
+        projects,
+    };
+    FreeBlocks {
+        stem: 5,
+        groups: vec![
+            vec![block(5, 1, true), block(5, 1, false)],
+            vec![block(7, 2, true)],
+            vec![block(6, 2, true)],
+            vec![block(9, 2, true)],
+        ],
+    }
+}
+
+/// A wide ResNet that was cut.
+fn cut_wide() -> FreeBlocks {
+    let mut blocks = cut_large(&[3]);
+    blocks.groups.truncate(3);
+    blocks
 }
 
 /// A MobileNetV2 that was cut until a block that adds nothing has equal widths.
@@ -97,6 +123,9 @@ fn narrow() -> Vec<Structure> {
         Structure::CrdResNet(resnet([4, 6, 5, 8])),
         Structure::HeResNetBlocks(cut_resnet(BlockShortcut::Padded([2, 1]))),
         Structure::CrdResNetBlocks(cut_resnet(BlockShortcut::Projection)),
+        Structure::ImageNetResNetBlocks(cut_large(&[3, 2])),
+        Structure::CifarStemResNetBlocks(cut_large(&[3])),
+        Structure::WideResNetBlocks(cut_wide()),
         Structure::WideResNet(resnet([4, 4, 6, 8])),
         Structure::Vgg(VggConfig {
             widths: [vec![4], vec![5, 6], vec![7], vec![8], vec![6]],
@@ -125,6 +154,12 @@ fn narrow() -> Vec<Structure> {
             stem: 4,
             widths: [8, 12, 16],
             blocks: [1, 0, 1],
+            last: 20,
+        }),
+        Structure::ShuffleNetV2Blocks(ShuffleNetV2Blocks {
+            stem: 4,
+            widths: [8, 12, 4],
+            inner: [vec![3, 5], vec![1], vec![2]],
             last: 20,
         }),
         Structure::ImageNetResNet(large(BlockKind::Basic)),
