@@ -1,4 +1,4 @@
-//! The state of every channel once the scales and shifts of all norms are 0: zero, a constant, or still a map.
+//! The state of every channel once scales and shifts of all norms are 0: zero, a constant, or still a map.
 
 use crate::graph::Graph;
 use crate::op::{Join, Op, Origin};
