@@ -122,7 +122,8 @@ mod tests {
     }
 }
 
-#[cfg(all(test, feature = "testing"))]
+#[cfg(test)]
+#[cfg(feature = "testing")]
 mod ranges {
     use super::*;
     use crate::testing::wrong_ranges;

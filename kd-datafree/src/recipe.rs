@@ -269,6 +269,17 @@ fn published(name: &str) -> String {
     }
 }
 
+fn drop_defaults(schema: &mut Value) {
+    match schema {
+        Value::Object(table) => {
+            table.remove("default");
+            table.values_mut().for_each(drop_defaults);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_defaults),
+        _ => {}
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -282,16 +293,5 @@ mod tests {
         );
         assert_eq!(published("log_every"), "`20`");
         assert_eq!(published("no such key"), "");
-    }
-}
-
-fn drop_defaults(schema: &mut Value) {
-    match schema {
-        Value::Object(table) => {
-            table.remove("default");
-            table.values_mut().for_each(drop_defaults);
-        }
-        Value::Array(items) => items.iter_mut().for_each(drop_defaults),
-        _ => {}
     }
 }

@@ -342,7 +342,7 @@ fn folders_of_any_shape() {
         let mut draws = Draws::new(number, "folders", 0, 0);
         for _ in 0..2 + draws.below(14) {
             let mut path = folder.path().to_owned();
-            for depth in 0..1 + draws.below(4) {
+            for depth in 0..=draws.below(4) {
                 let known = usize::try_from(draws.below(names.len() as u64)).unwrap();
                 // Most lie in classes of a split.
                 let name = if depth == 0 && draws.chance(0.7) {
