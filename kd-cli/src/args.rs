@@ -164,8 +164,8 @@ pub(crate) enum Command {
 /// Which networks to count, and how closely.
 #[derive(Debug, Group)]
 pub(crate) struct ModelsOptions {
-    /// The network to count by stage and kind of layer, by its name, or a model folder or the folder of a run;
-    /// all that have names are listed without it
+    /// The network to count by stage and kind of layer, by its name, or a model folder or the folder of a
+    /// run; all that have names are listed without it
     pub(crate) name: Option<String>,
     /// The data set whose image size and classes they are counted for; `cifar10` where nothing is said
     #[arg(long)]

@@ -116,9 +116,10 @@ impl Budget {
         self.choose_rounded(model, groups, scores, 1)
     }
 
-    /// As [`Budget::choose`], but the channels that stay of each group are a multiple of `round_to`, or all of
-    /// them: the weakest beyond the last multiple go as well, and channels come back in packs of so many, those
-    /// with the best one first, as long as a whole pack fits. A group with fewer channels stays whole.
+    /// As [`Budget::choose`], but the channels that stay of each group are a multiple of `round_to`, or all
+    /// of them: the weakest beyond the last multiple go as well, and channels come back in packs of so
+    /// many, those with the best one first, as long as a whole pack fits. A group with fewer channels stays
+    /// whole.
     ///
     /// # Errors
     ///
@@ -144,8 +145,8 @@ impl Budget {
         }
         if !state.is_met() {
             let problem = format!(
-                "is {round_to}, with which groups of channels keep so many that the budget is not met; take a \
-                 smaller number, or allow more"
+                "is {round_to}, with which groups of channels keep so many that the budget is not met; take \
+                 a smaller number, or allow more"
             );
             return Err(Error::config("compact.round_to", problem));
         }

@@ -134,8 +134,9 @@ pub struct CompactConfig {
     /// example. The cut itself goes by the budget.
     #[cfg_attr(feature = "recipe", schemars(extend("exclusiveMinimum" = 0)))]
     pub threshold: f64,
-    /// The number of channels of each group that is cut is a multiple of this, and at least this; 1 by default.
-    /// Widths such as 13 cost as much as 16 on most devices.
+    /// The number of channels of each group that is cut is a multiple of this, and at least this; 1 by
+    /// default. Widths such as 13 cost as much as 16 on most devices.
+    #[cfg_attr(feature = "recipe", schemars(range(min = 1)))]
     pub round_to: usize,
     /// Whether the cut network begins with new weights, so that only its widths are kept. Off by default.
     pub retrain: bool,

@@ -25,11 +25,12 @@ pub fn l1_scores(graph: &Graph, groups: &Groups, tensors: &Tensors) -> Vec<f64> 
     over_group_means(groups, means.collect())
 }
 
-/// The Euclidean norm of all weights that go with a channel, the scales of its norms among them, over the mean
-/// of its group: `DepGraph`'s group norm, without its sparse training.
+/// The Euclidean norm of all weights that go with a channel, the scales of its norms among them, over the
+/// mean of its group: `DepGraph`'s group norm, without its sparse training.
 ///
 /// ```text
-/// score = I / mean of the group's I      I = sqrt(sum of w^2 over the weights that write or read the channel)
+/// score = I / mean of the group's I
+/// I     = sqrt(sum of w^2 over the weights that write or read the channel)
 /// ```
 pub fn group_norm_scores(graph: &Graph, groups: &Groups, tensors: &Tensors) -> Vec<f64> {
     let mut sums = vec![0.0; groups.units.len()];

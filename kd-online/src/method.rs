@@ -189,7 +189,8 @@ impl Online {
         }
         if self.config.views == BranchViews::Own && self.data.augment.is_none() {
             note(
-                "`online.views` is `own`, but without `data.augment` every view of a sample is the same image",
+                "`online.views` is `own`, but without `data.augment` every view of a sample is the same \
+                 image",
             );
         }
         notes

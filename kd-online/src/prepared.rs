@@ -253,7 +253,10 @@ impl Online {
         let problem = if batch_size == 1 || samples == 1 {
             "is 1, and the batch norm of ONE's gate needs more than one sample; use a larger one"
                 .into()
-        } else if !train.config().drop_last && samples % batch_size == 1 {
+        } else if samples % batch_size == 1
+            && !train.config().drop_last
+            && !train.config().spreads(samples)
+        {
             format!(
                 "is {batch_size}, which leaves a batch of one of {samples} samples, and the batch norm of \
                  ONE's gate needs more; use another"

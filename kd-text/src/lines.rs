@@ -9,8 +9,8 @@ use kd_core::{Error, Result, memory_limit};
 
 /// The most bytes of one file.
 const MOST_BYTES: u64 = 4 << 30;
-/// The most bytes of text for each byte of a gzipped file, and beside them; texts are packed to a third or less,
-/// tables of few words to a twentieth.
+/// The most bytes of text for each byte of a gzipped file, and beside them; texts are packed to a third or
+/// less, tables of few words to a twentieth.
 const MOST_RATIO: u64 = 64;
 const BESIDE: u64 = 1 << 20;
 

@@ -25,8 +25,8 @@ pub(super) fn run(methods: &Methods, options: &ModelsOptions) -> Result<()> {
     match options.name.as_deref() {
         Some(folder) if Path::new(folder).is_dir() => {
             if data.is_some() {
-                let problem = "says which images a network is counted for, and a model folder says so itself; \
-                               leave it out";
+                let problem = "says which images a network is counted for, and a model folder says so \
+                               itself; leave it out";
                 return Err(Error::config("--data", problem));
             }
             one::of_folder(methods.families(), Path::new(folder), options)

@@ -1,4 +1,4 @@
-//! What holds for every method: warnings of a check are said at the start of a run, the metrics of a run are
+//! Properties of every method: warnings of a check are said at the start of a run, the metrics of a run are
 //! those that a campaign may ask for, and what no memory can hold is refused before anything is made.
 
 use kd_recipe::Methods;
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::Place;
 
-const DATA: &str = "[data]\nname = \"fashion-mnist-mini\"\nper_class = 4\nheld_out = 0.02\n";
+const DATA: &str = "[data]\nname = \"fashion-mnist-mini\"\nper_class = 12\nheld_out = 0.02\n";
 const TRAIN: &str = "epochs = 1\nbatch_size = 16\n\
                      schedule = { kind = \"multi-step\", milestones = [50], gamma = 0.1 }\n";
 
@@ -157,7 +157,7 @@ fn what_no_memory_can_hold_is_refused_before_anything_is_made() {
         (
             "data-free",
             vec!["synthesis.generator_training={steps=2,batch_size=10000000000}"],
-            "batch_size` must be at most 10000000",
+            "`synthesis.generator_training.batch_size`",
         ),
         (
             "data-free",

@@ -349,7 +349,7 @@ fn images_and_masks_that_cannot_be_read_are_left_out_if_asked() {
     let check = place.json(&["check", "train.toml", "--json", set[0], set[1]]);
     assert!(check["findings"].to_string().contains(said), "{check}");
     assert_eq!(
-        check["measured"]["data"]["train_per_class"],
+        check["diagnosis"]["data"]["train_per_class"],
         serde_json::json!([6])
     );
     // A value that is no class is no damage.

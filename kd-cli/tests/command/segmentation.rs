@@ -90,9 +90,10 @@ fn place() -> Place {
     place
 }
 
-/// `kd` with these arguments and the data of the place.
+/// The object of `kd` with these arguments and the data of the place, whatever is noted beside it.
 fn json(place: &Place, args: &[&str]) -> Value {
-    place.json(&[args, &["--data-dir", ".", "--json"]].concat())
+    let (said, _) = place.done(&[args, &["--data-dir", ".", "--json"]].concat());
+    serde_json::from_str(said.lines().last().unwrap()).unwrap()
 }
 
 /// What `kd` says when it refuses a recipe.

@@ -55,7 +55,7 @@ mod tests {
         check_room(&path, 1).unwrap();
         let error = check_room(&path, 1 << 60).unwrap_err().to_string();
         assert!(
-            error.contains("would take 1024.0 PiB more, and its disk has"),
+            error.contains("would take 1.0 EiB more, and its disk has"),
             "{error}"
         );
         // What was begun is there already.

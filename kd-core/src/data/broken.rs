@@ -23,8 +23,8 @@ impl LeftOut {
         files.map_or_else(Vec::new, |files| lock(files).iter().cloned().collect())
     }
 
-    /// Reads each of the `count` samples of a split below `folder` on all cores, and gives the places of those
-    /// that are left out.
+    /// Reads each of the `count` samples of a split below `folder` on all cores, and gives the places of
+    /// those that are left out.
     ///
     /// # Errors
     ///

@@ -103,7 +103,7 @@ const CIFAR100: DatasetInfo = DatasetInfo {
     class_names: &[],
     mean: &[0.5071, 0.4865, 0.4409],
     std: &[0.2673, 0.2564, 0.2762],
-    source: "https://www.cs.toronto.edu/~kriz/cifar.html (cifar-100-binary.tar.gz or cifar-100-python.tar.gz)",
+    source: "https://www.cs.toronto.edu/~kriz/cifar.html (cifar-100-binary.tar.gz or -python.tar.gz)",
     folders: &["cifar-100-binary", "cifar-100-python"],
     layout: Layout::Cifar100(CifarLabels::Fine),
     ..CIFAR10

@@ -128,7 +128,8 @@ const SHAPE: ImageShape = ImageShape {
     height: 32,
     width: 32,
 };
-const REMEDY: &str = "give the binary or the Python version of the data set as its archive has it, not the Matlab one";
+const REMEDY: &str =
+    "give the binary or the Python version of the data set as its archive has it, not Matlab's";
 
 impl Records {
     fn read<P: AsRef<Path>>(

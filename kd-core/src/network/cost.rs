@@ -479,7 +479,7 @@ mod tests {
         let text = serde_json::to_string(&costs).unwrap();
         assert_eq!(
             text,
-            r#"[{"stage":"head","layer":"fc","kind":"linear","params":15,"macs":12}]"#
+            r#"[{"stage":"head","layer":"fc","kind":"linear","params":15,"macs":12,"outputs":3}]"#
         );
         assert_eq!(serde_json::from_str::<Costs>(&text).unwrap(), costs);
     }

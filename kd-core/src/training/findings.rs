@@ -10,9 +10,9 @@ use crate::training::schedule::Schedule;
 use crate::training::settings::Training;
 
 impl Training {
-    /// What is suspicious about training on one part of the data and measuring on the other, of their samples,
-    /// the batches and the rates. `keys` are those of the keys `drop_last`, `balanced` and `class_weights`
-    /// that the method heeds.
+    /// What is suspicious about training on one part of the data and measuring on the other, of their
+    /// samples, the batches and the rates. `keys` are those of the keys `drop_last`, `balanced` and
+    /// `class_weights` that the method heeds.
     ///
     /// # Errors
     ///

@@ -352,6 +352,11 @@ fn folders_of_any_shape() {
                 };
                 path.push(name);
             }
+            if draws.chance(0.7) {
+                let class = ["a", "b"][usize::from(draws.chance(0.5))];
+                path = folder.path().join("train").join(class);
+                path.push(format!("{}.png", draws.below(3)));
+            }
             let bytes = match draws.below(6) {
                 0 => &whole[..9],
                 _ => &whole[..],
@@ -416,8 +421,8 @@ fn idx_files() {
     }
 }
 
-/// A batch of the Python version of CIFAR: the opcodes that Python 2 wrote for its dictionary, lists of labels
-/// and array of bytes.
+/// A batch of the Python version of CIFAR: the opcodes that Python 2 wrote for its dictionary, lists of
+/// labels and array of bytes.
 fn python_batch(labels: &[(&str, [u8; 3])], pixels: &[u8]) -> Vec<u8> {
     let short = |text: &str| {
         [

@@ -293,8 +293,8 @@ fn what_is_wrong_with_a_cifar_file_is_said_with_file_and_byte() {
             [file],
         ))
     };
-    let binary = "give the binary version of the data set as its archive has it, not the Python or Matlab \
-                  one";
+    let binary =
+        "give the binary or the Python version of the data set as its archive has it, not Matlab's";
     assert_eq!(
         ten(&[]),
         format!("`10.bin`, byte 0: the file is empty; {binary}")

@@ -291,8 +291,8 @@ fn copies_with_other_names_are_found_also_by_their_own_folder() {
     }
     rename("cifar-10-batches-bin", "cifar-10-batches-py");
     rename(
-        "cifar-10-batches-py/test_batch.bin",
-        "cifar-10-batches-py/test_batch",
+        "cifar-10-batches-py/test_batch.bin.gz",
+        "cifar-10-batches-py/test_batch.gz",
     );
     for (name, folder) in [("mnist", "mnist"), ("cifar10", "cifar-10-batches-py")] {
         for explicit in [root.path().to_owned(), root.path().join(folder)] {

@@ -6,6 +6,7 @@ mod damaged_weights;
 mod ensemble;
 mod families;
 mod model_folder;
+mod narrow;
 #[cfg(feature = "onnx")]
 mod onnx;
 

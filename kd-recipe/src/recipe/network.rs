@@ -206,9 +206,9 @@ impl NetworkRecipe {
     }
 }
 
-/// Checks that the weights of a network with a structure of its own, and their gradients, fit into memory. Where
-/// they cannot be counted from the structure alone it is done on a network of zeros, of which the system keeps no
-/// pages before they are written.
+/// Checks that the weights of a network with a structure of its own, and their gradients, fit into memory.
+/// Where they cannot be counted from the structure alone it is done on a network of zeros, of which the
+/// system keeps no pages before they are written.
 fn check_size<N: ModelNetwork>(spec: &NetworkSpec) -> Result<()> {
     if spec.is_preset() {
         return Ok(());
