@@ -42,7 +42,9 @@ fn recipes() -> Vec<(&'static str, String)> {
             "teacher-class",
             of(
                 "teacher-class",
-                &format!("{student}[teacher-class]\nstudents = 2\nhead.epochs = 1\n"),
+                &format!(
+                    "{student}[teacher-class]\nstudents = 2\ncollapse = 1e9\nhead.epochs = 1\n"
+                ),
             ),
         ),
         (

@@ -90,10 +90,15 @@ fn place() -> Place {
     place
 }
 
-/// The object of `kd` with these arguments and the data of the place, whatever is noted beside it.
-fn json(place: &Place, args: &[&str]) -> Value {
-    let (said, _) = place.done(&[args, &["--data-dir", ".", "--json"]].concat());
+/// The object that `kd` ends with, whatever is noted beside it.
+fn json_of(place: &Place, args: &[&str]) -> Value {
+    let (said, _) = place.done(args);
     serde_json::from_str(said.lines().last().unwrap()).unwrap()
+}
+
+/// The same with the data of the place.
+fn json(place: &Place, args: &[&str]) -> Value {
+    json_of(place, &[args, &["--data-dir", ".", "--json"]].concat())
 }
 
 /// What `kd` says when it refuses a recipe.
@@ -212,7 +217,7 @@ fn a_student_learns_to_segment_stage_by_stage() {
     let mut running = place.spawn(&args);
     running.wait_for_step(&place.path("again"), u64::MAX);
     running.kill();
-    place.json(&["resume", "again", "--json"]);
+    json_of(&place, &["resume", "again", "--json"]);
     let weights = "model-best/model.safetensors";
     assert!(place.read(&format!("again/{weights}")) == place.read(&format!("student/{weights}")));
 
