@@ -96,6 +96,10 @@ impl Encoder {
         })?;
         let tokenizer = Tokenizer::from_bytes(json)
             .map_err(|error| bad(format!("is no tokenizer that can be read: {error}")))?;
+        if let Some(token) = token_without_ids(json) {
+            let problem = format!("adds `{token}` to each text, and does not say its ids");
+            return Err(bad(problem));
+        }
         let length = length(&tokenizer).ok_or_else(|| {
             bad(
                 "gives texts of different lengths; give one whose file has `padding` with the strategy \
@@ -180,6 +184,27 @@ impl Encoder {
     pub fn length(&self) -> usize {
         self.length
     }
+}
+
+/// The first special token that a template of the tokenizer adds without saying its ids, on which the library
+/// would panic with the first text.
+fn token_without_ids(json: &str) -> Option<String> {
+    let file: Value = serde_json::from_str(json).ok()?;
+    let processor = file.get("post_processor")?;
+    let several = processor.get("processors").and_then(Value::as_array);
+    let all = several.map_or(std::slice::from_ref(processor), Vec::as_slice);
+    all.iter().find_map(|processor| {
+        let known = processor.get("special_tokens")?;
+        let pieces = ["single", "pair"]
+            .into_iter()
+            .filter_map(|name| processor.get(name)?.as_array());
+        let mut added = pieces
+            .flatten()
+            .filter_map(|piece| piece.get("SpecialToken")?.get("id")?.as_str());
+        added
+            .find(|token| known.get(token).is_none())
+            .map(str::to_owned)
+    })
 }
 
 /// The words of texts, the most frequent first, as many as the vocabulary has room for.
