@@ -5,7 +5,7 @@
     reason = "a test that cannot be set up has failed"
 )]
 
-/// What people bring: uneven folders, odd batches, other classes, damaged weights, edited recipes.
+/// Inputs that people bring: uneven folders, odd batches, other classes, damaged weights, edited recipes.
 mod brought;
 /// Teacher caches: the same bytes as with the teachers themselves; killed and interrupted while building.
 mod caches;
@@ -15,7 +15,7 @@ mod check;
 mod compare;
 /// Recipes drafted from data.
 mod draft;
-/// What holds for every method: warnings at the start, metrics by name, requests that no memory can meet.
+/// Properties of every method: warnings at the start, metrics by name, requests that no memory can meet.
 mod every_method;
 /// `kd explain` and the schema of recipes.
 mod explain;
@@ -33,7 +33,7 @@ mod own_data;
 mod pictures;
 /// Runs killed, interrupted, resumed, on one thread or two.
 mod process;
-/// What is said while a command works.
+/// Lines and bars of progress while a command works.
 mod progress;
 /// Ranges of keys as the schema states them.
 mod ranges;

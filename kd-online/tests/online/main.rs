@@ -11,7 +11,7 @@ mod support;
 
 /// Threads that public types can go to.
 mod auto_traits;
-/// What holds to the last bit, or to rounding, whatever the weights.
+/// Equalities to the last bit, or to rounding, whatever the weights.
 mod exact;
 /// Gradients of gates and attention: where they must be, and where they must not.
 mod gradients;
