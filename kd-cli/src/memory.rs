@@ -1,6 +1,6 @@
 //! The memory of the machine.
 
-pub(crate) use kd_recipe::meminfo;
+use kd_core::meminfo;
 
 /// The memory that can be had, where the system says it.
 pub(crate) fn available_memory() -> Option<u64> {

@@ -29,7 +29,7 @@ pub use draws::Draws;
 pub use error::{Error, ErrorKind, Result};
 pub use finding::{Finding, Grade, Topic};
 pub use interruption::interruptible;
-pub use memory::{check_memory, memory_limit};
+pub use memory::{check_memory, meminfo, memory_limit};
 pub use sealed::{from_sealed_json, to_sealed_json};
 pub use settings_over::{InnerTables, settings_of, settings_over};
 pub use suggest::nearest;

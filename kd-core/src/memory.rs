@@ -9,7 +9,8 @@ use crate::error::{Error, Result};
 pub fn memory_limit() -> Option<u64> {
     let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let of_groups = limits(Path::new("/sys/fs/cgroup"), &groups);
-    total().into_iter().chain(of_groups).min()
+    let of_machine = meminfo("MemTotal:");
+    of_machine.into_iter().chain(of_groups).min()
 }
 
 /// Checks that `bytes`, the least that a setting asks for, are no more than the memory there is. `what` says
@@ -46,10 +47,10 @@ pub(crate) fn bytes_in_words(bytes: u64) -> String {
     }
 }
 
-/// The memory of the machine.
-fn total() -> Option<u64> {
+/// A number of `/proc/meminfo`, as `MemTotal:`, in bytes; nothing where the system has no such file.
+pub fn meminfo(name: &str) -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
+    let line = text.lines().find(|line| line.starts_with(name))?;
     let kibibytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
     kibibytes.checked_mul(1024)
 }

@@ -168,17 +168,7 @@ impl ImageNetResNet {
         device: &Device,
     ) -> Result<Self> {
         config.check(input, classes)?;
-        let [layer1, layer2, layer3, layer4] = config.groups(Shortcut::Downsample, device);
-        Ok(Self {
-            conv1: conv([input[0], config.stem], 7, 2, device),
-            bn1: norm(config.stem, device),
-            pool: halving_pool(),
-            layer1,
-            layer2,
-            layer3,
-            layer4,
-            fc: linear(config.features(3), classes, device),
-        })
+        Self::of_blocks(&config.free(), input, classes, device)
     }
 
     pub(crate) fn of_blocks(
@@ -236,16 +226,7 @@ impl CifarStemResNet {
         device: &Device,
     ) -> Result<Self> {
         config.check(input, classes)?;
-        let [layer1, layer2, layer3, layer4] = config.groups(Shortcut::Named, device);
-        Ok(Self {
-            conv1: conv([input[0], config.stem], 3, 1, device),
-            bn1: norm(config.stem, device),
-            layer1,
-            layer2,
-            layer3,
-            layer4,
-            linear: linear(config.features(3), classes, device),
-        })
+        Self::of_blocks(&config.free(), input, classes, device)
     }
 
     pub(crate) fn of_blocks(

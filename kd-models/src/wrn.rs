@@ -108,15 +108,7 @@ impl WideResNet {
         device: &Device,
     ) -> Result<Self> {
         config.check(input, classes)?;
-        let [stem, first, second, third] = config.widths;
-        Ok(Self {
-            conv1: conv([input[0], stem], 3, 1, device),
-            block1: Group::new(config.blocks, [stem, first], 1, device),
-            block2: Group::new(config.blocks, [first, second], 2, device),
-            block3: Group::new(config.blocks, [second, third], 2, device),
-            bn1: BatchNormConfig::new(third).init(device),
-            fc: linear(third, classes, device),
-        })
+        Self::of_blocks(&config.wide_blocks(), input, classes, device)
     }
 
     pub(crate) fn of_blocks(
@@ -126,9 +118,8 @@ impl WideResNet {
         device: &Device,
     ) -> Result<Self> {
         config.check_wide(input, classes)?;
-        let block = |block: &FreeBlock, before: usize| {
-            PreactivationBlock::of_structure(block, before, device)
-        };
+        let block =
+            |block: &FreeBlock, before: usize| PreactivationBlock::new(block, before, device);
         let [block1, block2, block3] = config.made(block).map(|layer| Group { layer });
         Ok(Self {
             conv1: conv([input[0], config.stem], 3, 1, device),
@@ -145,27 +136,8 @@ impl WideResNet {
     }
 }
 
-impl Group {
-    fn new(blocks: usize, [before, width]: [usize; 2], stride: usize, device: &Device) -> Self {
-        let first = PreactivationBlock::new([before, width], stride, device);
-        let rest = (1..blocks).map(|_| PreactivationBlock::new([width, width], 1, device));
-        let layer = std::iter::once(first).chain(rest).collect();
-        Self { layer }
-    }
-}
-
 impl PreactivationBlock {
-    fn new([before, width]: [usize; 2], stride: usize, device: &Device) -> Self {
-        let block = FreeBlock {
-            inner: vec![width],
-            width,
-            stride,
-            projects: stride != 1 || before != width,
-        };
-        Self::of_structure(&block, before, device)
-    }
-
-    fn of_structure(block: &FreeBlock, before: usize, device: &Device) -> Self {
+    fn new(block: &FreeBlock, before: usize, device: &Device) -> Self {
         let (width, stride) = (block.width, block.stride);
         let inner = block.inner.first().copied().unwrap_or(width);
         Self {

@@ -4,10 +4,8 @@
 use std::num::NonZero;
 use std::path::Path;
 
-use kd_core::{Error, Result, RunFolder};
+use kd_core::{Error, Result, RunFolder, meminfo};
 use serde::{Deserialize, Serialize};
-
-use crate::memory::meminfo;
 
 const FILE: &str = "environment.json";
 

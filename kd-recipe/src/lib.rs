@@ -64,7 +64,7 @@ pub use recipe::weights::WeightFile;
 
 pub use environment::Environment;
 pub use machine::Machine;
-pub use memory::{meminfo, peak_memory_bytes};
+pub use memory::peak_memory_bytes;
 pub use merge::merge_runs;
 pub use notices::{Notice, Notices};
 pub use outcome::Outcome;

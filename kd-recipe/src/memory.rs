@@ -1,12 +1,4 @@
-//! The memory of the machine, and the most of it that the process has held.
-
-/// A number of `/proc/meminfo`, as `MemTotal:`, in bytes; nothing where the system has no such file.
-pub fn meminfo(name: &str) -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find(|line| line.starts_with(name))?;
-    let kibibytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kibibytes * 1024)
-}
+//! The most memory that the process has held.
 
 /// The largest resident size of this process so far, in bytes, where the system tells it (Linux).
 pub fn peak_memory_bytes() -> Option<u64> {

@@ -10,7 +10,7 @@ use kd_core::{
 };
 
 use crate::encoder::Encoder;
-use crate::folders::{find_folder, has_texts, read_folder};
+use crate::folders::{find_folder, has_images, has_texts, read_folder};
 use crate::known::KnownText;
 use crate::lines::input;
 use crate::settings::TextSettings;
@@ -95,13 +95,14 @@ impl TextFiles {
     }
 
     /// Whether labelled texts lie at `path`: a table by its ending, or a folder with a table or with folders
-    /// of texts to train on. Nothing is read.
+    /// of texts to train on, and without images, beside which lists and notes often lie. Nothing is read.
     pub fn are_at(path: &Path) -> bool {
         if path.is_file() {
             return is_table(path);
         }
         let has_table = find_table(path, Split::Train).is_some();
-        has_table || find_folder(path, Split::Train).is_some_and(|folder| has_texts(&folder))
+        let has_folders = || find_folder(path, Split::Train).is_some_and(|at| has_texts(&at));
+        (has_table || has_folders()) && !has_images(path)
     }
 
     /// As [`TextFiles::open`], of a data set that is known by name.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use kd_core::{Error, Result, Split};
+use kd_core::{Error, Result, Split, is_image_path};
 
 use crate::lines::{input, read_text};
 use crate::table::{Labelled, split_names};
@@ -19,6 +19,15 @@ pub(crate) fn has_texts(path: &Path) -> bool {
     let folders = entries(path, Path::is_dir).unwrap_or_default();
     let is_there = |folder: &PathBuf| entries(folder, is_text).is_ok_and(|files| !files.is_empty());
     folders.iter().any(is_there)
+}
+
+/// Whether an image lies in a folder below `root`, or below one of its folders.
+pub(crate) fn has_images(root: &Path) -> bool {
+    let folders = |path: &Path| entries(path, Path::is_dir).unwrap_or_default();
+    let is_there =
+        |folder: &PathBuf| entries(folder, is_image_path).is_ok_and(|files| !files.is_empty());
+    let below = |split: &PathBuf| is_there(split) || folders(split).iter().any(is_there);
+    folders(root).iter().any(below)
 }
 
 fn is_text(file: &Path) -> bool {

@@ -2,12 +2,11 @@
 
 use std::num::NonZero;
 
-use kd_core::{CountedWork, DataRoots, DatasetInfo, DeviceName, Split, tell_counted};
+use kd_core::{CountedWork, DataRoots, DatasetInfo, DeviceName, Split, meminfo, tell_counted};
 use kd_recipe::with_causes;
 use serde::Serialize;
 
 use crate::args::DoctorOptions;
-use crate::memory::meminfo;
 use crate::output;
 
 /// All that is looked at.

@@ -72,10 +72,12 @@ fn spec(name: &str, info: &Counted) -> NetworkSpec {
 }
 
 fn costs(spec: &NetworkSpec) -> Result<Costs> {
-    let device: Device = DeviceName::Cpu
-        .open()
-        .or_else(|_| DeviceName::Auto.open())?;
-    spec.costs(&device)
+    spec.costs(&host()?)
+}
+
+/// A device that is enough to count on.
+fn host() -> Result<Device> {
+    DeviceName::Cpu.open().or_else(|_| DeviceName::Auto.open())
 }
 
 fn all(info: &Counted, as_json: bool) -> Result<()> {

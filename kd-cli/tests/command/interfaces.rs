@@ -120,7 +120,10 @@ fn models_of_a_run_have_the_costs_of_their_network_and_a_latency() {
         assert_eq!(batches, [1, 64]);
         for of in latency {
             let at = |name: &str| of[name].as_f64().unwrap();
-            assert!(0.0 < at("tenth") && at("tenth") <= at("median"), "{of}");
+            assert!(
+                0.0 < at("tenth_seconds") && at("tenth_seconds") <= at("median_seconds"),
+                "{of}"
+            );
             assert!(
                 at("median") <= at("ninetieth") && at("passes") >= 10.0,
                 "{of}"

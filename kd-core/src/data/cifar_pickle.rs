@@ -14,6 +14,9 @@ use crate::error::{Error, Result};
 const PICKLE: u8 = 0x80;
 /// Steps of a pickle; CIFAR-100's has some 200000.
 const MOST_STEPS: usize = 1_000_000;
+/// Lists, tuples and dictionaries of a pickle; those of CIFAR have a dozen. Inside one another they are let go
+/// one inside the other, so that many would end the stack.
+const MOST_CONTAINERS: usize = 1_000;
 /// Bytes of the pixels of an image.
 const PIXELS: usize = 3 * 32 * 32;
 const REMEDY: &str = "download the Python or the binary version of the data set again";
@@ -138,6 +141,7 @@ struct Machine<'a> {
     stack: Vec<Value>,
     marks: Vec<usize>,
     memo: HashMap<u64, Value>,
+    containers: usize,
 }
 
 impl<'a> Machine<'a> {
@@ -148,6 +152,7 @@ impl<'a> Machine<'a> {
             stack: Vec::new(),
             marks: Vec::new(),
             memo: HashMap::new(),
+            containers: 0,
         }
     }
 
@@ -207,7 +212,15 @@ impl<'a> Machine<'a> {
             0x6a => self.remembered(4)?,
             _ => return self.change(opcode),
         };
+        if matches!(value, Value::List(_) | Value::Tuple(_) | Value::Dict(_)) {
+            self.containers += 1;
+        }
         self.stack.push(value);
+        if self.containers > MOST_CONTAINERS {
+            return Err(format!(
+                "the pickle has more than {MOST_CONTAINERS} lists and tuples"
+            ));
+        }
         Ok(())
     }
 
@@ -382,6 +395,15 @@ mod tests {
         .unwrap();
         let error = records(path.path(), 1).unwrap_err().to_string();
         assert!(error.contains("`labels` holds something else"), "{error}");
+    }
+
+    #[test]
+    fn tuples_inside_one_another_do_not_end_the_stack() {
+        let path = tempfile::NamedTempFile::new().unwrap();
+        let nested = [&b"\x80\x02)"[..], &[0x85; 900_000], b"."].concat();
+        std::fs::write(path.path(), nested).unwrap();
+        let error = records(path.path(), 1).unwrap_err().to_string();
+        assert!(error.contains("more than 1000 lists"), "{error}");
     }
 
     #[test]

@@ -16,17 +16,17 @@ const LEAST: usize = 10;
 const MOST: usize = 1_000;
 const LONG_ENOUGH: Duration = Duration::from_secs(2);
 
-/// The times of many answers to one size of batch, in seconds.
+/// The times of many answers to one size of batch.
 #[derive(Debug, Serialize)]
 pub(super) struct Latency {
     /// Samples at once.
     pub(super) batch: usize,
     /// The time that half of the passes stay below.
-    pub(super) median: f64,
+    pub(super) median_seconds: f64,
     /// The time that a tenth stay below.
-    pub(super) tenth: f64,
+    pub(super) tenth_seconds: f64,
     /// The time that nine of ten stay below.
-    pub(super) ninetieth: f64,
+    pub(super) ninetieth_seconds: f64,
     /// Passes that were timed.
     pub(super) passes: usize,
 }
@@ -63,9 +63,9 @@ fn of_batch(model: &dyn TrainedModel, batch: usize, device: &Device) -> Result<L
     let at = |tenths: usize| times[(times.len() - 1) * tenths / 10];
     Ok(Latency {
         batch,
-        median: at(5),
-        tenth: at(1),
-        ninetieth: at(9),
+        median_seconds: at(5),
+        tenth_seconds: at(1),
+        ninetieth_seconds: at(9),
         passes: times.len(),
     })
 }

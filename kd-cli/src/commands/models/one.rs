@@ -2,15 +2,16 @@
 
 use std::path::Path;
 
+use burn::tensor::Device;
 use kd_core::{Costs, DeviceName, LayerKind, Result};
-use kd_models::{Families, ModelConfig, TrainedModel};
+use kd_models::{Families, ModelConfig};
 use kd_recipe::model_folder;
 use kd_report::Align::{Left, Right};
 use kd_report::count;
 use serde_json::{Value, json};
 
 use super::latency::{Latency, measured};
-use super::{Counted, costs, spec};
+use super::{Counted, costs, host, spec};
 use crate::args::ModelsOptions;
 use crate::commands::session::use_threads;
 use crate::output;
@@ -31,13 +32,12 @@ pub(super) fn of_name(
     let mut facts = json!({
         "name": spec.name, "data": info.name, "params": costs.params(), "macs": costs.macs(), "layers": costs,
     });
-    let latency = if options.latency {
-        use_threads(options.threads)?;
-        let device = device(options).open()?;
-        let model = families.blank(ModelConfig::plain(spec)?, &device)?;
-        Some(measured(model.as_ref(), &device)?)
-    } else {
-        None
+    let latency = match timed(options)? {
+        Some(device) => {
+            let model = families.blank(ModelConfig::plain(spec)?, &device)?;
+            Some(measured(model.as_ref(), &device)?)
+        }
+        None => None,
     };
     show(&title, &costs, latency.as_deref(), options, &mut facts);
     Ok(())
@@ -45,9 +45,9 @@ pub(super) fn of_name(
 
 /// A trained network, of a model folder or the folder of a run.
 pub(super) fn of_folder(families: &Families, folder: &Path, options: &ModelsOptions) -> Result<()> {
-    use_threads(options.threads)?;
-    let device = device(options).open()?;
-    let model = families.open(&model_folder(folder)?, &device)?;
+    let device = timed(options)?;
+    let on = device.clone().map_or_else(host, Ok)?;
+    let model = families.open(&model_folder(folder)?, &on)?;
     let (costs, config) = (model.costs()?, model.config());
     let network = &config.network;
     let [channels, height, width] = network.input;
@@ -59,22 +59,20 @@ pub(super) fn of_folder(families: &Families, folder: &Path, options: &ModelsOpti
         "name": network.name, "network": network, "params": costs.params(), "macs": costs.macs(),
         "layers": costs,
     });
-    let latency = latency(model.as_ref(), &device, options)?;
+    let latency = device.map(|device| measured(model.as_ref(), &device));
+    let latency = latency.transpose()?;
     show(&title, &costs, latency.as_deref(), options, &mut facts);
     Ok(())
 }
 
-/// The device that latency is measured on; nothing else asks for one.
-fn device(options: &ModelsOptions) -> DeviceName {
-    options.device.unwrap_or(DeviceName::Auto)
-}
-
-fn latency(
-    model: &dyn TrainedModel,
-    device: &burn::tensor::Device,
-    options: &ModelsOptions,
-) -> Result<Option<Vec<Latency>>> {
-    options.latency.then(|| measured(model, device)).transpose()
+/// The device that latency is measured on, where it is; its threads are set.
+fn timed(options: &ModelsOptions) -> Result<Option<Device>> {
+    if !options.latency {
+        return Ok(None);
+    }
+    use_threads(options.threads)?;
+    let device = options.device.unwrap_or(DeviceName::Auto);
+    device.open().map(Some)
 }
 
 fn show(
@@ -124,8 +122,11 @@ fn by_kind(costs: &Costs) {
         .map(|kind| {
             let cost = costs.of_kind(kind);
             let name = match kind {
+                LayerKind::Conv => "convolutions",
+                LayerKind::DepthwiseConv => "depthwise convolutions",
+                LayerKind::Linear => "linear layers",
                 LayerKind::Norm => "norms (not in the total of MACs)",
-                kind => kind_name(kind),
+                LayerKind::Embedding => "embeddings",
             };
             vec![name.to_owned(), count(cost.params), count(cost.macs)]
         })
@@ -134,16 +135,6 @@ fn by_kind(costs: &Costs) {
         &[("kind", Left), ("parameters", Right), ("MACs", Right)],
         &rows,
     );
-}
-
-fn kind_name(kind: LayerKind) -> &'static str {
-    match kind {
-        LayerKind::Conv => "convolutions",
-        LayerKind::DepthwiseConv => "depthwise convolutions",
-        LayerKind::Linear => "linear layers",
-        LayerKind::Norm => "norms",
-        LayerKind::Embedding => "embeddings",
-    }
 }
 
 /// Every layer, with what it puts out.
@@ -201,13 +192,13 @@ fn times(latency: &[Latency]) {
         .map(|of| {
             vec![
                 of.batch.to_string(),
-                milliseconds(of.median),
+                milliseconds(of.median_seconds),
                 format!(
                     "{} to {}",
-                    milliseconds(of.tenth),
-                    milliseconds(of.ninetieth)
+                    milliseconds(of.tenth_seconds),
+                    milliseconds(of.ninetieth_seconds)
                 ),
-                milliseconds(of.median / of.batch as f64),
+                milliseconds(of.median_seconds / of.batch as f64),
                 of.passes.to_string(),
             ]
         })
