@@ -23,7 +23,7 @@ const USUAL_DATA: &str = "cifar10";
 pub(super) fn run(methods: &Methods, options: &ModelsOptions) -> Result<()> {
     let data = options.data.as_deref();
     match options.name.as_deref() {
-        Some(folder) if Path::new(folder).is_dir() => {
+        Some(folder) if Path::new(folder).is_dir() || folder.contains(std::path::is_separator) => {
             if data.is_some() {
                 let problem = "says which images a network is counted for, and a model folder says so \
                                itself; leave it out";

@@ -400,7 +400,7 @@ mod tests {
     #[test]
     fn tuples_inside_one_another_do_not_end_the_stack() {
         let path = tempfile::NamedTempFile::new().unwrap();
-        let nested = [&b"\x80\x02)"[..], &[0x85; 900_000], b"."].concat();
+        let nested = [&b"\x80\x02)"[..], &vec![0x85; 900_000], b"."].concat();
         std::fs::write(path.path(), nested).unwrap();
         let error = records(path.path(), 1).unwrap_err().to_string();
         assert!(error.contains("more than 1000 lists"), "{error}");

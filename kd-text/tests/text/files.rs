@@ -122,10 +122,8 @@ fn a_source_says_what_it_has_before_it_is_read() {
 
 #[test]
 fn images_with_lists_and_notes_beside_them_are_no_texts() {
-    let (table, note): ((&str, &[u8]), (&str, &[u8])) = (
-        ("train.csv", b"label,text\ngood,yes\n"),
-        ("train/good/notes.txt", b"taken in May"),
-    );
+    let table: (&str, &[u8]) = ("train.csv", b"label,text\ngood,yes\n");
+    let note: (&str, &[u8]) = ("train/good/notes.txt", b"taken in May");
     let are_at = |files: &[(&str, &[u8])]| TextFiles::are_at(folder(files).path());
     assert!(are_at(&[table]) && are_at(&[note]));
     for image in ["train/good/1.png", "train/bad/1.JPG", "good/1.jpeg"] {
