@@ -44,6 +44,7 @@ impl<N: Classifier> Phase for CutPhase<'_, N> {
     fn evaluate(&mut self) -> Result<Metrics> {
         let held_out = self.method.held_out_loader()?;
         let mut metrics = self.method.measure(&self.cut.network, &held_out)?;
+        metrics.insert("cut_accuracy".into(), metrics["accuracy"]);
         if let Some(masked) = &self.cut.masked {
             let masked = self.method.measure(masked, &held_out)?;
             metrics.insert("masked_accuracy".into(), masked["accuracy"]);

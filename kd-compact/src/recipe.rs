@@ -120,6 +120,7 @@ impl MethodRecipe for CompactRecipe {
             "accuracy",
             "loss",
             "masked_accuracy",
+            "cut_accuracy",
             "macs",
             "parameters",
             "macs_share",

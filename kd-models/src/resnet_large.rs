@@ -168,7 +168,7 @@ impl ImageNetResNet {
         device: &Device,
     ) -> Result<Self> {
         config.check(input, classes)?;
-        Self::of_blocks(&config.free(), input, classes, device)
+        Ok(Self::built(&config.free(), input, classes, device))
     }
 
     pub(crate) fn of_blocks(
@@ -178,8 +178,12 @@ impl ImageNetResNet {
         device: &Device,
     ) -> Result<Self> {
         config.check_large(input, classes)?;
+        Ok(Self::built(config, input, classes, device))
+    }
+
+    fn built(config: &FreeBlocks, input: [usize; 3], classes: usize, device: &Device) -> Self {
         let [layer1, layer2, layer3, layer4] = config.groups(Shortcut::Downsample, device);
-        Ok(Self {
+        Self {
             conv1: conv([input[0], config.stem], 7, 2, device),
             bn1: norm(config.stem, device),
             pool: halving_pool(),
@@ -188,7 +192,7 @@ impl ImageNetResNet {
             layer3,
             layer4,
             fc: linear(config.features(), classes, device),
-        })
+        }
     }
 
     fn body(&self) -> Body<'_> {
@@ -226,7 +230,7 @@ impl CifarStemResNet {
         device: &Device,
     ) -> Result<Self> {
         config.check(input, classes)?;
-        Self::of_blocks(&config.free(), input, classes, device)
+        Ok(Self::built(&config.free(), input, classes, device))
     }
 
     pub(crate) fn of_blocks(
@@ -236,8 +240,12 @@ impl CifarStemResNet {
         device: &Device,
     ) -> Result<Self> {
         config.check_large(input, classes)?;
+        Ok(Self::built(config, input, classes, device))
+    }
+
+    fn built(config: &FreeBlocks, input: [usize; 3], classes: usize, device: &Device) -> Self {
         let [layer1, layer2, layer3, layer4] = config.groups(Shortcut::Named, device);
-        Ok(Self {
+        Self {
             conv1: conv([input[0], config.stem], 3, 1, device),
             bn1: norm(config.stem, device),
             layer1,
@@ -245,7 +253,7 @@ impl CifarStemResNet {
             layer3,
             layer4,
             linear: linear(config.features(), classes, device),
-        })
+        }
     }
 
     fn body(&self) -> Body<'_> {

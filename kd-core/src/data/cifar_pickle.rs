@@ -14,8 +14,8 @@ use crate::error::{Error, Result};
 const PICKLE: u8 = 0x80;
 /// Steps of a pickle; CIFAR-100's has some 200000.
 const MOST_STEPS: usize = 1_000_000;
-/// Lists, tuples and dictionaries of a pickle; those of CIFAR have a dozen. Inside one another they are let go
-/// one inside the other, so that many would end the stack.
+/// Lists, tuples and dictionaries of a pickle; those of CIFAR have a dozen. What lies inside one another is
+/// let go one inside the other, so that many would end the stack.
 const MOST_CONTAINERS: usize = 1_000;
 /// Bytes of the pixels of an image.
 const PIXELS: usize = 3 * 32 * 32;

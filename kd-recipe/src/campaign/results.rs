@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use kd_core::{Error, Result};
+use kd_core::{Error, Metrics, Result};
 use kd_report::{PairedDifference, Summary};
 use serde::Serialize;
 
@@ -96,11 +96,11 @@ pub struct Row {
     pub value: Option<toml::Value>,
     /// The name of the student's network.
     pub network: Option<String>,
-    /// The student's parameters.
+    /// The student's parameters, of the largest where the runs make networks of several sizes.
     pub parameters: Option<u64>,
     /// Parameters that are trained beside the student.
     pub extra_parameters: Option<u64>,
-    /// The multiply-accumulates of the student for one image.
+    /// The multiply-accumulates of the student for one image, likewise.
     pub macs: Option<u64>,
     /// Those of the largest of its parts that can run at the same time, if it has such parts.
     pub largest_part_macs: Option<u64>,
@@ -149,17 +149,17 @@ pub struct RunResult {
     pub inputs: BTreeMap<String, String>,
     /// The name of the student's network.
     pub network: Option<String>,
-    /// The student's parameters.
+    /// The student's parameters: those that the run measured, where it makes a network of another size.
     pub parameters: Option<u64>,
     /// Parameters that are trained beside the student.
     pub extra_parameters: Option<u64>,
-    /// The multiply-accumulates of the student for one image.
+    /// The multiply-accumulates of the student for one image, likewise.
     pub macs: Option<u64>,
     /// Those of the largest of its parts that can run at the same time, if it has such parts.
     pub largest_part_macs: Option<u64>,
     /// The multiply-accumulates of a training step, an image, if the method counts them.
     pub step_macs: Option<u64>,
-    /// The metrics after the last epoch.
+    /// The metrics after the last epoch, and of an earlier phase those that the last does not measure.
     pub metrics: BTreeMap<String, f64>,
     /// The metric of the campaign after its best epoch.
     pub best: Option<f64>,
@@ -326,7 +326,9 @@ fn one(campaign: &Campaign, out: &Path, known: &KnownRun) -> Result<RunResult> {
             let best = best(&run.curve, campaign);
             run.best_epoch = best.map(|(epoch, _)| epoch);
             run.best = best.map(|(_, value)| value);
-            run.metrics.clone_from(&outcome.metrics);
+            run.metrics = all_metrics(&run.curve, &outcome.metrics);
+            run.parameters = counted(&run.metrics, "parameters").or(run.parameters);
+            run.macs = counted(&run.metrics, "macs").or(run.macs);
             run.seconds = Some(outcome.seconds);
             run.peak_memory_bytes = outcome.peak_memory_bytes;
         }
@@ -335,6 +337,18 @@ fn one(campaign: &Campaign, out: &Path, known: &KnownRun) -> Result<RunResult> {
         RunState::Missing | RunState::Begun => {}
     }
     Ok(run)
+}
+
+/// The metrics of the last evaluation, and of an earlier one what the last does not measure, as those of a
+/// phase that only looks at what the one before it has made.
+fn all_metrics(curve: &[Point], last: &Metrics) -> Metrics {
+    let earlier = curve.iter().flat_map(|point| point.metrics.clone());
+    earlier.chain(last.clone()).collect()
+}
+
+/// What a run has counted of the network that it made, where its size is not known before.
+fn counted(metrics: &Metrics, name: &str) -> Option<u64> {
+    metrics.get(name).map(|count| *count as u64)
 }
 
 /// A text whose paths into the campaign's folder begin there, as results are read on other machines, too.
@@ -387,6 +401,11 @@ fn row(name: &str, title: &str, value: Option<&toml::Value>, all: &[&RunResult])
         }
     }
     let first = all.iter().find(|run| run.parameters.is_some());
+    // Runs of other seeds may make networks of other sizes.
+    let largest = |of: fn(&RunResult) -> Option<u64>| {
+        let largest = done.iter().filter_map(|run| of(run)).max();
+        largest.or_else(|| first.and_then(|run| of(run)))
+    };
     let best_epochs = done
         .iter()
         .filter_map(|run| Some((run.seed, run.best_epoch?)));
@@ -395,9 +414,9 @@ fn row(name: &str, title: &str, value: Option<&toml::Value>, all: &[&RunResult])
         title: title.to_owned(),
         value: value.cloned(),
         network: first.and_then(|run| run.network.clone()),
-        parameters: first.and_then(|run| run.parameters),
+        parameters: largest(|run| run.parameters),
         extra_parameters: first.and_then(|run| run.extra_parameters),
-        macs: first.and_then(|run| run.macs),
+        macs: largest(|run| run.macs),
         largest_part_macs: first.and_then(|run| run.largest_part_macs),
         step_macs: first.and_then(|run| run.step_macs),
         done: done.len(),
@@ -456,5 +475,33 @@ fn compare(campaign: &Campaign, runs: &[RunResult], rows: &mut [Row]) {
         let own = by_seed(&row.name, row.value.as_ref());
         // There is none as long as no seed is done in both.
         row.difference = PairedDifference::of(&own, &against).ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_last_evaluation_does_not_measure_is_that_of_an_earlier_phase() {
+        let metrics = |pairs: &[(&str, f64)]| -> Metrics {
+            let pairs = pairs.iter();
+            pairs
+                .map(|(name, value)| ((*name).to_owned(), *value))
+                .collect()
+        };
+        let point = |epoch, pairs: &[(&str, f64)]| Point {
+            epoch,
+            metrics: metrics(pairs),
+        };
+        let curve = [
+            point(1, &[("accuracy", 0.4), ("parameters", 9.0)]),
+            point(2, &[("accuracy", 0.2), ("parameters", 7.0)]),
+            point(3, &[("accuracy", 0.5)]),
+        ];
+        let all = all_metrics(&curve, &metrics(&[("accuracy", 0.6)]));
+        assert_eq!(all, metrics(&[("accuracy", 0.6), ("parameters", 7.0)]));
+        assert_eq!(counted(&all, "parameters"), Some(7));
+        assert_eq!(counted(&all, "macs"), None);
     }
 }

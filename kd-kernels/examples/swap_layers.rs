@@ -1,7 +1,7 @@
 //! A residual network of your own on these kernels: the layers stay Burn's, `forward` calls other functions.
 //!
 //! ```text
-//! cargo run --release -p kd-kernels --features flex --example own_network
+//! cargo run --release -p kd-kernels --features flex --example swap_layers
 //! ```
 
 use std::time::Instant;
