@@ -12,6 +12,7 @@ mod loader;
 mod memory;
 mod metrics;
 mod network;
+mod quiet_panic;
 #[cfg(feature = "schema")]
 mod schema;
 mod sealed;
@@ -30,6 +31,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use finding::{Finding, Grade, Topic};
 pub use interruption::interruptible;
 pub use memory::{check_memory, meminfo, memory_limit};
+pub use quiet_panic::catch_quietly;
 pub use sealed::{from_sealed_json, to_sealed_json};
 pub use settings_over::{InnerTables, settings_of, settings_over};
 pub use suggest::nearest;
