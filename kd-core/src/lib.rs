@@ -44,6 +44,7 @@ pub use network::cost::{Cost, Costs, CountCosts, LayerCost, LayerKind, count_par
 pub use network::frozen::{Frozen, network_hash};
 pub use network::head::AffineHead;
 pub use network::initialise::{Scheme, initialise, initialise_parts};
+pub use network::large_file::{CountedFile, FileProgress};
 pub use network::normalisation::Normalisation;
 pub use network::output::{NetworkOutput, Output};
 pub use network::preprocessing::{NetworkInput, Preprocessing};
