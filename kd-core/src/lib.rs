@@ -59,11 +59,11 @@ pub use network::tensors::{
 pub use network::tokenizer_file::TokenizerFile;
 
 pub use data::{
-    CifarLabels, DataFiles, DataRoots, DataSource, Dataset, DatasetInfo, ImageFit, ImageFolder,
-    ImageShape, MaskClass, MaskFolder, MaskSurvey, MaskValue, Masks, SampleKind, Split,
-    StretchedImages, Subset, Task, Tokens, ValuedClass, class_folders, image_size, is_image_path,
-    read_camvid, read_cifar10, read_cifar100, read_cinic10, read_idx, read_images, read_stretched,
-    read_svhn, sample_findings, write_idx, write_image_folder, write_mask,
+    CifarLabels, Contents, DataFiles, DataRoots, DataSource, Dataset, DatasetInfo, ImageFit,
+    ImageFolder, ImageShape, MaskClass, MaskFolder, MaskSurvey, MaskValue, Masks, SampleKind,
+    Split, StretchedImages, Subset, Task, Tokens, ValuedClass, class_folders, image_size,
+    is_image_path, read_camvid, read_cifar10, read_cifar100, read_cinic10, read_idx, read_images,
+    read_stretched, read_svhn, sample_findings, write_idx, write_image_folder, write_mask,
 };
 pub use loader::{Batch, BatchSource, Epoch, FEW, Loader, LoaderConfig, Samples};
 pub use views::{Augment, ViewParams, ViewPolicy};
