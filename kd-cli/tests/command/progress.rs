@@ -181,21 +181,13 @@ fn texts_have_a_time_left_too() {
 fn checks_of_every_method_have_a_time_left() {
     let place = Place::new();
     photos(&place.path("photos"));
-    place.done(&[
-        "train",
-        "--data",
-        "photos",
-        "--student",
-        "resnet8",
-        "--minutes",
-        "0.01",
-        "--out",
-        "teacher",
-    ]);
-    let data = "[data]\nname = \"folder\"\npath = \"photos\"\nsize = 64\n";
+    let data = "[data]\nname = \"folder\"\npath = \"photos\"\nsize = 32\n";
     let network = "[student]\nname = \"resnet8\"\n";
     let teacher = "[teacher]\nmodel = \"teacher\"\n";
     let train = "[train]\nepochs = 1\nbatch_size = 8\n";
+    let recipe = format!("method = \"train\"\n{data}[network]\nname = \"resnet8\"\n{train}");
+    std::fs::write(place.path("own.toml"), recipe).unwrap();
+    place.done(&["train", "own.toml", "--out", "teacher"]);
     for (method, parts) in [
         ("stagewise", format!("{network}{teacher}")),
         ("online", format!("{network}[online]\nkind = \"dml\"\n")),

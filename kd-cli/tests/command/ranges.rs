@@ -177,11 +177,13 @@ fn ranges_of_data_are_those_that_are_enforced() {
     }));
     let tables = ["data", "split", "cache"];
     let wrong = wrong_in_stagewise(&plain, &tables, &["resize", "per_class"]);
-    // Of so few samples these shares leave nothing of a class, and nothing moves further than its image.
+    // Of so few samples these shares leave nothing of a class, an epoch is chosen by some samples, and nothing
+    // moves further than its image.
     let coupled = [
         "/data/fraction: 0.000001 ",
         "/data/held_out: 0.000001 ",
         "/data/held_out: 0.999999 ",
+        "/split/validation: 0 ",
         "/split/validation: 0.999999 ",
         "/split/unlabelled: 0.000001 ",
         "/data/augment/crop_padding: 1000000 ",
@@ -210,7 +212,8 @@ fn ranges_of_folders_are_those_that_are_enforced() {
     let data = schema.pointer_mut("/$defs/DataRecipe/properties");
     let keys = data.and_then(Value::as_object_mut).unwrap();
     keys.retain(|name, _| name == "resize");
-    let usual = json!({ "data": { "name": "folder", "path": place.path("photos"), "size": 8 } });
+    let usual =
+        json!({ "data": { "name": "folder", "path": place.path("photos"), "size": [8, 8] } });
     let wrong = wrong_ranges(&schema, &usual, |settings| {
         let recipe: DataRecipe = read(&settings["data"])?;
         recipe
