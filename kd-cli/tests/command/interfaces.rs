@@ -125,7 +125,7 @@ fn models_of_a_run_have_the_costs_of_their_network_and_a_latency() {
                 "{of}"
             );
             assert!(
-                at("median") <= at("ninetieth") && at("passes") >= 10.0,
+                at("median_seconds") <= at("ninetieth_seconds") && at("passes") >= 10.0,
                 "{of}"
             );
         }
