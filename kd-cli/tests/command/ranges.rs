@@ -177,8 +177,8 @@ fn ranges_of_data_are_those_that_are_enforced() {
     }));
     let tables = ["data", "split", "cache"];
     let wrong = wrong_in_stagewise(&plain, &tables, &["resize", "per_class"]);
-    // Of so few samples these shares leave nothing of a class, an epoch is chosen by some samples, and nothing
-    // moves further than its image.
+    // Of so few samples these shares leave nothing of a class, an epoch is chosen by some samples, and
+    // nothing moves further than its image.
     let coupled = [
         "/data/fraction: 0.000001 ",
         "/data/held_out: 0.000001 ",
