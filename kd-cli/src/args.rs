@@ -340,7 +340,7 @@ pub(crate) struct RunOptions {
 #[derive(Clone, Debug, Group)]
 pub(crate) struct RecipeOptions {
     /// The recipe, a TOML file; `--data` in its place drafts one
-    #[arg(required_unless_present = "data", conflicts_with = "data")]
+    #[arg(conflicts_with = "data")]
     pub(crate) recipe: Option<PathBuf>,
     /// Put a value over the recipe's, for example `train.epochs=3`; may be given again
     #[arg(long = "set", value_name = "PATH=VALUE")]

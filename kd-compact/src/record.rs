@@ -8,14 +8,13 @@ mod operations;
 mod tracer;
 
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use burn::backend::capture::{CaptureBackend, CapturedGraph, TensorId};
 use burn::module::{ModuleVisitor, Param};
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 use kd_core::{
-    Error, NamedTensor, Names, NetworkOutput, Output, Result, StagedNetwork, detached_copy,
-    tensor_order,
+    Error, NamedTensor, Names, NetworkOutput, Output, Result, StagedNetwork, catch_quietly,
+    detached_copy, tensor_order,
 };
 
 use crate::graph::Graph;
@@ -77,7 +76,7 @@ pub(crate) fn recorded_of<N: ImageNetwork>(
 ) -> Result<Graph> {
     let device = Device::capture();
     let mut noted = None;
-    let recording = AssertUnwindSafe(|| {
+    let recording = || {
         device.capture_scope(|scope| {
             let mut ids = [Vec::new(), Vec::new()];
             let found = build(&device).and_then(|network| Recorded::of(&network, input, &device));
@@ -88,15 +87,15 @@ pub(crate) fn recorded_of<N: ImageNetwork>(
             let [inputs, outputs] = ids;
             scope.complete(inputs, outputs)
         })
-    });
+    };
     let cannot = |problem: &str| {
         Error::config(
             "network",
             format!("cannot be recorded: {problem}; describe it by hand"),
         )
     };
-    let captured = catch_unwind(recording)
-        .map_err(|_| cannot("its forward pass panics where no numbers are computed"))?;
+    let captured = catch_quietly(recording)
+        .ok_or_else(|| cannot("its forward pass panics where no numbers are computed"))?;
     let recorded = noted.unwrap_or_else(|| Err(cannot("its forward pass did not run")))?;
     let captured = captured.map_err(|error| cannot(&error.to_string()))?;
     graph_of(&recorded, &captured, input)

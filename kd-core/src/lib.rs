@@ -12,6 +12,7 @@ mod loader;
 mod memory;
 mod metrics;
 mod network;
+mod quiet_panic;
 #[cfg(feature = "schema")]
 mod schema;
 mod sealed;
@@ -30,6 +31,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use finding::{Finding, Grade, Topic};
 pub use interruption::interruptible;
 pub use memory::{check_memory, meminfo, memory_limit};
+pub use quiet_panic::catch_quietly;
 pub use sealed::{from_sealed_json, to_sealed_json};
 pub use settings_over::{InnerTables, settings_of, settings_over};
 pub use suggest::nearest;
@@ -42,6 +44,7 @@ pub use network::cost::{Cost, Costs, CountCosts, LayerCost, LayerKind, count_par
 pub use network::frozen::{Frozen, network_hash};
 pub use network::head::AffineHead;
 pub use network::initialise::{Scheme, initialise, initialise_parts};
+pub use network::large_file::{CountedFile, FileProgress};
 pub use network::normalisation::Normalisation;
 pub use network::output::{NetworkOutput, Output};
 pub use network::preprocessing::{NetworkInput, Preprocessing};
@@ -56,11 +59,11 @@ pub use network::tensors::{
 pub use network::tokenizer_file::TokenizerFile;
 
 pub use data::{
-    CifarLabels, DataFiles, DataRoots, DataSource, Dataset, DatasetInfo, ImageFit, ImageFolder,
-    ImageShape, MaskClass, MaskFolder, MaskSurvey, MaskValue, Masks, SampleKind, Split,
-    StretchedImages, Subset, Task, Tokens, ValuedClass, class_folders, image_size, is_image_path,
-    read_camvid, read_cifar10, read_cifar100, read_cinic10, read_idx, read_images, read_stretched,
-    read_svhn, sample_findings, write_idx, write_image_folder, write_mask,
+    CifarLabels, Contents, DataFiles, DataRoots, DataSource, Dataset, DatasetInfo, ImageFit,
+    ImageFolder, ImageShape, MaskClass, MaskFolder, MaskSurvey, MaskValue, Masks, SampleKind,
+    Split, StretchedImages, Subset, Task, Tokens, ValuedClass, class_folders, image_size,
+    is_image_path, read_camvid, read_cifar10, read_cifar100, read_cinic10, read_idx, read_images,
+    read_stretched, read_svhn, sample_findings, write_idx, write_image_folder, write_mask,
 };
 pub use loader::{Batch, BatchSource, Epoch, FEW, Loader, LoaderConfig, Samples};
 pub use views::{Augment, ViewParams, ViewPolicy};

@@ -163,12 +163,29 @@ fn locate(text: &str, more: Option<MoreKeys>, error: &toml::de::Error) -> (Optio
             let known: Vec<String> = known.iter().map(|key| format!("`{key}`")).collect();
             format!("unknown key `{key}`{hint}; known: {}", known.join(", "))
         }
-        None => message.trim().replace('\n', " "),
+        None => in_words(&message.trim().replace('\n', " ")),
     };
     match line.and_then(|line| Some((line, text.lines().nth(line)?))) {
         Some((line, shown)) => (Some(line), format!("`{}`: {problem}", shown.trim())),
         None => (None, problem),
     }
+}
+
+/// The message with the type that is expected in words, in place of Rust's name of it.
+fn in_words(message: &str) -> String {
+    let Some((begin, kind)) = message.rsplit_once(", expected ") else {
+        return message.to_owned();
+    };
+    let words = match kind {
+        "f32" | "f64" => "a number",
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number from 0",
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
+        "a boolean" => "true or false",
+        "a string" => "a text in quotes",
+        "a sequence" => "a list in brackets",
+        other => other,
+    };
+    format!("{begin}, expected {words}")
 }
 
 /// Whether a line sets `key` or opens its table.
@@ -209,6 +226,28 @@ mod tests {
     #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
     enum Loss {
         Kd { temperature: f64 },
+    }
+
+    #[test]
+    fn types_are_said_in_words() {
+        for (message, said) in [
+            (
+                "invalid type: string \"a, expected f64\", expected f64",
+                "expected a number",
+            ),
+            (
+                "invalid value: integer `-1`, expected usize",
+                "expected a whole number from 0",
+            ),
+            (
+                "invalid type: integer `1`, expected a boolean",
+                "expected true or false",
+            ),
+            ("expected struct Loss", "expected struct Loss"),
+        ] {
+            assert!(in_words(message).ends_with(said), "{message}");
+        }
+        assert!(in_words("a `x, expected y`").starts_with("a `x, expected y"));
     }
 
     const TEXT: &str =

@@ -67,7 +67,7 @@ pub struct SplitRecipe {
     /// The share of each class of the whole training split whose images, without their labels, the feature
     /// stages are trained on in place of the training samples. Not the paper's.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
+    #[schemars(extend("exclusiveMinimum" = 0), range(max = 1.0), extend("x-unit" = "share"))]
     pub unlabelled: Option<f64>,
 }
 

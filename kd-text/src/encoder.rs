@@ -1,9 +1,12 @@
 //! A tokenizer: texts made into token ids of one length.
 
 use std::fmt;
+use std::panic::resume_unwind;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use kd_core::{Error, Result, TokenizerFile};
+use kd_core::{CountedWork, Error, Result, TokenizerFile, tell_counted};
 use serde_json::{Map, Value, json};
 use tokenizers::models::TrainerWrapper;
 use tokenizers::models::wordlevel::WordLevelTrainer;
@@ -18,6 +21,10 @@ const RESERVED: [&str; 3] = ["[PAD]", "[START]", "[UNK]"];
 const WORD: &str = r"[\p{L}\p{M}\p{N}]+(?:'[\p{L}\p{M}\p{N}]+)*";
 /// Texts that are made into ids at once.
 const AT_ONCE: usize = 256;
+/// What is told of the vocabulary that is learnt.
+const LEARNING: &str = "learning the words";
+/// The time between two tellings of how far it is.
+const TELLING: Duration = Duration::from_millis(100);
 /// The file of a tokenizer in a model folder.
 pub(crate) const TOKENIZER: &str = "tokenizer.json";
 
@@ -155,7 +162,8 @@ impl Encoder {
     /// [`Error::Config`] if the tokenizer fails on a text, as one without an id for unknown words does.
     pub fn ids<S: AsRef<str>>(&self, texts: &[S]) -> Result<Vec<u16>> {
         let mut ids = Vec::with_capacity(texts.len() * self.length);
-        for some in texts.chunks(AT_ONCE) {
+        for (block, some) in texts.chunks(AT_ONCE).enumerate() {
+            tell("making token ids", block * AT_ONCE, texts.len());
             let some: Vec<&str> = some.iter().map(AsRef::as_ref).collect();
             let encoded = self.tokenizer.encode_batch_fast(some, true);
             for text in encoded.map_err(failed)? {
@@ -167,6 +175,7 @@ impl Encoder {
                 );
             }
         }
+        tell("making token ids", texts.len(), texts.len());
         Ok(ids)
     }
 
@@ -224,10 +233,52 @@ fn words<S: AsRef<str> + Send>(
         .build()
         .map_err(failed)?;
     let mut trainer = TrainerWrapper::WordLevelTrainer(trainer);
-    counting.train(&mut trainer, texts).map_err(failed)?;
+    let total = texts.size_hint().0;
+    let counted = |count: &AtomicUsize| {
+        let texts = texts.inspect(|_| {
+            count.fetch_add(1, Ordering::Relaxed);
+        });
+        counting.train(&mut trainer, texts).map(|_| ())
+    };
+    telling(total, counted).map_err(failed)?;
     let mut words: Vec<(String, u32)> = counting.get_vocab(false).into_iter().collect();
     words.sort_by_key(|(_, id)| *id);
     Ok(words.into_iter().map(|(word, _)| word).collect())
+}
+
+/// Does `work`, which counts texts, in a thread of its own, and tells meanwhile how far it is: the library
+/// takes the texts on threads in which nobody listens.
+fn telling<T: Send>(total: usize, work: impl FnOnce(&AtomicUsize) -> T + Send) -> T {
+    let count = AtomicUsize::new(0);
+    let caller = std::thread::current();
+    let outcome = std::thread::scope(|scope| {
+        let working = scope.spawn(|| {
+            let outcome = work(&count);
+            caller.unpark();
+            outcome
+        });
+        while !working.is_finished() {
+            // When all are taken, they still have to be put together.
+            let taken = count.load(Ordering::Relaxed);
+            tell(LEARNING, taken.min(total.saturating_sub(1)), total);
+            std::thread::park_timeout(TELLING);
+        }
+        working.join()
+    });
+    tell(LEARNING, total, total);
+    outcome.unwrap_or_else(|panic| resume_unwind(panic))
+}
+
+/// Tells how many texts are done, if it is known how many there are.
+fn tell(what: &str, done: usize, total: usize) {
+    if total > 0 {
+        tell_counted(CountedWork {
+            what,
+            unit: "texts",
+            done: done as u64,
+            total: total as u64,
+        });
+    }
 }
 
 /// The tokenizer of a vocabulary, as its file has it.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use kd_core::{Error, Result, Split, is_image_path};
+use kd_core::{CountedWork, Error, Result, Split, is_image_path, tell_counted};
 
 use crate::lines::{input, read_text};
 use crate::table::{Labelled, split_names};
@@ -51,8 +51,10 @@ pub(crate) fn read_folder(path: &Path, classes: Option<&[&str]>) -> Result<Label
             "has no folders; put the texts of each class into a folder of its name, a file a text";
         return Err(input(path, problem));
     }
-    for folder in folders {
-        let files = entries(&folder, is_text)?;
+    let files = folders.iter().map(|folder| entries(folder, is_text));
+    let files = files.collect::<Result<Vec<_>>>()?;
+    let total = files.iter().map(Vec::len).sum::<usize>() as u64;
+    for (folder, files) in folders.into_iter().zip(files) {
         if files.is_empty() {
             let problem =
                 "has no file that ends in `.txt`; put one a text there, or remove the folder";
@@ -68,6 +70,12 @@ pub(crate) fn read_folder(path: &Path, classes: Option<&[&str]>) -> Result<Label
                 return Err(input(&file, "is empty; remove it"));
             }
             labelled.texts.push(text);
+            tell_counted(CountedWork {
+                what: "reading texts",
+                unit: "texts",
+                done: labelled.texts.len() as u64,
+                total,
+            });
             labelled.labels.push((class.to_owned(), 0));
         }
     }

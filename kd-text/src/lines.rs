@@ -5,7 +5,7 @@ use std::io::{BufReader, Read};
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
-use kd_core::{Error, Result, memory_limit};
+use kd_core::{CountedFile, Error, Result, memory_limit};
 
 /// The most bytes of one file.
 const MOST_BYTES: u64 = 4 << 30;
@@ -16,12 +16,11 @@ const BESIDE: u64 = 1 << 20;
 
 /// The whole text of a file; one whose first bytes are those of gzip is unpacked.
 pub(crate) fn read_text(path: &Path) -> Result<String> {
-    let open = || File::open(path).map_err(Error::io("read", path));
     let mut head = Vec::new();
-    let taken = open()?.take(2).read_to_end(&mut head);
-    taken.map_err(Error::io("read", path))?;
-    let file = open()?;
-    let packed = file.metadata().map_err(Error::io("read", path))?.len();
+    let opened = File::open(path).and_then(|file| file.take(2).read_to_end(&mut head));
+    opened.map_err(Error::io("read", path))?;
+    let file = CountedFile::open(path).map_err(Error::io("read", path))?;
+    let packed = file.length();
     let reader = BufReader::new(file);
     let mut bytes = Vec::new();
     let mut most = memory_limit().map_or(MOST_BYTES, |memory| MOST_BYTES.min(memory / 2));

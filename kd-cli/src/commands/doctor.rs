@@ -2,7 +2,9 @@
 
 use std::num::NonZero;
 
-use kd_core::{CountedWork, DataRoots, DatasetInfo, DeviceName, Split, meminfo, tell_counted};
+use kd_core::{
+    Contents, CountedWork, DataRoots, DatasetInfo, DeviceName, Split, meminfo, tell_counted,
+};
 use kd_recipe::with_causes;
 use serde::Serialize;
 
@@ -43,6 +45,8 @@ struct Folder {
 struct Data {
     name: &'static str,
     state: &'static str,
+    /// How its files compare with the published ones, where they were read and are whole.
+    contents: Option<&'static str>,
     problem: Option<String>,
 }
 
@@ -123,34 +127,63 @@ fn sets(roots: &DataRoots, read: bool) -> Vec<Data> {
     all.iter().enumerate().map(look).collect()
 }
 
-/// Whether a data set is there, and if asked for, whether its files can be read and have their published
-/// sizes.
+/// Whether a data set is there, and if asked for, whether its files can be read, have their published sizes,
+/// and the published bytes.
 fn data(info: &DatasetInfo, roots: &DataRoots, read: bool) -> Data {
     let splits = [Split::Train, Split::Validation, Split::Test];
-    let mut splits = splits.into_iter().filter(|split| info.samples(*split) > 0);
+    let splits = splits.into_iter().filter(|split| info.samples(*split) > 0);
     let found = |state, error: Option<kd_core::Error>| Data {
         name: info.name,
         state,
+        contents: None,
         problem: error.map(|error| with_causes(&error)),
     };
-    if !info.embedded
-        && let Some(error) = splits
-            .clone()
-            .find_map(|split| info.locate(split, roots).err())
-    {
+    if info.embedded {
+        return found("built in", None);
+    }
+    let mut missing = splits.clone();
+    if let Some(error) = missing.find_map(|split| info.locate(split, roots).err()) {
         return found("missing", Some(error));
     }
-    if read && let Some(error) = splits.find_map(|split| info.load(split, roots).err()) {
-        return found("damaged", Some(error));
+    if !read {
+        return found("there", None);
     }
-    found(
-        match (info.embedded, read) {
-            (true, _) => "built in",
-            (false, true) => "whole",
-            (false, false) => "there",
-        },
-        None,
-    )
+    let mut bad = splits.clone();
+    if let Some(error) = bad.find_map(|split| info.load(split, roots).err()) {
+        return found("not whole", Some(error));
+    }
+    let compared = splits.map(|split| info.compare_files(split, roots));
+    match compared.collect::<kd_core::Result<Vec<_>>>() {
+        Ok(compared) => whole(info.name, &compared),
+        Err(error) => found("not whole", Some(error)),
+    }
+}
+
+/// A data set that has all its samples.
+fn whole(name: &'static str, compared: &[Contents]) -> Data {
+    let mut contents = "as published";
+    let mut problem = None;
+    for split in compared {
+        match split {
+            Contents::AsPublished => {}
+            Contents::Other(file) => {
+                contents = "other";
+                problem = Some(format!(
+                    "it has as many samples as the published one, and `{}` has other bytes: another \
+                     encoding, other samples, or an error on the way",
+                    file.display()
+                ));
+                break;
+            }
+            _ => contents = "not known",
+        }
+    }
+    Data {
+        name,
+        state: "whole",
+        contents: Some(contents),
+        problem,
+    }
 }
 
 fn show(findings: &Findings) {
@@ -204,10 +237,15 @@ fn show(findings: &Findings) {
     }
     output::line("\ndata sets");
     for data in &findings.data {
+        let state = match data.contents {
+            Some("as published") => "whole, byte for byte as published (SHA-256)",
+            Some(_) => "whole by its counts",
+            None => data.state,
+        };
         let problem = data.problem.as_ref();
         let problem = problem
             .map(|problem| format!(": {problem}"))
             .unwrap_or_default();
-        output::line(&format!("  {:<18} {}{problem}", data.name, data.state));
+        output::line(&format!("  {:<18} {state}{problem}", data.name));
     }
 }

@@ -1,6 +1,7 @@
 //! `kd explain`: the keys of recipes and campaigns.
 
 use kd_core::{Error, Result};
+use kd_losses::find_loss;
 use kd_recipe::{Methods, RecipeKey};
 use kd_report::Align::Left;
 use serde_json::json;
@@ -82,22 +83,27 @@ fn wanted(keys: Vec<RecipeKey>, options: &ExplainOptions) -> Result<Vec<RecipeKe
             .iter()
             .filter(|key| of_method(key))
             .map(|key| key.path.as_str());
-        return Err(nearest(asked, paths.collect()));
+        return Err(unknown(asked, paths.collect()));
     }
     Ok(found)
 }
 
-/// The error of a key that there is not, with a few that are like it.
-fn nearest(asked: &str, mut paths: Vec<&str>) -> Error {
+/// The error of a key that there is not, with one that is like it, or with the loss of that name.
+fn unknown(asked: &str, mut paths: Vec<&str>) -> Error {
+    if find_loss(asked).is_some() {
+        let problem = format!("is no key of a recipe but a loss; `kd losses {asked}` is about it");
+        return Error::config(asked, problem);
+    }
     paths.dedup();
-    let last = asked.rsplit('.').next().unwrap_or(asked);
+    let small = asked.to_lowercase();
+    let last = small.rsplit('.').next().unwrap_or(&small);
     let same_end = paths
         .iter()
         .find(|path| path.rsplit('.').next() == Some(last))
         .copied();
-    let longer = paths.iter().find(|path| path.starts_with(asked)).copied();
+    let longer = paths.iter().find(|path| path.starts_with(&small)).copied();
     let near = longer
-        .or_else(|| kd_core::nearest(asked, paths.iter().copied()))
+        .or_else(|| kd_core::nearest(&small, paths.iter().copied()))
         .or(same_end);
     let hint = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
     Error::config(

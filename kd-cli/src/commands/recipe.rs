@@ -14,11 +14,16 @@ use crate::args::{RecipeOptions, StudentOption};
 use crate::draft::draft;
 use crate::output::{self, quoted_path};
 use crate::progress::counted::Busy;
+use crate::progress::notices::WithoutNotes;
 use crate::progress::run::Progress;
 
 pub(super) fn run(methods: &Methods, options: &RecipeOptions, verb: Verb) -> Result<()> {
-    let machine = machine(&options.run.machine)?;
+    let mut machine = machine(&options.run.machine)?;
     let (mut recipe, name) = read(methods, options, verb, &machine)?;
+    if options.draft.data.is_some() {
+        // Whoever drafted it has told already what is to be known of it.
+        machine = machine.with_notices(WithoutNotes);
+    }
     if options.part().is_some() {
         recipe.set_part(options.part())?;
     }
@@ -87,7 +92,11 @@ fn of_file(
             format!("is the number of a student, got `{name}`; a network is named with `--data`");
         return Err(Error::config("--student", problem));
     }
-    let path = options.path();
+    let path = options.recipe.as_deref().ok_or_else(|| {
+        let problem =
+            "is missing; give the file of one, or a folder of images or a data set as `--data`";
+        Error::config("RECIPE", problem)
+    })?;
     check_no_campaign(path)?;
     let usual = match verb {
         Verb::Train => "train",

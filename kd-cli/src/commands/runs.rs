@@ -37,6 +37,7 @@ fn list(options: &RunsOptions) -> Result<()> {
         }
         found => found?,
     };
+    let are_some = !runs.is_empty();
     runs.retain(|run| is_wanted(run, options));
     sort(&mut runs, options.sort);
     if options.json {
@@ -45,9 +46,11 @@ fn list(options: &RunsOptions) -> Result<()> {
     }
     if runs.is_empty() {
         let folder = options.folder.display();
-        output::line(&format!(
-            "no such run in `{folder}`; `kd demo`, `kd train` and `kd distill` make some"
-        ));
+        output::line(&if are_some {
+            format!("no run in `{folder}` is such a one; `kd runs` alone lists all")
+        } else {
+            format!("no run in `{folder}`; `kd demo`, `kd train` and `kd distill` make some")
+        });
         return Ok(());
     }
     let rows: Vec<Vec<String>> = runs.iter().map(|run| row(run, &options.folder)).collect();

@@ -213,3 +213,20 @@ fn nothing_is_found_against_recipes_for_texts() {
         refused.stderr
     );
 }
+
+#[test]
+fn what_is_known_of_a_drafted_recipe_is_said_once() {
+    let place = Place::new();
+    photos(&place.path("photos"));
+    std::fs::write(place.path("photos/train/disc/notes.txt"), "of the camera").unwrap();
+    let drafted = ["--student", "lenet5", "--minutes", "0.02"];
+    let args = [&["train", "--data", "photos", "--out", "run"], &drafted[..]].concat();
+    let done = place.run(&args);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    assert_eq!(
+        done.stderr.matches("was left out").count(),
+        1,
+        "{}",
+        done.stderr
+    );
+}

@@ -13,6 +13,8 @@ mod caches;
 mod check;
 /// Campaigns: stopped, killed, taken up again, with runs that fail, from recipes that have changed.
 mod compare;
+/// `kd doctor`: which data sets are whole, and which are as they were published.
+mod doctor;
 /// Recipes drafted from data.
 mod draft;
 /// Properties of every method: warnings at the start, metrics by name, requests that no memory can meet.

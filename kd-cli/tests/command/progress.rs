@@ -2,6 +2,7 @@
 
 use crate::pictures::{photos, scans};
 use crate::support::Place;
+use crate::texts::reviews;
 
 #[test]
 fn a_piped_demo_prints_a_line_an_epoch_and_a_quiet_one_nothing() {
@@ -139,4 +140,72 @@ fn masks_have_a_time_left_too() {
         &["predict", "run", "scans/images/test", "--masks", "masks"],
     );
     assert_eq!(made, ["writing masks"]);
+}
+
+#[test]
+fn texts_have_a_time_left_too() {
+    let place = Place::new();
+    reviews(&place.path("reviews"));
+    let read = ["learning the words", "making token ids"];
+    let new = [
+        "new",
+        "--data",
+        "reviews",
+        "--minutes",
+        "0.02",
+        "--out",
+        "new.toml",
+    ];
+    let drafted = counted(&place, &new);
+    assert!(
+        read.iter()
+            .all(|what| drafted.contains(&(*what).to_owned())),
+        "{drafted:?}"
+    );
+    for class in ["good", "bad"] {
+        for split in ["train", "test"] {
+            let folder = place.path("films").join(split).join(class);
+            std::fs::create_dir_all(&folder).unwrap();
+            for text in 0..9 {
+                let path = folder.join(format!("{text}.txt"));
+                std::fs::write(path, format!("a {class} film of {text}")).unwrap();
+            }
+        }
+    }
+    let args = ["train", "--data", "films", "--minutes", "0.02", "--dry-run"];
+    let trained = counted(&place, &args);
+    assert_eq!(trained[..3], ["reading texts", read[0], read[1]]);
+}
+
+#[test]
+fn checks_of_every_method_have_a_time_left() {
+    let place = Place::new();
+    photos(&place.path("photos"));
+    let data = "[data]\nname = \"folder\"\npath = \"photos\"\nsize = 32\n";
+    let network = "[student]\nname = \"resnet8\"\n";
+    let teacher = "[teacher]\nmodel = \"teacher\"\n";
+    let train = "[train]\nepochs = 1\nbatch_size = 8\n";
+    let recipe = format!("method = \"train\"\n{data}[network]\nname = \"resnet8\"\n{train}");
+    std::fs::write(place.path("own.toml"), recipe).unwrap();
+    place.done(&["train", "own.toml", "--out", "teacher"]);
+    for (method, parts) in [
+        ("stagewise", format!("{network}{teacher}")),
+        ("online", format!("{network}[online]\nkind = \"dml\"\n")),
+        (
+            "teacher-class",
+            format!("{network}{teacher}[teacher-class]\nstudents = 2\n"),
+        ),
+        (
+            "compact",
+            "[network]\nmodel = \"teacher\"\n[budget]\nmacs = 0.8\n".to_owned(),
+        ),
+    ] {
+        let recipe = format!("method = \"{method}\"\n{data}{parts}{train}");
+        std::fs::write(place.path("recipe.toml"), recipe).unwrap();
+        assert_eq!(
+            counted(&place, &["check", "recipe.toml"]),
+            ["reading images"],
+            "{method}"
+        );
+    }
 }

@@ -2,15 +2,20 @@
 
 use kd_compact::CompactSettings;
 use kd_core::testing::wrong_ranges;
-use kd_core::{DeviceName, ImageShape, Normalisation};
+use kd_core::{DeviceName, Grade, ImageShape, Normalisation};
 use kd_datafree::{DataFreeConfig, FrozenClassifier};
 use kd_models::{Network, NetworkSpec};
 use kd_online::OnlineConfig;
+use kd_recipe::{DataRecipe, Machine, Methods};
+use kd_stagewise::StagewiseRecipe;
 use kd_teacherclass::TeacherClassConfig;
+use kd_text::TextSettings;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use crate::explain::schema;
+use crate::pictures::photos;
+use crate::support::Place;
 
 /// The schema of the tables of a method, with the definitions that it refers to.
 fn of_method(whole: &Value, method: &str, tables: &[&str]) -> Value {
@@ -126,5 +131,136 @@ fn ranges_of_synthesis_are_those_that_are_enforced() {
             "/synthesis/views/crop_padding: 1000000",
         ];
         none_is_wrong(wrong, &coupled);
+    }
+}
+
+/// The stagewise keys of `tables`, but for `without`, against what a check of a whole recipe says.
+fn wrong_in_stagewise(usual: &Value, tables: &[&str], without: &[&str]) -> Vec<String> {
+    let mut schema = of_method(&schema(), "stagewise", tables);
+    for definition in schema["$defs"].as_object_mut().unwrap().values_mut() {
+        if let Some(keys) = definition
+            .get_mut("properties")
+            .and_then(Value::as_object_mut)
+        {
+            keys.retain(|name, _| !without.contains(&name.as_str()));
+        }
+    }
+    let methods = Methods::new().with::<StagewiseRecipe>();
+    wrong_ranges(&schema, usual, |settings| {
+        let text = toml::to_string(settings).map_err(|error| error.to_string())?;
+        let recipe = methods.read("recipe", &text, &[]);
+        let mut recipe = recipe.map_err(|error| error.to_string())?;
+        let check = recipe
+            .check(&Machine::default())
+            .map_err(|error| error.to_string())?;
+        let mut errors = check
+            .findings
+            .into_iter()
+            .filter(|found| found.grade == Grade::Error);
+        errors.next().map_or(Ok(()), |found| Err(found.text))
+    })
+}
+
+/// A recipe without a teacher, so that nothing but the data is read.
+fn stagewise(data: Value) -> Value {
+    json!({
+        "method": "stagewise", "data": data, "student": { "name": "lenet5-half" },
+        "stagewise": { "procedure": "no-teacher" }, "split": { "validation": 0.2 },
+        "cache": {}, "train": { "epochs": 1 },
+    })
+}
+
+#[test]
+fn ranges_of_data_are_those_that_are_enforced() {
+    let plain = stagewise(json!({
+        "name": "fashion-mnist-mini", "held_out": 0.2, "views": "unlimited", "augment": {},
+    }));
+    let tables = ["data", "split", "cache"];
+    let wrong = wrong_in_stagewise(&plain, &tables, &["resize", "per_class"]);
+    // Of so few samples these shares leave nothing of a class, an epoch is chosen by some samples, and
+    // nothing moves further than its image.
+    let coupled = [
+        "/data/fraction: 0.000001 ",
+        "/data/held_out: 0.000001 ",
+        "/data/held_out: 0.999999 ",
+        "/split/validation: 0 ",
+        "/split/validation: 0.999999 ",
+        "/split/unlabelled: 0.000001 ",
+        "/data/augment/crop_padding: 1000000 ",
+        "/data/augment/translate_pixels: 1000000 ",
+    ];
+    none_is_wrong(wrong, &coupled);
+    let mut few = plain;
+    few["data"]["per_class"] = 8.into();
+    let others = [
+        "resize",
+        "fraction",
+        "held_out",
+        "augment",
+        "subset_seed",
+        "bank_seed",
+    ];
+    let wrong = wrong_in_stagewise(&few, &["data"], &others);
+    none_is_wrong(wrong, &["/data/per_class: 1000000 "]);
+}
+
+#[test]
+fn ranges_of_folders_are_those_that_are_enforced() {
+    let place = Place::new();
+    photos(&place.path("photos"));
+    let mut schema = of_method(&schema(), "stagewise", &["data"]);
+    let data = schema.pointer_mut("/$defs/DataRecipe/properties");
+    let keys = data.and_then(Value::as_object_mut).unwrap();
+    keys.retain(|name, _| name == "resize");
+    let usual =
+        json!({ "data": { "name": "folder", "path": place.path("photos"), "size": [8, 8] } });
+    let wrong = wrong_ranges(&schema, &usual, |settings| {
+        let recipe: DataRecipe = read(&settings["data"])?;
+        recipe
+            .source()
+            .map(|_| ())
+            .map_err(|error| error.to_string())
+    });
+    // A side must not be shorter than what is cut out of it.
+    none_is_wrong(wrong, &["/data/resize: 1 "]);
+}
+
+#[test]
+fn ranges_of_texts_are_those_that_are_enforced() {
+    let mut schema = of_method(&schema(), "stagewise", &["data"]);
+    let data = schema.pointer_mut("/$defs/DataRecipe/properties");
+    data.and_then(Value::as_object_mut)
+        .unwrap()
+        .retain(|name, _| name == "text");
+    let usual = json!({ "data": { "text": { "length": 8, "vocabulary": 100 } } });
+    let wrong = wrong_ranges(&schema, &usual, |settings| {
+        let settings: TextSettings = read(&settings["data"]["text"])?;
+        settings.check().map_err(|error| error.to_string())
+    });
+    none_is_wrong(wrong, &[]);
+}
+
+#[test]
+fn ranges_of_procedures_are_those_that_are_enforced() {
+    let place = Place::new();
+    place.done(&[
+        "train",
+        "teacher.toml",
+        "--set",
+        "train.epochs=1",
+        "--out",
+        "teacher",
+    ]);
+    for procedure in [
+        json!({ "kind": "skd" }),
+        json!({ "kind": "hinton", "alpha": 0.5, "temperature": 4.0 }),
+        json!({ "kind": "fitnets", "guided": "conv2", "alpha": 0.5, "temperature": 4.0 }),
+        json!({ "kind": "attention-transfer", "beta": 1.0 }),
+    ] {
+        let mut usual = stagewise(json!({ "name": "fashion-mnist-mini", "per_class": 8 }));
+        usual["teacher"] = json!({ "model": place.path("teacher") });
+        usual["stagewise"] = json!({ "procedure": procedure, "fine_tune_epochs": 2 });
+        let wrong = wrong_in_stagewise(&usual, &["stagewise"], &[]);
+        none_is_wrong(wrong, &[]);
     }
 }

@@ -130,3 +130,45 @@ fn a_wrong_description_is_found_out() {
     // With the shifts at 0 as well there are no constants, and the description is good enough.
     check_cut(&network, &wrong, Own::build, Policy::Zero, 20, 5).unwrap();
 }
+
+/// A network that looks at numbers on its way.
+#[derive(Module, Debug)]
+struct Curious {
+    fc: Linear,
+}
+
+impl StagedNetwork for Curious {
+    type Input = Tensor<4>;
+    type Map = Tensor<4>;
+    type Dense = Tensor<2>;
+    type Output = Tensor<2>;
+
+    fn stage_names(&self) -> Vec<String> {
+        vec!["body".into()]
+    }
+
+    fn forward_stage(&self, _stage: usize, input: &Tensor<4>, _earlier: &[Tensor<4>]) -> Tensor<4> {
+        let sum = input.clone().sum().into_scalar::<f32>();
+        input.clone() * if sum > 0.0 { 2.0 } else { 1.0 }
+    }
+
+    fn forward_dense(&self, _input: &Tensor<4>, maps: &[Tensor<4>]) -> Tensor<2> {
+        maps[0].clone().flatten(1, 3)
+    }
+
+    fn forward_head(&self, dense: Tensor<2>) -> Tensor<2> {
+        self.fc.forward(dense)
+    }
+}
+
+#[test]
+fn a_network_that_looks_at_numbers_is_refused_in_words() {
+    let network = Curious {
+        fc: LinearConfig::new(32, CLASSES).init(&Device::flex()),
+    };
+    let error = Graph::recorded(&network, INPUT).unwrap_err().to_string();
+    assert!(
+        error.starts_with("`network` cannot be recorded: its forward pass panics"),
+        "{error}"
+    );
+}

@@ -3,6 +3,7 @@
 mod broken;
 pub(crate) mod camvid;
 pub(crate) mod catalogue;
+pub(crate) mod checksums;
 pub(crate) mod cifar;
 mod cifar_pickle;
 pub(crate) mod cinic;
@@ -30,6 +31,7 @@ pub(crate) mod task;
 pub(crate) mod tokens;
 
 pub use camvid::read_camvid;
+pub use checksums::Contents;
 pub use cifar::{CifarLabels, read_cifar10, read_cifar100};
 pub use cinic::read_cinic10;
 pub use dataset::Dataset;

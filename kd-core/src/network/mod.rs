@@ -6,6 +6,7 @@ pub(crate) mod cost;
 pub(crate) mod frozen;
 pub(crate) mod head;
 pub(crate) mod initialise;
+pub(crate) mod large_file;
 pub(crate) mod normalisation;
 pub(crate) mod output;
 pub(crate) mod preprocessing;

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::Path;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
@@ -11,6 +10,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
+use crate::network::large_file;
 
 /// Named tensors on the host, in the order of their names.
 pub type Tensors = BTreeMap<String, TensorData>;
@@ -208,7 +208,7 @@ pub fn write_tensors(path: &Path, tensors: &Tensors) -> Result<()> {
 ///
 /// [`Error::Io`] if the file cannot be read, [`Error::BadFile`] if it is not a whole safetensors file.
 pub fn read_tensors(path: &Path) -> Result<Tensors> {
-    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+    let bytes = large_file::read(path)?;
     let bad = |problem: String| Error::BadFile {
         path: path.to_owned(),
         offset: 0,
@@ -255,9 +255,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
         .prefix(".writing-")
         .tempfile_in(folder)
         .map_err(Error::io("write", path))?;
-    file.write_all(bytes)
-        .and_then(|()| file.as_file().sync_all())
-        .map_err(Error::io("write", path))?;
+    large_file::write(file.as_file_mut(), path, bytes).map_err(Error::io("write", path))?;
     // The rename is what a reader sees; the mode is that of an ordinary new file, not a temporary one's 0600.
     #[cfg(unix)]
     {

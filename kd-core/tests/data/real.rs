@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use kd_core::{DataRoots, Dataset, DatasetInfo, Error, Split, Subset};
+use kd_core::{Contents, DataRoots, Dataset, DatasetInfo, Error, Split, Subset};
 
 /// Says `line` even where the output of passing tests is kept back, which that of `eprintln!` is.
 fn say(line: &str) {
@@ -245,6 +245,21 @@ fn the_hashes_of_the_full_sets_do_not_change() {
     for (name, split, hash) in known {
         if let Some(data) = load(test, name, split, &roots) {
             assert_eq!(data.hash(), hash, "{name} {split}");
+        }
+    }
+}
+
+#[test]
+fn the_published_files_have_their_checksums() {
+    let test = "the_published_files_have_their_checksums";
+    let Some(roots) = data(test) else { return };
+    for name in ["mnist", "fashion-mnist", "cifar10"] {
+        for split in [Split::Train, Split::Test] {
+            if load(test, name, split, &roots).is_some() {
+                let compared =
+                    DatasetInfo::find(name).and_then(|info| info.compare_files(split, &roots));
+                assert_eq!(compared.ok(), Some(Contents::AsPublished), "{name} {split}");
+            }
         }
     }
 }

@@ -121,11 +121,14 @@ impl RunImages {
         (0..classes).map(name).collect()
     }
 
-    /// The section of a report, and what is wrong with the images.
+    /// The section of a report, with warnings of settings as well, and what is wrong with the images. What is
+    /// known of the settings was told before the run.
     pub(super) fn report(&self) -> Result<(Section, Vec<Finding>)> {
         let measures = self.measures();
-        let mut findings = measures.findings(self.class_names.as_deref(), self.config.objective());
-        findings.extend(self.config.findings());
+        let findings = measures.findings(self.class_names.as_deref(), self.config.objective());
+        let of_settings = self.config.findings();
+        let warnings = findings.iter().chain(&of_settings);
+        let warnings = warnings.map(|found| found.text.clone()).collect();
         let pixels = self.pixels()?;
         let names = self.names();
         let shape = pixels.shape();
@@ -143,7 +146,7 @@ impl RunImages {
             counts: measures.histogram().to_vec(),
             class_names: names,
             measured,
-            warnings: findings.iter().map(|found| found.text.clone()).collect(),
+            warnings,
         };
         Ok((images.section()?, findings))
     }

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{BufReader, Cursor, Read};
 use std::path::Path;
 
-use kd_core::{Error, Result, Tensors};
+use kd_core::{Error, FileProgress, Result, Tensors};
 use zip::CompressionMethod;
 use zip::ZipArchive;
 use zip::read::{ArchiveOffset, Config};
@@ -35,6 +35,9 @@ pub(super) fn read(path: &Path, length: u64, choice: &WeightChoice) -> Result<(T
     let chosen = choose(&heap, top, choice, path)?;
     let wanted = Wanted::new(chosen.tensors(&heap), &heap, path, length)?;
     let mut tensors = Tensors::new();
+    let all = wanted.keys().map(|(_, bytes)| bytes);
+    let all = all.fold(0, u64::saturating_add);
+    let mut progress = FileProgress::new("reading", path, all);
     for (key, bytes) in wanted.keys() {
         let data = archive.member(&format!("data/{key}"), bytes)?;
         if (data.len() as u64) < bytes {
@@ -47,6 +50,7 @@ pub(super) fn read(path: &Path, length: u64, choice: &WeightChoice) -> Result<(T
         wanted
             .fill(key, data, &mut tensors)
             .map_err(|problem| bad_storage(path, 0, problem))?;
+        progress.add(bytes);
     }
     Ok((tensors, chosen))
 }

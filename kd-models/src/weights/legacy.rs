@@ -5,11 +5,10 @@
 //! checksum.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
-use kd_core::{Error, Result, Tensors};
+use kd_core::{CountedFile, Error, Result, Tensors};
 
 use super::choice::{Chosen, WeightChoice, choose};
 use super::gather::Wanted;
@@ -23,7 +22,7 @@ const VERSION: i128 = 1001;
 
 /// Reads the chosen tensors of the file at `path`.
 pub(super) fn read(path: &Path, length: u64, choice: &WeightChoice) -> Result<(Tensors, Chosen)> {
-    let file = File::open(path).map_err(Error::io("read", path))?;
+    let file = CountedFile::open(path).map_err(Error::io("read", path))?;
     let mut source = Source::new(BufReader::new(file), path, "", length);
     let mut heap = Heap::default();
     if unpickle(&mut source, &mut heap)? != Value::Int(MAGIC) {

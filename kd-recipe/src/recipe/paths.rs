@@ -77,12 +77,14 @@ pub fn model_folder(path: &Path) -> Result<PathBuf> {
                 ),
             });
         }
+        let what = if path.exists() {
+            format!("is no model folder, `{CONFIG_FILE}` is not in it")
+        } else {
+            "is not there".to_owned()
+        };
         return Err(Error::Input {
             path: path.to_owned(),
-            problem: format!(
-                "is no model folder, `{CONFIG_FILE}` is not in it; give the folder of a finished run, or its \
-                 `{MODEL}`"
-            ),
+            problem: format!("{what}; give the folder of a finished run, or its `{MODEL}`"),
         });
     }
     Ok(path.to_owned())

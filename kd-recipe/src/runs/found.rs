@@ -134,7 +134,7 @@ fn run(folder: &Path) -> FoundRun {
             .get("method")
             .and_then(toml::Value::as_str)
             .map(str::to_owned),
-        data: named("data", ["name", "path"]),
+        data: data(&recipe),
         student: named("student", ["name", "model"]).or(named("network", ["name", "model"])),
         state,
         metric,
@@ -143,6 +143,17 @@ fn run(folder: &Path) -> FoundRun {
         seconds: outcome.ok().flatten().map(|outcome| outcome.seconds),
         changed: changed(folder, &["outcome.json", "checkpoint.json", "recipe.toml"]),
         runs: None,
+    }
+}
+
+/// The data by name; files of one's own by the last part of their path.
+fn data(recipe: &toml::Table) -> Option<String> {
+    let data = recipe.get("data")?.as_table()?;
+    let path = data.get("path").and_then(toml::Value::as_str);
+    let of_path = path.and_then(|path| Path::new(path).file_name());
+    match of_path {
+        Some(name) => Some(name.to_string_lossy().into_owned()),
+        None => data.get("name")?.as_str().map(str::to_owned),
     }
 }
 

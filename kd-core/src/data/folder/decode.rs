@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Cursor, Read};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use image::metadata::Orientation;
@@ -15,6 +14,7 @@ use crate::data::folder::fit::ImageFit;
 use crate::data::folder::resize::{Pixels, resize};
 use crate::data::folder::whole;
 use crate::error::{Error, Result};
+use crate::quiet_panic::catch_quietly;
 
 /// A larger file is no image that anyone trains on.
 const MOST_FILE_BYTES: u64 = 256 << 20;
@@ -183,8 +183,8 @@ fn read<T>(path: &Path, make: impl FnOnce(&[u8]) -> Result<T, Refusal>) -> Resul
         .and_then(|file| file.take(MOST_FILE_BYTES + 1).read_to_end(&mut bytes))
         .map_err(Error::io("read", path))?;
     // The decoders are not ours; a mistake in one of them should cost one file, not the process.
-    let outcome = catch_unwind(AssertUnwindSafe(|| make(&bytes)));
-    let outcome = outcome.unwrap_or_else(|_| Err(Refusal::new("the decoder failed on it")));
+    let outcome = catch_quietly(|| make(&bytes));
+    let outcome = outcome.unwrap_or_else(|| Err(Refusal::new("the decoder failed on it")));
     outcome.map_err(|refusal| Error::BadFile {
         path: path.to_owned(),
         offset: refusal.offset as u64,
