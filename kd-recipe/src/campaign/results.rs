@@ -347,6 +347,11 @@ fn all_metrics(curve: &[Point], last: &Metrics) -> Metrics {
 }
 
 /// What a run has counted of the network that it made, where its size is not known before.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "counts, which metrics hold as floating-point numbers"
+)]
 fn counted(metrics: &Metrics, name: &str) -> Option<u64> {
     metrics.get(name).map(|count| *count as u64)
 }
