@@ -223,3 +223,33 @@ fn a_network_that_knows_other_classes_is_refused() {
         )
     );
 }
+
+#[test]
+fn the_recipe_of_a_class_for_imagenet_finds_nothing_wrong_with_a_folder() {
+    let place = place();
+    std::fs::write(place.path("teacher.toml"), TRAIN).unwrap();
+    let teacher = ["train", "teacher.toml", "--out", "run"];
+    let large = [
+        "--set",
+        "network.name=resnet18",
+        "--set",
+        "data.size=32",
+        "--set",
+        "train.epochs=1",
+    ];
+    place.done(&[&teacher[..], &large].concat());
+    let recipe = Path::new(env!("CARGO_MANIFEST_DIR")).join("../recipes/class-imagenet.toml");
+    let small = [
+        "data.path=shapes",
+        "data.size=64",
+        "data.resize=72",
+        "teacher.weights=run/model/model.safetensors",
+        "teacher.network=resnet18",
+        "train.batch_size=8",
+    ];
+    let mut args = vec!["check", recipe.to_str().unwrap()];
+    args.extend(small.iter().flat_map(|set| ["--set", *set]));
+    let (said, _) = place.done(&args);
+    assert!(said.contains("no errors"), "{said}");
+    assert!(said.contains("mobilenetv2-imagenet"), "{said}");
+}
