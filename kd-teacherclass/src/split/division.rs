@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::eigen::eigen;
 use super::statistics::DenseStatistics;
 use super::{Chunk, split_by_index};
+use crate::output::ChunkOutput;
 use crate::teacher_head::TeacherHead;
 
 /// The most units of a dense vector that is rotated: the eigenvectors take the cube of it.
@@ -156,6 +157,17 @@ impl Division {
             Form::Rotation(rotation) => {
                 let Rotation { matrix, mean } = rotation.as_ref();
                 (dense - mean.clone().unsqueeze()).matmul(matrix.clone())
+            }
+        }
+    }
+
+    /// The same of dense representations of whatever kind: those of pixels are divided pixel by pixel.
+    pub(crate) fn targets_of<O: ChunkOutput>(&self, dense: O) -> O {
+        match &self.form {
+            Form::Same => dense,
+            _ => {
+                let shape = dense.sample_shape();
+                O::from_vectors(self.targets(dense.vectors()), &shape)
             }
         }
     }
