@@ -176,14 +176,11 @@ pub fn fit_widths<W: FreeWidths>(
     let mut best = None;
     if groups.0.len() > MOST_MOVED {
         // Many widths meet nearly any budget in proportion, and moved one by one they would lose it.
-        best = scaled
-            .iter()
-            .cloned()
-            .fold(best, |best, widths| nearest(best, widths));
+        best = scaled.iter().cloned().fold(best, &nearest);
     }
     if best.as_ref().is_none_or(|(off, _)| *off > BUDGET_TOLERANCE) {
         let moved = scaled.iter().flat_map(|widths| groups.moved(widths));
-        best = moved.fold(best, |best, widths| nearest(best, widths));
+        best = moved.fold(best, nearest);
     }
     match best {
         Some((off, widths)) if off <= BUDGET_TOLERANCE => Ok(groups.config(template, &widths)),

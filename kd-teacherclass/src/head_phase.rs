@@ -32,7 +32,7 @@ pub(crate) struct HeadPhase<'a, S: Student> {
     features: Features,
     train: Loader,
     held_out: Loader,
-    /// The accuracy, or mean IoU, with the head as it was copied.
+    /// The accuracy, or mean intersection over union, with the head as it was copied.
     copied: f64,
     /// What the teacher says of the held-out samples.
     teacher: TeacherAnswers,

@@ -88,13 +88,11 @@ impl<S: Student> TeacherClass<S> {
         class: &Class<S>,
         batch: &Batch,
     ) -> Result<S::Output> {
-        match kept {
-            Some(store) => store.read(FEATURES, batch.view, &batch.ids),
-            None => {
-                let input = self.preprocessing.input(batch)?;
-                Ok(class.join(class.chunks(&input)))
-            }
+        if let Some(store) = kept {
+            return store.read(FEATURES, batch.view, &batch.ids);
         }
+        let input = self.preprocessing.input(batch)?;
+        Ok(class.join(class.chunks(&input)))
     }
 
     /// Whether features are kept: those of pixels take as much memory as the teacher's maps.

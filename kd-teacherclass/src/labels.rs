@@ -2,7 +2,8 @@
 
 use burn::tensor::{Int, Tensor};
 use kd_core::{
-    Batch, Error, Loader, Metrics, NetworkOutput, Output, Result, SegmentationMetrics, evaluate,
+    Batch, Error, Loader, Masks, Metrics, NetworkOutput, Output, Result, evaluate,
+    evaluate_segmentation,
 };
 use kd_losses::{cross_entropy, pixel_cross_entropy};
 
@@ -26,7 +27,7 @@ pub(crate) fn label_loss<O: NetworkOutput>(
     let loss = match logits.into_output() {
         Output::Pixels(logits) => {
             let masks = loader.subset().dataset().masks();
-            let void = masks.and_then(kd_core::Masks::void).map(i64::from);
+            let void = masks.and_then(Masks::void).map(i64::from);
             pixel_cross_entropy(logits, Tensor::from_inner(pixels(loader, batch)?), void)
         }
         other => cross_entropy(
@@ -105,44 +106,55 @@ fn measured_pixels<O: NetworkOutput>(
     teacher: Option<&TeacherAnswers>,
     mut logits: impl FnMut(&Batch) -> Result<O>,
 ) -> Result<Metrics> {
-    let no_masks = || Error::config("data", "must have a mask for each image");
-    let masks = held_out.subset().dataset().masks().ok_or_else(no_masks)?;
-    let mut counted = SegmentationMetrics::of(masks)?;
-    let (mut done, mut same, mut compared) = (0, 0_u64, 0_u64);
-    for batch in held_out.epoch(0) {
-        let batch = batch?;
-        let logits = Tensor::<4>::from_output(logits(&batch)?.into_output())?;
-        let truth = pixels(held_out, &batch)?;
-        counted.add(logits.clone(), truth.clone())?;
+    let mut agreement = Agreement::default();
+    let counted = evaluate_segmentation(held_out, |batch| {
+        let logits = Tensor::<4>::from_output(logits(batch)?.into_output())?;
         if let Some(teacher) = teacher {
-            let own = largest(logits);
-            let here = teacher.classes.get(done..done + own.len());
-            done += own.len();
-            let truth = truth.into_data();
-            let void = masks.void().map(i64::from);
-            let labelled = truth.iter::<i64>().map(|value| void != Some(value));
-            for ((own, of_teacher), labelled) in
-                own.iter().zip(here.unwrap_or_default()).zip(labelled)
-            {
-                compared += u64::from(labelled);
-                same += u64::from(labelled && own == of_teacher);
-            }
+            let truth = pixels(held_out, batch)?;
+            agreement.add(&largest(logits.clone()), &teacher.classes, truth, held_out);
         }
-    }
+        Ok(logits)
+    })?;
     let summary = counted.summary()?;
     // A run whose logits are not finite stops in words.
-    let mean_iou = if summary.non_finite > 0 {
-        f64::NAN
-    } else {
-        summary.mean_iou
+    let mean_iou = match summary.non_finite {
+        0 => summary.mean_iou,
+        _ => f64::NAN,
     };
     let mut metrics = Metrics::from([
         ("mean_iou".to_owned(), mean_iou),
         ("miou_compat".to_owned(), summary.miou_compat),
         ("pixel_accuracy".to_owned(), summary.pixel_accuracy),
     ]);
-    if teacher.is_some() {
-        metrics.insert("agreement".into(), same as f64 / compared.max(1) as f64);
-    }
+    metrics.extend(teacher.map(|_| ("agreement".to_owned(), agreement.share())));
     Ok(metrics)
+}
+
+/// The pixels with a class for which a class of students and its teacher say the same.
+#[derive(Default)]
+struct Agreement {
+    /// The pixels that have been looked at, those without a class among them.
+    done: usize,
+    same: u64,
+    all: u64,
+}
+
+impl Agreement {
+    /// Compares the next pixels with those of the teacher, which has said all of its own.
+    fn add(&mut self, own: &[u8], teacher: &[u8], truth: Tensor<3, Int>, held_out: &Loader) {
+        let masks = held_out.subset().dataset().masks();
+        let void = masks.and_then(Masks::void).map(i64::from);
+        let truth = truth.into_data();
+        let pairs = own.iter().zip(teacher.iter().skip(self.done));
+        for ((own, teacher), class) in pairs.zip(truth.iter::<i64>()) {
+            let labelled = void != Some(class);
+            self.all += u64::from(labelled);
+            self.same += u64::from(labelled && own == teacher);
+        }
+        self.done += own.len();
+    }
+
+    fn share(&self) -> f64 {
+        self.same as f64 / self.all.max(1) as f64
+    }
 }

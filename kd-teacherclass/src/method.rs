@@ -452,16 +452,14 @@ fn check_labels<O: NetworkOutput>(dataset: &Dataset) -> Result<()> {
     if !is_of_pixels::<O>() {
         return dataset.check_labelled();
     }
-    match dataset.masks() {
-        Some(_) => Ok(()),
-        None => {
-            let problem = format!(
-                "must have a mask for each image, `{}` has a class for each; use classifiers as students",
-                dataset.name()
-            );
-            Err(Error::config("data", problem))
-        }
+    if dataset.masks().is_some() {
+        return Ok(());
     }
+    let problem = format!(
+        "must have a mask for each image, `{}` has a class for each; use classifiers as students",
+        dataset.name()
+    );
+    Err(Error::config("data", problem))
 }
 
 /// The outcome of a phase of a student, unless it was skipped.

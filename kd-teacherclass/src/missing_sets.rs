@@ -43,14 +43,14 @@ enum Tally {
 /// The labels of a batch.
 enum Labels {
     Samples(Vec<usize>),
-    Pixels(Tensor<3, Int>),
+    Pixels(Box<Tensor<3, Int>>),
 }
 
 impl Labels {
     fn of(loader: &Loader, batch: &Batch) -> Result<Self> {
         let dataset = loader.subset().dataset();
         if dataset.masks().is_some() {
-            return pixels(loader, batch).map(Self::Pixels);
+            return Ok(Self::Pixels(Box::new(pixels(loader, batch)?)));
         }
         let labels = batch.ids.iter().filter_map(|&id| dataset.label(id));
         Ok(Self::Samples(labels.map(usize::from).collect()))
@@ -79,7 +79,7 @@ impl Tally {
                     .map(|&class| i64::try_from(class).unwrap_or(-1));
                 let classes = TensorData::new(classes.collect::<Vec<i64>>(), masks.dims());
                 let classes = Tensor::from_data(classes, &masks.device());
-                metrics.add_predictions(classes, masks.clone())?;
+                metrics.add_predictions(classes, masks.as_ref().clone())?;
             }
             _ => {}
         }

@@ -432,7 +432,7 @@ fn a_class_of_unets_is_a_model_like_any_other() {
     ] {
         fs::write(place.path(&format!("{name}.toml")), text).unwrap();
     }
-    json(&place, &["distill", "wide.toml", "--out", "wide"]);
+    json(&place, &["train", "wide.toml", "--out", "wide"]);
     let found = findings(&place, &["class.toml"]);
     assert!(
         found.iter().any(|text| text.contains("through a ReLU")),
@@ -473,7 +473,7 @@ fn a_class_of_unets_is_a_model_like_any_other() {
     for part in ["student-0", "student-1", "head"] {
         assert!(said.contains(part), "{said}");
     }
-    for (format, file) in [("onnx", "class.onnx"), ("pytorch", "class.pth")] {
+    for (format, file) in [("onnx", "class.onnx"), ("safetensors", "class.safetensors")] {
         place.done(&[
             "export", "--model", "class", "--format", format, "--out", file,
         ]);
@@ -512,7 +512,7 @@ fn a_class_of_pixels_says_what_it_cannot_take() {
     let place = place();
     fs::write(place.path("wide.toml"), WIDE.replace("head = 1\n", "")).unwrap();
     fs::write(place.path("class.toml"), CLASS).unwrap();
-    json(&place, &["distill", "wide.toml", "--out", "wide"]);
+    json(&place, &["train", "wide.toml", "--out", "wide"]);
     let said = refusal(&place, &["distill", "class.toml", "--out", "class"]);
     assert!(said.contains("a head that is no 1x1 convolution"), "{said}");
     assert!(said.contains("`skd-unet` with `head = 1`"), "{said}");

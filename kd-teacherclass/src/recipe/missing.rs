@@ -14,8 +14,9 @@ const SCORES: [[&str; 3]; 2] = [
     ["mean_iou", "Mean IoU", "mean IoU"],
 ];
 
-/// The accuracy, or mean IoU, of a class with students missing: by their number and for each policy, mean and
-/// worst of all sets of students, as a table and two plots, `missing` and `missing-worst`.
+/// The accuracy of a class with students missing, of masks the mean intersection over union: by their number
+/// and for each policy, mean and worst of all sets of students, as a table and two plots, `missing` and
+/// `missing-worst`.
 ///
 /// `metrics` are those of the last evaluation of a class, over as many runs as there are: what `last` of a
 /// method is in the `results.json` of a campaign. The section is empty where they have none of missing

@@ -163,13 +163,11 @@ impl Division {
 
     /// The same of dense representations of whatever kind: those of pixels are divided pixel by pixel.
     pub(crate) fn targets_of<O: ChunkOutput>(&self, dense: O) -> O {
-        match &self.form {
-            Form::Same => dense,
-            _ => {
-                let shape = dense.sample_shape();
-                O::from_vectors(self.targets(dense.vectors()), &shape)
-            }
+        if matches!(self.form, Form::Same) {
+            return dense;
         }
+        let shape = dense.sample_shape();
+        O::from_vectors(self.targets(dense.vectors()), &shape)
     }
 
     /// The dense vectors of targets, both `[batch_size, features]`.

@@ -296,7 +296,7 @@ fn a_step_of_the_head_is_the_cross_entropy_of_pixels_that_have_a_class() {
     }
 }
 
-/// The mean IoU of what `logits` says of the held-out images.
+/// The mean intersection over union of what `logits` says of the held-out images.
 fn mean_iou(mut logits: impl FnMut(Tensor<4>) -> Tensor<4>) -> f64 {
     let [_, held_out] = data();
     let loader = Loader::new(held_out, LoaderConfig::ordered(4), &Device::flex()).unwrap();
@@ -376,6 +376,33 @@ fn missing_students_cost_what_the_plain_way_says() {
     let each = [own_head([true, false]), own_head([false, true])];
     close("head_without_1_mean_iou", f64::midpoint(each[0], each[1]));
     close("head_without_1_worst_mean_iou", each[0].min(each[1]));
+}
+
+#[test]
+fn class_and_teacher_are_compared_on_pixels_that_have_a_class() {
+    let (method, place) = (method(config()), tempfile::tempdir().unwrap());
+    run(&method, place.path()).unwrap();
+    let class = class_of(place.path(), &method);
+    let [_, held_out] = data();
+    let loader = Loader::new(held_out, LoaderConfig::ordered(4), &Device::flex()).unwrap();
+    let batch = loader.batch(0, 0).unwrap();
+    let images = batch.pixels().unwrap();
+    let classes =
+        |logits: Tensor<4>| -> Vec<i64> { logits.argmax(1).into_data().iter::<i64>().collect() };
+    let (own, other) = (
+        classes(class.forward(&images)),
+        classes(teacher().forward(&images)),
+    );
+    let masks: Vec<i64> = batch.masks.unwrap().into_data().iter::<i64>().collect();
+    let labelled = (0..masks.len()).filter(|&pixel| masks[pixel] != i64::from(VOID));
+    let labelled: Vec<usize> = labelled.collect();
+    assert!(labelled.len() < masks.len());
+    let same = labelled
+        .iter()
+        .filter(|&&pixel| own[pixel] == other[pixel])
+        .count();
+    let found = last(place.path())["agreement"];
+    assert!((found - same as f64 / labelled.len() as f64).abs() < 1e-12);
 }
 
 #[test]
