@@ -65,7 +65,8 @@ impl Kd {
             .with::<kd_teacherclass::TeacherClassRecipe>()
             .with::<kd_compact::CompactRecipe>()
             .with_networks::<kd_teacherclass::Class<kd_models::Network>>()
-            .with_networks::<kd_teacherclass::Class<kd_models::TextCnn>>();
+            .with_networks::<kd_teacherclass::Class<kd_models::TextCnn>>()
+            .with_networks::<kd_teacherclass::Class<kd_models::UNet>>();
         Self {
             methods: methods.with_usual("offline"),
         }

@@ -173,6 +173,10 @@ impl<N: ImageClassifier> Teacher for FrozenClassifier<N> {
         self.teacher.classify(dense)
     }
 
+    fn classify_pixels(&self, dense: Tensor<4>) -> Result<Tensor<4>> {
+        self.teacher.classify_pixels(dense)
+    }
+
     fn parameters(&self) -> Option<u64> {
         self.teacher.parameters()
     }

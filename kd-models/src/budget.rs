@@ -15,6 +15,9 @@ const SCALES: i32 = 240;
 /// How many of those make a factor of 2.
 const SCALES_PER_OCTAVE: i32 = 40;
 
+/// Groups of widths up to which they are always moved one by one, too.
+const MOST_MOVED: usize = 6;
+
 /// What a network, or several together, may cost: either parameters or multiply-accumulates for one image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -125,7 +128,8 @@ impl Budget {
     }
 }
 
-/// The widths nearest to a budget: those of `template` times a common factor, each then moved a little.
+/// The widths nearest to a budget: those of `template` times a common factor, each then moved a little; of a
+/// template with many widths, as a U-Net, they are moved only if the budget is not met otherwise.
 ///
 /// `counts` gives parameters and multiply-accumulates of what is built with a template, as several networks
 /// of different heads; none where it cannot be built.
@@ -155,7 +159,6 @@ pub fn fit_widths<W: FreeWidths>(
         let number = wanted.number().max(1) as f64;
         Some((found as f64 / number - 1.0).abs())
     };
-    let mut best: Option<(f64, Vec<usize>)> = None;
     let mut scaled: Vec<Vec<usize>> = Vec::new();
     for scale in -SCALES..=SCALES {
         let factor = (f64::from(scale) / f64::from(SCALES_PER_OCTAVE)).exp2();
@@ -166,14 +169,18 @@ pub fn fit_widths<W: FreeWidths>(
     }
     // Near the budget alone is it worth while to move single widths.
     scaled.retain(|widths| off(widths).is_some_and(|off| off < 0.5));
-    for widths in &scaled {
-        for moved in groups.moved(widths) {
-            if let Some(off) = off(&moved)
-                && best.as_ref().is_none_or(|(least, _)| off < *least)
-            {
-                best = Some((off, moved));
-            }
-        }
+    let nearest = |best: Option<(f64, Vec<usize>)>, widths: Vec<usize>| match off(&widths) {
+        Some(off) if best.as_ref().is_none_or(|(least, _)| off < *least) => Some((off, widths)),
+        _ => best,
+    };
+    let mut best = None;
+    if groups.0.len() > MOST_MOVED {
+        // Many widths meet nearly any budget in proportion, and moved one by one they would lose it.
+        best = scaled.iter().cloned().fold(best, &nearest);
+    }
+    if best.as_ref().is_none_or(|(off, _)| *off > BUDGET_TOLERANCE) {
+        let moved = scaled.iter().flat_map(|widths| groups.moved(widths));
+        best = moved.fold(best, nearest);
     }
     match best {
         Some((off, widths)) if off <= BUDGET_TOLERANCE => Ok(groups.config(template, &widths)),
@@ -195,10 +202,11 @@ pub fn fit_network(
     let structure = match spec.structure()? {
         Structure::ChunkCnn(template) => fitted(&template, wanted, Structure::ChunkCnn, counts)?,
         Structure::TextCnn(template) => fitted(&template, wanted, Structure::TextCnn, counts)?,
+        Structure::UNet(template) => fitted(&template, wanted, Structure::UNet, counts)?,
         _ => {
             let problem = format!(
                 "is for a network with free widths, and `{}` has its own; use `chunk-cnn` or a `structure` \
-                 of that family, or one of `text-cnn` for texts",
+                 of that family, one of `text-cnn` for texts, or one of `skd-unet` for masks",
                 spec.name
             );
             return Err(Error::config("budget", problem));
@@ -208,8 +216,8 @@ pub fn fit_network(
         .free_widths()
         .into_iter()
         .flat_map(|(blocks, hidden)| {
-            let convolutions = blocks.iter().flatten();
-            convolutions.chain(hidden).map(ToString::to_string)
+            let convolutions = blocks.into_iter().flatten();
+            convolutions.chain(hidden).map(|width| width.to_string())
         });
     let name = format!("{}-{}", spec.name, widths.collect::<Vec<_>>().join("-"));
     Ok(NetworkSpec::with_structure(
@@ -245,11 +253,10 @@ fn unmet<W: FreeWidths>(
     let (number, what) = (wanted.number(), wanted.what());
     let problem = match counts(&config) {
         Some(found) => format!(
-            "of {number} {what} is met by no widths within {:.0} %: the nearest, {:?} and {:?}, have {}; \
-             give another budget, another template or another number of students",
+            "of {number} {what} is met by no widths within {:.0} %: the nearest, {}, have {}; give \
+             another budget, another template or another number of students",
             100.0 * BUDGET_TOLERANCE,
-            config.blocks(),
-            config.hidden(),
+            config.in_words(),
             wanted.of(found)
         ),
         None => {
@@ -267,14 +274,14 @@ impl Groups {
     fn of(template: &impl FreeWidths) -> Self {
         let mut groups: Vec<(usize, usize)> = Vec::new();
         for block in template.blocks() {
-            for (index, &width) in block.iter().enumerate() {
+            for (index, width) in block.into_iter().enumerate() {
                 match groups.last_mut() {
                     Some((last, times)) if index > 0 && *last == width => *times += 1,
                     _ => groups.push((width, 1)),
                 }
             }
         }
-        groups.extend(template.hidden().iter().map(|&width| (width, 1)));
+        groups.extend(template.hidden().into_iter().map(|width| (width, 1)));
         Self(groups)
     }
 
@@ -326,7 +333,9 @@ impl Groups {
 mod tests {
     use super::*;
     use crate::chunk_cnn::ChunkCnnConfig;
+    use crate::skd_resnet::SkdResNetConfig;
     use crate::text_cnn::TextCnnConfig;
+    use crate::unet::UNetConfig;
 
     const IMAGES: [usize; 3] = [1, 28, 28];
 
@@ -369,6 +378,40 @@ mod tests {
     }
 
     #[test]
+    fn unets_meet_a_budget_and_keep_their_blocks_and_head() {
+        let template = UNetConfig {
+            decoder: [32, 16, 16, 8, 8],
+            ..UNetConfig::small(SkdResNetConfig::RESNET10).with_head(1)
+        };
+        let images = [3, 64, 96];
+        for students in [1, 2, 4] {
+            let class = |structure: &Structure| {
+                let [parameters, macs] = structure.counts(images, 16 / students)?;
+                Some([students as u64 * parameters, students as u64 * macs])
+            };
+            let spec = NetworkSpec::with_structure("thin", Structure::UNet(template), 12, images);
+            let wanted = Wanted::Parameters(60_000);
+            let fitted = fit_network(&spec, wanted, class).unwrap();
+            let structure = fitted.structure().unwrap();
+            let [parameters, _] = class(&structure).unwrap();
+            assert!(
+                parameters.abs_diff(60_000) <= 1_800,
+                "{students} {fitted:?}"
+            );
+            let Structure::UNet(widths) = structure else {
+                panic!("{fitted:?}");
+            };
+            assert_eq!((widths.encoder.blocks, widths.head), ([1; 4], 1));
+            // In proportion: each width rounds the template's times one factor.
+            let ratio = |one: usize, template: usize| one as f64 / template as f64;
+            let factor = ratio(widths.encoder.widths[3], template.encoder.widths[3]);
+            for (one, of) in widths.decoder.into_iter().zip(template.decoder) {
+                assert!((ratio(one, of) - factor).abs() <= 0.6 / 8.0, "{widths:?}");
+            }
+        }
+    }
+
+    #[test]
     fn a_class_of_any_number_of_students_meets_a_budget() {
         for students in [1, 2, 3, 4, 6, 8] {
             for budget in [Budget::parameters(30_000.0), Budget::macs(1_000_000.0)] {
@@ -390,8 +433,8 @@ mod tests {
     fn what_cannot_be_met_is_said_in_words() {
         let wanted = Wanted::Parameters(500);
         let error = fit_widths(&ChunkCnnConfig::template(), wanted, class(4)).unwrap_err();
-        let expected = "`budget` of 500 parameters is met by no widths within 3 %: the nearest, [[1, 1], \
-                        [1]] and [1], have";
+        let expected = "`budget` of 500 parameters is met by no widths within 3 %: the nearest, blocks [[1, \
+                        1], [1]] and hidden [1], have";
         assert!(error.to_string().starts_with(expected), "{error}");
         let refused = |budget: Budget| budget.wanted(None).unwrap_err().to_string();
         let both = Budget {

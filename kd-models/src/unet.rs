@@ -28,6 +28,19 @@ pub struct UNetConfig {
     pub encoder: SkdResNetConfig,
     /// Channels of the maps of the five decoder blocks.
     pub decoder: [usize; 5],
+    /// The side of the kernel of the head, 3 as in the paper or another odd number. With 1 the logits of a
+    /// pixel are an affine function of its channels alone, which a class of students asks for.
+    #[serde(default = "three", skip_serializing_if = "is_three")]
+    pub head: usize,
+}
+
+fn three() -> usize {
+    3
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_three(head: &usize) -> bool {
+    *head == 3
 }
 
 impl UNetConfig {
@@ -36,6 +49,7 @@ impl UNetConfig {
         Self {
             encoder,
             decoder: [256, 128, 64, 32, 16],
+            head: 3,
         }
     }
 
@@ -47,7 +61,14 @@ impl UNetConfig {
         Self {
             encoder: encoder.small(),
             decoder: [64, 32, 16, 8, 4],
+            head: 3,
         }
+    }
+
+    /// The same with another side of the head's kernel.
+    #[must_use]
+    pub const fn with_head(self, head: usize) -> Self {
+        Self { head, ..self }
     }
 
     pub(crate) fn check(&self, input: [usize; 3], classes: usize) -> Result<()> {
@@ -67,7 +88,54 @@ impl UNetConfig {
             return Err(Error::config("stem", problem));
         }
         self.encoder.check(input, classes)?;
+        if !(1..=LARGEST_HEAD).contains(&self.head) || self.head.is_multiple_of(2) {
+            let problem = format!(
+                "of a U-Net must be odd and at most {LARGEST_HEAD}, got {}",
+                self.head
+            );
+            return Err(Error::config("head", problem));
+        }
         check_widths(&self.decoder)
+    }
+
+    /// Parameters and multiply-accumulates of the network for one image, without building it; none if it
+    /// cannot take the images.
+    pub fn counts(&self, input: [usize; 3], classes: usize) -> Option<[u64; 2]> {
+        let [channels, height, width] = input;
+        if channels * height * width == 0 || height % SIDE != 0 || width % SIDE != 0 {
+            return None;
+        }
+        let mut all = Counts([0, 0]);
+        let at = |halved: u32| (height >> halved) * (width >> halved);
+        let [first, ..] = self.encoder.widths;
+        all.normed([channels, first], 7, at(1));
+        let mut before = first;
+        for (group, (&blocks, &width)) in self
+            .encoder
+            .blocks
+            .iter()
+            .zip(&self.encoder.widths)
+            .enumerate()
+        {
+            let pixels = at(u32::try_from(group).ok()? + 2);
+            for block in 0..blocks {
+                all.normed([before, width], 3, pixels);
+                all.normed([width, width], 3, pixels);
+                // The first block of a group shrinks the map, but for the first group.
+                if block == 0 && (group > 0 || before != width) {
+                    all.normed([before, width], 1, pixels);
+                }
+                before = width;
+            }
+        }
+        for (halved, [before, skip, width]) in (0..5).rev().zip(self.decoder_channels()) {
+            all.normed([before + skip, width], 3, at(halved));
+            all.normed([width, width], 3, at(halved));
+        }
+        let [.., last] = self.decoder;
+        all.conv([last, classes], self.head, at(0));
+        all.0[0] += classes as u64;
+        Some(all.0)
     }
 
     /// Channels that each decoder block is given from the block before it, from the encoder, and that it
@@ -86,6 +154,26 @@ impl UNetConfig {
     }
 }
 
+/// Parameters and multiply-accumulates of layers.
+struct Counts([u64; 2]);
+
+impl Counts {
+    /// A convolution without bias whose map has so many pixels.
+    fn conv(&mut self, channels: [usize; 2], kernel: usize, pixels: usize) {
+        let weights = (channels[0] * channels[1] * kernel * kernel) as u64;
+        self.0[0] += weights;
+        self.0[1] += weights * pixels as u64;
+    }
+
+    /// A convolution and its batch norm, whose work does not count.
+    fn normed(&mut self, channels: [usize; 2], kernel: usize, pixels: usize) {
+        self.conv(channels, kernel, pixels);
+        self.0[0] += 2 * channels[1] as u64;
+    }
+}
+
+/// The largest side of the head's kernel.
+const LARGEST_HEAD: usize = 15;
 /// The name of the family in files.
 const FAMILY: &str = "skd-unet";
 /// Height and width must be multiples of this, as the encoder halves them five times.
@@ -101,7 +189,8 @@ const BLOCKS: usize = 5;
 /// The encoder is [`SkdResNet`](crate::SkdResNet) without its head. Each decoder block doubles the size of
 /// the map before it by repeating pixels, joins the encoder's map of that size behind it (the last block has
 /// none), and applies two 3x3 convolutions, each with a batch norm and ReLU. The head is a 3x3 convolution
-/// with bias. Students and teacher differ in the encoder's blocks alone; the decoder is the same.
+/// with bias, or one with another kernel ([`UNetConfig::head`]). Students and teacher differ in the encoder's
+/// blocks alone; the decoder is the same.
 ///
 /// | stage | map at 480x640 | made of |
 /// | --- | --- | --- |
@@ -219,7 +308,8 @@ impl UNet {
             .decoder_channels()
             .map(|[before, skip, width]| DecoderBlock::new(before + skip, width, device))
             .to_vec();
-        let head = blank_conv([config.decoder[BLOCKS - 1], classes], 3, 1).with_bias(true);
+        let head =
+            blank_conv([config.decoder[BLOCKS - 1], classes], config.head, 1).with_bias(true);
         Ok(Self {
             encoder,
             decoder: Decoder { blocks },

@@ -1,30 +1,36 @@
 //! The class: several students, whose outputs are joined, and one head; itself an ordinary network.
 
-use burn::module::{Module, Param};
-use burn::nn::{Linear, LinearConfig};
-use burn::tensor::activation::relu;
-use burn::tensor::{Device, Tensor};
+use burn::module::Module;
+use burn::tensor::Tensor;
 use kd_core::{Costs, CountCosts, Error, LayerCost, Result, Rows, StagedNetwork};
 
+use crate::output::{ChunkOutput, ClassHead};
 use crate::student::Student;
 use crate::teacher_head::TeacherHead;
 
-/// Several students, whose outputs side by side are the dense vector, and a linear head.
+/// The head of a class of students `S`: a linear layer, or a 1x1 convolution where they output a chunk for
+/// each pixel.
+pub(crate) type HeadOf<S> = <<S as StagedNetwork>::Output as ChunkOutput>::Head;
+
+/// Several students, whose outputs side by side are the dense representation, and a linear head.
 ///
 /// ```text
 /// dense = relu(S_0(x), S_1(x), ..., S_(n-1)(x))      logits = dense W + b
 /// ```
 ///
-/// The ReLU is left out where the teacher's dense vector may be negative.
+/// The ReLU is left out where the teacher's dense vector may be negative. Of networks for segmentation all
+/// this is so for each pixel, and the head is a 1x1 convolution.
 ///
 /// * **Stages**: `student-0`, `student-1`, ..., each a whole student, which takes the input and not what is
-///   before it. Their maps are the chunks before the ReLU, `[batch_size, chunk_length, 1, 1]`.
-/// * **Dense**: the joined chunks after the ReLU, `[batch_size, features]`.
+///   before it. Their maps are the chunks before the ReLU, `[batch_size, chunk_length, 1, 1]`, of pixels
+///   `[batch_size, chunk_length, height, width]`.
+/// * **Dense**: the joined chunks after the ReLU, `[batch_size, features]`, of pixels `[batch_size, features,
+///   height, width]`.
 /// * **Names** in files: `students.0...`, `students.1...`, `head`.
 #[derive(Module, Debug)]
-pub struct Class<S: Module> {
+pub struct Class<S: Student> {
     students: Vec<S>,
-    head: Linear,
+    head: HeadOf<S>,
     relu: bool,
 }
 
@@ -34,7 +40,7 @@ impl<S: Student> Class<S> {
     /// # Errors
     ///
     /// [`Error::Config`] for no students.
-    pub fn new(students: Vec<S>, head: Linear, relu: bool) -> Result<Self> {
+    pub fn new(students: Vec<S>, head: HeadOf<S>, relu: bool) -> Result<Self> {
         if students.is_empty() {
             return Err(Error::config("students", "must be at least one"));
         }
@@ -52,12 +58,12 @@ impl<S: Student> Class<S> {
     /// As [`Class::new`].
     pub fn with_teacher_head(students: Vec<S>, head: &TeacherHead, relu: bool) -> Result<Self> {
         let device = head.weight.device();
-        Self::new(students, linear(head, &device), relu)
+        Self::new(students, HeadOf::<S>::of(head, &device), relu)
     }
 
     /// A class that was taken apart.
     #[cfg(feature = "recipe")]
-    pub(crate) fn of_parts(students: Vec<S>, head: Linear, relu: bool) -> Self {
+    pub(crate) fn of_parts(students: Vec<S>, head: HeadOf<S>, relu: bool) -> Self {
         Self {
             students,
             head,
@@ -76,7 +82,7 @@ impl<S: Student> Class<S> {
     }
 
     /// The head.
-    pub fn head(&self) -> &Linear {
+    pub fn head(&self) -> &HeadOf<S> {
         &self.head
     }
 
@@ -87,38 +93,31 @@ impl<S: Student> Class<S> {
 
     /// The same students with another head.
     #[must_use]
-    pub fn with_head(mut self, head: Linear) -> Self {
+    pub fn with_head(mut self, head: HeadOf<S>) -> Self {
         self.head = head;
         self
     }
 
-    /// The chunks of all students before the ReLU, each `[batch_size, chunk_length]`.
-    pub fn chunks(&self, input: &S::Input) -> Vec<Tensor<2>> {
+    /// The chunks of all students before the ReLU, each `[batch_size, chunk_length]`, or `[batch_size,
+    /// chunk_length, height, width]`.
+    pub fn chunks(&self, input: &S::Input) -> Vec<S::Output> {
         let outputs = self.students.iter().map(|student| student.forward(input));
         outputs.collect()
     }
 
-    /// The dense vector of chunks, `[batch_size, features]`.
-    pub fn join(&self, chunks: Vec<Tensor<2>>) -> Tensor<2> {
-        let dense = Tensor::cat(chunks, 1);
-        if self.relu { relu(dense) } else { dense }
+    /// The dense representation of chunks, `[batch_size, features]`, or `[batch_size, features, height,
+    /// width]`.
+    pub fn join(&self, chunks: Vec<S::Output>) -> S::Output {
+        let dense = S::Output::side_by_side(chunks);
+        if self.relu { dense.rectified() } else { dense }
     }
-}
-
-/// The head of a teacher as a layer.
-pub(crate) fn linear(head: &TeacherHead, device: &Device) -> Linear {
-    let [features, classes] = head.weight.dims();
-    let mut layer = LinearConfig::new(features, classes).init(device);
-    layer.weight = Param::from_tensor(head.weight.clone());
-    layer.bias = Some(Param::from_tensor(head.bias.clone()));
-    layer
 }
 
 impl<S: Student> StagedNetwork for Class<S> {
     type Input = S::Input;
     type Map = Tensor<4>;
-    type Dense = Tensor<2>;
-    type Output = Tensor<2>;
+    type Dense = S::Output;
+    type Output = S::Output;
 
     fn stage_names(&self) -> Vec<String> {
         (0..self.students.len()).map(stage_name).collect()
@@ -128,12 +127,13 @@ impl<S: Student> StagedNetwork for Class<S> {
         self.students[stage].forward(input).into_map()
     }
 
-    fn forward_dense(&self, _input: &S::Input, maps: &[Tensor<4>]) -> Tensor<2> {
-        self.join(maps.iter().map(|map| map.clone().into_rows()).collect())
+    fn forward_dense(&self, _input: &S::Input, maps: &[Tensor<4>]) -> S::Output {
+        let chunks = maps.iter().cloned().map(S::Output::from_map);
+        self.join(chunks.collect())
     }
 
-    fn forward_head(&self, dense: Tensor<2>) -> Tensor<2> {
-        self.head.forward(dense)
+    fn forward_head(&self, dense: S::Output) -> S::Output {
+        self.head.apply(dense)
     }
 
     fn stage_parameters(&self, stage: usize) -> Vec<String> {
@@ -167,7 +167,7 @@ impl<S: Student + CountCosts> CountCosts for Class<S> {
                 });
             }
         }
-        costs.linear("head", "head", &self.head, 1);
+        self.head.count(&mut costs, input)?;
         Ok(costs)
     }
 }

@@ -31,7 +31,8 @@ pub struct TeacherClassConfig {
     pub collapse: f64,
     /// The loss of a student.
     pub loss: ChunkLoss,
-    /// Whether what the teacher says of the samples is computed once and kept in memory.
+    /// Whether what the teacher says of the samples is computed once and kept in memory. Of masks the same
+    /// goes for the features of the finished students, which are otherwise computed in each step of the head.
     pub keep: bool,
     /// The adversarial losses, where `loss` is one.
     #[serde(skip_serializing_if = "GanConfig::is_usual")]
@@ -133,6 +134,7 @@ pub struct HeadConfig {
     #[cfg_attr(feature = "recipe", schemars(extend("exclusiveMinimum" = 0)))]
     pub lr: f64,
     /// The share of features that is set to 0 in a step, the others scaled up; 0.5 as in the official code.
+    /// Of masks whole channels of an image are.
     #[cfg_attr(feature = "recipe", schemars(range(min = 0.0), extend("exclusiveMaximum" = 1)))]
     pub dropout: f64,
     /// The share of whole chunks that is set to 0 in a step, the others scaled up, which makes one head that
@@ -179,6 +181,15 @@ pub fn student_training() -> Training {
     training.batch_size = 128;
     training.lr = 1e-3;
     training.optimizer = OptimizerConfig::adam();
+    training
+}
+
+/// The training of a student that outputs a chunk for each pixel, ours: as [`student_training`], in batches
+/// of 8 images.
+pub fn segmentation_training() -> Training {
+    let mut training = student_training();
+    training.batch_size = 8;
+    training.eval_batch_size = 8;
     training
 }
 

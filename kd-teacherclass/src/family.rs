@@ -1,12 +1,14 @@
 //! The class as a family of networks: kept in model folders with its structure in `config.json`.
 
-use burn::nn::LinearConfig;
 use burn::tensor::Device;
-use kd_core::{Error, NetworkInput, Result, SampleKind, Scheme, initialise};
+use kd_core::{
+    Error, NetworkInput, NetworkOutput, Result, SampleKind, Scheme, StagedNetwork, Task, initialise,
+};
 use kd_models::{ModelNetwork, NetworkSpec, Structure};
 use serde::{Deserialize, Serialize};
 
-use crate::class::Class;
+use crate::class::{Class, HeadOf};
+use crate::output::ClassHead;
 use crate::student::Student;
 
 /// The most students, and the most units of all chunks: a structure may come from a damaged file.
@@ -38,16 +40,19 @@ impl ClassConfig {
     pub const FAMILY: &'static str = "teacher-class";
     /// The name of the family of classes for texts.
     pub const TEXT_FAMILY: &'static str = "teacher-class-text";
+    /// The name of the family of classes that output a class for each pixel.
+    pub const PIXEL_FAMILY: &'static str = "teacher-class-pixels";
 
-    /// The name of the family by what its students take.
-    pub const fn family(takes: SampleKind) -> &'static str {
-        match takes {
-            SampleKind::Texts => Self::TEXT_FAMILY,
+    /// The name of the family by what its students take and what they are for.
+    pub const fn family(takes: SampleKind, task: Task) -> &'static str {
+        match (takes, task) {
+            (SampleKind::Texts, _) => Self::TEXT_FAMILY,
+            (_, Task::Segmentation) => Self::PIXEL_FAMILY,
             _ => Self::FAMILY,
         }
     }
 
-    /// The spec of such a class, called `name`, whose family goes by what the students take.
+    /// The spec of such a class, called `name`, whose family goes by what the students take and are for.
     ///
     /// # Errors
     ///
@@ -55,7 +60,8 @@ impl ClassConfig {
     pub fn spec(&self, name: &str, classes: usize, input: [usize; 3]) -> Result<NetworkSpec> {
         let first = self.students.first();
         let takes = first.and_then(|student| student.network.takes());
-        let family = Self::family(takes.unwrap_or_default());
+        let task = first.and_then(|student| student.network.task());
+        let family = Self::family(takes.unwrap_or_default(), task.unwrap_or_default());
         let structure = Structure::of_family(family, self)?;
         Ok(NetworkSpec::with_structure(name, structure, classes, input))
     }
@@ -82,8 +88,10 @@ impl ClassConfig {
 }
 
 impl<S: ModelNetwork + Student> ModelNetwork for Class<S> {
-    const FAMILIES: &'static [&'static str] =
-        &[ClassConfig::family(<S::Input as NetworkInput>::KIND)];
+    const FAMILIES: &'static [&'static str] = &[ClassConfig::family(
+        <S::Input as NetworkInput>::KIND,
+        <<S as StagedNetwork>::Output as NetworkOutput>::TASK,
+    )];
 
     fn blank(spec: &NetworkSpec, device: &Device) -> Result<Self> {
         Self::check_spec(spec)?;
@@ -98,7 +106,7 @@ impl<S: ModelNetwork + Student> ModelNetwork for Class<S> {
         let students = config.students.iter().enumerate().map(student);
         let students = students.collect::<Result<Vec<S>>>()?;
         let features = config.students.iter().map(|student| student.length).sum();
-        let head = LinearConfig::new(features, spec.classes).init(device);
+        let head = HeadOf::<S>::blank(features, spec.classes, device);
         Self::new(students, head, config.relu)
     }
 

@@ -4,20 +4,21 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 
 use burn::module::Module;
-use burn::nn::Linear;
 use burn::tensor::{Device, Tensor, TensorData};
 use kd_core::{
-    ClassificationSummary, Draws, Loader, LossTerms, Metrics, NamedGradients, Names,
-    OptimizerConfig, Phase, PhaseState, Plan, Result, RunFolder, Selection, StepContext, Store,
-    Tensors, Trained, Training, detached_copy, evaluate, export,
+    Batch, Draws, Loader, LossTerms, Metrics, NamedGradients, Names, OptimizerConfig, Phase,
+    PhaseState, Plan, Result, Rows, RunFolder, Selection, StepContext, Tensors, Trained, Training,
+    detached_copy, export,
 };
-use kd_losses::cross_entropy;
 
-use crate::class::Class;
+use crate::class::{Class, HeadOf};
 use crate::config::HeadConfig;
 use crate::kept::Features;
-use crate::method::TeacherClass;
-use crate::missing::{ALL_SETS, AdditiveHead, HostParts, MissingAccuracy, MissingChunk, summed};
+use crate::labels::{TeacherAnswers, label_loss, measured, score};
+use crate::method::{TeacherClass, is_of_pixels};
+use crate::missing::AdditiveHead;
+use crate::missing_sets::{ALL_SETS, ALL_SETS_OF_PIXELS, SetScores};
+use crate::output::{ChunkOutput, ClassHead};
 use crate::refit::RefittedHeads;
 use crate::student::Student;
 
@@ -27,30 +28,29 @@ pub(crate) struct HeadPhase<'a, S: Student> {
     plan: Plan,
     class: Class<S>,
     lengths: Vec<usize>,
-    head: Trained<Linear>,
+    head: Trained<HeadOf<S>>,
     features: Features,
     train: Loader,
     held_out: Loader,
-    /// The accuracy with the head as it was copied.
+    /// The accuracy, or mean intersection over union, with the head as it was copied.
     copied: f64,
-    /// The teacher's logits for the held-out samples, row by row.
-    teacher: Vec<f32>,
-    teacher_accuracy: f64,
+    /// What the teacher says of the held-out samples.
+    teacher: TeacherAnswers,
+    teacher_score: f64,
     /// What was last measured of each student.
-    measured: Vec<Metrics>,
+    students: Vec<Metrics>,
 }
 
 impl<S: Student> TeacherClass<S> {
     pub(crate) fn head_phase(&self, folder: &RunFolder) -> Result<HeadPhase<'_, S>> {
-        let (class, measured) = self.merged(folder)?;
+        let (class, students) = self.merged(folder)?;
         let features = self.keep_features(&class, folder, &mut (), &AtomicBool::new(false))?;
         let train = self.train_loader(self.seed)?;
         let head = detached_copy(class.head()).train();
         let lengths = self.division()?.chunks().iter().map(|chunk| chunk.length);
         let held_out = self.held_out_loader()?;
-        let copied = measure_head(class.head(), &features.held_out, &held_out, None)?;
-        let (teacher, teacher_accuracy) = self.teacher_logits(class.head(), &held_out)?;
-        Ok(HeadPhase {
+        let (teacher, teacher_score) = self.teacher_answers(class.head(), &held_out)?;
+        let mut phase = HeadPhase {
             plan: self.head_plan(train.steps_per_epoch())?,
             head: Trained::new("head", head, OptimizerConfig::adam())?,
             lengths: lengths.collect(),
@@ -59,28 +59,34 @@ impl<S: Student> TeacherClass<S> {
             features,
             train,
             held_out,
-            copied: copied.accuracy,
+            copied: 0.0,
             teacher,
-            teacher_accuracy,
-            measured,
-        })
+            teacher_score,
+            students,
+        };
+        phase.copied = phase.measured(phase.class.head())?[score::<S::Output>()];
+        Ok(phase)
     }
 
-    /// The logits of the teacher, row by row, and its accuracy: its own dense vectors, divided as the
-    /// students have them, and its head.
-    fn teacher_logits(&self, head: &Linear, held_out: &Loader) -> Result<(Vec<f32>, f64)> {
+    /// What the teacher says of the held-out samples, and how good that is: its own dense representations,
+    /// divided as the students have them, and its head.
+    fn teacher_answers(
+        &self,
+        head: &HeadOf<S>,
+        held_out: &Loader,
+    ) -> Result<(TeacherAnswers, f64)> {
         let targets = self.targets()?;
-        let mut all = Vec::new();
-        let metrics = evaluate(held_out, None, |batch| {
-            let logits = head.forward(targets.all(batch)?);
-            all.extend(numbers(logits.clone()));
+        let mut answers = TeacherAnswers::default();
+        let metrics = measured(held_out, None, |batch| {
+            let logits: S::Output = head.apply(targets.all(batch)?);
+            answers.add(logits.clone());
             Ok(logits)
         })?;
-        Ok((all, metrics.summary()?.accuracy))
+        Ok((answers, metrics[score::<S::Output>()]))
     }
 
     fn head_plan(&self, steps_per_epoch: usize) -> Result<Plan> {
-        let selection = Some(Selection::highest("accuracy"));
+        let selection = Some(Selection::highest(score::<S::Output>()));
         let HeadConfig { epochs, lr, .. } = self.config.head;
         if epochs == 0 {
             return Ok(Plan::no_steps(selection));
@@ -91,20 +97,6 @@ impl<S: Student> TeacherClass<S> {
         training.log_every = self.training.log_every;
         training.plan(steps_per_epoch, selection)
     }
-}
-
-/// What is measured of a head on kept features, beside the teacher's logits where they are given.
-fn measure_head(
-    head: &Linear,
-    features: &Store,
-    held_out: &Loader,
-    teacher: Option<&[f32]>,
-) -> Result<ClassificationSummary> {
-    let metrics = evaluate(held_out, teacher, |batch| {
-        let features = Features::read(features, batch.view, &batch.ids)?;
-        Ok(head.forward(features))
-    })?;
-    metrics.summary()
 }
 
 /// The factors of a step's features, `[samples, features]`: 0 for those that are dropped, one by one and by
@@ -137,34 +129,50 @@ fn dropout(
 }
 
 impl<S: Student> HeadPhase<'_, S> {
-    /// The accuracies by number of missing students, named by policy.
-    fn missing(&self, head: &Linear) -> Result<Metrics> {
+    /// The scores by number of missing students, named by policy.
+    fn missing(&self, head: &HeadOf<S>) -> Result<Metrics> {
+        let score = score::<S::Output>();
         let mut metrics = Metrics::new();
-        if !(2..=ALL_SETS).contains(&self.lengths.len()) {
+        let Some(scores) = self.missing_scores(head)? else {
             return Ok(metrics);
+        };
+        for (policy, all) in scores.by_policy()? {
+            for found in all {
+                let name = format!("{policy}_without_{}", found.missing);
+                metrics.insert(format!("{name}_{score}"), found.mean);
+                metrics.insert(format!("{name}_worst_{score}"), found.worst);
+            }
         }
-        // The features that are kept have passed through the ReLU already.
-        let additive = AdditiveHead::new(head, &self.lengths, false)?;
+        Ok(metrics)
+    }
+
+    /// What every set of students answers; none where there are too few or too many.
+    fn missing_scores(&self, head: &HeadOf<S>) -> Result<Option<SetScores>> {
+        let most = if is_of_pixels::<S::Output>() {
+            ALL_SETS_OF_PIXELS
+        } else {
+            ALL_SETS
+        };
+        if !(2..=most).contains(&self.lengths.len()) {
+            return Ok(None);
+        }
+        let head = head.linear();
+        // The features have passed through the ReLU already.
+        let additive = AdditiveHead::new(&head, &self.lengths, false)?;
         let means = self.features.statistics.means().into_iter();
         #[expect(clippy::cast_possible_truncation, reason = "means of single precision")]
         let means: Vec<f32> = means.map(|mean| mean as f32).collect();
         let additive = additive.with_means(&means);
-        let parts = self.host_parts(head, &additive)?;
-        let mut found = Vec::new();
-        for (name, policy) in [("zero", MissingChunk::Zero), ("mean", MissingChunk::Mean)] {
-            found.push((name, parts.accuracies(&additive.fills(policy)?)));
+        let refitted = self.refitted_heads()?;
+        let refitted = refitted.map(|heads| heads.all(&head)).transpose()?;
+        let mut scores = SetScores::new(&additive, refitted, &self.held_out)?;
+        for batch in self.held_out.epoch(0) {
+            let batch = batch?;
+            let kept = self.features.held_out();
+            let features = self.method.features(kept, &self.class, &batch)?;
+            scores.add(&additive, features.vectors(), &self.held_out, &batch)?;
         }
-        if let Some(refitted) = self.refitted_heads()? {
-            found.push(("head", self.refitted_accuracies(head, &refitted)?));
-        }
-        for (name, all) in found {
-            for found in all {
-                let name = format!("{name}_without_{}", found.missing);
-                metrics.insert(format!("{name}_accuracy"), found.mean);
-                metrics.insert(format!("{name}_worst_accuracy"), found.worst);
-            }
-        }
-        Ok(metrics)
+        Ok(Some(scores))
     }
 
     /// The heads for each set of students, if there can be any.
@@ -176,63 +184,20 @@ impl<S: Student> HeadPhase<'_, S> {
         RefittedHeads::new(&self.features.statistics, &self.lengths, ridge).map(Some)
     }
 
-    /// The accuracies by number of missing students, each set with a head of its own.
-    fn refitted_accuracies(
-        &self,
-        head: &Linear,
-        refitted: &RefittedHeads,
-    ) -> Result<Vec<MissingAccuracy>> {
-        let ids = self.held_out.subset().ids();
-        let features = Features::read(&self.features.held_out, 0, ids)?;
-        let dataset = self.held_out.subset().dataset();
-        let labels = ids.iter().filter_map(|&id| dataset.label(id));
-        let labels: Vec<i64> = labels.map(i64::from).collect();
-        let mut found: Vec<Vec<f64>> = vec![Vec::new(); self.lengths.len()];
-        for present in refitted.sets() {
-            let of_set = refitted.head(head, &present)?;
-            let classes = of_set.forward(features.clone()).argmax(1).into_data();
-            let pairs = classes.iter::<i64>().zip(&labels);
-            let right = pairs.filter(|(class, label)| class == *label).count();
-            let missing = present.iter().filter(|&&there| !there).count();
-            found[missing].push(right as f64 / labels.len().max(1) as f64);
+    /// A batch of training samples, rendered if their features are not kept.
+    fn batch(&self, at: StepContext) -> Result<Batch> {
+        match self.features.train() {
+            Some(_) => self.train.batch_without_samples(at.epoch, at.step_in_epoch),
+            None => self.train.batch(at.epoch, at.step_in_epoch),
         }
-        Ok(summed(&found))
     }
 
-    fn host_parts(&self, head: &Linear, additive: &AdditiveHead) -> Result<HostParts> {
-        let ids = self.held_out.subset().ids();
-        let features = Features::read(&self.features.held_out, 0, ids)?;
-        let mut start = 0;
-        let mut parts = Vec::new();
-        for (student, &length) in self.lengths.iter().enumerate() {
-            let chunk = features.clone().narrow(1, start, length);
-            start += length;
-            parts.push(numbers(additive.part(student, chunk)));
-        }
-        let bias = head.bias.as_ref().map(burn::module::Param::val);
-        let dataset = self.held_out.subset().dataset();
-        let labels = ids.iter().filter_map(|&id| dataset.label(id));
-        Ok(HostParts {
-            parts,
-            bias: bias.map_or_else(|| vec![0.0; dataset.classes()], numbers),
-            labels: labels.map(usize::from).collect(),
+    /// What is measured of a head on the held-out samples.
+    fn measured(&self, head: &HeadOf<S>) -> Result<Metrics> {
+        let kept = self.features.held_out();
+        measured(&self.held_out, Some(&self.teacher), |batch| {
+            Ok(head.apply(self.method.features(kept, &self.class, batch)?))
         })
-    }
-}
-
-/// The numbers of a tensor on the host.
-fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().iter::<f32>().collect()
-}
-
-impl AdditiveHead {
-    /// What stands in place of each student's part, on the host.
-    fn fills(&self, policy: MissingChunk) -> Result<Vec<Vec<f32>>> {
-        let fill = |student| {
-            let filled = self.filled(student, policy)?;
-            Ok(filled.map_or_else(|| vec![0.0; self.classes()], numbers))
-        };
-        (0..self.students()).map(fill).collect()
     }
 }
 
@@ -242,10 +207,9 @@ impl<S: Student> Phase for HeadPhase<'_, S> {
     }
 
     fn step(&mut self, at: StepContext) -> Result<LossTerms> {
-        let batch = self
-            .train
-            .batch_without_samples(at.epoch, at.step_in_epoch)?;
-        let features = Features::read(&self.features.train, batch.view, &batch.ids)?;
+        let batch = self.batch(at)?;
+        let kept_features = self.features.train();
+        let features = self.method.features(kept_features, &self.class, &batch)?;
         let mut draws = Draws::new(self.method.seed, "dropout of the head", at.step as u64, 0);
         let config = &self.method.config.head;
         let samples = batch.ids.len();
@@ -256,10 +220,9 @@ impl<S: Student> Phase for HeadPhase<'_, S> {
             &mut draws,
             &self.method.device,
         );
-        let features = Tensor::from_inner(features * kept);
-        let logits = self.head.network().forward(features);
-        let loss = cross_entropy(logits, Tensor::from_inner(batch.targets), 0.0)
-            .map_err(|error| kd_core::Error::method("the loss of the head", error))?;
+        let features = features.scaled(kept).lifted();
+        let logits = self.head.network().apply(features);
+        let loss = label_loss(logits, &self.train, &batch)?;
         let mut gradients = NamedGradients::new();
         self.head
             .collect(&mut gradients, &mut loss.clone().backward());
@@ -269,17 +232,12 @@ impl<S: Student> Phase for HeadPhase<'_, S> {
 
     fn evaluate(&mut self) -> Result<Metrics> {
         let head = self.head.valid();
-        let (features, teacher) = (&self.features.held_out, Some(self.teacher.as_slice()));
-        let summary = measure_head(&head, features, &self.held_out, teacher)?;
+        let score = score::<S::Output>();
         let mut metrics = self.missing(&head)?;
-        metrics.insert("accuracy".into(), summary.accuracy);
-        metrics.insert("loss".into(), summary.loss);
-        if let Some(compared) = summary.teacher {
-            metrics.insert("agreement".into(), compared.agreement);
-        }
-        metrics.insert("teacher_accuracy".into(), self.teacher_accuracy);
-        metrics.insert("copied_head_accuracy".into(), self.copied);
-        for (student, measured) in self.measured.iter().enumerate() {
+        metrics.extend(self.measured(&head)?);
+        metrics.insert(format!("teacher_{score}"), self.teacher_score);
+        metrics.insert(format!("copied_head_{score}"), self.copied);
+        for (student, measured) in self.students.iter().enumerate() {
             for name in ["dead_units", "nmse"] {
                 let value = measured.get(name).copied();
                 metrics.extend(value.map(|value| (format!("student_{student}_{name}"), value)));
@@ -296,7 +254,7 @@ impl<S: Student> Phase for HeadPhase<'_, S> {
     fn artifacts(&self) -> Result<BTreeMap<String, Tensors>> {
         let mut files = self.method.division_artifact()?;
         if let Some(refitted) = self.refitted_heads()? {
-            let heads = refitted.tensors(&self.head.valid())?;
+            let heads = refitted.tensors(&self.head.valid().linear())?;
             if !heads.is_empty() {
                 files.insert("missing-heads".into(), heads);
             }

@@ -3,14 +3,14 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 
-use burn::tensor::Tensor;
 use kd_core::{
-    CacheField, Error, Metrics, Names, Observer, Result, RunFolder, Store, StoreBuild, export,
-    hash_tensors,
+    Batch, CacheField, Error, Loader, Metrics, Names, Observer, Result, Rows, RunFolder, Store,
+    StoreBuild, StoreRows, check_memory, export, hash_tensors, store_bytes,
 };
 
 use crate::class::Class;
-use crate::method::TeacherClass;
+use crate::method::{TeacherClass, is_of_pixels};
+use crate::output::ChunkOutput;
 use crate::refit::RefittedHeads;
 use crate::split::DenseStatistics;
 use crate::student::Student;
@@ -18,19 +18,26 @@ use crate::student::Student;
 /// The field of the features in a store.
 const FEATURES: &str = "features";
 
-/// The features of the finished students, `[samples, features]` for each view.
+/// The features of the finished students: the joined chunks after the ReLU.
 #[derive(Clone, Debug)]
 pub(crate) struct Features {
-    pub(crate) train: Store,
-    pub(crate) held_out: Store,
-    /// The means and covariances of the features over the training samples.
+    /// Where they are kept, those of the training samples and the held-out ones; otherwise they are computed
+    /// of each batch.
+    pub(crate) kept: Option<[Store; 2]>,
+    /// The means and covariances of the features over the training samples, and over their pixels where each
+    /// has features.
     pub(crate) statistics: Arc<DenseStatistics>,
 }
 
 impl Features {
-    /// The features of samples, `[ids, features]`.
-    pub(crate) fn read(store: &Store, view: u64, ids: &[u32]) -> Result<Tensor<2>> {
-        store.read(FEATURES, view, ids)
+    /// The features of the training samples, where they are kept.
+    pub(crate) fn train(&self) -> Option<&Store> {
+        self.kept.as_ref().map(|[train, _]| train)
+    }
+
+    /// The features of the held-out samples, where they are kept.
+    pub(crate) fn held_out(&self) -> Option<&Store> {
+        self.kept.as_ref().map(|[_, held_out]| held_out)
     }
 }
 
@@ -74,6 +81,37 @@ impl<S: Student> TeacherClass<S> {
         Ok(features)
     }
 
+    /// The features of a batch: read from `kept`, or computed by the class.
+    pub(crate) fn features(
+        &self,
+        kept: Option<&Store>,
+        class: &Class<S>,
+        batch: &Batch,
+    ) -> Result<S::Output> {
+        if let Some(store) = kept {
+            return store.read(FEATURES, batch.view, &batch.ids);
+        }
+        let input = self.preprocessing.input(batch)?;
+        Ok(class.join(class.chunks(&input)))
+    }
+
+    /// Whether features are kept: those of pixels take as much memory as the teacher's maps.
+    fn keeps_features(&self) -> bool {
+        self.config.keep || !is_of_pixels::<S::Output>()
+    }
+
+    /// Checks that the features fit into memory, if they are to be held there.
+    pub(crate) fn check_features(&self, shape: &[usize]) -> Result<()> {
+        if !is_of_pixels::<S::Output>() || !self.keeps_features() {
+            return Ok(());
+        }
+        let fields = [CacheField::new(FEATURES, shape.to_vec())];
+        let loaders = [self.train_loader(0)?, self.held_out_loader()?];
+        let bytes = loaders.iter().map(|loader| store_bytes(&fields, loader));
+        let what = "features of the students, one for each pixel and channel";
+        check_memory("teacher-class.keep", what, bytes.sum())
+    }
+
     /// The features of a class; none if it was told to stop.
     fn features_of(
         &self,
@@ -82,10 +120,10 @@ impl<S: Student> TeacherClass<S> {
         stop: &AtomicBool,
     ) -> Result<Option<Features>> {
         let (train, held_out) = (self.train_loader(0)?, self.held_out_loader()?);
-        let chunks = self.division()?.chunks();
-        let length = chunks.iter().map(|chunk| chunk.length).sum::<usize>();
-        let fields = [CacheField::new(FEATURES, [length])];
-        let lengths: Vec<usize> = chunks.iter().map(|chunk| chunk.length).collect();
+        let shape = self.features(None, class, &self.sample()?)?.sample_shape();
+        let fields = [CacheField::new(FEATURES, shape)];
+        let lengths: Vec<usize> = self.chunks()?.iter().map(|chunk| chunk.length).collect();
+        let length = lengths.iter().sum();
         let mut statistics = if RefittedHeads::can_be_of(&lengths) {
             DenseStatistics::new(length)
         } else {
@@ -98,27 +136,54 @@ impl<S: Student> TeacherClass<S> {
             batch_size: self.training.eval_batch_size,
         };
         let mut of_training = |view: u64, ids: &[u32]| {
-            let batch = train.view(view, ids)?;
-            let rows = class.join(class.chunks(&self.preprocessing.input(&batch)?));
-            statistics.add(&rows);
-            Ok(vec![rows])
+            let features = self.features(None, class, &train.view(view, ids)?)?;
+            statistics.add(&features.clone().vectors());
+            Ok(vec![features.into_rows()])
         };
+        if !self.keeps_features() {
+            let done = for_all_views(&train, &mut build, &mut of_training)?;
+            return Ok(done.then(|| Features {
+                kept: None,
+                statistics: Arc::new(statistics),
+            }));
+        }
         let Some(of_train) = Store::compute(&fields, &train, &mut build, &mut of_training)? else {
             return Ok(None);
         };
         let mut of_held_out = |view: u64, ids: &[u32]| {
-            let batch = held_out.view(view, ids)?;
-            let outputs = class.chunks(&self.preprocessing.input(&batch)?);
-            Ok(vec![class.join(outputs)])
+            let features = self.features(None, class, &held_out.view(view, ids)?)?;
+            Ok(vec![features.into_rows()])
         };
         let of_held_out = Store::compute(&fields, &held_out, &mut build, &mut of_held_out)?;
         if stop.load(Ordering::Relaxed) {
             return Ok(None);
         }
         Ok(of_held_out.map(|of_held_out| Features {
-            train: of_train,
-            held_out: of_held_out,
+            kept: Some([of_train, of_held_out]),
             statistics: Arc::new(statistics),
         }))
     }
+}
+
+/// Passes every view of every sample of `loader` to `rows`, as [`Store::compute`] does, and keeps nothing;
+/// false if it was told to stop.
+fn for_all_views(
+    loader: &Loader,
+    build: &mut StoreBuild<'_>,
+    rows: &mut StoreRows<'_>,
+) -> Result<bool> {
+    let ids = loader.subset().ids();
+    let views = u64::from(loader.config().views.count().unwrap_or(0));
+    let (mut done, total) = (0, views * ids.len() as u64);
+    for view in 0..views {
+        for ids in ids.chunks(build.batch_size.max(1)) {
+            if build.stop.load(Ordering::Relaxed) {
+                return Ok(false);
+            }
+            rows(view, ids)?;
+            done += ids.len() as u64;
+            build.observer.preparing(&build.what, done, total);
+        }
+    }
+    Ok(true)
 }

@@ -9,10 +9,13 @@ mod discriminator;
 mod family;
 mod head_phase;
 mod kept;
+mod labels;
 mod measure;
 mod method;
 mod missing;
+mod missing_sets;
 mod objective;
+mod output;
 mod probe;
 #[cfg(feature = "recipe")]
 mod recipe;
@@ -25,7 +28,9 @@ mod teacher_head;
 
 pub use adversarial::{chunk_origin_loss, discriminator_loss, student_gan_loss};
 pub use class::Class;
-pub use config::{ChunkLoss, GanConfig, HeadConfig, TeacherClassConfig, student_training};
+pub use config::{
+    ChunkLoss, GanConfig, HeadConfig, TeacherClassConfig, segmentation_training, student_training,
+};
 pub use discriminator::{Discriminator, Judgement, Trunk, TrunkLayer};
 #[cfg(feature = "recipe")]
 pub use family::{ClassConfig, ClassStudent};
@@ -33,6 +38,7 @@ pub use measure::NmseSums;
 pub use method::{HEAD_PHASE, NewStudent, TeacherClass, student_seed};
 pub use missing::{AdditiveHead, MissingAccuracy, MissingChunk};
 pub use objective::chunk_mse;
+pub use output::{ChunkOutput, ClassHead};
 pub use probe::LinearProbe;
 #[cfg(feature = "recipe")]
 pub use recipe::{TeacherClassRecipe, missing_students};

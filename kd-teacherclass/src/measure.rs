@@ -8,9 +8,9 @@ use burn::tensor::Tensor;
 /// NMSE_k = sum (S_k(x_i)_j - d_k(x_i)_j)^2 / sum (d_k(x_i)_j - mean_j)^2
 /// ```
 ///
-/// over samples and living units; 1 is what a constant output at the mean gives. A unit of the teacher that
-/// has the same value for all samples is dead: it is counted and left out of both sums. All is summed in
-/// double precision on the host.
+/// over samples, pixels where each has a chunk, and living units; 1 is what a constant output at the mean
+/// gives. A unit of the teacher that has the same value for all samples is dead: it is counted and left out
+/// of both sums. All is summed in double precision on the host.
 #[derive(Clone, Debug)]
 pub struct NmseSums {
     samples: usize,

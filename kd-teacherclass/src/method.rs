@@ -5,17 +5,18 @@ use std::ops::Range;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, OnceLock};
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use kd_core::{
-    Augment, Batch, CacheConfig, Draws, Error, Finding, KeptAnswers, Loader, LoaderConfig, Method,
-    Metrics, Names, Observer, Phase, PhaseOutcome, Preprocessing, Result, RunFolder, Snapshot,
-    Subset, Teacher, Training, ViewPolicy, import,
+    Augment, Batch, CacheConfig, Dataset, Draws, Error, Finding, KeptAnswers, Loader, LoaderConfig,
+    Method, Metrics, Names, NetworkOutput, Observer, Phase, PhaseOutcome, Preprocessing, Result,
+    Rows, RunFolder, Snapshot, Subset, Task, Teacher, Training, ViewPolicy, import,
 };
 
 use crate::class::{Class, stage_name};
-use crate::config::TeacherClassConfig;
+use crate::config::{ChunkLoss, TeacherClassConfig};
 use crate::kept::Features;
 use crate::measure::NmseSums;
+use crate::output::ChunkOutput;
 use crate::split::{Chunk, DenseStatistics, Division, SplitKind};
 use crate::student::Student;
 use crate::teacher_head::{TeacherHead, dense};
@@ -28,6 +29,9 @@ const FIRST_SAMPLES: usize = 256;
 
 /// Training samples whose dense vectors say how units are dealt out, where that is not by index.
 const SPLIT_SAMPLES: usize = 4096;
+
+/// Images in place of both where each of their pixels has a vector.
+const FIRST_IMAGES: usize = 32;
 
 /// A student that is to be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +52,8 @@ pub fn student_seed(seed: u64, student: usize, attempt: usize) -> u64 {
 /// Makes a student, on the plain form of the device or the autodiff one.
 type MakeStudent<S> = dyn Fn(&NewStudent) -> Result<S>;
 
-/// A class of students, each of which learns a chunk of a teacher's dense vector; then the head.
+/// A class of students, each of which learns a chunk of a teacher's dense vector; then the head. Of networks
+/// for segmentation each pixel has such a vector, which is ours and not the paper's.
 ///
 /// Students share nothing: student `k` with this seed is the same whatever other students there are to train.
 pub struct TeacherClass<S: Student> {
@@ -166,15 +171,24 @@ impl<S: Student> TeacherClass<S> {
         let layout = self.layout()?;
         self.check_memory()?;
         let sample = self.sample()?;
+        let whole: S::Output = self.targets()?.all(&sample)?;
+        self.check_features(&whole.sample_shape())?;
         for chunk in layout.division.chunks() {
             let student = self.student(chunk, 0)?;
             let output = student.forward(&self.preprocessing.input(&sample)?);
-            if output.dims() != [1, chunk.length] {
+            let expected = whole
+                .clone()
+                .units(chunk.start, chunk.length)
+                .sample_shape();
+            let found = output.sample_shape();
+            if expected != found {
                 return Err(Error::Shape {
                     what: format!("output of student {}", chunk.student),
-                    expected: format!("[1, {}]", chunk.length),
-                    found: format!("{:?}", output.dims()),
-                    remedy: "build the student for as many classes as its chunk is long".into(),
+                    expected: format!("{expected:?}"),
+                    found: format!("{found:?}"),
+                    remedy: "build the student for as many classes as its chunk is long, with outputs as \
+                             large as the teacher's last map where it has one"
+                        .into(),
                 });
             }
         }
@@ -253,12 +267,17 @@ impl<S: Student> TeacherClass<S> {
             return Err(Error::config("data.views", problem));
         }
         for data in &self.data {
-            data.dataset().check_labelled()?;
+            check_labels::<S::Output>(data.dataset())?;
         }
-        let first = dense(self.teacher.as_ref(), &self.sample()?)?;
-        let features = first.dims()[1];
+        if is_of_pixels::<S::Output>() && self.config.loss != ChunkLoss::Mse {
+            let problem = "is an adversarial one, whose discriminators judge the vector of a sample, and the \
+                           students output a chunk for each pixel; use `mse`";
+            return Err(Error::config("teacher-class.loss", problem));
+        }
+        let first: S::Output = dense(self.teacher.as_ref(), &self.sample()?)?;
+        let features = first.sample_shape()[0];
+        let head = S::Output::teacher_head(self.teacher.as_ref(), features, &self.device)?;
         let division = self.divide(features)?;
-        let head = TeacherHead::of(self.teacher.as_ref(), features, &self.device)?;
         let relu = match self.config.relu {
             Some(relu) => relu,
             None => division.kind().keeps_units() && !self.is_signed()?,
@@ -276,39 +295,50 @@ impl<S: Student> TeacherClass<S> {
         if self.config.split == SplitKind::Index {
             return Division::by_index(features, students);
         }
-        let loader = self.train_loader(0)?;
-        let ids = self.data[0].ids();
         let mut statistics = DenseStatistics::new(features);
-        for ids in ids[..ids.len().min(SPLIT_SAMPLES)].chunks(FIRST_SAMPLES) {
-            statistics.add(&dense(self.teacher.as_ref(), &loader.view(0, ids)?)?);
-        }
+        self.first_dense(SPLIT_SAMPLES, |dense| statistics.add(&dense.vectors()))?;
         Division::of(self.config.split, &statistics, students, &self.device)
     }
 
     /// The first training sample.
-    fn sample(&self) -> Result<Batch> {
+    pub(crate) fn sample(&self) -> Result<Batch> {
         self.train_loader(0)?.view(0, &self.data[0].ids()[..1])
     }
 
     /// Whether the dense vector of one of the first training samples is somewhere negative.
     pub(crate) fn is_signed(&self) -> Result<bool> {
-        Ok(self.first_dense()?.min().into_scalar::<f32>() < 0.0)
+        let mut least = f32::INFINITY;
+        self.first_dense(FIRST_SAMPLES, |dense| {
+            least = least.min(dense.vectors().min().into_scalar::<f32>());
+        })?;
+        Ok(least < 0.0)
     }
 
-    /// The dense vectors of the first training samples, `[samples, features]`.
-    fn first_dense(&self) -> Result<Tensor<2>> {
+    /// Passes the dense representations of the first training samples on, batch by batch: of `samples`, or
+    /// of fewer where each pixel has one.
+    fn first_dense(&self, samples: usize, mut with: impl FnMut(S::Output)) -> Result<()> {
+        let (samples, together) = if is_of_pixels::<S::Output>() {
+            (FIRST_IMAGES, self.training.eval_batch_size)
+        } else {
+            (samples, FIRST_SAMPLES)
+        };
         let loader = self.train_loader(0)?;
         let ids = self.data[0].ids();
-        let ids = &ids[..ids.len().min(FIRST_SAMPLES)];
-        dense(self.teacher.as_ref(), &loader.view(0, ids)?)
+        for ids in ids[..ids.len().min(samples)].chunks(together) {
+            with(dense(self.teacher.as_ref(), &loader.view(0, ids)?)?);
+        }
+        Ok(())
     }
 
     /// The number of units that are the same for the first training samples.
     #[cfg(feature = "recipe")]
     pub(crate) fn dead_units(&self) -> Result<usize> {
-        let dense = self.first_dense()?;
-        let mut sums = NmseSums::new(dense.dims()[1]);
-        sums.add(dense.clone(), dense);
+        let units = self.chunks()?.iter().map(|chunk| chunk.length).sum();
+        let mut sums = NmseSums::new(units);
+        self.first_dense(FIRST_SAMPLES, |dense| {
+            let vectors = dense.vectors();
+            sums.add(vectors.clone(), vectors);
+        })?;
         Ok(sums.dead())
     }
 
@@ -349,8 +379,9 @@ impl<S: Student> TeacherClass<S> {
         let mut sums = NmseSums::new(chunk.length);
         for batch in held_out.epoch(0) {
             let batch = batch?;
-            let target = targets.chunk(&batch, chunk)?;
-            sums.add(student.forward(&self.preprocessing.input(&batch)?), target);
+            let target: S::Output = targets.chunk(&batch, chunk)?;
+            let output = student.forward(&self.preprocessing.input(&batch)?);
+            sums.add(output.vectors(), target.vectors());
         }
         Ok(sums)
     }
@@ -409,6 +440,26 @@ impl<S: Student> TeacherClass<S> {
             ),
         })
     }
+}
+
+/// Whether outputs have a chunk for each pixel.
+pub(crate) fn is_of_pixels<O: NetworkOutput>() -> bool {
+    O::TASK == Task::Segmentation
+}
+
+/// Checks that the data set has labels for what the students output.
+fn check_labels<O: NetworkOutput>(dataset: &Dataset) -> Result<()> {
+    if !is_of_pixels::<O>() {
+        return dataset.check_labelled();
+    }
+    if dataset.masks().is_some() {
+        return Ok(());
+    }
+    let problem = format!(
+        "must have a mask for each image, `{}` has a class for each; use classifiers as students",
+        dataset.name()
+    );
+    Err(Error::config("data", problem))
 }
 
 /// The outcome of a phase of a student, unless it was skipped.

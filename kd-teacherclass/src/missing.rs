@@ -125,6 +125,16 @@ impl AdditiveHead {
         self.bias.dims()[0]
     }
 
+    /// The length of the chunk of each student.
+    pub(crate) fn lengths(&self) -> impl Iterator<Item = usize> {
+        self.weights.iter().map(|weight| weight.dims()[0])
+    }
+
+    /// The bias, `[num_classes]`.
+    pub(crate) fn bias(&self) -> Tensor<1> {
+        self.bias.clone()
+    }
+
     /// What stands in place of a missing student's part; none for nothing.
     pub(crate) fn filled(&self, student: usize, policy: MissingChunk) -> Result<Option<Tensor<2>>> {
         match policy {
@@ -155,7 +165,8 @@ impl AdditiveHead {
     }
 }
 
-/// The accuracy with so many students missing, over all sets of that size.
+/// The accuracy with so many students missing, over all sets of that size; of masks the mean intersection
+/// over union.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MissingAccuracy {
     /// How many are missing.
@@ -164,101 +175,4 @@ pub struct MissingAccuracy {
     pub mean: f64,
     /// That of the worst set.
     pub worst: f64,
-}
-
-/// The most students for which all sets are tried.
-pub(crate) const ALL_SETS: usize = 8;
-
-/// The mean and the worst of accuracies by number of missing students; `found` has those of each number.
-pub(crate) fn summed(found: &[Vec<f64>]) -> Vec<MissingAccuracy> {
-    let sets = found.iter().enumerate().filter(|(_, all)| !all.is_empty());
-    let summed = sets.map(|(missing, all)| MissingAccuracy {
-        missing,
-        mean: all.iter().sum::<f64>() / all.len() as f64,
-        worst: all.iter().copied().fold(1.0, f64::min),
-    });
-    summed.collect()
-}
-
-/// Parts of all students on the host, and the labels.
-pub(crate) struct HostParts {
-    /// By student, `[samples * num_classes]`.
-    pub(crate) parts: Vec<Vec<f32>>,
-    pub(crate) bias: Vec<f32>,
-    pub(crate) labels: Vec<usize>,
-}
-
-impl HostParts {
-    /// The accuracies by number of missing students, from 1 up to all but one; `fill` is what stands in place
-    /// of each student's part, `[num_classes]`.
-    pub(crate) fn accuracies(&self, fill: &[Vec<f32>]) -> Vec<MissingAccuracy> {
-        let students = self.parts.len();
-        let mut found: Vec<Vec<f64>> = vec![Vec::new(); students];
-        for present in 1_u32..(1 << students) - 1 {
-            let missing = students - present.count_ones() as usize;
-            found[missing].push(self.accuracy(present, fill));
-        }
-        summed(&found)
-    }
-
-    /// The accuracy with the students whose bits are set.
-    fn accuracy(&self, present: u32, fill: &[Vec<f32>]) -> f64 {
-        let classes = self.bias.len();
-        let mut logits = self.bias.clone();
-        let right = (0..self.labels.len()).filter(|&sample| {
-            logits.copy_from_slice(&self.bias);
-            for (student, part) in self.parts.iter().enumerate() {
-                let part = if present >> student & 1 == 1 {
-                    &part[sample * classes..(sample + 1) * classes]
-                } else {
-                    &fill[student]
-                };
-                for (logit, part) in logits.iter_mut().zip(part) {
-                    *logit += part;
-                }
-            }
-            first_largest(&logits) == self.labels[sample]
-        });
-        right.count() as f64 / self.labels.len().max(1) as f64
-    }
-}
-
-fn first_largest(logits: &[f32]) -> usize {
-    let mut best = 0;
-    for (class, logit) in logits.iter().enumerate() {
-        if *logit > logits[best] {
-            best = class;
-        }
-    }
-    best
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_set_of_students_is_tried() {
-        // Student 0 knows the first sample, student 1 the second.
-        let parts = HostParts {
-            parts: vec![vec![2.0, 0.0, 0.0, 0.0], vec![0.0, 0.0, 0.0, 3.0]],
-            bias: vec![0.0, 1.0],
-            labels: vec![0, 1],
-        };
-        let zeros = vec![vec![0.0; 2]; 2];
-        let expected = MissingAccuracy {
-            missing: 1,
-            mean: 0.75,
-            worst: 0.5,
-        };
-        assert_eq!(parts.accuracies(&zeros), [expected]);
-        // In place of student 1 stands what makes all of class 0.
-        let fill = vec![vec![0.0; 2], vec![9.0, 0.0]];
-        let expected = MissingAccuracy {
-            missing: 1,
-            mean: 0.5,
-            worst: 0.5,
-        };
-        assert_eq!(parts.accuracies(&fill), [expected]);
-    }
 }

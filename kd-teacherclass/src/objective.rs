@@ -1,9 +1,10 @@
-//! The loss of a student: how far its output is from its chunk of the teacher's dense vector.
+//! The loss of a student: how far its output is from its chunk of the teacher's dense representation.
 
 use burn::tensor::Tensor;
 use kd_core::{Error, Result};
 
-/// The mean squared error of a student's output, over samples and units; `target` is a constant.
+/// The mean squared error of a student's output, over samples, units and, where each has a chunk, pixels;
+/// `target` is a constant.
 ///
 /// ```text
 /// L_k = 1/(B m) * sum over samples i and units j of (S_k(x_i)_j - d_k(x_i)_j)^2
@@ -14,13 +15,13 @@ use kd_core::{Error, Result};
 ///
 /// # Shapes
 ///
-/// - `output`, `target`: `[batch_size, chunk_length]`
+/// - `output`, `target`: `[batch_size, chunk_length]`, or `[batch_size, chunk_length, height, width]`
 /// - result: one element
 ///
 /// # Errors
 ///
 /// [`Error::Shape`] if the two differ in shape.
-pub fn chunk_mse(output: Tensor<2>, target: Tensor<2>) -> Result<Tensor<1>> {
+pub fn chunk_mse<const D: usize>(output: Tensor<D>, target: Tensor<D>) -> Result<Tensor<1>> {
     if output.dims() != target.dims() {
         return Err(Error::Shape {
             what: "output of a student".into(),

@@ -11,11 +11,11 @@ use std::sync::atomic::AtomicBool;
 
 use burn::tensor::Device;
 use kd_core::{
-    CacheConfig, Error, InnerTables, Observer, Result, SampleKind, Teacher, Training, settings_of,
-    settings_over, settings_schema,
+    CacheConfig, Error, InnerTables, Observer, Result, SampleKind, Task, Teacher, Training,
+    settings_of, settings_over, settings_schema,
 };
 use kd_models::{
-    Budget, ModelConfig, ModelNetwork, Network, NetworkSpec, Structure, TextCnn, Wanted,
+    Budget, ModelConfig, ModelNetwork, Network, NetworkSpec, Structure, TextCnn, UNet, Wanted,
     fit_network,
 };
 use kd_recipe::{
@@ -26,7 +26,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::config::{TeacherClassConfig, student_training};
+use crate::config::{TeacherClassConfig, segmentation_training, student_training};
 use crate::family::{ClassConfig, ClassStudent};
 use crate::method::{HEAD_PHASE, NewStudent, TeacherClass};
 use crate::split::Chunk;
@@ -54,9 +54,9 @@ use crate::student::Student;
 pub struct TeacherClassRecipe {
     /// The data.
     pub data: DataRecipe,
-    /// The teacher: any classifier with a linear head.
+    /// The teacher: any classifier with a linear head, for masks a U-Net with a 1x1 convolution as head.
     pub teacher: TeacherRecipe,
-    /// The network of every student, built for as many classes as its chunk has units.
+    /// The network of every student, built for as many classes as its chunk has units; for masks a U-Net.
     pub student: NetworkRecipe,
     /// What the whole class may cost, for students with free widths: all get those that are nearest to it,
     /// whatever their number.
@@ -68,7 +68,7 @@ pub struct TeacherClassRecipe {
     /// The place of the teacher's dense vectors, if they are kept in files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<CacheConfig>,
-    /// Settings put over [`student_training`].
+    /// Settings put over [`student_training`], of masks [`segmentation_training`].
     #[schemars(schema_with = "train_schema")]
     #[serde(default)]
     pub train: Map<String, Value>,
@@ -95,16 +95,18 @@ impl MethodRecipe for TeacherClassRecipe {
 
     fn prepare(&mut self, at: &Context) -> Result<Prepared> {
         let facts = self.settle(at)?;
-        match facts.kind {
-            SampleKind::Texts => self.prepare_as::<TextCnn>(at, &facts),
+        match (facts.task, facts.kind) {
+            (Task::Segmentation, _) => self.prepare_as::<UNet>(at, &facts),
+            (_, SampleKind::Texts) => self.prepare_as::<TextCnn>(at, &facts),
             _ => self.prepare_as::<Network>(at, &facts),
         }
     }
 
     fn check(&mut self, at: &Context) -> Result<Check> {
         let facts = self.settle(at)?;
-        match facts.kind {
-            SampleKind::Texts => check::check::<TextCnn>(self, at, &facts),
+        match (facts.task, facts.kind) {
+            (Task::Segmentation, _) => check::check::<UNet>(self, at, &facts),
+            (_, SampleKind::Texts) => check::check::<TextCnn>(self, at, &facts),
             _ => check::check::<Network>(self, at, &facts),
         }
     }
@@ -118,8 +120,11 @@ impl MethodRecipe for TeacherClassRecipe {
     ) -> Result<Vec<PathBuf>> {
         let config = place.over(self.cache.take());
         let facts = self.settle(at)?;
-        match facts.kind {
-            SampleKind::Texts => {
+        match (facts.task, facts.kind) {
+            (Task::Segmentation, _) => {
+                self.build_caches_as::<UNet>(at, &facts, config, observer, stop)
+            }
+            (_, SampleKind::Texts) => {
                 self.build_caches_as::<TextCnn>(at, &facts, config, observer, stop)
             }
             _ => self.build_caches_as::<Network>(at, &facts, config, observer, stop),
@@ -138,9 +143,14 @@ impl MethodRecipe for TeacherClassRecipe {
         let mut names: Vec<String> = [
             "accuracy",
             "loss",
+            "mean_iou",
+            "miou_compat",
+            "pixel_accuracy",
             "agreement",
             "teacher_accuracy",
+            "teacher_mean_iou",
             "copied_head_accuracy",
+            "copied_head_mean_iou",
             "mse",
             "nmse",
             "dead_units",
@@ -150,7 +160,7 @@ impl MethodRecipe for TeacherClassRecipe {
         for student in 0..self.config.students {
             names.extend(["dead_units", "nmse"].map(|name| format!("student_{student}_{name}")));
             for policy in ["zero", "mean", "head"] {
-                let kinds = ["accuracy", "worst_accuracy"];
+                let kinds = ["accuracy", "worst_accuracy", "mean_iou", "worst_mean_iou"];
                 names.extend(kinds.map(|kind| format!("{policy}_without_{student}_{kind}")));
             }
         }
@@ -204,7 +214,8 @@ impl TeacherClassRecipe {
     /// Checks the settings, writes defaults into them, and gives facts about the data.
     fn settle(&mut self, at: &Context) -> Result<DataFacts> {
         self.config.check()?;
-        let training = self.training()?;
+        let facts = at.facts(&self.data)?;
+        let training = self.training(facts.task)?;
         self.train = settings_of(&training)?;
         if self.student.weights.is_some() {
             let problem = "is for a network of all classes, and each student of a class begins anew with a \
@@ -220,14 +231,15 @@ impl TeacherClassRecipe {
                 "is that of one network; give that of the whole class in the table `[budget]`";
             return Err(Error::config("student.budget", problem));
         }
-        let facts = at.facts(&self.data)?;
-        facts.check_labelled()?;
         self.student.spec(&facts)?;
         Ok(facts)
     }
 
-    fn training(&self) -> Result<Training> {
-        let usual = student_training();
+    fn training(&self, task: Task) -> Result<Training> {
+        let usual = match task {
+            Task::Segmentation => segmentation_training(),
+            _ => student_training(),
+        };
         let training: Training =
             settings_over(&usual, &self.train, "train", InnerTables::Replaced)?;
         training.check()?;
@@ -292,7 +304,7 @@ impl TeacherClassRecipe {
             move |new| student(&spec, new, &device),
             plain.config.preprocessing.clone(),
             [data.train, data.held_out],
-            self.training()?,
+            self.training(data.facts.task)?,
             at.device(),
         );
         let method = match &self.cache {
@@ -316,7 +328,12 @@ fn class_counts(
 ) -> Option<[u64; 2]> {
     let features: usize = chunks.iter().map(|chunk| chunk.length).sum();
     let weights = (features * classes) as u64;
-    let mut all = [weights + classes as u64, weights];
+    // The head of a U-Net is applied to every pixel.
+    let pixels = match widths.task() {
+        Some(Task::Segmentation) => (input[1] * input[2]) as u64,
+        _ => 1,
+    };
+    let mut all = [weights + classes as u64, weights * pixels];
     for chunk in chunks {
         let [parameters, macs] = widths.counts(input, chunk.length)?;
         all = [all[0] + parameters, all[1] + macs];
@@ -350,6 +367,18 @@ fn model_config(plain: &ModelConfig, chunks: &[Chunk], relu: bool) -> Result<Mod
     Ok(config)
 }
 
+/// The defaults are those of classifiers; beside each stands that of masks where it is another.
 fn train_schema(_: &mut SchemaGenerator) -> Schema {
-    settings_schema(&student_training(), InnerTables::Replaced).unwrap_or_default()
+    let schema = settings_schema(&student_training(), InnerTables::Replaced);
+    let mut schema = schema.unwrap_or_default().to_value();
+    let of_classes = settings_of(&student_training()).unwrap_or_default();
+    let of_masks = settings_of(&segmentation_training()).unwrap_or_default();
+    let keys = schema.get_mut("properties").and_then(Value::as_object_mut);
+    for (name, key) in keys.into_iter().flatten() {
+        let of_masks = of_masks.get(name);
+        if let Some(value) = of_masks.filter(|value| of_classes.get(name) != Some(*value)) {
+            key["x-source"] = format!("for masks `{value}`, ours").into();
+        }
+    }
+    Schema::try_from(schema).unwrap_or_default()
 }

@@ -172,6 +172,17 @@ impl RefittedHeads {
         Ok(refitted.forward(Tensor::cat(filled.collect(), 1)))
     }
 
+    /// The heads for every set of students but none and all, in the order of [`RefittedHeads::sets`].
+    ///
+    /// # Errors
+    ///
+    /// As [`RefittedHeads::head`].
+    pub(crate) fn all(&self, head: &Linear) -> Result<Vec<Linear>> {
+        self.sets()
+            .map(|present| self.head(head, &present))
+            .collect()
+    }
+
     /// Every set of students but none and all, as which are there, in the order of their bits.
     pub(crate) fn sets(&self) -> impl Iterator<Item = Vec<bool>> + use<> {
         let students = self.lengths.len();
@@ -191,8 +202,7 @@ impl RefittedHeads {
     /// As [`RefittedHeads::head`].
     pub(crate) fn tensors(&self, head: &Linear) -> Result<Tensors> {
         let (mut weights, mut biases) = (Vec::new(), Vec::new());
-        for present in self.sets() {
-            let refitted = self.head(head, &present)?;
+        for refitted in self.all(head)? {
             weights.push(refitted.weight.val().unsqueeze::<3>());
             biases.extend(refitted.bias.map(|bias| bias.val().unsqueeze::<2>()));
         }

@@ -1,10 +1,12 @@
 //! Networks that can be students of a class.
 
 use burn::module::ModuleDisplay;
-use kd_core::Classifier;
+use kd_core::{StagedNetwork, TaskNetwork};
 
-/// A network that can be a student of a class: implemented for every classifier, as Burn's `Module` derive
-/// makes its display, too.
-pub trait Student: Classifier + ModuleDisplay {}
+use crate::output::ChunkOutput;
 
-impl<S> Student for S where S: Classifier + ModuleDisplay {}
+/// A network that can be a student of a class: implemented for every classifier and every network for
+/// segmentation, as Burn's `Module` derive makes its display, too.
+pub trait Student: TaskNetwork + StagedNetwork<Output: ChunkOutput> + ModuleDisplay {}
+
+impl<S> Student for S where S: TaskNetwork + StagedNetwork<Output: ChunkOutput> + ModuleDisplay {}

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use burn::tensor::{Device, Tensor};
 use kd_core::{
     Draws, Loader, LossTerms, Metrics, NamedGradients, NetworkInput, Phase, PhaseState, Plan,
-    Result, StepContext, Tensors, Trained, detached_copy,
+    Result, Rows, StepContext, Tensors, Trained, detached_copy,
 };
 
 use crate::adversarial::Adversary;
 use crate::config::ChunkLoss;
 use crate::discriminator::Discriminator;
 use crate::method::{TeacherClass, student_seed};
-use crate::objective::chunk_mse;
+use crate::output::ChunkOutput;
 use crate::split::Chunk;
 use crate::student::Student;
 use crate::targets::Targets;
@@ -81,10 +81,10 @@ impl<S: Student> StudentPhase<'_, S> {
         &mut self,
         at: StepContext,
         input: S::Input,
-        target: Tensor<2>,
+        target: S::Output,
     ) -> Result<LossTerms> {
         let output = self.student.network().forward(&input.lifted());
-        let loss = chunk_mse(output, Tensor::from_inner(target))?;
+        let loss = output.mse(Rows::lifted(target))?;
         self.descend(at, &loss);
         Ok(vec![("total".into(), loss.inner())])
     }
@@ -98,13 +98,13 @@ impl<S: Student> StudentPhase<'_, S> {
         target: Tensor<2>,
         mut adversary: Adversary,
     ) -> Result<LossTerms> {
-        let output = self.student.valid().forward(&input);
+        let output = self.student.valid().forward(&input).vectors();
         let input = input.lifted();
         let mut terms = adversary.step(at, &target, output)?;
         let frozen = adversary.frozen();
         let mut last = Vec::new();
         for _ in 0..adversary.student_steps() {
-            let output = self.student.network().forward(&input);
+            let output = self.student.network().forward(&input).vectors();
             let target = Tensor::from_inner(target.clone());
             let [loss, origin, mse] = adversary.student_loss(&frozen, output, target)?;
             self.descend(at, &loss);
@@ -130,9 +130,9 @@ impl<S: Student> Phase for StudentPhase<'_, S> {
     fn step(&mut self, at: StepContext) -> Result<LossTerms> {
         let batch = self.train.batch(at.epoch, at.step_in_epoch)?;
         let input: S::Input = self.method.preprocessing.input(&batch)?;
-        let target = self.targets.chunk(&batch, &self.chunk)?;
+        let target: S::Output = self.targets.chunk(&batch, &self.chunk)?;
         match self.adversary.take() {
-            Some(adversary) => self.step_by_adversary(at, input, target, adversary),
+            Some(adversary) => self.step_by_adversary(at, input, target.vectors(), adversary),
             None => self.step_by_mse(at, input, target),
         }
     }

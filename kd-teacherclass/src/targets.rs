@@ -1,15 +1,16 @@
-//! The targets of the students: the teacher's dense vectors, computed once and kept in memory or in files.
+//! The targets of the students: the teacher's dense representations, computed once and kept in memory or in
+//! files.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 
-use burn::tensor::Tensor;
 use kd_core::{
     Batch, Cache, CacheConfig, CacheDtype, CacheRequest, CachedTeacher, DENSE_TAP, Error,
     KeptAnswers, Loader, Observer, Requested, Result, Teacher, Tensors,
 };
 
 use crate::method::TeacherClass;
+use crate::output::ChunkOutput;
 use crate::split::{Chunk, Division};
 use crate::student::Student;
 use crate::teacher_head::dense;
@@ -22,15 +23,16 @@ pub(crate) struct Targets<'a> {
 }
 
 impl Targets<'_> {
-    /// The targets of one student for a batch, `[batch_size, chunk_length]`, on the plain device.
-    pub(crate) fn chunk(&self, batch: &Batch, chunk: &Chunk) -> Result<Tensor<2>> {
-        let targets = self.all(batch)?;
-        Ok(targets.narrow(1, chunk.start, chunk.length))
+    /// The targets of one student for a batch, `[batch_size, chunk_length]` or a map with as many channels,
+    /// on the plain device.
+    pub(crate) fn chunk<O: ChunkOutput>(&self, batch: &Batch, chunk: &Chunk) -> Result<O> {
+        Ok(self.all::<O>(batch)?.units(chunk.start, chunk.length))
     }
 
-    /// The targets of all students for a batch, joined, `[batch_size, features]`.
-    pub(crate) fn all(&self, batch: &Batch) -> Result<Tensor<2>> {
-        Ok(self.division.targets(dense(&self.teacher, batch)?))
+    /// The targets of all students for a batch, joined.
+    pub(crate) fn all<O: ChunkOutput>(&self, batch: &Batch) -> Result<O> {
+        let dense: O = dense(&self.teacher, batch)?;
+        Ok(self.division.targets_of(dense))
     }
 }
 

@@ -336,3 +336,206 @@ fn a_campaign_compares_by_mean_iou() {
         assert!(page.contains(column), "`{column}` is missing in\n{page}");
     }
 }
+
+/// A teacher with 6 channels before its head, and a class of two with 3 each.
+const WIDE: &str = r#"
+method = "train"
+device = "cpu"
+
+[data]
+name = "camvid"
+size = 32
+fraction = 0.05
+
+[network]
+name = "wide"
+
+[network.structure]
+family = "skd-unet"
+encoder = { blocks = [1, 1, 1, 1], widths = [4, 6, 8, 8], stem = "large" }
+decoder = [8, 6, 6, 4, 6]
+head = 1
+
+[train]
+epochs = 1
+batch_size = 8
+eval_batch_size = 64
+lr = 0.01
+optimizer = { kind = "adam" }
+"#;
+
+const CLASS: &str = r#"
+method = "teacher-class"
+device = "cpu"
+
+[data]
+name = "camvid"
+size = 32
+fraction = 0.05
+
+[teacher]
+model = "wide"
+
+[student]
+name = "thin"
+
+[student.structure]
+family = "skd-unet"
+encoder = { blocks = [1, 1, 1, 1], widths = [2, 3, 4, 4], stem = "large" }
+decoder = [4, 3, 3, 2, 3]
+head = 1
+
+[teacher-class]
+students = 2
+collapse = 1e9
+
+[teacher-class.head]
+epochs = 1
+
+[train]
+epochs = 1
+eval_batch_size = 64
+"#;
+
+const OF_THE_CLASS: &str = r#"
+method = "offline"
+device = "cpu"
+
+[data]
+name = "camvid"
+size = 32
+fraction = 0.05
+
+[student]
+name = "skd-unet-small-resnet10"
+
+[[teachers]]
+model = "class"
+
+[[losses]]
+kind = "pixel-wise"
+student_tap = "logits"
+
+[train]
+epochs = 1
+batch_size = 8
+eval_batch_size = 64
+"#;
+
+#[test]
+fn a_class_of_unets_is_a_model_like_any_other() {
+    let place = place();
+    for (name, text) in [
+        ("wide", WIDE),
+        ("class", CLASS),
+        ("of-the-class", OF_THE_CLASS),
+    ] {
+        fs::write(place.path(&format!("{name}.toml")), text).unwrap();
+    }
+    json(&place, &["train", "wide.toml", "--out", "wide"]);
+    let found = findings(&place, &["class.toml"]);
+    assert!(
+        found.iter().any(|text| text.contains("through a ReLU")),
+        "{found:?}"
+    );
+    let outcome = json(&place, &["distill", "class.toml", "--out", "class"]);
+    for metric in [
+        "mean_iou",
+        "pixel_accuracy",
+        "agreement",
+        "teacher_mean_iou",
+        "copied_head_mean_iou",
+        "zero_without_1_mean_iou",
+        "head_without_1_worst_mean_iou",
+        "student_1_nmse",
+    ] {
+        assert!(outcome["metrics"][metric].is_f64(), "{metric}: {outcome}");
+    }
+    let measured = json(&place, &["eval", "--model", "class", "--data", "camvid"]);
+    assert_eq!(measured["mean_iou"], outcome["metrics"]["mean_iou"]);
+
+    let structure = &config(&place, "class/model")["network"]["structure"];
+    assert_eq!(structure["family"], "teacher-class-pixels");
+    assert_eq!(structure["students"][1]["length"], 3);
+    let report = place.text("class/report.md");
+    for text in [
+        "segmentation.png",
+        "the class has a mean IoU of",
+        "Missing students",
+        "NMSE",
+    ] {
+        assert!(report.contains(text), "`{text}` is missing in\n{report}");
+    }
+    let picture = image::image_dimensions(place.path("class/report/segmentation.png")).unwrap();
+    assert_eq!(picture.0, 4 * 320 + 3 * 8 + 2 * 16);
+
+    let (said, _) = place.done(&["models", "class"]);
+    for part in ["student-0", "student-1", "head"] {
+        assert!(said.contains(part), "{said}");
+    }
+    for (format, file) in [("onnx", "class.onnx"), ("safetensors", "class.safetensors")] {
+        place.done(&[
+            "export", "--model", "class", "--format", format, "--out", file,
+        ]);
+        assert!(!place.read(file).is_empty());
+    }
+    let outcome = json(
+        &place,
+        &["distill", "of-the-class.toml", "--out", "of-the-class"],
+    );
+    assert!(outcome["mean_iou"].is_f64(), "{outcome}");
+
+    // One student alone, and the class of such runs.
+    for student in ["0", "1"] {
+        let out = format!("part-{student}");
+        json(
+            &place,
+            &["distill", "class.toml", "--student", student, "--out", &out],
+        );
+    }
+    let merge = [
+        "merge",
+        "part-1",
+        "part-0",
+        "--out",
+        "merged",
+        "--data-dir",
+        ".",
+    ];
+    place.done(&merge);
+    let weights = "model/model.safetensors";
+    assert!(place.read(&format!("merged/{weights}")) == place.read(&format!("class/{weights}")));
+}
+
+#[test]
+fn a_class_of_pixels_says_what_it_cannot_take() {
+    let place = place();
+    fs::write(place.path("wide.toml"), WIDE.replace("head = 1\n", "")).unwrap();
+    fs::write(place.path("class.toml"), CLASS).unwrap();
+    json(&place, &["train", "wide.toml", "--out", "wide"]);
+    let said = refusal(&place, &["distill", "class.toml", "--out", "class"]);
+    assert!(said.contains("a head that is no 1x1 convolution"), "{said}");
+    assert!(said.contains("`skd-unet` with `head = 1`"), "{said}");
+    let classifier = [
+        "distill",
+        "class.toml",
+        "--set",
+        "student={ name = \"lenet5\" }",
+    ];
+    let said = refusal(&place, &classifier);
+    assert!(
+        said.contains("where a segmentation network is wanted"),
+        "{said}"
+    );
+    let kind = [
+        "distill",
+        "class.toml",
+        "--set",
+        "teacher-class.loss=gan-direct",
+    ];
+    let said = refusal(&place, &kind);
+    assert!(
+        said.contains("`teacher-class.loss` is an adversarial one"),
+        "{said}"
+    );
+}

@@ -133,6 +133,7 @@ fn nothing_that_stays_depends_on_what_would_be_cut_in_a_u_net() {
             stem: StemKind::Large,
         },
         decoder: [6, 5, 4, 3, 2],
+        head: 3,
     };
     let spec = NetworkSpec::with_structure("small", Structure::UNet(config), 4, [3, 32, 32]);
     let network = UNet::build(&spec, 3, &Device::flex()).unwrap();

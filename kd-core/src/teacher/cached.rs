@@ -136,6 +136,10 @@ impl<T: Teacher> Teacher for CachedTeacher<T> {
         self.teacher.classify(dense)
     }
 
+    fn classify_pixels(&self, dense: Tensor<4>) -> Result<Tensor<4>> {
+        self.teacher.classify_pixels(dense)
+    }
+
     fn parameters(&self) -> Option<u64> {
         self.teacher.parameters()
     }

@@ -56,6 +56,23 @@ pub trait Teacher: Debug {
         Err(Error::config("teacher", problem))
     }
 
+    /// As [`Teacher::classify`], of a network that outputs a class for each pixel.
+    ///
+    /// # Shapes
+    ///
+    /// - `dense`: `[batch_size, features, height, width]`, on either form of the device
+    /// - result: `[batch_size, num_classes, height, width]`
+    ///
+    /// # Errors
+    ///
+    /// As [`Teacher::classify`].
+    fn classify_pixels(&self, dense: Tensor<4>) -> Result<Tensor<4>> {
+        drop(dense);
+        let problem = "is a teacher that does not lend its head; use a `FrozenTeacher` of a network for \
+                       segmentation";
+        Err(Error::config("teacher", problem))
+    }
+
     /// The number of its learnable parameters, if it is known.
     fn parameters(&self) -> Option<u64> {
         None
@@ -89,6 +106,10 @@ macro_rules! forward_to_the_teacher {
 
             fn classify(&self, dense: Tensor<2>) -> Result<Tensor<2>> {
                 (**self).classify(dense)
+            }
+
+            fn classify_pixels(&self, dense: Tensor<4>) -> Result<Tensor<4>> {
+                (**self).classify_pixels(dense)
             }
 
             fn parameters(&self) -> Option<u64> {

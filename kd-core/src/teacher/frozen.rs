@@ -132,6 +132,17 @@ impl<N: TaskNetwork> Teacher for FrozenTeacher<N> {
         self.network().forward_head(dense).into_output().logits()
     }
 
+    fn classify_pixels(&self, dense: Tensor<4>) -> Result<Tensor<4>> {
+        if N::Dense::IS_VECTOR || N::Output::IS_VECTOR {
+            let problem =
+                "is a classifier, whose head takes vectors; use a network for segmentation";
+            return Err(Error::config("teacher", problem));
+        }
+        let shape = dense.sample_shape();
+        let dense = N::Dense::from_rows(dense.into_rows(), &shape);
+        Tensor::from_output(self.network().forward_head(dense).into_output())
+    }
+
     fn parameters(&self) -> Option<u64> {
         Some(count_parameters(self.network()))
     }

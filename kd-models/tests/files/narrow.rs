@@ -177,6 +177,7 @@ pub(crate) fn narrow() -> Vec<Structure> {
         Structure::UNet(UNetConfig {
             encoder: skd,
             decoder: [6, 5, 4, 3, 2],
+            head: 3,
         }),
     ]
 }

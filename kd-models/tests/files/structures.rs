@@ -31,7 +31,8 @@ fn text(spec: &NetworkSpec) -> String {
 }
 
 /// Keys of plain networks with free widths that may be left out.
-const FREE: [&str; 8] = [
+const FREE: [&str; 9] = [
+    "head",
     "pool",
     "stride",
     "embedding_dropout",
@@ -275,7 +276,7 @@ fn every_structure_survives_json_and_no_key_is_overlooked() {
             let mut lacking = value.clone();
             lacking.as_object_mut().unwrap().remove(key);
             // Of networks with free widths a few keys have usual values.
-            let free = ["chunk-cnn", "text-cnn"].contains(&family);
+            let free = ["chunk-cnn", "text-cnn", "skd-unet"].contains(&family);
             if !(free && FREE.contains(&key.as_str())) {
                 assert!(refused(lacking).contains(&format!("missing field `{key}`")));
             }
@@ -418,6 +419,7 @@ fn the_largest_structures_are_counted_without_overflow_and_without_memory_for_th
         Structure::UNet(UNetConfig {
             encoder: skd,
             decoder: [4096; 5],
+            head: 3,
         }),
     ] {
         let family = structure.family().to_owned();

@@ -233,6 +233,7 @@ fn a_folded_unet_says_what_the_plain_one_says_at_every_stage() {
             ..SkdResNetConfig::RESNET14
         },
         decoder: [8, 7, 6, 5, 4],
+        head: 3,
     };
     let input = [2, 64, 96];
     let network = learnt(UNet::new(&config, input, 3, 1, &device).unwrap());

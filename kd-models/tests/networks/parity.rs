@@ -598,6 +598,7 @@ fn unet_with_all_its_joints() {
             stem: StemKind::Large,
         },
         decoder: [6, 5, 4, 3, 2],
+        head: 3,
     };
     compare("unet_narrow", |device| {
         UNet::new(&config, [1, 32, 32], 2, 0, device).unwrap()

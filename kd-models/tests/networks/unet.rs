@@ -3,7 +3,9 @@
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Distribution, Gradients, Tensor};
 use kd_core::{CountCosts, Error, Names, StagedNetwork, export};
-use kd_models::{ModelNetwork, Network, NetworkSpec, SkdResNetConfig, StemKind, UNet, UNetConfig};
+use kd_models::{
+    ModelNetwork, Network, NetworkSpec, SkdResNetConfig, StemKind, Structure, UNet, UNetConfig,
+};
 
 const SMALL: &str = "skd-unet-small-resnet10";
 
@@ -28,6 +30,7 @@ fn maps_have_the_paper_s_shapes() {
             ..SkdResNetConfig::RESNET10
         },
         decoder: [16, 8, 4, 2, 1],
+        head: 3,
     };
     let device = Device::flex();
     let network = UNet::new(&config, [3, 480, 640], 12, 0, &device).unwrap();
@@ -281,4 +284,46 @@ fn images_of_other_sizes_are_refused_in_words() {
     };
     let error = UNet::new(&none, [3, 32, 32], 2, 0, &device).unwrap_err();
     assert!(error.to_string().starts_with("`widths` must be above 0"));
+}
+
+#[test]
+fn costs_without_building_it_are_those_of_the_network() {
+    let device = Device::flex();
+    let free = UNetConfig {
+        encoder: SkdResNetConfig {
+            blocks: [2, 1, 3, 1],
+            widths: [4, 5, 6, 8],
+            ..SkdResNetConfig::RESNET10
+        },
+        decoder: [7, 6, 5, 3, 9],
+        head: 1,
+    };
+    let small = UNetConfig::small(SkdResNetConfig::RESNET34);
+    for (config, input, classes) in [(free, [3, 64, 96], 5), (small, [1, 32, 32], 12)] {
+        let spec = NetworkSpec::with_structure("free", Structure::UNet(config), classes, input);
+        let costs = UNet::blank(&spec, &device).unwrap().costs(input).unwrap();
+        assert_eq!(
+            config.counts(input, classes),
+            Some([costs.params(), costs.macs()])
+        );
+        assert_eq!(config.counts([3, 48, 64], classes), None);
+    }
+}
+
+#[test]
+fn with_a_kernel_of_1_a_pixel_s_logits_are_of_its_channels_alone() {
+    let device = Device::flex();
+    let config = UNetConfig::small(SkdResNetConfig::RESNET10).with_head(1);
+    let network = UNet::new(&config, [3, 64, 32], 3, 0, &device).unwrap();
+    let dense = network.forward_traced(&images(&device)).dense;
+    let whole = network.forward_head(dense.clone());
+    let alone = network.forward_head(dense.narrow(2, 5, 1).narrow(3, 7, 1));
+    let off = (whole.narrow(2, 5, 1).narrow(3, 7, 1) - alone).abs().max();
+    assert!(off.into_scalar::<f32>() < 1e-6);
+    for head in [0, 2, 17] {
+        let error = UNet::new(&config.with_head(head), [3, 64, 32], 3, 0, &device);
+        let error = error.unwrap_err().to_string();
+        let expected = format!("`head` of a U-Net must be odd and at most 15, got {head}");
+        assert_eq!(error, expected);
+    }
 }

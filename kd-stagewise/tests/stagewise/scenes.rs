@@ -15,6 +15,7 @@ fn unet(depth: usize, seed: u64) -> UNet {
     let config = UNetConfig {
         encoder,
         decoder: [6, 4, 4, 3, 3],
+        head: 3,
     };
     UNet::new(&config, [3, 32, 32], 3, seed, &Device::flex()).unwrap()
 }

@@ -97,10 +97,8 @@ fn fitted<N: ModelNetwork + Student>(made: &Made<N>) -> Result<Option<Finding>> 
     let number = wanted.number();
     let config: ClassConfig = made.config.network.config_of(Class::<N>::FAMILIES[0])?;
     let first = config.students.first();
-    let widths = match first.and_then(|student| student.network.free_widths()) {
-        Some((blocks, hidden)) => format!("blocks {blocks:?} and hidden {hidden:?}"),
-        None => "their own widths".into(),
-    };
+    let widths = first.and_then(|student| student.network.widths_in_words());
+    let widths = widths.unwrap_or_else(|| "their own widths".into());
     let text = format!(
         "a budget of {} {}: students with {widths}; the class has {}, {:+.2} %",
         count(number),

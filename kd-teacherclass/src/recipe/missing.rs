@@ -6,11 +6,17 @@ use kd_report::{Align, LinePlot, Picture, Result, Section, Series, Summary, Tabl
 
 /// The policies by the names of their metrics, with what tables and plots call them.
 const POLICIES: [(&str, &str); 3] = [("zero", "zeros"), ("mean", "means"), ("head", "own head")];
-/// The ends of those names, with what they are of all sets of so many missing students.
-const OF_SETS: [(&str, &str); 2] = [("accuracy", "mean"), ("worst_accuracy", "worst")];
+/// What stands in those names before the score, with what it is of all sets of so many missing students.
+const OF_SETS: [(&str, &str); 2] = [("", "mean"), ("worst_", "worst")];
+/// Scores by the names of their metrics, with what plots call them and their axes.
+const SCORES: [[&str; 3]; 2] = [
+    ["accuracy", "Accuracy", "accuracy"],
+    ["mean_iou", "Mean IoU", "mean IoU"],
+];
 
-/// The accuracy of a class with students missing: by their number and for each policy, mean and worst of all
-/// sets of students, as a table and two plots, `missing` and `missing-worst`.
+/// The accuracy of a class with students missing, of masks the mean intersection over union: by their number
+/// and for each policy, mean and worst of all sets of students, as a table and two plots, `missing` and
+/// `missing-worst`.
 ///
 /// `metrics` are those of the last evaluation of a class, over as many runs as there are: what `last` of a
 /// method is in the `results.json` of a campaign. The section is empty where they have none of missing
@@ -21,20 +27,23 @@ const OF_SETS: [(&str, &str); 2] = [("accuracy", "mean"), ("worst_accuracy", "wo
 /// Those of [`Picture::lines`], for values that are not finite.
 pub fn missing_students(metrics: &BTreeMap<String, Summary>) -> Result<Section> {
     let section = Section::new("Missing students");
-    let table = table(metrics)?;
-    if table.is_empty() {
+    let known = |[name, ..]: &[&str; 3]| metrics.contains_key(&format!("zero_without_1_{name}"));
+    let Some(score) = SCORES.into_iter().find(known) else {
         return Ok(section);
-    }
-    let mut section = section.with_table(table);
-    for (name, (metric, of_sets)) in ["missing", "missing-worst"].into_iter().zip(OF_SETS) {
-        let about = format!("Accuracy by the number of missing students, {of_sets} of all sets");
-        let picture = Picture::lines(plot(metrics, metric, of_sets))?;
+    };
+    let mut section = section.with_table(table(metrics, score[0])?);
+    for (name, (of_score, of_sets)) in ["missing", "missing-worst"].into_iter().zip(OF_SETS) {
+        let about = format!(
+            "{} by the number of missing students, {of_sets} of all sets",
+            score[1]
+        );
+        let picture = Picture::lines(plot(metrics, score, of_score, of_sets))?;
         section = section.with_picture(name, about, picture);
     }
     Ok(section)
 }
 
-fn table(metrics: &BTreeMap<String, Summary>) -> Result<Table> {
+fn table(metrics: &BTreeMap<String, Summary>, score: &str) -> Result<Table> {
     let titles = POLICIES.iter().flat_map(|(_, policy)| {
         OF_SETS.map(|(_, of_sets)| (format!("{policy}, {of_sets}"), Align::Right))
     });
@@ -42,7 +51,7 @@ fn table(metrics: &BTreeMap<String, Summary>) -> Result<Table> {
     let mut table = Table::new(std::iter::once(first).chain(titles));
     for missing in 1.. {
         let names = POLICIES.iter().flat_map(|(policy, _)| {
-            OF_SETS.map(|(metric, _)| format!("{policy}_without_{missing}_{metric}"))
+            OF_SETS.map(|(of_score, _)| format!("{policy}_without_{missing}_{of_score}{score}"))
         });
         let cells: Vec<String> = names.map(|name| shown(metrics.get(&name))).collect();
         if cells.iter().all(|cell| cell == "-") {
@@ -61,17 +70,22 @@ fn shown(accuracy: Option<&Summary>) -> String {
     }
 }
 
-/// The accuracy over the number of missing students, a line a policy.
-fn plot(metrics: &BTreeMap<String, Summary>, metric: &str, of_sets: &str) -> LinePlot {
-    let y_label = format!("accuracy (%), {of_sets} of all sets");
+/// The score over the number of missing students, a line a policy.
+fn plot(
+    metrics: &BTreeMap<String, Summary>,
+    [score, _, axis]: [&str; 3],
+    of_score: &str,
+    of_sets: &str,
+) -> LinePlot {
+    let y_label = format!("{axis} (%), {of_sets} of all sets");
     let plot = LinePlot::new("Missing students", "students missing", y_label).with_most(100.0);
-    let accuracy = |policy: &str, missing: u32| match missing {
-        0 => metrics.get("accuracy"),
-        _ => metrics.get(&format!("{policy}_without_{missing}_{metric}")),
+    let found = |policy: &str, missing: u32| match missing {
+        0 => metrics.get(score),
+        _ => metrics.get(&format!("{policy}_without_{missing}_{of_score}{score}")),
     };
     let lines = POLICIES.into_iter().filter_map(|(policy, title)| {
-        accuracy(policy, 1)?;
-        let known = (0..).map_while(|missing| Some((missing, accuracy(policy, missing)?)));
+        found(policy, 1)?;
+        let known = (0..).map_while(|missing| Some((missing, found(policy, missing)?)));
         let points = known.map(|(missing, found)| (missing, found.times(100.0)));
         Some(Series::of_summaries(title, points.collect::<Vec<_>>()))
     });

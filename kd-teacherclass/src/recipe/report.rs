@@ -85,12 +85,22 @@ fn over_epochs(student: usize, epochs: &[EpochLog]) -> Series {
 /// The accuracy with the teacher's head as it was copied, and with the tuned one.
 fn heads(head: &Metrics) -> Section {
     let value = |name: &str| head.get(name).copied().unwrap_or_default();
-    let text = format!(
-        "With the teacher's head as it was copied the class is right about {} of the samples, at the end \
-         about {}.",
-        percent(value("copied_head_accuracy")),
-        percent(value("accuracy"))
-    );
+    let text = if head.contains_key("mean_iou") {
+        format!(
+            "With the teacher's head as it was copied the class has a mean IoU of {}, at the end of {}; the \
+             teacher has {}.",
+            percent(value("copied_head_mean_iou")),
+            percent(value("mean_iou")),
+            percent(value("teacher_mean_iou"))
+        )
+    } else {
+        format!(
+            "With the teacher's head as it was copied the class is right about {} of the samples, at the \
+             end about {}.",
+            percent(value("copied_head_accuracy")),
+            percent(value("accuracy"))
+        )
+    };
     Section::new("Head").with_text(text)
 }
 

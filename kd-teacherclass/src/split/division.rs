@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::eigen::eigen;
 use super::statistics::DenseStatistics;
 use super::{Chunk, split_by_index};
+use crate::output::ChunkOutput;
 use crate::teacher_head::TeacherHead;
 
 /// The most units of a dense vector that is rotated: the eigenvectors take the cube of it.
@@ -158,6 +159,15 @@ impl Division {
                 (dense - mean.clone().unsqueeze()).matmul(matrix.clone())
             }
         }
+    }
+
+    /// The same of dense representations of whatever kind: those of pixels are divided pixel by pixel.
+    pub(crate) fn targets_of<O: ChunkOutput>(&self, dense: O) -> O {
+        if matches!(self.form, Form::Same) {
+            return dense;
+        }
+        let shape = dense.sample_shape();
+        O::from_vectors(self.targets(dense.vectors()), &shape)
     }
 
     /// The dense vectors of targets, both `[batch_size, features]`.

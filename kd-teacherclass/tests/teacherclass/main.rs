@@ -3,6 +3,8 @@
 
 /// The merged class: joined, folded, kept in a folder, additive.
 mod class;
+/// Classes that output a class for each pixel.
+mod pixels;
 /// Recipes: run, checked, reported, refused.
 mod recipes;
 /// Runs: stopped at every step, kept and live, students alone, collapse.
