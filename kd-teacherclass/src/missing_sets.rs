@@ -1,4 +1,4 @@
-//! What every set of students answers, and how good that is by the number of those that are missing.
+//! The scores of every set of students, by the number of those that are missing.
 
 use burn::nn::Linear;
 use burn::tensor::{Int, Tensor, TensorData};
