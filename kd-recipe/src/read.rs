@@ -336,7 +336,7 @@ mod tests {
             (
                 "train.epochs=three",
                 "r.toml with its overrides: `epochs = \"three\"`: invalid type: string \"three\", expected \
-                 usize",
+                 a whole number from 0",
             ),
         ] {
             let error = read(TEXT, &[entry]).unwrap_err();

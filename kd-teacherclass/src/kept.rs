@@ -100,16 +100,20 @@ impl<S: Student> TeacherClass<S> {
         self.config.keep || !is_of_pixels::<S::Output>()
     }
 
-    /// Checks that the features fit into memory, if they are to be held there.
+    /// Checks that the features fit into memory, if they are to be held there, beside the teacher's maps,
+    /// which are as large.
     pub(crate) fn check_features(&self, shape: &[usize]) -> Result<()> {
-        if !is_of_pixels::<S::Output>() || !self.keeps_features() {
+        let makes_none = self.config.only.is_some();
+        if !is_of_pixels::<S::Output>() || !self.keeps_features() || makes_none {
             return Ok(());
         }
         let fields = [CacheField::new(FEATURES, shape.to_vec())];
         let loaders = [self.train_loader(0)?, self.held_out_loader()?];
         let bytes = loaders.iter().map(|loader| store_bytes(&fields, loader));
-        let what = "features of the students, one for each pixel and channel";
-        check_memory("teacher-class.keep", what, bytes.sum())
+        let pieces = if self.cache.is_some() { 1 } else { 2 };
+        let what = "what is kept of teacher and students, for each pixel and channel";
+        let bytes = bytes.sum::<u64>().saturating_mul(pieces);
+        check_memory("teacher-class.keep", what, bytes)
     }
 
     /// The features of a class; none if it was told to stop.

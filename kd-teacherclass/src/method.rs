@@ -452,8 +452,15 @@ fn check_labels<O: NetworkOutput>(dataset: &Dataset) -> Result<()> {
     if !is_of_pixels::<O>() {
         return dataset.check_labelled();
     }
-    if dataset.masks().is_some() {
-        return Ok(());
+    if let Some(masks) = dataset.masks() {
+        if masks.pixel_counts().iter().any(|&count| count > 0) {
+            return Ok(());
+        }
+        let problem = format!(
+            "has masks (`{}`) in which no pixel has a class",
+            dataset.name()
+        );
+        return Err(Error::config("data", problem));
     }
     let problem = format!(
         "must have a mask for each image, `{}` has a class for each; use classifiers as students",
@@ -502,7 +509,8 @@ impl<S: Student> Method for TeacherClass<S> {
         if self.part(index).is_some() {
             return self.open_caches(observer, stop);
         }
-        // The head learns from the students' features: the teacher is not asked any more.
+        // The head learns from the students' features; where the teacher's answers are not kept, it is asked
+        // once more about the held-out samples.
         let (class, _) = self.merged(earlier)?;
         self.keep_features(&class, earlier, observer, stop)?;
         Ok(())

@@ -247,6 +247,10 @@ fn unknown_type(tensor: &str, dtype: Dtype) -> String {
 ///
 /// [`Error::Io`] if the folder or the file cannot be written.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        let problem = "is a folder or a device and no file; give another path";
+        return Err(Error::io("write", path)(std::io::Error::other(problem)));
+    }
     // The parent of a bare file name is the empty path, which names no folder.
     let parent = path.parent().filter(|parent| *parent != Path::new(""));
     let folder = parent.unwrap_or(Path::new("."));

@@ -323,10 +323,13 @@ fn one(campaign: &Campaign, out: &Path, known: &KnownRun) -> Result<RunResult> {
     match state {
         RunState::Done(outcome) => {
             run.curve = curve(&out.join(&planned.folder))?;
-            let best = best(&run.curve, campaign);
+            // What was measured before the network had its size is of another one.
+            let sized = |point: &Point| point.metrics.contains_key("parameters");
+            let made = run.curve.iter().rposition(sized).unwrap_or(0);
+            let best = best(&run.curve[made..], campaign);
             run.best_epoch = best.map(|(epoch, _)| epoch);
             run.best = best.map(|(_, value)| value);
-            run.metrics = all_metrics(&run.curve, &outcome.metrics);
+            run.metrics = all_metrics(&run.curve, &outcome.metrics, &campaign.metric);
             run.parameters = counted(&run.metrics, "parameters").or(run.parameters);
             run.macs = counted(&run.metrics, "macs").or(run.macs);
             run.seconds = Some(outcome.seconds);
@@ -339,10 +342,14 @@ fn one(campaign: &Campaign, out: &Path, known: &KnownRun) -> Result<RunResult> {
     Ok(run)
 }
 
-/// The metrics of the last evaluation, and of an earlier one what the last does not measure, as those of a
-/// phase that only looks at what the one before it has made.
-fn all_metrics(curve: &[Point], last: &Metrics) -> Metrics {
-    let earlier = curve.iter().flat_map(|point| point.metrics.clone());
+/// The metrics of the last evaluation, and what it does not measure of earlier ones that have the metric of
+/// the campaign, as those of a phase that only looks at what the one before it has made. Those of a part, as
+/// of one student of a class, are not those of the whole.
+fn all_metrics(curve: &[Point], last: &Metrics, metric: &str) -> Metrics {
+    let of_whole = curve
+        .iter()
+        .filter(|point| point.metrics.contains_key(metric));
+    let earlier = of_whole.flat_map(|point| point.metrics.clone());
     earlier.chain(last.clone()).collect()
 }
 
@@ -407,10 +414,8 @@ fn row(name: &str, title: &str, value: Option<&toml::Value>, all: &[&RunResult])
     }
     let first = all.iter().find(|run| run.parameters.is_some());
     // Runs of other seeds may make networks of other sizes.
-    let largest = |of: fn(&RunResult) -> Option<u64>| {
-        let largest = done.iter().filter_map(|run| of(run)).max();
-        largest.or_else(|| first.and_then(|run| of(run)))
-    };
+    let largest = done.iter().max_by_key(|run| (run.macs, run.parameters));
+    let largest = largest.filter(|run| run.parameters.is_some()).or(first);
     let best_epochs = done
         .iter()
         .filter_map(|run| Some((run.seed, run.best_epoch?)));
@@ -419,9 +424,9 @@ fn row(name: &str, title: &str, value: Option<&toml::Value>, all: &[&RunResult])
         title: title.to_owned(),
         value: value.cloned(),
         network: first.and_then(|run| run.network.clone()),
-        parameters: largest(|run| run.parameters),
+        parameters: largest.and_then(|run| run.parameters),
         extra_parameters: first.and_then(|run| run.extra_parameters),
-        macs: largest(|run| run.macs),
+        macs: largest.and_then(|run| run.macs),
         largest_part_macs: first.and_then(|run| run.largest_part_macs),
         step_macs: first.and_then(|run| run.step_macs),
         done: done.len(),
@@ -500,11 +505,12 @@ mod tests {
             metrics: metrics(pairs),
         };
         let curve = [
+            point(1, &[("error_of_a_part", 0.3)]),
             point(1, &[("accuracy", 0.4), ("parameters", 9.0)]),
             point(2, &[("accuracy", 0.2), ("parameters", 7.0)]),
             point(3, &[("accuracy", 0.5)]),
         ];
-        let all = all_metrics(&curve, &metrics(&[("accuracy", 0.6)]));
+        let all = all_metrics(&curve, &metrics(&[("accuracy", 0.6)]), "accuracy");
         assert_eq!(all, metrics(&[("accuracy", 0.6), ("parameters", 7.0)]));
         assert_eq!(counted(&all, "parameters"), Some(7));
         assert_eq!(counted(&all, "macs"), None);

@@ -28,7 +28,8 @@ pub struct NetworkRecipe {
     /// The structure of a network that no name stands for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub structure: Option<Structure>,
-    /// What the network may cost, for one with free widths: it gets those that are nearest.
+    /// What the network may cost, for one with free widths: it gets those that are nearest, of a U-Net in
+    /// proportion, within 3 %.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<Budget>,
     /// Its normalisation; that of the data set where nothing is said. Networks for text have none.

@@ -79,8 +79,13 @@ pub(super) fn best(epochs: &[&EpochLog], metric: &str) -> Option<(f64, usize)> {
 /// compares itself with it.
 pub(super) fn curves(page: &mut Page, epochs: &[EpochLog], teacher: Option<f64>) -> Result<()> {
     let phases = by_phase(epochs);
+    let mut has_heading = false;
     for (phase, epochs) in &phases {
         let pictures = pictures(epochs, teacher)?;
+        if !pictures.is_empty() && !has_heading {
+            page.heading(2, "Over the epochs");
+            has_heading = true;
+        }
         let ending = if phases.len() > 1 {
             if !pictures.is_empty() {
                 page.heading(3, &format!("Phase {phase}"));

@@ -236,7 +236,6 @@ impl RunReport {
             None => None,
         };
         if !self.epochs.is_empty() {
-            page.heading(2, "Over the epochs");
             curves::curves(&mut page, &self.epochs, teacher)?;
         }
         if let Some((said, names)) = said {
