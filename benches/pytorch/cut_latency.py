@@ -1,4 +1,4 @@
-"""How much faster a network is after channels were cut, in kd and in ONNX Runtime, beside the share of its multiply-accumulates.
+"""The time of a network's answer before and after channels were cut, in kd and in ONNX Runtime, beside the share of its multiply-accumulates.
 
     python3 benches/pytorch/cut_latency.py --kd KD --whole FOLDER --cut FOLDER      (onnxruntime, numpy; Linux)
 
