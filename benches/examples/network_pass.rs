@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! network_pass --network NAME --write FOLDER
-//!     initial weights, images; the logits of the frozen network, and the network after a few steps
+//!     initial weights, images; the logits of the frozen network, and the network after a step
 //! network_pass --network NAME --batch N [--warm-up 2] [--seconds 5]
 //!     the time of a pass of the frozen network over N images
 //! network_pass --network NAME --batch N --train ...
@@ -36,7 +36,7 @@ static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// Images, and steps of training, that both sides compute before anything is timed.
-const CHECKED: [usize; 2] = [8, 2];
+const CHECKED: [usize; 2] = [64, 1];
 /// Timed passes that every process does, however long they take.
 const LEAST: usize = 5;
 

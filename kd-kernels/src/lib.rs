@@ -10,6 +10,7 @@ mod layer;
 mod norm_inputs;
 #[cfg(feature = "flex")]
 mod numbers;
+mod pool;
 #[cfg(feature = "flex")]
 mod simd;
 
@@ -19,3 +20,4 @@ pub use fold::fold_batch_norm;
 pub use instructions::instruction_set;
 pub use layer::ConvLayer;
 pub use norm_inputs::{NormInput, watch_norms};
+pub use pool::max_pool2d;

@@ -8,6 +8,7 @@ use burn::nn::{Dropout, DropoutConfig, Initializer, Linear, PaddingConfig2d};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use kd_core::{Costs, CountCosts, Error, Result, Scheme, StagedNetwork, initialise};
+use kd_kernels::max_pool2d;
 use serde::{Deserialize, Serialize};
 
 use crate::layers::{check_size, check_widths, linear, normed_relu};
@@ -324,7 +325,7 @@ impl StagedNetwork for ChunkCnn {
         };
         let convolutions = self.blocks[stage].iter();
         let map = convolutions.fold(before, |map, conv| normed_relu(conv, None, map));
-        let map = self.max_pool.forward(map);
+        let map = max_pool2d(&self.max_pool, map);
         match self.block_dropout.get(stage) {
             Some(dropout) => dropout.forward(map),
             None => map,

@@ -8,7 +8,7 @@ use burn::tensor::module::interpolate;
 use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
 use burn::tensor::{Device, Tensor};
 use kd_core::{Costs, Error, Result};
-use kd_kernels::fold_batch_norm;
+use kd_kernels::{fold_batch_norm, max_pool2d};
 
 /// A square convolution without bias that keeps the size at stride 1, its weights blank.
 pub(crate) fn conv(channels: [usize; 2], kernel: usize, stride: usize, device: &Device) -> Conv2d {
@@ -99,7 +99,7 @@ pub(crate) fn maximum_and_average(map: Tensor<4>) -> Tensor<2> {
     let [batch_size, channels, height, width] = map.dims();
     // One window as large as the map: ONNX has this operation, and Burn's exporter no other maximum.
     let window = MaxPool2dConfig::new([height, width]).with_strides([height, width]);
-    let maximum = window.init().forward(map.clone());
+    let maximum = max_pool2d(&window.init(), map.clone());
     let maximum = maximum.reshape([batch_size, channels]);
     Tensor::cat(vec![maximum, average(map)], 1)
 }

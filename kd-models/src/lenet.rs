@@ -7,6 +7,7 @@ use burn::nn::{Initializer, Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use kd_core::{Costs, CountCosts, Error, Result, Scheme, StagedNetwork, initialise};
+use kd_kernels::max_pool2d;
 use serde::{Deserialize, Serialize};
 
 use crate::layers::{check_widths, normed_relu};
@@ -163,12 +164,11 @@ impl StagedNetwork for LeNet {
 
     fn forward_stage(&self, stage: usize, input: &Tensor<4>, earlier: &[Tensor<4>]) -> Tensor<4> {
         match stage {
-            0 => self
-                .pool
-                .forward(normed_relu(&self.conv1, None, input.clone())),
-            1 => self
-                .pool
-                .forward(normed_relu(&self.conv2, None, earlier[0].clone())),
+            0 => max_pool2d(&self.pool, normed_relu(&self.conv1, None, input.clone())),
+            1 => {
+                let map = normed_relu(&self.conv2, None, earlier[0].clone());
+                max_pool2d(&self.pool, map)
+            }
             _ => normed_relu(&self.conv3, None, earlier[1].clone()),
         }
     }

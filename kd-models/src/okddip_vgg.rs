@@ -7,6 +7,7 @@ use burn::nn::{BatchNorm, Linear, Relu};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use kd_core::{Costs, Error, Result, Scheme, initialise};
+use kd_kernels::max_pool2d;
 use serde::{Deserialize, Serialize};
 
 use crate::chain::{Chain, staged};
@@ -209,7 +210,7 @@ impl Chain for OkddipVgg {
             convolutions(self.groups()[stage - 1])
                 .fold(map, |map, (conv, norm)| normed_relu(conv, norm, map))
         };
-        self.pool.forward(map)
+        max_pool2d(&self.pool, map)
     }
 
     fn dense(&self, map: Tensor<4>) -> Tensor<2> {

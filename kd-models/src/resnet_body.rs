@@ -5,6 +5,7 @@ use burn::nn::pool::MaxPool2d;
 use burn::nn::{BatchNorm, Linear};
 use burn::tensor::{Device, Tensor};
 use kd_core::{Costs, Result};
+use kd_kernels::max_pool2d;
 
 use crate::block::{Block, BlockKind, Shortcut};
 use crate::layers::{Counter, check_input, halved, normed_relu};
@@ -39,12 +40,12 @@ impl Body<'_> {
         if stage == 0 {
             let map = normed_relu(self.conv1, self.bn1, map);
             return match self.pooling {
-                Pooling::EndsStem(pool) => pool.forward(map),
+                Pooling::EndsStem(pool) => max_pool2d(pool, map),
                 Pooling::BeginsGroups(_) | Pooling::None => map,
             };
         }
         let map = match self.pooling {
-            Pooling::BeginsGroups(pool) if stage == 1 => pool.forward(map),
+            Pooling::BeginsGroups(pool) if stage == 1 => max_pool2d(pool, map),
             _ => map,
         };
         let blocks = self.groups[stage - 1].iter();

@@ -11,6 +11,7 @@ use burn::tensor::{Device, Int, Tensor};
 use kd_core::{
     Costs, CountCosts, Error, LayerCost, LayerKind, Result, Scheme, StagedNetwork, initialise_parts,
 };
+use kd_kernels::max_pool2d;
 use serde::{Deserialize, Serialize};
 
 use crate::layers::{check_size, check_widths, linear, normed_relu};
@@ -359,7 +360,7 @@ impl StagedNetwork for TextCnn {
         let map = convolutions.fold(earlier[block].clone(), |map, conv| {
             normed_relu(conv, None, map)
         });
-        self.max_pool.forward(map)
+        max_pool2d(&self.max_pool, map)
     }
 
     fn forward_dense(&self, _input: &Tensor<2, Int>, maps: &[Tensor<4>]) -> Tensor<2> {

@@ -7,7 +7,7 @@ use burn::nn::{BatchNorm, Linear, Relu};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use kd_core::{Costs, Error, Result, Scheme, initialise};
-use kd_kernels::{batch_norm, conv2d};
+use kd_kernels::{batch_norm, conv2d, max_pool2d};
 use serde::{Deserialize, Serialize};
 
 use crate::chain::{Chain, staged};
@@ -221,7 +221,7 @@ impl Chain for Vgg {
 
     fn run(&self, stage: usize, map: Tensor<4>) -> Tensor<4> {
         let map = if (1..=self.poolings).contains(&stage) {
-            self.pool.forward(map)
+            max_pool2d(&self.pool, map)
         } else {
             map
         };

@@ -7,6 +7,7 @@ use burn::nn::{BatchNorm, Linear, Relu};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use kd_core::{Costs, Error, Result, Scheme, initialise};
+use kd_kernels::max_pool2d;
 use serde::{Deserialize, Serialize};
 
 use crate::chain::{Chain, staged};
@@ -176,7 +177,7 @@ impl LargeVgg {
     /// The pooling behind a group.
     fn pool(&self, group: usize, map: Tensor<4>) -> Tensor<4> {
         match &self.features[self.places(group).end] {
-            Layer::Pool(pool) => pool.forward(map),
+            Layer::Pool(pool) => max_pool2d(pool, map),
             _ => map,
         }
     }

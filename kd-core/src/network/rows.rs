@@ -107,12 +107,23 @@ impl Rows for Tensor<4> {
 
 /// The samples of some maps from `first` on, `count` of them, filled up to `filled` with copies of the last
 /// one.
+///
+/// A head reads the last map, most often no other: of a single sample the others are shown `filled` times and
+/// not copied.
 pub(crate) fn block_of_maps(
     maps: &[Tensor<4>],
     first: usize,
     count: usize,
     filled: usize,
 ) -> Vec<Tensor<4>> {
-    let block = |map: &Tensor<4>| filled_block(map, first, count, filled);
-    maps.iter().map(block).collect()
+    let last = maps.len().saturating_sub(1);
+    let block = |(stage, map): (usize, &Tensor<4>)| {
+        if count == 1 && stage < last {
+            let [_batch_size, channels, height, width] = map.dims();
+            let sample = map.clone().narrow(0, first, 1);
+            return sample.expand([filled, channels, height, width]);
+        }
+        filled_block(map, first, count, filled)
+    };
+    maps.iter().enumerate().map(block).collect()
 }

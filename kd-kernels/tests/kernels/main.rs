@@ -8,3 +8,5 @@ mod batch_norm;
 mod fold;
 /// A convolution with norm, shortcut and ReLU.
 mod layer;
+/// Maximum pooling.
+mod pool;

@@ -17,6 +17,12 @@ use crate::numbers::zeros;
 const PARTS: usize = 16;
 /// Numbers that the sums of all parts together may have, unless two parts have more.
 const SUMS: usize = 1 << 22;
+/// Positions that a part has at least: to clear, write and add the sums of a part costs as much as some
+/// positions.
+const POSITIONS: usize = 64;
+/// Numbers of all parts above which their sums are added by all threads, so many at a time.
+const MANY: usize = 1 << 16;
+const AT_A_TIME: usize = 1 << 13;
 
 /// Which gradients are wanted.
 #[derive(Clone, Copy, Debug)]
@@ -63,7 +69,9 @@ impl Job {
             };
             return Gradients { input, ..others };
         }
-        let parts = (SUMS / w.len().max(1)).clamp(2, PARTS);
+        let positions = geometry.batch_size * geometry.out_area();
+        let most = usize::min(SUMS / w.len().max(1), positions / POSITIONS);
+        let parts = most.clamp(2, PARTS);
         let images = geometry.batch_size.div_ceil(parts).max(1);
         let parts = geometry.batch_size.div_ceil(images);
         let back = if wanted.input {
@@ -355,11 +363,21 @@ fn added(sums: Vec<[Vec<f32>; 2]>, sizes: [usize; 2]) -> [Vec<f32>; 2] {
     let mut all = sums
         .next()
         .unwrap_or_else(|| sizes.map(|size| vec![0.0; size]));
-    for part in sums {
-        for (all, part) in all.iter_mut().zip(part) {
-            all.iter_mut()
-                .zip(part)
-                .for_each(|(all, part)| *all += part);
+    let parts: Vec<[Vec<f32>; 2]> = sums.collect();
+    for (which, all) in all.iter_mut().enumerate() {
+        let add = |(place, all): (usize, &mut [f32])| {
+            let from = place * AT_A_TIME;
+            for part in &parts {
+                let part = &part[which][from..from + all.len()];
+                all.iter_mut()
+                    .zip(part)
+                    .for_each(|(all, part)| *all += part);
+            }
+        };
+        if all.len() * parts.len() < MANY {
+            all.chunks_mut(AT_A_TIME).enumerate().for_each(add);
+        } else {
+            all.par_chunks_mut(AT_A_TIME).enumerate().for_each(add);
         }
     }
     all
