@@ -254,7 +254,7 @@ impl<N: Classifier> Compact<N> {
             )
         });
         let least = shares.fold(1.0, f64::min).max(1e-3);
-        let move_by = 1.0 - least.log2();
+        let move_by = -0.5 * least.log2();
         let momentum = momentum(&self.sparsify.optimizer);
         Ok(suggest_strength(
             move_by,

@@ -204,6 +204,21 @@ impl Penalty {
         Alive(scores.map(|score| score > threshold).collect())
     }
 
+    /// The scales, but 0 for those of every channel whose scales were all 0 in `before`.
+    pub(crate) fn without_dead(&self, mut scales: Scales, before: &Scales) -> Scales {
+        for sources in &self.sources {
+            if sources
+                .iter()
+                .all(|&(norm, channel)| before[norm][channel] == 0.0)
+            {
+                for &(norm, channel) in sources {
+                    scales[norm][channel] = 0.0;
+                }
+            }
+        }
+        scales
+    }
+
     /// The regulariser of every channel.
     pub fn regularisers(&self, scales: &Scales) -> Vec<f64> {
         let regulariser = |sources: &Vec<(usize, usize)>| {

@@ -30,7 +30,8 @@ pub fn recalibrated<N: Classifier>(network: &N, inputs: &[N::Input]) -> Result<N
             let numbers = vec![value; values(&begun, name).len()];
             put(&mut begun, name, &numbers);
         }
-        let trial = import(&training, &begun, Names::PyTorch, "the statistics")?;
+        // Without gradients nothing is kept for a backward pass that does not come.
+        let trial = import(&training, &begun, Names::PyTorch, "the statistics")?.no_grad();
         drop(trial.forward(&input.clone().lifted()));
         Ok(export(&trial, Names::PyTorch))
     };

@@ -9,13 +9,19 @@ use kd_core::{
 };
 
 use crate::alive::Alive;
-use crate::budget::Limit;
+use crate::budget::{Limit, UNLIMITED};
 use crate::config::{Criterion, Update};
 use crate::costs::Size;
 use crate::method::{Compact, momentum};
 use crate::objective::loss;
 use crate::penalty::{Penalty, Resource, Scales};
 use crate::recalibrate::recalibrated;
+
+/// The share of the phase over which the allowed cost falls to the budget; ours, inferred.
+const FALL: f64 = 0.7;
+/// How fast the strength grows with what is above the allowed cost: by e for each twentieth of the cost;
+/// ours, inferred.
+const GAIN: f64 = 20.0;
 
 /// The network under sparse training.
 pub(crate) struct SparsifyPhase<'a, N: Classifier> {
@@ -69,23 +75,31 @@ impl<N: Classifier> SparsifyPhase<'_, N> {
             .collect()
     }
 
-    /// The strength in every block: none where the channels that are alive are within every limit.
-    fn strengths(&self, alive: &Alive) -> Vec<f64> {
-        let sizes = self.method.model.by_block(alive);
-        let whole = sizes.iter().fold(Size::default(), |sum, size| sum + *size);
-        let mut strengths = vec![0.0; sizes.len()];
+    /// The strength in every block: none where the channels that are alive cost no more than they may by
+    /// now, and above the method's where they cost much more.
+    fn strengths(&self, alive: &Alive, step: usize) -> Vec<f64> {
+        let model = &self.method.model;
+        let (sizes, before) = (
+            model.by_block(alive),
+            model.by_block(&Alive::all(&self.method.groups)),
+        );
+        let progress = (step + 1) as f64 / (FALL * self.plan.total_steps as f64);
+        let mut strengths = vec![0.0_f64; sizes.len()];
         for limit in &self.limits {
-            let is_above =
-                |size: Size| size.macs > limit.most.macs || size.parameters > limit.most.parameters;
-            for (block, name) in self.method.model.blocks().iter().enumerate() {
-                let above = match &limit.block {
-                    None => is_above(whole),
-                    Some(limited) => limited == name && is_above(sizes[block]),
+            for (block, name) in model.blocks().iter().enumerate() {
+                let of = |sizes: &[Size]| match &limit.block {
+                    None => sizes.iter().fold(Size::default(), |sum, size| sum + *size),
+                    Some(_) => sizes[block],
                 };
-                if above {
+                if limit.block.as_ref().is_some_and(|limited| limited != name) {
+                    continue;
+                }
+                let excess = excess(of(&sizes), of(&before), limit.most, progress);
+                if excess > 0.0 {
                     let own = self.method.settings.blocks.get(name);
                     let own = own.and_then(|block| block.strength).unwrap_or(1.0);
-                    strengths[block] = own * self.strength;
+                    let strength = own * self.strength * (GAIN * excess).exp();
+                    strengths[block] = strengths[block].max(strength);
                 }
             }
         }
@@ -93,11 +107,11 @@ impl<N: Classifier> SparsifyPhase<'_, N> {
     }
 
     /// The pressure on every channel.
-    fn pressures(&self, scales: &Scales) -> Vec<f64> {
+    fn pressures(&self, scales: &Scales, step: usize) -> Vec<f64> {
         let alive = self
             .penalty
             .alive(scales, self.method.settings.compact.threshold);
-        let strengths = self.strengths(&alive);
+        let strengths = self.strengths(&alive, step);
         let model = &self.method.model;
         let pressures = model.pressures(&self.resource, &alive, &strengths);
         if self.method.settings.compact.criterion != Criterion::Slimming {
@@ -109,14 +123,16 @@ impl<N: Classifier> SparsifyPhase<'_, N> {
         vec![even; pressures.len()]
     }
 
-    /// Moves the scales by the penalty and lets weights decay, at the pace that momentum gives to steps.
-    fn shrink(&mut self, at: StepContext) -> f64 {
+    /// Moves the scales by the penalty and lets weights decay, at the pace that momentum gives to steps. A
+    /// channel whose scales were all 0 before the optimizer's step, as in `before`, stays dead.
+    fn shrink(&mut self, at: StepContext, before: &Scales) -> f64 {
         let momentum = at
             .momentum
             .unwrap_or(momentum(&self.method.sparsify.optimizer));
         let rate = at.lr / (1.0 - momentum);
         let scales = self.scales();
-        let pressures = self.pressures(&scales);
+        let scales = self.penalty.without_dead(scales, before);
+        let pressures = self.pressures(&scales, at.step);
         let value = self.penalty.value(&scales, &pressures);
         let stepped = match self.method.settings.compact.update {
             Update::Proximal => self.penalty.proximal(&scales, &pressures, rate),
@@ -143,6 +159,23 @@ impl<N: Classifier> SparsifyPhase<'_, N> {
         });
         value
     }
+}
+
+/// By how much a cost is above what it may be by now, as a share of what it was before; the largest of the
+/// resources that are limited. What it may be falls in a line to the limit, until `progress` is 1.
+fn excess(now: Size, before: Size, most: Size, progress: f64) -> f64 {
+    let of = |now: u64, before: u64, most: u64| {
+        if most == UNLIMITED {
+            return f64::MIN;
+        }
+        let before = before.max(1) as f64;
+        let allowed = 1.0 - (1.0 - most as f64 / before) * progress.min(1.0);
+        now as f64 / before - allowed
+    };
+    f64::max(
+        of(now.macs, before.macs, most.macs),
+        of(now.parameters, before.parameters, most.parameters),
+    )
 }
 
 /// Numbers as a tensor like another.
@@ -181,8 +214,9 @@ impl<N: Classifier> Phase for SparsifyPhase<'_, N> {
         let mut gradients = NamedGradients::new();
         self.network.collect(&mut gradients, &mut total.backward());
         method.sparsify.clip(&mut gradients);
+        let before = self.scales();
         self.network.step(at, &gradients);
-        let penalty = self.shrink(at);
+        let penalty = self.shrink(at, &before);
         let like = Tensor::<1>::zeros([1], self.train.device());
         terms.push(("penalty".into(), on_device(&[penalty], &like)));
         Ok(terms)
@@ -221,5 +255,26 @@ impl<N: Classifier> Phase for SparsifyPhase<'_, N> {
 
     fn restore(&mut self, state: &PhaseState) -> Result<()> {
         self.network.restore(state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_allowed_cost_falls_in_a_line_and_rests_at_the_limit() {
+        let size = |macs, parameters| Size { macs, parameters };
+        let before = size(1000, 100);
+        for (now, most, progress, expected) in [
+            (size(1000, 100), size(500, UNLIMITED), 0.5, 0.25),
+            (size(700, 100), size(500, UNLIMITED), 0.5, -0.05),
+            (size(700, 100), size(500, UNLIMITED), 3.0, 0.2),
+            (size(700, 100), size(500, 20), 1.0, 0.8),
+            (size(700, 100), size(UNLIMITED, 20), 1.0, 0.8),
+        ] {
+            let found = excess(now, before, most, progress);
+            assert!((found - expected).abs() < 1e-12, "{now:?} {found}");
+        }
     }
 }

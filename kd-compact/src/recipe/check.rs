@@ -131,7 +131,7 @@ fn pace(method: &Compact<Network>) -> Result<Option<Finding>> {
         match method.settings.compact.strength {
             Some(_) => "",
             None =>
-                ", at which the penalty alone moves the scales by 1, and by 1 more for each halving",
+                ", at which the penalty alone moves the scales by a half for each halving of the cost",
         }
     );
     Ok(Some(Finding::note(Topic::Schedule, text)))
