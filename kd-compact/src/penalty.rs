@@ -339,3 +339,23 @@ fn water_level(values: &[f64], by: f64) -> f64 {
 pub fn suggest_strength(move_by: f64, rates: f64, momentum: f64, scales: usize) -> f64 {
     move_by * scales as f64 * (1.0 - momentum) / (2.0 * rates.max(f64::MIN_POSITIVE))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_channel_stays_dead_once_all_its_scales_were_0() {
+        // The first channel has scales in both norms, the second in the second alone.
+        let penalty = Penalty {
+            grouping: Grouping::Sum,
+            sources: vec![vec![(0, 0), (1, 0)], vec![(1, 1)]],
+        };
+        let now = vec![vec![0.5], vec![0.25, 0.125]];
+        let after = |before: Scales| penalty.without_dead(now.clone(), &before);
+        let half_dead = vec![vec![0.0], vec![0.1, 0.0]];
+        assert_eq!(after(half_dead), [vec![0.5], vec![0.25, 0.0]]);
+        let first_dead = vec![vec![0.0], vec![0.0, 0.2]];
+        assert_eq!(after(first_dead), [vec![0.0], vec![0.0, 0.125]]);
+    }
+}
