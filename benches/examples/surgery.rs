@@ -20,7 +20,7 @@ use burn::tensor::{Device, Distribution, Tensor};
 use kd_compact::{
     Budget, CostModel, Graph, Groups, Policy, Size, Surgery, Widths, cut_spec, l1_scores,
 };
-use kd_core::{Names, StagedNetwork as _, Tensors, export, import, write_tensors};
+use kd_core::{Names, StagedNetwork as _, Tensors, export, import_owned, write_tensors};
 use kd_models::{Network, NetworkSpec};
 use serde_json::json;
 
@@ -70,7 +70,6 @@ impl Arguments {
 /// What is left of a network, and how long each part of the way took.
 struct Done {
     network: Network,
-    tensors: Tensors,
     size: [Size; 2],
     laps: Vec<Lap>,
 }
@@ -118,11 +117,10 @@ fn cut(network: &Network, spec: &NetworkSpec, share: f64) -> Result<Done> {
     lap(&mut laps);
     let spec = cut_spec(spec, &Widths::of(&graph, &groups, &alive))?;
     let blank = Network::blank(&spec, &Device::flex())?;
-    let network = import(&blank, &left, Names::PyTorch, "the cut")?;
+    let network = import_owned(&blank, left, Names::PyTorch, "the cut")?;
     lap(&mut laps);
     Ok(Done {
         network,
-        tensors: left,
         size: [whole, model.size(&alive)],
         laps,
     })
@@ -194,6 +192,7 @@ fn write(network: &Network, arguments: &Arguments, folder: &Path) -> Result<()> 
     write_tensors(&folder.join("said.safetensors"), &said)?;
     let whole = export(network, Names::PyTorch);
     write_tensors(&folder.join("whole.safetensors"), &whole)?;
-    write_tensors(&folder.join("cut.safetensors"), &done.tensors)?;
+    let cut = export(&done.network, Names::PyTorch);
+    write_tensors(&folder.join("cut.safetensors"), &cut)?;
     Ok(())
 }

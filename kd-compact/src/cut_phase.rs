@@ -9,6 +9,7 @@ use kd_core::{
 };
 
 use crate::alive::Alive;
+use crate::costs::CostModel;
 use crate::method::{Compact, Cut};
 
 /// The file beside the results that holds channels and costs by layer.
@@ -19,6 +20,8 @@ pub(crate) struct CutPhase<'a, N: Classifier> {
     method: &'a Compact<N>,
     plan: Plan,
     cut: Cut<N>,
+    /// The costs by live channels, with measured times where the budget goes by them.
+    model: CostModel,
 }
 
 impl<N: Classifier> Compact<N> {
@@ -28,6 +31,7 @@ impl<N: Classifier> Compact<N> {
             method: self,
             plan: Plan::no_steps(None),
             cut: self.cut(earlier)?,
+            model: self.timed_model(earlier)?,
         })
     }
 }
@@ -49,14 +53,21 @@ impl<N: Classifier> Phase for CutPhase<'_, N> {
             let masked = self.method.measure(masked, &held_out)?;
             metrics.insert("masked_accuracy".into(), masked["accuracy"]);
         }
-        let whole = self.method.model.size(&Alive::all(&self.method.groups));
-        let size = self.method.model.size(&self.cut.alive);
+        let whole = self.model.size(&Alive::all(&self.method.groups));
+        let size = self.model.size(&self.cut.alive);
         let share = |part: u64, whole: u64| part as f64 / whole.max(1) as f64;
         metrics.insert("macs".into(), size.macs as f64);
         metrics.insert("parameters".into(), size.parameters as f64);
         metrics.insert("macs_share".into(), share(size.macs, whole.macs));
         let parameters = share(size.parameters, whole.parameters);
         metrics.insert("parameters_share".into(), parameters);
+        if let Some(predicted) = self.model.milliseconds(&self.cut.alive) {
+            metrics.insert("milliseconds_predicted".into(), predicted);
+            if self.method.latency.is_none() {
+                let measured = self.method.latency_of(&self.cut.network)?;
+                metrics.insert("milliseconds".into(), 1e3 * measured.median_seconds);
+            }
+        }
         Ok(metrics)
     }
 
@@ -66,7 +77,7 @@ impl<N: Classifier> Phase for CutPhase<'_, N> {
 
     /// For every layer, numbered, its channels, multiply-accumulates and parameters before and after.
     fn artifacts(&self) -> Result<BTreeMap<String, Tensors>> {
-        let model = &self.method.model;
+        let model = &self.model;
         let before = model.by_layer(&Alive::all(&self.method.groups));
         let after = model.by_layer(&self.cut.alive);
         let pairs = before.into_iter().zip(after).enumerate();

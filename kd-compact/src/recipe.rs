@@ -127,6 +127,9 @@ impl MethodRecipe for CompactRecipe {
             "parameters_share",
             "live_macs",
             "live_parameters",
+            "milliseconds",
+            "milliseconds_before",
+            "milliseconds_predicted",
             "scores_in_gap",
         ];
         Some(names.map(str::to_owned).to_vec())
