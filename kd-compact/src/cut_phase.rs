@@ -15,6 +15,9 @@ use crate::method::{Compact, Cut};
 /// The file beside the results that holds channels and costs by layer.
 pub(crate) const CHANNELS_FILE: &str = "channels";
 
+/// The file beside it that holds the scores of all channels that could be cut, and which of them stay.
+pub(crate) const SCORES_FILE: &str = "scores";
+
 /// The cut network, as it is before it is trained on.
 pub(crate) struct CutPhase<'a, N: Classifier> {
     method: &'a Compact<N>,
@@ -33,6 +36,24 @@ impl<N: Classifier> Compact<N> {
             cut: self.cut(earlier)?,
             model: self.timed_model(earlier)?,
         })
+    }
+}
+
+impl<N: Classifier> CutPhase<'_, N> {
+    fn scores(&self) -> Tensors {
+        let groups = &self.method.groups;
+        let units = groups.units.iter().zip(&self.cut.scores);
+        let free = units
+            .zip(&self.cut.alive.0)
+            .filter(|((unit, _), _)| groups.is_free(unit));
+        let (scores, stays): (Vec<f64>, Vec<i64>) = free
+            .map(|((_, score), alive)| (*score, i64::from(*alive)))
+            .unzip();
+        let shape = [scores.len()];
+        Tensors::from([
+            ("scores".to_owned(), TensorData::new(scores, shape)),
+            ("stays".to_owned(), TensorData::new(stays, shape)),
+        ])
     }
 }
 
@@ -94,7 +115,11 @@ impl<N: Classifier> Phase for CutPhase<'_, N> {
             let name = format!("{index:05} {} {}", before.block, before.path);
             (name, TensorData::new(numbers.to_vec(), vec![6]))
         });
-        Ok(BTreeMap::from([(CHANNELS_FILE.to_owned(), rows.collect())]))
+        let mut files = BTreeMap::from([(CHANNELS_FILE.to_owned(), rows.collect())]);
+        if !self.cut.scores.is_empty() {
+            files.insert(SCORES_FILE.to_owned(), self.scores());
+        }
+        Ok(files)
     }
 
     fn state(&self) -> PhaseState {

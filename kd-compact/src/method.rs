@@ -71,6 +71,8 @@ impl<N> fmt::Debug for Compact<N> {
 /// The cut of a network: which channels stay, and the tensors of what is left.
 pub(crate) struct Cut<N> {
     pub(crate) alive: Alive,
+    /// By which they were chosen.
+    pub(crate) scores: Vec<f64>,
     /// The network with its dead channels at 0; none where the cut network begins anew.
     pub(crate) masked: Option<N>,
     pub(crate) network: N,
@@ -224,7 +226,7 @@ impl<N: Classifier> Compact<N> {
     ///
     /// If there are none, or they are those of another network.
     pub fn widths(&self, folder: &RunFolder) -> Result<Widths> {
-        let alive = self.alive(folder, &self.left(folder)?)?;
+        let alive = self.alive(folder, &self.scores(&self.left(folder)?)?)?;
         Ok(Widths::of(&self.graph, &self.groups, &alive))
     }
 
@@ -351,10 +353,10 @@ impl<N: Classifier> Compact<N> {
         Ok(export(&self.network, Names::PyTorch))
     }
 
-    /// Which channels of a network with these tensors stay.
-    fn alive(&self, folder: &RunFolder, tensors: &Tensors) -> Result<Alive> {
-        let scores = match self.settings.compact.criterion {
-            Criterion::None => return Ok(Alive::all(&self.groups)),
+    /// The scores of a network with these tensors, one for each channel; none where nothing is cut.
+    fn scores(&self, tensors: &Tensors) -> Result<Vec<f64>> {
+        Ok(match self.settings.compact.criterion {
+            Criterion::None => Vec::new(),
             Criterion::Sparsify | Criterion::Slimming => self
                 .penalty()
                 .scores(&scales(tensors, self.groups.norms())?),
@@ -362,21 +364,30 @@ impl<N: Classifier> Compact<N> {
             Criterion::GroupNorm => group_norm_scores(&self.graph, &self.groups, tensors),
             Criterion::Random => random_scores(&self.groups, self.seed),
             Criterion::Uniform => uniform_scores(&self.groups),
-        };
+        })
+    }
+
+    /// Which channels with these scores stay.
+    fn alive(&self, folder: &RunFolder, scores: &[f64]) -> Result<Alive> {
+        if self.settings.compact.criterion == Criterion::None {
+            return Ok(Alive::all(&self.groups));
+        }
         let (model, round_to) = (self.timed_model(folder)?, self.settings.round_to());
         self.budget()?
-            .choose_rounded(&model, &self.groups, &scores, round_to)
+            .choose_rounded(&model, &self.groups, scores, round_to)
     }
 
     /// The network cut, a function of the results of the phases before.
     pub(crate) fn cut(&self, folder: &RunFolder) -> Result<Cut<N>> {
         let tensors = self.left(folder)?;
-        let alive = self.alive(folder, &tensors)?;
+        let scores = self.scores(&tensors)?;
+        let alive = self.alive(folder, &scores)?;
         let built = (self.build)(&Widths::of(&self.graph, &self.groups, &alive))?;
         let built = built.valid().to_device(&self.device);
         if self.settings.compact.begins_anew() {
             return Ok(Cut {
                 alive,
+                scores,
                 masked: None,
                 network: built,
             });
@@ -400,6 +411,7 @@ impl<N: Classifier> Compact<N> {
             network: import(&built, &cut, Names::PyTorch, "the cut")?,
             masked: Some(masked),
             alive,
+            scores,
         })
     }
 

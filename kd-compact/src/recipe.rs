@@ -1,6 +1,7 @@
 //! `method = "compact"`: the recipe, made into a method; its check, its model, its section of a report.
 
 mod check;
+mod histogram;
 mod report;
 
 use std::collections::BTreeMap;

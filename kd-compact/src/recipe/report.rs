@@ -8,6 +8,7 @@ use kd_recipe::MethodReport;
 use kd_report::{Align, DotPlot, Picture, Section, Table, count, percent};
 
 use super::CompactRecipe;
+use super::histogram::histogram;
 use crate::cut_phase::CHANNELS_FILE;
 use crate::method::{CUT_PHASE, LATENCY_PHASE, SPARSIFY_PHASE, TRAIN_PHASE};
 
@@ -34,6 +35,7 @@ pub(super) fn report(recipe: &CompactRecipe, run: &Path) -> Result<MethodReport>
         .sections
         .push(numbers(recipe, &rows, &epochs).map_err(failed)?);
     report.sections.push(layers(&rows).map_err(failed)?);
+    report.sections.extend(histogram(recipe, run)?);
     report.findings = findings(recipe, &epochs);
     Ok(report)
 }

@@ -104,7 +104,13 @@ fn a_run_leaves_an_ordinary_network_whose_structure_is_in_its_folder() {
     let share = costs(&config.network) as f64 / costs(&whole) as f64;
     assert!(share <= 0.5 && share > 0.48, "{share}");
     let report = std::fs::read_to_string(path.join("report.md")).unwrap();
-    for part in ["## The cut", "## Channels", "features.1.conv.0.0", "masked"] {
+    for part in [
+        "## The cut",
+        "## Channels",
+        "## Scores",
+        "features.1.conv.0.0",
+        "masked",
+    ] {
         assert!(report.contains(part), "{part}: {report}");
     }
 
@@ -149,7 +155,10 @@ fn a_check_shows_the_floor_of_each_block_and_what_is_fixed() {
     // Milliseconds are measured on the spot.
     let slow = ["budget.milliseconds=1000000", "budget.batch=2"];
     let notes = findings(&text, &slow, Grade::Note);
-    assert!(notes.contains("an answer for a batch of 2 takes"), "{notes}");
+    assert!(
+        notes.contains("an answer for a batch of 2 takes"),
+        "{notes}"
+    );
     let errors = findings(&text, &slow, Grade::Error);
     assert!(errors.contains("nothing is to be cut"), "{errors}");
 }
