@@ -16,10 +16,13 @@ pub struct Limit {
 }
 
 /// The limits of a cut, all of which hold at its end.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Budget {
     /// The limits.
     pub limits: Vec<Limit>,
+    /// The most milliseconds that an answer may take, by the times of [`CostModel::timed`]; without these it is
+    /// not looked at.
+    pub milliseconds: Option<f64>,
 }
 
 /// No limit.
@@ -53,6 +56,7 @@ impl Budget {
         let block = None;
         Self {
             limits: vec![Limit { block, most }],
+            milliseconds: None,
         }
     }
 
@@ -74,12 +78,12 @@ impl Budget {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] if there are no limits, one is met already, or one is below the floor;
+    /// [`Error::Config`] if there is no limit, one is met already, or one is below the floor;
     /// [`Error::UnknownName`] for a block that there is not.
     pub fn check(&self, model: &CostModel, groups: &Groups) -> Result<()> {
-        if self.limits.is_empty() {
-            let problem =
-                "is missing; say how much is allowed, as `macs = 0.5` or `parameters = 0.2`";
+        if self.limits.is_empty() && self.milliseconds.is_none() {
+            let problem = "is missing; say how much is allowed, as `macs = 0.5`, `parameters = 0.2` or \
+                           `milliseconds = 3.0`";
             return Err(Error::config("budget", problem));
         }
         let (all, least) = (Alive::all(groups), Alive::chosen(groups, |_, _| false));
@@ -102,7 +106,11 @@ impl Budget {
             let (now, floor) = (of(&now).parameters, of(&floor).parameters);
             check_one(&format!("{field}.parameters"), most.parameters, now, floor)?;
         }
-        Ok(())
+        let times = [&all, &least].map(|alive| model.milliseconds(alive));
+        match (self.milliseconds, times) {
+            (Some(most), [Some(now), Some(floor)]) => check_time(most, now, floor),
+            _ => Ok(()),
+        }
     }
 
     /// Which channels stay: those with the highest `scores`, one for each unit of [`Groups`], until every
@@ -132,8 +140,7 @@ impl Budget {
         round_to: usize,
     ) -> Result<Alive> {
         self.check(model, groups)?;
-        let limits = self.placed(model)?;
-        let mut state = State::new(model, groups, limits);
+        let mut state = State::new(model, groups, self)?;
         // From the weakest to the best, ties from the last to the first.
         let mut order: Vec<usize> = (0..groups.units.len())
             .filter(|&unit| groups.is_free(&groups.units[unit]))
@@ -173,6 +180,32 @@ fn check_one(field: &str, most: u64, now: u64, floor: u64) -> Result<()> {
     Ok(())
 }
 
+fn check_time(most: f64, now: f64, floor: f64) -> Result<()> {
+    let problem = if most >= now {
+        format!("is {most}, and an answer takes {now:.3} ms here; nothing is to be cut")
+    } else if most < floor {
+        format!(
+            "is {most} of {now:.3} ms, and no less than {floor:.3} ms is possible here: every group of channels \
+             keeps one, and some are fixed; allow more, or take a smaller network"
+        )
+    } else {
+        return Ok(());
+    };
+    Err(Error::config("budget.milliseconds", problem))
+}
+
+/// The time of an answer on its way into a budget, in seconds.
+struct Clock {
+    most: f64,
+    by_layer: Vec<f64>,
+}
+
+impl Clock {
+    fn is_late(&self) -> bool {
+        self.by_layer.iter().sum::<f64>() > self.most
+    }
+}
+
 /// Channels on their way into a budget.
 struct State<'a> {
     model: &'a CostModel,
@@ -182,20 +215,31 @@ struct State<'a> {
     left: Vec<usize>,
     counts: Vec<[u64; 2]>,
     sizes: Vec<Size>,
+    clock: Option<Clock>,
 }
 
 impl<'a> State<'a> {
-    fn new(model: &'a CostModel, groups: &'a Groups, limits: Vec<(Option<usize>, Size)>) -> Self {
+    fn new(model: &'a CostModel, groups: &'a Groups, budget: &Budget) -> Result<Self> {
         let alive = Alive::all(groups);
-        Self {
+        let counts = model.counts(&alive);
+        let times = budget.milliseconds.zip(model.seconds(&counts));
+        Ok(Self {
             model,
             groups,
-            limits,
+            limits: budget.placed(model)?,
+            clock: times.map(|(most, by_layer)| Clock {
+                most: 1e-3 * most,
+                by_layer,
+            }),
             left: alive.by_group(groups),
-            counts: model.counts(&alive),
+            counts,
             sizes: model.by_block(&alive),
             alive,
-        }
+        })
+    }
+
+    fn is_late(&self) -> bool {
+        self.clock.as_ref().is_some_and(Clock::is_late)
     }
 
     fn size(&self, block: Option<usize>) -> Size {
@@ -207,24 +251,27 @@ impl<'a> State<'a> {
     }
 
     fn is_met(&self) -> bool {
-        self.limits.iter().all(|&(block, most)| {
-            let size = self.size(block);
-            size.macs <= most.macs && size.parameters <= most.parameters
-        })
+        !self.is_late()
+            && self.limits.iter().all(|&(block, most)| {
+                let size = self.size(block);
+                size.macs <= most.macs && size.parameters <= most.parameters
+            })
     }
 
     /// Whether a unit has a part in something that is above its limit.
     fn helps(&self, unit: usize) -> bool {
+        let is_late = self.is_late();
         let mut layers = self.model.touched[unit].iter();
         layers.any(|&(layer, _)| {
             let layer = &self.model.layers[layer];
             let has_macs = layer.kind != Kind::Norm;
-            self.limits.iter().any(|&(block, most)| {
-                let size = self.size(block);
-                let above =
-                    (has_macs && size.macs > most.macs) || size.parameters > most.parameters;
-                above && block.is_none_or(|block| block == layer.block)
-            })
+            has_macs && is_late
+                || self.limits.iter().any(|&(block, most)| {
+                    let size = self.size(block);
+                    let above =
+                        (has_macs && size.macs > most.macs) || size.parameters > most.parameters;
+                    above && block.is_none_or(|block| block == layer.block)
+                })
         })
     }
 
@@ -245,6 +292,9 @@ impl<'a> State<'a> {
             let size = &mut self.sizes[model.layers[layer].block];
             size.macs = size.macs - before.macs + after.macs;
             size.parameters = size.parameters - before.parameters + after.parameters;
+            if let Some(clock) = &mut self.clock {
+                clock.by_layer[layer] = model.seconds_of(layer, self.counts[layer]);
+            }
         }
         self.alive.0[unit] = add;
         let left = &mut self.left[self.groups.units[unit].group];

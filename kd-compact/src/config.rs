@@ -10,6 +10,7 @@ use crate::amount::Amount;
 use crate::budget::{Budget, Limit, UNLIMITED};
 use crate::costs::{CostModel, Size};
 use crate::groups::Groups;
+use crate::measure::PAYING;
 use crate::penalty::Grouping;
 use crate::surgery::Policy;
 
@@ -67,6 +68,38 @@ pub struct BudgetConfig {
     /// Parameters, those of norms and biases included: a share, or a number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parameters: Option<Amount>,
+    /// Milliseconds of an answer on this machine's CPU, always a number and never a share; `kd check` shows
+    /// those of the uncut network. Layers are measured before the first step, and multiples of 8 channels stay
+    /// where `compact.round_to` says nothing else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "recipe", schemars(extend("exclusiveMinimum" = 0)))]
+    pub milliseconds: Option<f64>,
+    /// Samples that are answered at once within these milliseconds; 1 where nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "recipe", schemars(range(min = 1)))]
+    pub batch: Option<usize>,
+}
+
+impl BudgetConfig {
+    /// The samples that are answered at once within a budget in milliseconds.
+    pub fn batch(&self) -> usize {
+        self.batch.unwrap_or(1)
+    }
+
+    fn check(&self) -> Result<()> {
+        if let Some(milliseconds) = self.milliseconds {
+            positive("budget.milliseconds", milliseconds)?;
+        }
+        match self.batch {
+            Some(0) => Err(Error::config("budget.batch", "must be at least 1, got 0")),
+            Some(_) if self.milliseconds.is_none() => {
+                let problem = "says how many samples are answered within `budget.milliseconds`, which is not \
+                               given; leave it out, or give milliseconds";
+                Err(Error::config("budget.batch", problem))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// An entry of the table `[blocks]` of a recipe, by the name of a stage of the network.
@@ -137,7 +170,7 @@ pub struct CompactConfig {
     #[cfg_attr(feature = "recipe", schemars(extend("exclusiveMinimum" = 0)))]
     pub threshold: f64,
     /// The number of channels of each group that is cut is a multiple of this, and at least this; 1 by
-    /// default. Widths such as 13 cost as much as 16 on most devices.
+    /// default, and 8 under a budget in milliseconds. Widths such as 13 cost as much as 16 on most devices.
     #[cfg_attr(feature = "recipe", schemars(range(min = 1)))]
     pub round_to: usize,
     /// Whether the cut network begins with new weights, so that only its widths are kept. Off by default.
@@ -206,6 +239,7 @@ impl CompactSettings {
     /// [`Error::Config`] for the first value out of range.
     pub fn check(&self) -> Result<()> {
         let (distill, compact) = (&self.distill, &self.compact);
+        self.budget.check()?;
         positive("distill.temperature", distill.temperature)?;
         if !(0.0..=1.0).contains(&distill.weight) {
             let problem = format!("must be 0 to 1, got {}", distill.weight);
@@ -237,6 +271,14 @@ impl CompactSettings {
         Ok(())
     }
 
+    /// The multiple of channels that stays of each group.
+    pub(crate) fn round_to(&self) -> usize {
+        match self.budget.milliseconds {
+            Some(_) if self.compact.round_to == 1 => PAYING,
+            _ => self.compact.round_to,
+        }
+    }
+
     /// The budget for a network, in numbers.
     ///
     /// # Errors
@@ -246,7 +288,10 @@ impl CompactSettings {
     pub fn limits(&self, model: &CostModel, groups: &Groups) -> Result<Budget> {
         let all = Alive::all(groups);
         let (whole, by_block) = (model.size(&all), model.by_block(&all));
-        let mut budget = Budget::default();
+        let mut budget = Budget {
+            milliseconds: self.budget.milliseconds,
+            ..Budget::default()
+        };
         budget
             .limits
             .extend(limit(None, whole, self.budget.macs, self.budget.parameters));
@@ -261,7 +306,7 @@ impl CompactSettings {
         }
         if self.compact.criterion != Criterion::None {
             budget.check(model, groups)?;
-        } else if !budget.limits.is_empty() {
+        } else if budget != Budget::default() {
             let problem =
                 "is given, and with `compact.criterion` \"none\" nothing is cut; leave it out";
             return Err(Error::config("budget", problem));

@@ -1,8 +1,11 @@
 //! Costs by the number of channels that are alive: multiply-accumulates and parameters, layer by layer.
 
+use kd_core::{Error, Result};
+
 use crate::alive::Alive;
 use crate::graph::Graph;
 use crate::groups::Groups;
+use crate::latency::{Grid, LatencyTable};
 use crate::op::Op;
 
 /// Multiply-accumulates and parameters, counted as [`kd_core::Costs`] counts them.
@@ -95,6 +98,16 @@ pub struct CostModel {
     pub(crate) touched: Vec<Vec<(usize, [u64; 2])>>,
     /// The inputs and outputs of each layer, all alive.
     full: Vec<[u64; 2]>,
+    /// The times of layers, where they were measured.
+    times: Option<Times>,
+}
+
+/// Measured times of layers, and the factor by which all of them are off in the whole network.
+#[derive(Clone, Debug)]
+struct Times {
+    /// For every layer, none for a norm.
+    grids: Vec<Option<Grid>>,
+    factor: f64,
 }
 
 impl CostModel {
@@ -118,10 +131,66 @@ impl CostModel {
             .map(|layer| [count(layer.input), count(layer.output)]);
         Self {
             full: full.collect(),
+            times: None,
             blocks,
             touched,
             layers,
         }
+    }
+
+    /// With the times of a table. The sum over layers is brought to the time of the whole network by one factor,
+    /// so that what stands between layers is taken to shrink as they do.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if a layer is not in the table.
+    pub fn timed(mut self, table: &LatencyTable) -> Result<Self> {
+        let grid = |layer: &Layer| match layer.kind {
+            Kind::Norm => Ok(None),
+            _ => table
+                .layers
+                .get(&layer.path)
+                .cloned()
+                .map(Some)
+                .ok_or_else(|| {
+                    let problem = format!(
+                        "has no times of `{}`; measure this network anew",
+                        layer.path
+                    );
+                    Error::config("latency", problem)
+                }),
+        };
+        let grids: Vec<Option<Grid>> = self.layers.iter().map(grid).collect::<Result<_>>()?;
+        self.times = Some(Times { grids, factor: 1.0 });
+        let sum: f64 = self.seconds(&self.full).iter().flatten().sum();
+        if let Some(times) = &mut self.times {
+            times.factor = table.whole / sum.max(f64::MIN_POSITIVE);
+        }
+        Ok(self)
+    }
+
+    /// The milliseconds of an answer with these channels alive; none if nothing was measured.
+    pub fn milliseconds(&self, alive: &Alive) -> Option<f64> {
+        let seconds = self.seconds(&self.counts(alive));
+        seconds.map(|seconds| 1e3 * seconds.iter().sum::<f64>())
+    }
+
+    /// The seconds of each layer with so many inputs and outputs.
+    pub(crate) fn seconds(&self, counts: &[[u64; 2]]) -> Option<Vec<f64>> {
+        self.times.as_ref()?;
+        let layers = counts.iter().enumerate();
+        Some(
+            layers
+                .map(|(layer, &counts)| self.seconds_of(layer, counts))
+                .collect(),
+        )
+    }
+
+    /// The seconds of one layer; 0 if nothing was measured.
+    pub(crate) fn seconds_of(&self, layer: usize, counts: [u64; 2]) -> f64 {
+        let times = self.times.as_ref();
+        let grid = times.and_then(|times| Some((times.grids[layer].as_ref()?, times.factor)));
+        grid.map_or(0.0, |(grid, factor)| factor * grid.at(counts))
     }
 
     /// The blocks in order.

@@ -11,6 +11,9 @@ mod cut_phase;
 mod function;
 mod graph;
 mod groups;
+mod latency;
+mod latency_phase;
+mod measure;
 mod method;
 #[cfg(feature = "recipe")]
 mod networks;
@@ -37,6 +40,7 @@ pub use op::ConvShape;
 
 pub use budget::{Budget, Floor, Limit};
 pub use checker::{check_cut, check_groups};
+pub use latency::LatencyTable;
 pub use penalty::{Grouping, Penalty, Resource, Scales, suggest_strength};
 pub use recalibrate::recalibrated;
 pub use scores::{group_norm_scores, l1_scores, random_scores, uniform_scores};
@@ -47,7 +51,7 @@ pub use config::{
     BlockConfig, BudgetConfig, CompactConfig, CompactSettings, Criterion, DistillConfig, Update,
     cut_training, sparsify_training,
 };
-pub use method::{CUT_PHASE, Compact, SPARSIFY_PHASE, TRAIN_PHASE};
+pub use method::{CUT_PHASE, Compact, LATENCY_PHASE, SPARSIFY_PHASE, TRAIN_PHASE};
 #[cfg(feature = "recipe")]
 pub use networks::{cut_spec, graph_of};
 #[cfg(feature = "recipe")]

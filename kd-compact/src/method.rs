@@ -10,17 +10,20 @@ use kd_core::{
 };
 
 use crate::alive::{Alive, Widths};
-use crate::budget::Budget;
+use crate::budget::{Budget, Limit};
 use crate::config::{CompactSettings, Criterion, cut_training, sparsify_training};
 use crate::costs::{CostModel, Size};
 use crate::graph::Graph;
 use crate::groups::Groups;
+use crate::latency::LatencyTable;
 use crate::penalty::{Penalty, Resource, suggest_strength};
 use crate::recalibrate::recalibrated;
 use crate::scores::{group_norm_scores, l1_scores, random_scores, uniform_scores};
 use crate::surgery::Surgery;
 use crate::tensors::scales;
 
+/// The phase without steps that measures layers, of a run with a budget in milliseconds.
+pub const LATENCY_PHASE: &str = "latency";
 /// The phase of sparse training.
 pub const SPARSIFY_PHASE: &str = "sparsify";
 /// The phase without steps whose result is the cut network.
@@ -47,7 +50,9 @@ pub struct Compact<N> {
     pub(crate) sparsify: Training,
     pub(crate) train: Training,
     seed: u64,
-    device: Device,
+    pub(crate) device: Device,
+    /// Times that were measured before, in place of those of this machine.
+    pub(crate) latency: Option<LatencyTable>,
     pub(crate) graph: Graph,
     pub(crate) groups: Groups,
     pub(crate) model: CostModel,
@@ -66,6 +71,8 @@ impl<N> fmt::Debug for Compact<N> {
 /// The cut of a network: which channels stay, and the tensors of what is left.
 pub(crate) struct Cut<N> {
     pub(crate) alive: Alive,
+    /// By which they were chosen.
+    pub(crate) scores: Vec<f64>,
     /// The network with its dead channels at 0; none where the cut network begins anew.
     pub(crate) masked: Option<N>,
     pub(crate) network: N,
@@ -107,6 +114,7 @@ impl<N: Classifier> Compact<N> {
             train: cut_training(),
             seed: 0,
             device,
+            latency: None,
             model: CostModel::of(&graph, &groups),
             graph,
             groups,
@@ -155,10 +163,17 @@ impl<N: Classifier> Compact<N> {
         for data in &self.data {
             data.dataset().check_labelled()?;
         }
+        self.check_device()?;
         let budget = self.budget()?;
         if self.settings.compact.criterion != Criterion::None {
-            let (scores, round_to) = (uniform_scores(&self.groups), self.settings.compact.round_to);
-            budget.choose_rounded(&self.model, &self.groups, &scores, round_to)?;
+            let (scores, round_to) = (uniform_scores(&self.groups), self.settings.round_to());
+            let known = self
+                .latency
+                .as_ref()
+                .map(|table| self.model.clone().timed(table));
+            let model = known.transpose()?;
+            let model = model.as_ref().unwrap_or(&self.model);
+            budget.choose_rounded(model, &self.groups, &scores, round_to)?;
         }
         if self.groups.channels() == 0 && self.settings.compact.criterion != Criterion::None {
             let problem = "has no channel that can be cut: no batch norm decides about one";
@@ -211,18 +226,26 @@ impl<N: Classifier> Compact<N> {
     ///
     /// If there are none, or they are those of another network.
     pub fn widths(&self, folder: &RunFolder) -> Result<Widths> {
-        let alive = self.alive(&self.left(folder)?)?;
+        let alive = self.alive(folder, &self.scores(&self.left(folder)?)?)?;
         Ok(Widths::of(&self.graph, &self.groups, &alive))
     }
 
-    /// What the penalty is about: what the limits are about, in equal shares.
+    /// What the penalty is about: what the limits are about, in equal shares; multiply-accumulates where these
+    /// are milliseconds.
     pub(crate) fn resource(&self) -> Resource {
-        let limits = self.budget().unwrap_or_default().limits;
+        let Budget {
+            limits,
+            milliseconds,
+        } = self.budget().unwrap_or_default();
         let has = |of: fn(&Size) -> u64| {
             let limited = limits.iter().any(|limit| of(&limit.most) != u64::MAX);
             f64::from(u8::from(limited))
         };
-        let (macs, parameters) = (has(|size| size.macs), has(|size| size.parameters));
+        let timed = f64::from(u8::from(milliseconds.is_some()));
+        let (macs, parameters) = (
+            has(|size| size.macs).max(timed),
+            has(|size| size.parameters),
+        );
         let sum = f64::max(macs + parameters, 1.0);
         Resource::mixed(&self.model, &self.groups, macs / sum, parameters / sum)
     }
@@ -233,6 +256,11 @@ impl<N: Classifier> Compact<N> {
     ///
     /// If the data or the settings cannot be used.
     pub fn strength(&self) -> Result<f64> {
+        self.strength_within(&self.budget()?.limits)
+    }
+
+    /// As [`Compact::strength`], with these limits of sparse training.
+    pub(crate) fn strength_within(&self, limits: &[Limit]) -> Result<f64> {
         if let Some(strength) = self.settings.compact.strength {
             return Ok(strength);
         }
@@ -241,7 +269,7 @@ impl<N: Classifier> Compact<N> {
         let rates: f64 = (0..plan.total_steps).map(|step| plan.lr.at(step)).sum();
         let whole = self.model.size(&Alive::all(&self.groups));
         let share = |most: u64, whole: u64| (most as f64 / whole.max(1) as f64).min(1.0);
-        let shares = self.budget()?.limits.into_iter().map(|limit| {
+        let shares = limits.iter().map(|limit| {
             let by_block = self.model.by_block(&Alive::all(&self.groups));
             let block = limit.block.as_ref().and_then(|name| {
                 let place = self.model.blocks().iter().position(|block| block == name);
@@ -325,10 +353,10 @@ impl<N: Classifier> Compact<N> {
         Ok(export(&self.network, Names::PyTorch))
     }
 
-    /// Which channels of a network with these tensors stay.
-    fn alive(&self, tensors: &Tensors) -> Result<Alive> {
-        let scores = match self.settings.compact.criterion {
-            Criterion::None => return Ok(Alive::all(&self.groups)),
+    /// The scores of a network with these tensors, one for each channel; none where nothing is cut.
+    fn scores(&self, tensors: &Tensors) -> Result<Vec<f64>> {
+        Ok(match self.settings.compact.criterion {
+            Criterion::None => Vec::new(),
             Criterion::Sparsify | Criterion::Slimming => self
                 .penalty()
                 .scores(&scales(tensors, self.groups.norms())?),
@@ -336,21 +364,30 @@ impl<N: Classifier> Compact<N> {
             Criterion::GroupNorm => group_norm_scores(&self.graph, &self.groups, tensors),
             Criterion::Random => random_scores(&self.groups, self.seed),
             Criterion::Uniform => uniform_scores(&self.groups),
-        };
-        let round_to = self.settings.compact.round_to;
+        })
+    }
+
+    /// Which channels with these scores stay.
+    fn alive(&self, folder: &RunFolder, scores: &[f64]) -> Result<Alive> {
+        if self.settings.compact.criterion == Criterion::None {
+            return Ok(Alive::all(&self.groups));
+        }
+        let (model, round_to) = (self.timed_model(folder)?, self.settings.round_to());
         self.budget()?
-            .choose_rounded(&self.model, &self.groups, &scores, round_to)
+            .choose_rounded(&model, &self.groups, scores, round_to)
     }
 
     /// The network cut, a function of the results of the phases before.
     pub(crate) fn cut(&self, folder: &RunFolder) -> Result<Cut<N>> {
         let tensors = self.left(folder)?;
-        let alive = self.alive(&tensors)?;
+        let scores = self.scores(&tensors)?;
+        let alive = self.alive(folder, &scores)?;
         let built = (self.build)(&Widths::of(&self.graph, &self.groups, &alive))?;
         let built = built.valid().to_device(&self.device);
         if self.settings.compact.begins_anew() {
             return Ok(Cut {
                 alive,
+                scores,
                 masked: None,
                 network: built,
             });
@@ -374,6 +411,7 @@ impl<N: Classifier> Compact<N> {
             network: import(&built, &cut, Names::PyTorch, "the cut")?,
             masked: Some(masked),
             alive,
+            scores,
         })
     }
 
@@ -397,19 +435,22 @@ pub(crate) fn momentum(optimizer: &OptimizerConfig) -> f64 {
 
 impl<N: Classifier> Method for Compact<N> {
     fn phases(&self) -> Vec<String> {
-        [SPARSIFY_PHASE, CUT_PHASE, TRAIN_PHASE]
-            .map(str::to_owned)
-            .to_vec()
+        let milliseconds = self.settings.budget.milliseconds;
+        let latency = milliseconds.map(|_| LATENCY_PHASE).into_iter();
+        let phases = latency.chain([SPARSIFY_PHASE, CUT_PHASE, TRAIN_PHASE]);
+        phases.map(str::to_owned).collect()
     }
 
     fn skips(&self, index: usize, _earlier: &RunFolder) -> Result<bool> {
-        Ok(index == 0 && !self.settings.compact.criterion.sparsifies())
+        let is_sparse = self.phases()[index] == SPARSIFY_PHASE;
+        Ok(is_sparse && !self.settings.compact.criterion.sparsifies())
     }
 
     fn start(&self, index: usize, earlier: &RunFolder) -> Result<Box<dyn Phase + '_>> {
-        Ok(match index {
-            0 => Box::new(self.sparsify_phase()?),
-            1 => Box::new(self.cut_phase(earlier)?),
+        Ok(match self.phases()[index].as_str() {
+            LATENCY_PHASE => Box::new(self.latency_phase()),
+            SPARSIFY_PHASE => Box::new(self.sparsify_phase(earlier)?),
+            CUT_PHASE => Box::new(self.cut_phase(earlier)?),
             _ => Box::new(self.train_phase(earlier)?),
         })
     }

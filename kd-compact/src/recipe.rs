@@ -1,6 +1,7 @@
 //! `method = "compact"`: the recipe, made into a method; its check, its model, its section of a report.
 
 mod check;
+mod histogram;
 mod report;
 
 use std::collections::BTreeMap;
@@ -127,6 +128,9 @@ impl MethodRecipe for CompactRecipe {
             "parameters_share",
             "live_macs",
             "live_parameters",
+            "milliseconds",
+            "milliseconds_before",
+            "milliseconds_predicted",
             "scores_in_gap",
         ];
         Some(names.map(str::to_owned).to_vec())

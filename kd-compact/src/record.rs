@@ -10,7 +10,7 @@ mod tracer;
 use std::collections::HashMap;
 
 use burn::backend::capture::{CaptureBackend, CapturedGraph, TensorId};
-use burn::module::{ModuleVisitor, Param};
+use burn::module::{ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 use kd_core::{
     Error, NamedTensor, Names, NetworkOutput, Output, Result, StagedNetwork, catch_quietly,
@@ -64,7 +64,24 @@ impl Graph {
     {
         // A plain clone shares the running statistics of its norms.
         let copy = detached_copy(network).valid();
-        recorded_of(|device| Ok(copy.to_device(device)), input)
+        let blank = |device: &Device| {
+            let blank = copy.map(&mut Blank(device.clone()));
+            Ok(blank.to_device(device))
+        };
+        recorded_of(blank, input)
+    }
+}
+
+/// Puts zeros on a device in place of weights: a recording does not look at numbers, and would hold them.
+struct Blank(Device);
+
+impl ModuleMapper for Blank {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        param.map(|old| Tensor::zeros(old.shape(), &self.0))
+    }
+
+    fn map_int<const D: usize>(&mut self, param: Param<Tensor<D, Int>>) -> Param<Tensor<D, Int>> {
+        param.map(|old| Tensor::zeros(old.shape(), &self.0))
     }
 }
 

@@ -5,7 +5,7 @@ use kd_core::{Draws, Tensors};
 use crate::graph::Graph;
 use crate::groups::Groups;
 use crate::op::Op;
-use crate::tensors::{shape, values};
+use crate::tensors::{numbers, shape, values};
 
 /// The mean size of all weights that go with a channel, over the mean of its group: magnitude pruning by
 /// groups. One number for each channel, counting those that go together once.
@@ -15,9 +15,9 @@ use crate::tensors::{shape, values};
 /// ```
 pub fn l1_scores(graph: &Graph, groups: &Groups, tensors: &Tensors) -> Vec<f64> {
     let mut sums = vec![[0.0, 0.0]; groups.units.len()];
-    of_weights(graph, groups, tensors, |unit, taps| {
-        sums[unit][0] += taps.iter().map(|tap| tap.abs()).sum::<f64>();
-        sums[unit][1] += taps.len() as f64;
+    of_weights(graph, groups, tensors, f64::abs, |unit, sum, count| {
+        sums[unit][0] += sum;
+        sums[unit][1] += count as f64;
     });
     let means = sums
         .into_iter()
@@ -34,15 +34,15 @@ pub fn l1_scores(graph: &Graph, groups: &Groups, tensors: &Tensors) -> Vec<f64> 
 /// ```
 pub fn group_norm_scores(graph: &Graph, groups: &Groups, tensors: &Tensors) -> Vec<f64> {
     let mut sums = vec![0.0; groups.units.len()];
-    let mut add = |unit: usize, taps: &[f64]| {
-        sums[unit] += taps.iter().map(|tap| tap * tap).sum::<f64>();
-    };
-    of_weights(graph, groups, tensors, &mut add);
+    let square = |number: f64| number * number;
+    of_weights(graph, groups, tensors, square, |unit, sum, _| {
+        sums[unit] += sum;
+    });
     for (index, node) in graph.nodes.iter().enumerate() {
         if let Op::Norm { path } = &node.op {
             let scales = values(tensors, &format!("{path}.weight"));
             for (scale, &unit) in scales.iter().zip(&groups.of_node[index]) {
-                add(unit, &[*scale]);
+                sums[unit] += square(*scale);
             }
         }
     }
@@ -50,29 +50,33 @@ pub fn group_norm_scores(graph: &Graph, groups: &Groups, tensors: &Tensors) -> V
     over_group_means(groups, norms.collect())
 }
 
-/// Goes through the weights of convolutions and linear layers, by the channels that they write and read.
+/// Goes through the weights of convolutions and linear layers, by the channels that they write and read, and
+/// has `add` told of each channel the sum of what `of` makes of some weights, and their number.
 fn of_weights(
     graph: &Graph,
     groups: &Groups,
     tensors: &Tensors,
-    mut add: impl FnMut(usize, &[f64]),
+    of: impl Fn(f64) -> f64,
+    mut add: impl FnMut(usize, f64, usize),
 ) {
     for (index, node) in graph.nodes.iter().enumerate() {
         let (Op::Conv { path, .. } | Op::Linear { path, .. }) = &node.op else {
             continue;
         };
         let name = format!("{path}.weight");
-        let (weights, shape) = (values(tensors, &name), shape(tensors, &name));
+        let (weights, shape) = (numbers(tensors, &name), shape(tensors, &name));
         let [outputs, inputs] = [shape[0], shape[1]];
         let area = weights.len() / (outputs * inputs).max(1);
-        let rows = &groups.of_node[index];
         let columns = &groups.of_node[node.inputs[0]];
-        for (place, taps) in weights.chunks(area.max(1)).enumerate() {
-            let (output, input) = (place / inputs, place % inputs);
-            add(rows[output], taps);
-            // A depthwise layer's weights are of one channel.
-            if columns.len() == inputs && columns[input] != rows[output] {
-                add(columns[input], taps);
+        let each = weights.chunks((inputs * area).max(1));
+        for (row, &output) in each.zip(&groups.of_node[index]) {
+            for (input, taps) in row.chunks(area.max(1)).enumerate() {
+                let sum = taps.iter().map(|&tap| of(f64::from(tap))).sum();
+                add(output, sum, area);
+                // A depthwise layer's weights are of one channel.
+                if columns.len() == inputs && columns[input] != output {
+                    add(columns[input], sum, area);
+                }
             }
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use burn::tensor::{Tensor, TensorData};
 use kd_core::{
     Classifier, Loader, LossTerms, Metrics, NamedGradients, NetworkInput, OptimizerConfig, Phase,
-    PhaseState, Plan, Result, StepContext, Tensors, Trained, detached_copy,
+    PhaseState, Plan, Result, RunFolder, StepContext, Tensors, Trained, detached_copy,
 };
 
 use crate::alive::Alive;
@@ -39,7 +39,8 @@ pub(crate) struct SparsifyPhase<'a, N: Classifier> {
 }
 
 impl<N: Classifier> Compact<N> {
-    pub(crate) fn sparsify_phase(&self) -> Result<SparsifyPhase<'_, N>> {
+    pub(crate) fn sparsify_phase(&self, earlier: &RunFolder) -> Result<SparsifyPhase<'_, N>> {
+        let limits = self.sparse_limits(&self.timed_model(earlier)?)?;
         let train = self.train_loader(&self.sparsify)?;
         let network = detached_copy(&self.network).train();
         let (optimizer, decay) = without_decay(&self.sparsify.optimizer);
@@ -48,8 +49,8 @@ impl<N: Classifier> Compact<N> {
             network: Trained::new("network", network, optimizer)?,
             penalty: self.penalty(),
             resource: self.resource(),
-            strength: self.strength()?,
-            limits: self.budget()?.limits,
+            strength: self.strength_within(&limits)?,
+            limits,
             decay,
             held_out: self.held_out_loader()?,
             train,

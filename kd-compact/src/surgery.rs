@@ -8,7 +8,7 @@ use crate::constants::constants;
 use crate::graph::Graph;
 use crate::groups::Groups;
 use crate::op::{ConvShape, Op};
-use crate::tensors::{gather, put, shape, values};
+use crate::tensors::{gather, numbers, put, shape, values};
 
 /// What becomes of the shift of a channel that is cut: without its scale the channel still says a constant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,8 +43,20 @@ impl Surgery<'_> {
     /// [`Error::Mismatch`] if the tensors are not those of the description; [`Error::Config`] if `policy` is
     /// [`Policy::Fold`] and a constant cannot be folded.
     pub fn masked(&self, tensors: &Tensors, alive: &Alive, policy: Policy) -> Result<Tensors> {
-        self.check(tensors)?;
         let mut masked = tensors.clone();
+        masked.extend(self.masked_rows(tensors, alive, policy)?);
+        Ok(masked)
+    }
+
+    /// The tensors of one axis, all that a mask changes, masked.
+    fn masked_rows(&self, tensors: &Tensors, alive: &Alive, policy: Policy) -> Result<Tensors> {
+        self.check(tensors)?;
+        let rows = tensors
+            .iter()
+            .filter(|(_, data)| data.shape().as_slice().len() == 1);
+        let mut masked: Tensors = rows
+            .map(|(name, data)| (name.clone(), data.clone()))
+            .collect();
         let dead: Vec<bool> = alive.0.iter().map(|alive| !alive).collect();
         self.clear(&mut masked, "weight", &dead);
         if policy == Policy::Zero {
@@ -75,7 +87,8 @@ impl Surgery<'_> {
     ///
     /// As [`Surgery::masked`].
     pub fn cut(&self, tensors: &Tensors, alive: &Alive, policy: Policy) -> Result<Tensors> {
-        Ok(self.gathered(&self.folded(tensors, alive, policy)?, alive))
+        let changed = self.folded_rows(tensors, alive, policy)?;
+        Ok(self.gathered(tensors, &changed, alive))
     }
 
     /// The masked tensors with the constants of dead channels folded into what reads them.
@@ -85,9 +98,16 @@ impl Surgery<'_> {
         alive: &Alive,
         policy: Policy,
     ) -> Result<Tensors> {
-        let mut whole = self.masked(tensors, alive, policy)?;
-        self.fold(&mut whole, alive);
+        let mut whole = tensors.clone();
+        whole.extend(self.folded_rows(tensors, alive, policy)?);
         Ok(whole)
+    }
+
+    /// The tensors of one axis, all that folding changes.
+    fn folded_rows(&self, tensors: &Tensors, alive: &Alive, policy: Policy) -> Result<Tensors> {
+        let mut rows = self.masked_rows(tensors, alive, policy)?;
+        self.fold(tensors, &mut rows, alive);
+        Ok(rows)
     }
 
     /// Sets the numbers of all norms' channels to 0 whose unit is among `units`.
@@ -130,9 +150,9 @@ impl Surgery<'_> {
         (inexact, reader)
     }
 
-    /// Folds the constants of dead channels into what reads them.
-    fn fold(&self, tensors: &mut Tensors, alive: &Alive) {
-        let constants = constants(self.graph, tensors);
+    /// Folds the constants of dead channels into the rows of what reads them with the weights of `tensors`.
+    fn fold(&self, tensors: &Tensors, rows: &mut Tensors, alive: &Alive) {
+        let constants = constants(self.graph, rows);
         for (index, node) in self.graph.nodes.iter().enumerate() {
             let (Some((name, sign)), true) = (self.graph.place(index), self.graph.mixes(index))
             else {
@@ -150,31 +170,28 @@ impl Surgery<'_> {
             }
             let weight = format!("{}.weight", node.op.path().unwrap_or_default());
             let sums = sums(tensors, &weight, &dead);
-            let folded = values(tensors, &name).into_iter().zip(sums);
+            let folded = values(rows, &name).into_iter().zip(sums);
             let folded: Vec<f64> = folded.map(|(value, sum)| value + sign * sum).collect();
-            put(tensors, &name, &folded);
+            put(rows, &name, &folded);
         }
     }
 
-    /// The tensors without the dead channels.
-    fn gathered(&self, whole: &Tensors, alive: &Alive) -> Tensors {
+    /// The tensors, those in `changed` in place of the same in `whole`, without the dead channels.
+    fn gathered(&self, whole: &Tensors, changed: &Tensors, alive: &Alive) -> Tensors {
+        let found = |name: &str| changed.get(name).or_else(|| whole.get(name));
         let mut cut = Tensors::new();
         for (index, node) in self.graph.nodes.iter().enumerate() {
             if let Op::Unknown { tensors, .. } = &node.op {
                 let names = tensors.iter().map(|(name, _)| name);
-                let held = names.filter_map(|name| Some((name.clone(), whole.get(name)?.clone())));
+                let held = names.filter_map(|name| Some((name.clone(), found(name)?.clone())));
                 cut.extend(held);
             }
             let Some(path) = node.op.path() else { continue };
             let kept = alive.kept(self.groups, index);
             let mut take = |field: &str, inputs: Option<&[usize]>| {
                 let name = format!("{path}.{field}");
-                if let Some(data) = whole.get(&name) {
-                    let mut data = gather(data, 0, &kept);
-                    if let Some(inputs) = inputs {
-                        data = gather(&data, 1, inputs);
-                    }
-                    cut.insert(name, data);
+                if let Some(data) = found(&name) {
+                    cut.insert(name, gather(data, &kept, inputs));
                 }
             };
             match &node.op {
@@ -260,13 +277,12 @@ fn shapes(op: &Op, inputs: usize, outputs: usize) -> Vec<(String, Vec<usize>)> {
 /// For every output the sum over inputs and places of weight times constant.
 fn sums(tensors: &Tensors, weight: &str, constants: &[f64]) -> Vec<f64> {
     let shape = shape(tensors, weight);
-    let weights = values(tensors, weight);
+    let weights = numbers(tensors, weight);
     let area: usize = shape[2..].iter().product();
-    let of_output = |row: &[f64]| {
+    let of_output = |row: &[f32]| {
         let inputs = row.chunks(area.max(1)).zip(constants);
-        inputs
-            .map(|(taps, constant)| constant * taps.iter().sum::<f64>())
-            .sum()
+        let taps = |taps: &[f32]| taps.iter().map(|&tap| f64::from(tap)).sum::<f64>();
+        inputs.map(|(row, constant)| constant * taps(row)).sum()
     };
     let row = constants.len() * area.max(1);
     weights.chunks(row.max(1)).map(of_output).collect()

@@ -1,15 +1,28 @@
-//! Named tensors as numbers: read, changed, and gathered along an axis.
+//! Named tensors as numbers: read, changed, and gathered along axes.
+
+use std::borrow::Cow;
 
 use burn::tensor::TensorData;
 use kd_core::{Error, Result, Tensors};
 
 use crate::penalty::Scales;
 
+/// The numbers of a tensor as they lie, copied where they are not in 32 bits; none if there is no such tensor.
+pub(crate) fn numbers<'a>(tensors: &'a Tensors, name: &str) -> Cow<'a, [f32]> {
+    tensors.get(name).map(lying).unwrap_or_default()
+}
+
+fn lying(data: &TensorData) -> Cow<'_, [f32]> {
+    match data.as_slice::<f32>() {
+        Ok(numbers) => Cow::Borrowed(numbers),
+        Err(_) => Cow::Owned(data.iter::<f32>().collect()),
+    }
+}
+
 /// The numbers of a tensor; none if there is no such tensor.
 pub(crate) fn values(tensors: &Tensors, name: &str) -> Vec<f64> {
-    let data = tensors.get(name);
-    data.map(|data| data.iter::<f64>().collect())
-        .unwrap_or_default()
+    let numbers = numbers(tensors, name);
+    numbers.iter().map(|&number| f64::from(number)).collect()
 }
 
 /// The shape of a tensor; no axes if there is no such tensor.
@@ -27,22 +40,30 @@ pub(crate) fn put(tensors: &mut Tensors, name: &str, values: &[f64]) {
     tensors.insert(name.to_owned(), TensorData::new(numbers, shape));
 }
 
-/// The rows `kept` of an axis, 0 or 1.
-pub(crate) fn gather(data: &TensorData, axis: usize, kept: &[usize]) -> TensorData {
-    let shape = data.shape().as_slice().to_vec();
-    let numbers: Vec<f32> = data.iter::<f32>().collect();
-    let inner: usize = shape[axis + 1..].iter().product();
-    let outer: usize = shape[..axis].iter().product();
-    let mut gathered = Vec::with_capacity(outer * kept.len() * inner);
-    for before in 0..outer {
-        for &row in kept {
-            let start = (before * shape[axis] + row) * inner;
-            gathered.extend_from_slice(&numbers[start..start + inner]);
+/// These rows of a tensor, and of each of them these columns, all of them if none are named.
+pub(crate) fn gather(data: &TensorData, rows: &[usize], columns: Option<&[usize]>) -> TensorData {
+    let mut shape = data.shape().as_slice().to_vec();
+    let numbers = lying(data);
+    let row_size: usize = shape[1..].iter().product();
+    let of_row = |row: usize| &numbers[row * row_size..(row + 1) * row_size];
+    shape[0] = rows.len();
+    let Some(columns) = columns else {
+        let gathered: Vec<&[f32]> = rows.iter().map(|&row| of_row(row)).collect();
+        return TensorData::new(gathered.concat(), shape);
+    };
+    let area: usize = shape[2..].iter().product();
+    shape[1] = columns.len();
+    let mut gathered: Vec<f32> = Vec::with_capacity(rows.len() * columns.len() * area);
+    for row in rows.iter().map(|&row| of_row(row)) {
+        if area == 1 {
+            gathered.extend(columns.iter().map(|&column| row[column]));
+            continue;
+        }
+        for &column in columns {
+            gathered.extend_from_slice(&row[column * area..(column + 1) * area]);
         }
     }
-    let mut smaller = shape;
-    smaller[axis] = kept.len();
-    TensorData::new(gathered, smaller)
+    TensorData::new(gathered, shape)
 }
 
 /// The scales of the norms called `norms`.

@@ -54,7 +54,8 @@ pub use network::task_network::{Classifier, ImageClassifier, TaskNetwork};
 pub use network::tensor_order::{NamedTensor, tensor_order};
 pub use network::tensors::{
     Names, Tensors, check_finite, count_norms, detached_copy, export, hash_tensors, import,
-    non_finite, read_tensors, tensor_shapes, write_atomically, write_folder, write_tensors,
+    import_owned, non_finite, read_tensors, tensor_shapes, write_atomically, write_folder,
+    write_tensors,
 };
 pub use network::tokenizer_file::TokenizerFile;
 
@@ -98,6 +99,6 @@ pub use training::settings::Training;
 pub use training::trained::Trained;
 
 pub use metrics::{
-    ClassificationMetrics, ClassificationSummary, ConfusionMatrix, SegmentationMetrics,
+    ClassificationMetrics, ClassificationSummary, ConfusionMatrix, Latency, SegmentationMetrics,
     SegmentationSummary, TeacherComparison, evaluate, evaluate_segmentation,
 };

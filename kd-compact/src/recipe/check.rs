@@ -7,7 +7,7 @@ use kd_report::{Align, Section, Table, count};
 
 use super::CompactRecipe;
 use crate::alive::Alive;
-use crate::budget::Floor;
+use crate::budget::{Floor, Limit};
 use crate::config::Criterion;
 use crate::method::Compact;
 
@@ -54,9 +54,10 @@ pub(super) fn check(recipe: &CompactRecipe, at: &Context, facts: &DataFacts) -> 
     };
     check.sections.push(blocks(&method)?);
     describe(&mut check, &method);
-    match method.check() {
-        Ok(()) => {
-            check.findings.extend(pace(&method)?);
+    let limits = method.check().and_then(|()| limits(&mut check, &method));
+    match limits {
+        Ok(limits) => {
+            check.findings.extend(pace(&method, &limits)?);
             check.findings.extend(method.findings()?);
         }
         Err(error) => {
@@ -65,6 +66,28 @@ pub(super) fn check(recipe: &CompactRecipe, at: &Context, facts: &DataFacts) -> 
         }
     }
     Ok(check)
+}
+
+/// The limits of sparse training. For a budget in milliseconds the network is measured, and the time of an
+/// answer said beside the least that is possible.
+fn limits(check: &mut Check, method: &Compact<Network>) -> Result<Vec<Limit>> {
+    let budget = method.budget()?;
+    let Some(asked) = budget.milliseconds else {
+        return Ok(budget.limits);
+    };
+    let (table, groups) = (method.latency_table()?, method.groups());
+    let model = method.costs().clone().timed(&table)?;
+    let round_to = method.settings.round_to();
+    let least = Alive::chosen(groups, |_, channel| channel < round_to);
+    let text = format!(
+        "an answer for a batch of {} takes {:.3} ms on this machine, and no less than {:.3} ms are left where \
+         each group keeps {round_to} channels; asked are {asked}",
+        table.batch(),
+        table.milliseconds(),
+        model.milliseconds(&least).unwrap_or_default(),
+    );
+    check.findings.push(Finding::note(Topic::Costs, text));
+    method.sparse_limits(&model)
 }
 
 /// Costs now and at the floor, by block.
@@ -117,7 +140,7 @@ fn describe(check: &mut Check, method: &Compact<Network>) {
 }
 
 /// What sparse training will do, as far as arithmetic says.
-fn pace(method: &Compact<Network>) -> Result<Option<Finding>> {
+fn pace(method: &Compact<Network>, limits: &[Limit]) -> Result<Option<Finding>> {
     if !method.settings.compact.criterion.sparsifies() {
         let chosen = match method.settings.compact.criterion {
             Criterion::None => "nothing is cut",
@@ -125,7 +148,7 @@ fn pace(method: &Compact<Network>) -> Result<Option<Finding>> {
         };
         return Ok(Some(Finding::note(Topic::Schedule, chosen)));
     }
-    let strength = method.strength()?;
+    let strength = method.strength_within(limits)?;
     let text = format!(
         "sparse training has a strength of {strength:.3}{}",
         match method.settings.compact.strength {

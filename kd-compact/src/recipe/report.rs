@@ -8,8 +8,9 @@ use kd_recipe::MethodReport;
 use kd_report::{Align, DotPlot, Picture, Section, Table, count, percent};
 
 use super::CompactRecipe;
+use super::histogram::histogram;
 use crate::cut_phase::CHANNELS_FILE;
-use crate::method::{CUT_PHASE, SPARSIFY_PHASE, TRAIN_PHASE};
+use crate::method::{CUT_PHASE, LATENCY_PHASE, SPARSIFY_PHASE, TRAIN_PHASE};
 
 /// Of more layers than this no picture is drawn.
 const MOST_DRAWN: usize = 120;
@@ -32,8 +33,9 @@ pub(super) fn report(recipe: &CompactRecipe, run: &Path) -> Result<MethodReport>
     let epochs = EpochLog::read_all(run)?;
     report
         .sections
-        .push(numbers(&rows, &epochs).map_err(failed)?);
+        .push(numbers(recipe, &rows, &epochs).map_err(failed)?);
     report.sections.push(layers(&rows).map_err(failed)?);
+    report.sections.extend(histogram(recipe, run)?);
     report.findings = findings(recipe, &epochs);
     Ok(report)
 }
@@ -60,7 +62,11 @@ fn last<'a>(phase: &str, epochs: &'a [EpochLog]) -> Option<&'a Metrics> {
 }
 
 /// Costs and accuracy before and after, by block.
-fn numbers(rows: &[Row], epochs: &[EpochLog]) -> kd_report::Result<Section> {
+fn numbers(
+    recipe: &CompactRecipe,
+    rows: &[Row],
+    epochs: &[EpochLog],
+) -> kd_report::Result<Section> {
     let mut text = String::new();
     for (phase, metric, words) in [
         (SPARSIFY_PHASE, "accuracy", "after sparse training"),
@@ -73,6 +79,10 @@ fn numbers(rows: &[Row], epochs: &[EpochLog]) -> kd_report::Result<Section> {
         }
     }
     let text = format!("Held-out accuracy: {}.", text.trim_end_matches(", "));
+    let text = match time(recipe, epochs) {
+        Some((words, _)) => format!("{text} {words}."),
+        None => text,
+    };
     let columns = [
         ("block", Align::Left),
         ("MACs", Align::Right),
@@ -109,6 +119,24 @@ fn numbers(rows: &[Row], epochs: &[EpochLog]) -> kd_report::Result<Section> {
         ])?;
     }
     Ok(Section::new("The cut").with_text(text).with_table(table))
+}
+
+/// The time of an answer, asked for, predicted and measured, and whether the last is within the first.
+fn time(recipe: &CompactRecipe, epochs: &[EpochLog]) -> Option<(String, bool)> {
+    let asked = recipe.budget.milliseconds?;
+    let found = last(CUT_PHASE, epochs)?;
+    let (predicted, measured) = (
+        found.get("milliseconds_predicted")?,
+        found.get("milliseconds")?,
+    );
+    let before = last(LATENCY_PHASE, epochs).and_then(|found| found.get("milliseconds_before"));
+    let words = format!(
+        "An answer for a batch of {}: {asked} ms asked for, {predicted:.3} ms predicted, {measured:.3} ms \
+         measured{}",
+        recipe.budget.batch(),
+        before.map_or_else(String::new, |before| format!(", {before:.3} ms before")),
+    );
+    Some((words, *measured <= asked))
 }
 
 /// Channels before and after of every layer that has weights.
@@ -167,6 +195,17 @@ fn findings(recipe: &CompactRecipe, epochs: &[EpochLog]) -> Vec<Finding> {
              {strength}, or train longer"
         );
         findings.push(Finding::warning(Topic::Schedule, text));
+    }
+    if let Some((words, is_met)) = time(recipe, epochs) {
+        findings.push(if is_met {
+            Finding::ok(Topic::Costs, format!("{words}: the budget is met"))
+        } else {
+            let text = format!(
+                "{words}: the budget is missed; ask for less, or measure again with `kd models RUN --latency` \
+                 while nothing else runs"
+            );
+            Finding::warning(Topic::Costs, text)
+        });
     }
     if let Some(share) = of(SPARSIFY_PHASE, "scores_in_gap").filter(|share| *share >= 0.05) {
         let text = format!(

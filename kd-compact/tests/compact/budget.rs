@@ -146,6 +146,7 @@ fn a_budget_by_block_leaves_the_other_blocks_alone() {
             block: Some("layer3".into()),
             most: most(u64::MAX, limit),
         }],
+        milliseconds: None,
     };
     let alive = budget
         .choose(&scene.model, &scene.groups, &scene.scores(1))
@@ -195,6 +196,7 @@ fn budgets_that_cannot_be_are_refused_with_the_numbers() {
             block: Some("stage9".into()),
             most: most(1, 1),
         }],
+        milliseconds: None,
     });
     assert!(text.contains("unknown block `stage9`"), "{text}");
     // The floor itself can be had.

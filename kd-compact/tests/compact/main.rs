@@ -12,6 +12,8 @@ mod gated;
 mod golden;
 /// Graphs by hand, against which recorded ones are held.
 mod hand;
+/// Budgets in milliseconds.
+mod latency;
 /// A network of the tests' own.
 mod own;
 /// The penalty against float64 references.

@@ -104,7 +104,13 @@ fn a_run_leaves_an_ordinary_network_whose_structure_is_in_its_folder() {
     let share = costs(&config.network) as f64 / costs(&whole) as f64;
     assert!(share <= 0.5 && share > 0.48, "{share}");
     let report = std::fs::read_to_string(path.join("report.md")).unwrap();
-    for part in ["## The cut", "## Channels", "features.1.conv.0.0", "masked"] {
+    for part in [
+        "## The cut",
+        "## Channels",
+        "## Scores",
+        "features.1.conv.0.0",
+        "masked",
+    ] {
         assert!(report.contains(part), "{part}: {report}");
     }
 
@@ -146,6 +152,15 @@ fn a_check_shows_the_floor_of_each_block_and_what_is_fixed() {
     assert!(errors.contains("no less than"), "{errors}");
     let errors = findings(&text, &["network.model=\"nowhere\""], Grade::Error);
     assert!(errors.contains("nowhere"), "{errors}");
+    // Milliseconds are measured on the spot.
+    let slow = ["budget.milliseconds=1000000", "budget.batch=2"];
+    let notes = findings(&text, &slow, Grade::Note);
+    assert!(
+        notes.contains("an answer for a batch of 2 takes"),
+        "{notes}"
+    );
+    let errors = findings(&text, &slow, Grade::Error);
+    assert!(errors.contains("nothing is to be cut"), "{errors}");
 }
 
 #[test]
@@ -157,6 +172,8 @@ fn what_cannot_work_is_said_before_training() {
         ("budget.macs=\"20X\"", "must be a share above 0 and up to 1"),
         ("budget.macs=-3", "must be a share above 0 and up to 1"),
         ("budget.flops=0.5", "flops"),
+        ("budget.milliseconds=0", "must be finite and above 0, got 0"),
+        ("budget.batch=4", "which is not given"),
         ("blocks.layer9.macs=0.5", "unknown block `layer9`"),
         (
             "sparsify.lr=-1.0",

@@ -14,7 +14,7 @@ use kd_models::{InvertedBlock, InvertedBlocks, Network, NetworkSpec, Structure};
 const INPUT: [usize; 3] = [1, 28, 28];
 
 /// A MobileNetV2 of two stages.
-fn spec() -> NetworkSpec {
+pub(crate) fn spec() -> NetworkSpec {
     let block = |hidden, width, stride, expands, adds| InvertedBlock {
         hidden,
         width,
@@ -48,7 +48,7 @@ fn short(mut training: Training) -> Training {
     training
 }
 
-fn settings(criterion: Criterion) -> CompactSettings {
+pub(crate) fn settings(criterion: Criterion) -> CompactSettings {
     let mut settings = CompactSettings::default();
     settings.compact.criterion = criterion;
     settings.compact.recalibrate = 2;
@@ -58,7 +58,7 @@ fn settings(criterion: Criterion) -> CompactSettings {
     settings
 }
 
-fn method(settings: CompactSettings) -> Compact<Network> {
+pub(crate) fn method(settings: CompactSettings) -> Compact<Network> {
     let (spec, device) = (spec(), Device::flex());
     let network = Network::build(&spec, 5, &device).unwrap();
     let teacher = FrozenTeacher::new(&network, Normalisation::identity(1), &device);
@@ -81,7 +81,7 @@ fn method(settings: CompactSettings) -> Compact<Network> {
 }
 
 /// The last evaluations of a run, by phase.
-fn evaluations(run: &std::path::Path, phase: &str) -> Metrics {
+pub(crate) fn evaluations(run: &std::path::Path, phase: &str) -> Metrics {
     let epochs = EpochLog::read_all(run).unwrap();
     let of_phase = epochs
         .into_iter()

@@ -108,23 +108,40 @@ pub fn count_norms<M: Module>(module: &M) -> usize {
 /// [`Error::Mismatch`] that lists the missing, unexpected and differently shaped names; `origin` says where
 /// the tensors come from.
 pub fn import<M: Module>(module: &M, tensors: &Tensors, names: Names, origin: &str) -> Result<M> {
+    filled(module, Source::Kept(tensors), names, origin)
+}
+
+/// As [`import`], of tensors that are not needed any more: each is moved, so that no number is held twice.
+///
+/// # Errors
+///
+/// As [`import`].
+pub fn import_owned<M: Module>(
+    module: &M,
+    tensors: Tensors,
+    names: Names,
+    origin: &str,
+) -> Result<M> {
+    filled(module, Source::Taken(tensors), names, origin)
+}
+
+fn filled<M: Module>(module: &M, source: Source<'_>, names: Names, origin: &str) -> Result<M> {
+    let count = source.tensors().len();
     let mut writer = Writer {
         at: Place::new(names),
-        tensors,
+        source,
         used: 0,
         missing: Vec::new(),
         unequal: Vec::new(),
         seen: Vec::new(),
     };
     let module = detached_copy(module).map(&mut writer);
-    let unexpected: Vec<String> = if writer.used == tensors.len() {
+    let unexpected: Vec<String> = if writer.used == count {
         Vec::new()
     } else {
-        tensors
-            .keys()
-            .filter(|name| !writer.seen.contains(name))
-            .cloned()
-            .collect()
+        let names = writer.source.tensors().keys();
+        let unseen = names.filter(|name| !writer.seen.contains(name));
+        unseen.cloned().collect()
     };
     if writer.missing.is_empty() && writer.unequal.is_empty() && unexpected.is_empty() {
         Ok(module)
@@ -510,9 +527,31 @@ impl ModuleVisitor for ShapeReader {
     }
 }
 
+/// Where a module's new tensors come from.
+enum Source<'a> {
+    Kept(&'a Tensors),
+    Taken(Tensors),
+}
+
+impl Source<'_> {
+    fn tensors(&self) -> &Tensors {
+        match self {
+            Self::Kept(tensors) => tensors,
+            Self::Taken(tensors) => tensors,
+        }
+    }
+
+    fn give(&mut self, name: &str) -> Option<TensorData> {
+        match self {
+            Self::Kept(tensors) => tensors.get(name).cloned(),
+            Self::Taken(tensors) => tensors.remove(name),
+        }
+    }
+}
+
 struct Writer<'a> {
     at: Place,
-    tensors: &'a Tensors,
+    source: Source<'a>,
     used: usize,
     seen: Vec<String>,
     missing: Vec<String>,
@@ -527,7 +566,7 @@ impl Writer<'_> {
         if transposed {
             wanted.reverse();
         }
-        let Some(data) = self.tensors.get(&path) else {
+        let Some(data) = self.source.tensors().get(&path) else {
             self.missing.push(path);
             return None;
         };
@@ -539,7 +578,7 @@ impl Writer<'_> {
                 .push(format!("{path}: network {wanted:?}, file {found:?}"));
             return None;
         }
-        Some(data.clone())
+        self.source.give(&path)
     }
 }
 

@@ -3,7 +3,9 @@
 use crate::support::{Small, batch};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use kd_core::{Frozen, Names, StagedNetwork, detached_copy, export, import, tensor_shapes};
+use kd_core::{
+    Frozen, Names, StagedNetwork, detached_copy, export, import, import_owned, tensor_shapes,
+};
 
 #[test]
 fn the_whole_pass_is_the_stages_and_the_head_one_after_the_other() {
@@ -123,6 +125,8 @@ fn names_and_layouts_of_pytorch_are_used_and_taken_back() {
     zeroed.fc.weight = zeroed.fc.weight.map(|weight| weight.zeros_like());
     let back = import(&zeroed, &theirs, Names::PyTorch, "test").unwrap();
     assert_eq!(export(&back, Names::Burn), ours);
+    let back = import_owned(&zeroed, theirs, Names::PyTorch, "test").unwrap();
+    assert_eq!(export(&back, Names::Burn), ours);
 }
 
 #[test]
@@ -136,6 +140,8 @@ fn tensors_that_do_not_fit_are_listed() {
     let error = import(&net, &tensors, Names::PyTorch, "other.safetensors")
         .unwrap_err()
         .to_string();
+    let moved = import_owned(&net, tensors, Names::PyTorch, "other.safetensors");
+    assert_eq!(moved.unwrap_err().to_string(), error);
     assert_eq!(
         error,
         "other.safetensors: tensors do not fit the network: 1 missing (fc.weight); 1 unexpected \

@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use burn::tensor::Device;
-use kd_core::{Costs, DeviceName, LayerKind, Result};
+use kd_core::{Costs, DeviceName, Latency, LayerKind, Result};
 use kd_models::{Families, ModelConfig};
 use kd_recipe::model_folder;
 use kd_report::Align::{Left, Right};
 use kd_report::count;
 use serde_json::{Value, json};
 
-use super::latency::{Latency, measured};
+use super::latency::measured;
 use super::{Counted, costs, host, spec};
 use crate::args::ModelsOptions;
 use crate::commands::session::use_threads;
