@@ -115,3 +115,29 @@ impl Compared {
 fn largest(tensor: &TensorData) -> f64 {
     tensor.iter::<f64>().map(f64::abs).fold(0.0, f64::max)
 }
+
+#[test]
+fn what_differs_is_found() {
+    let pair = |values: [f32; 2]| {
+        let data = TensorData::new(values.to_vec(), [2]);
+        Tensors::from([("pair".to_owned(), data)])
+    };
+    let is_wrong = |found: &Tensors| {
+        let mut compared = Compared::new("pairs", 1e-3);
+        compared.tensors("one", found, &pair([1.0, 2.0]));
+        !compared.wrong.is_empty()
+    };
+    assert!(!is_wrong(&pair([1.001, 2.0])));
+    for other in [[1.0, 2.01], [f32::NAN, 2.0], [1.0, f32::INFINITY]] {
+        assert!(is_wrong(&pair(other)), "{other:?}");
+    }
+    assert!(is_wrong(&Tensors::new()));
+    let mut compared = Compared::new("numbers", 1e-3);
+    compared.number("near", 1.0005, 1.0);
+    compared.number("the same", 0.0, 0.0);
+    assert!(compared.wrong.is_empty());
+    compared.number("none", f64::NAN, 1.0);
+    compared.number("far", 1.002, 1.0);
+    compared.part("stopped", |_| panic!("as it should"));
+    assert_eq!(compared.wrong.len(), 3, "{:?}", compared.wrong);
+}
