@@ -8,8 +8,8 @@
 //! ```
 //!
 //! `--network` names another network than `resnet50`, `--size` another height and width than 224, `--share`
-//! another share of the multiply-accumulates than 0.5. The second prints one JSON object. Memory is that of the
-//! first round: `before_kib` without a network, `network_kib` with it, `peaks_kib` at most in each part.
+//! another share of the multiply-accumulates than 0.5. The second prints one JSON object. Memory is that of
+//! the first round: `before_kib` without a network, `network_kib` with it, `peaks_kib` at most in each part.
 
 use std::error::Error;
 use std::io::Write as _;

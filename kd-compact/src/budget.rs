@@ -20,8 +20,8 @@ pub struct Limit {
 pub struct Budget {
     /// The limits.
     pub limits: Vec<Limit>,
-    /// The most milliseconds that an answer may take, by the times of [`CostModel::timed`]; without these it is
-    /// not looked at.
+    /// The most milliseconds that an answer may take, by the times of [`CostModel::timed`]; without these
+    /// it is not looked at.
     pub milliseconds: Option<f64>,
 }
 
@@ -185,7 +185,8 @@ fn check_time(most: f64, now: f64, floor: f64) -> Result<()> {
         format!("is {most}, and an answer takes {now:.3} ms here; nothing is to be cut")
     } else if most < floor {
         format!(
-            "is {most} of {now:.3} ms, and no less than {floor:.3} ms is possible here: every group of channels \
+            "is {most} of {now:.3} ms, and no less than {floor:.3} ms is possible here: every group of \
+             channels \
              keeps one, and some are fixed; allow more, or take a smaller network"
         )
     } else {

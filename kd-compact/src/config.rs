@@ -69,8 +69,8 @@ pub struct BudgetConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parameters: Option<Amount>,
     /// Milliseconds of an answer on this machine's CPU, always a number and never a share; `kd check` shows
-    /// those of the uncut network. Layers are measured before the first step, and multiples of 8 channels stay
-    /// where `compact.round_to` says nothing else.
+    /// those of the uncut network. Layers are measured before the first step, and multiples of 8 channels
+    /// stay where `compact.round_to` says nothing else.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "recipe", schemars(extend("exclusiveMinimum" = 0)))]
     pub milliseconds: Option<f64>,

@@ -138,8 +138,8 @@ impl CostModel {
         }
     }
 
-    /// With the times of a table. The sum over layers is brought to the time of the whole network by one factor,
-    /// so that what stands between layers is taken to shrink as they do.
+    /// With the times of a table. The sum over layers is brought to the time of the whole network by one
+    /// factor, so that what stands between layers is taken to shrink as they do.
     ///
     /// # Errors
     ///

@@ -11,8 +11,8 @@ use crate::latency::LatencyTable;
 use crate::method::{Compact, LATENCY_PHASE};
 use crate::scores::uniform_scores;
 
-/// Measuring. What it found is kept in the run, and all later phases go by it: a run that is resumed, be it on
-/// another machine, ends as it would have.
+/// Measuring. What it found is kept in the run, and all later phases go by it: a run that is resumed, be it
+/// on another machine, ends as it would have.
 pub(crate) struct LatencyPhase<'a, N: Classifier> {
     method: &'a Compact<N>,
     plan: Plan,
@@ -28,8 +28,8 @@ impl<N: Classifier> Compact<N> {
         self
     }
 
-    /// The times by which a budget in milliseconds goes: those that were given, or measured here and now, which
-    /// takes some seconds to a minute.
+    /// The times by which a budget in milliseconds goes: those that were given, or measured here and now,
+    /// which takes some seconds to a minute.
     ///
     /// # Errors
     ///
@@ -94,8 +94,8 @@ impl<N: Classifier> Compact<N> {
         if !measures || is_cpu() {
             return Ok(());
         }
-        let problem = "is measured on the CPU alone; run there (`device = \"cpu\"`), or say how many `macs` are \
-                       allowed";
+        let problem = "is measured on the CPU alone; run there (`device = \"cpu\"`), or say how many \
+                       `macs` are allowed";
         Err(Error::config("budget.milliseconds", problem))
     }
 

@@ -20,8 +20,8 @@ const PARTS: usize = 5;
 
 impl LatencyTable {
     /// Measures a network: `pass`, an answer to `batch` samples until it is on the host, for two seconds, and
-    /// each of its layers at up to six by six widths that are multiples of 8. Batch norms are taken as folded,
-    /// and a ReLU as part of the convolution before it.
+    /// each of its layers at up to six by six widths that are multiples of 8. Batch norms are taken as
+    /// folded, and a ReLU as part of the convolution before it.
     ///
     /// # Errors
     ///

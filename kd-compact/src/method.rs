@@ -230,8 +230,8 @@ impl<N: Classifier> Compact<N> {
         Ok(Widths::of(&self.graph, &self.groups, &alive))
     }
 
-    /// What the penalty is about: what the limits are about, in equal shares; multiply-accumulates where these
-    /// are milliseconds.
+    /// What the penalty is about: what the limits are about, in equal shares; multiply-accumulates where
+    /// these are milliseconds.
     pub(crate) fn resource(&self) -> Resource {
         let Budget {
             limits,

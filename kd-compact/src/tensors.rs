@@ -7,7 +7,8 @@ use kd_core::{Error, Result, Tensors};
 
 use crate::penalty::Scales;
 
-/// The numbers of a tensor as they lie, copied where they are not in 32 bits; none if there is no such tensor.
+/// The numbers of a tensor as they lie, copied where they are not in 32 bits; none if there is no such
+/// tensor.
 pub(crate) fn numbers<'a>(tensors: &'a Tensors, name: &str) -> Cow<'a, [f32]> {
     tensors.get(name).map(lying).unwrap_or_default()
 }

@@ -80,7 +80,8 @@ fn limits(check: &mut Check, method: &Compact<Network>) -> Result<Vec<Limit>> {
     let round_to = method.settings.round_to();
     let least = Alive::chosen(groups, |_, channel| channel < round_to);
     let text = format!(
-        "an answer for a batch of {} takes {:.3} ms on this machine, and no less than {:.3} ms are left where \
+        "an answer for a batch of {} takes {:.3} ms on this machine, and no less than {:.3} ms are left \
+         where \
          each group keeps {round_to} channels; asked are {asked}",
         table.batch(),
         table.milliseconds(),

@@ -69,7 +69,8 @@ fn section(
     let weakest = kept.iter().copied().fold(f64::INFINITY, f64::min);
     if !gone.is_empty() && !kept.is_empty() {
         text = format!(
-            "{text}; the best of these has a score of {best:.3}, the weakest of those of {weakest:.3}. Where the \
+            "{text}; the best of these has a score of {best:.3}, the weakest of those of {weakest:.3}. \
+             Where the \
              first is higher, a whole group was at its least, or what came back had to fit"
         );
     }

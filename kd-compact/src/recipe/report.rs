@@ -201,7 +201,8 @@ fn findings(recipe: &CompactRecipe, epochs: &[EpochLog]) -> Vec<Finding> {
             Finding::ok(Topic::Costs, format!("{words}: the budget is met"))
         } else {
             let text = format!(
-                "{words}: the budget is missed; ask for less, or measure again with `kd models RUN --latency` \
+                "{words}: the budget is missed; ask for less, or measure again with `kd models RUN \
+                 --latency` \
                  while nothing else runs"
             );
             Finding::warning(Topic::Costs, text)

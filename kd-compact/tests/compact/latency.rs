@@ -52,9 +52,10 @@ fn scene(spec: &NetworkSpec) -> Scene {
 }
 
 fn milliseconds(most: f64) -> Budget {
-    let mut budget = Budget::default();
-    budget.milliseconds = Some(most);
-    budget
+    Budget {
+        milliseconds: Some(most),
+        ..Budget::default()
+    }
 }
 
 #[test]
