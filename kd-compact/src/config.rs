@@ -159,9 +159,9 @@ pub struct CompactConfig {
     /// How the penalty moves the scales.
     pub update: Update,
     /// The strength of the penalty where the channels that are alive cost just what they may by now; it grows
-    /// by e for each twentieth of the cost that they are above it. By default the one at which the penalty
-    /// alone would move the scales, on the mean, by a half for each halving of the cost that the budget asks
-    /// for.
+    /// by e for each twentieth of the cost that they are above it, at most twice. By default the one at which
+    /// the penalty alone would move the scales, on the mean, by a half for each halving of the cost that the
+    /// budget asks for.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "recipe", schemars(range(min = 0.0)))]
     pub strength: Option<f64>,

@@ -22,6 +22,10 @@ const FALL: f64 = 0.7;
 /// How fast the strength grows with what is above the allowed cost: by e for each twentieth of the cost;
 /// ours, inferred.
 const GAIN: f64 = 20.0;
+/// The most that it grows by, as an exponent of e.
+const MOST_GAIN: f64 = 2.0;
+/// The share of a limit that one step may leave unused, so that a strong pull does not empty the network.
+const UNUSED: f64 = 0.05;
 
 /// The network under sparse training.
 pub(crate) struct SparsifyPhase<'a, N: Classifier> {
@@ -32,6 +36,8 @@ pub(crate) struct SparsifyPhase<'a, N: Classifier> {
     resource: Resource,
     strength: f64,
     limits: Vec<Limit>,
+    /// For each limit what it is about, before anything is cut.
+    before: Vec<Size>,
     /// Weight decay, which norms do not have: their scales would fall with the weights, at no gain.
     decay: f64,
     train: Loader,
@@ -44,18 +50,26 @@ impl<N: Classifier> Compact<N> {
         let train = self.train_loader(&self.sparsify)?;
         let network = detached_copy(&self.network).train();
         let (optimizer, decay) = without_decay(&self.sparsify.optimizer);
-        Ok(SparsifyPhase {
+        let mut phase = SparsifyPhase {
             plan: self.sparsify.plan(train.steps_per_epoch(), None)?,
             network: Trained::new("network", network, optimizer)?,
             penalty: self.penalty(),
             resource: self.resource(),
             strength: self.strength_within(&limits)?,
             limits,
+            before: Vec::new(),
             decay,
             held_out: self.held_out_loader()?,
             train,
             method: self,
-        })
+        };
+        let whole = self.model.by_block(&Alive::all(&self.groups));
+        phase.before = phase
+            .limits
+            .iter()
+            .map(|limit| phase.of(limit, &whole))
+            .collect();
+        Ok(phase)
     }
 }
 
@@ -76,35 +90,51 @@ impl<N: Classifier> SparsifyPhase<'_, N> {
             .collect()
     }
 
+    /// How far the allowed cost has fallen by a step: 1 where it is the limit.
+    fn progress(&self, step: usize) -> f64 {
+        let steps = FALL * self.plan.total_steps as f64;
+        ((step + 1) as f64 / steps).min(1.0)
+    }
+
+    /// The cost that a limit is about.
+    fn of(&self, limit: &Limit, sizes: &[Size]) -> Size {
+        let blocks = self.method.model.blocks().iter().zip(sizes);
+        let counted = |(name, size): (&String, &Size)| {
+            let is_limited = limit.block.as_ref().is_none_or(|block| block == name);
+            is_limited.then_some(*size)
+        };
+        blocks
+            .filter_map(counted)
+            .fold(Size::default(), |sum, size| sum + size)
+    }
+
+    /// For each limit by how much the cost of these channels is above what it may be, as a share of what it
+    /// was.
+    fn excesses(&self, alive: &Alive, progress: f64) -> Vec<f64> {
+        let sizes = self.method.model.by_block(alive);
+        let limits = self.limits.iter().zip(&self.before);
+        limits
+            .map(|(limit, before)| excess(self.of(limit, &sizes), *before, limit.most, progress))
+            .collect()
+    }
+
     /// The strength in every block: none where the channels that are alive cost no more than they may by
-    /// now, and above the method's where they cost much more.
+    /// now, and above the method's where they cost more.
     fn strengths(&self, alive: &Alive, step: usize) -> Vec<f64> {
-        let model = &self.method.model;
-        let (sizes, before) = (
-            model.by_block(alive),
-            model.by_block(&Alive::all(&self.method.groups)),
-        );
-        let progress = (step + 1) as f64 / (FALL * self.plan.total_steps as f64);
-        let mut strengths = vec![0.0_f64; sizes.len()];
-        for limit in &self.limits {
-            for (block, name) in model.blocks().iter().enumerate() {
-                let of = |sizes: &[Size]| match &limit.block {
-                    None => sizes.iter().fold(Size::default(), |sum, size| sum + *size),
-                    Some(_) => sizes[block],
-                };
-                if limit.block.as_ref().is_some_and(|limited| limited != name) {
-                    continue;
-                }
-                let excess = excess(of(&sizes), of(&before), limit.most, progress);
-                if excess > 0.0 {
-                    let own = self.method.settings.blocks.get(name);
-                    let own = own.and_then(|block| block.strength).unwrap_or(1.0);
-                    let strength = own * self.strength * (GAIN * excess).exp();
-                    strengths[block] = strengths[block].max(strength);
-                }
-            }
-        }
-        strengths
+        let excesses = self.excesses(alive, self.progress(step));
+        let strength = |name: &String| {
+            let own = self.method.settings.blocks.get(name);
+            let own = own.and_then(|block| block.strength).unwrap_or(1.0);
+            let pulls = self.limits.iter().zip(&excesses);
+            let pulls = pulls.filter(|(limit, excess)| {
+                **excess > 0.0 && limit.block.as_ref().is_none_or(|block| block == name)
+            });
+            let gain = |excess: f64| (GAIN * excess).min(MOST_GAIN).exp();
+            pulls
+                .map(|(_, excess)| own * self.strength * gain(*excess))
+                .fold(0.0, f64::max)
+        };
+        self.method.model.blocks().iter().map(strength).collect()
     }
 
     /// The pressure on every channel.
@@ -124,6 +154,48 @@ impl<N: Classifier> SparsifyPhase<'_, N> {
         vec![even; pressures.len()]
     }
 
+    /// The scales after a step of the penalty, which is halved until it takes no cost from above what it may be
+    /// by now to far below its limit.
+    fn pulled(&self, scales: &Scales, pressures: &[f64], rate: f64, step: usize) -> Scales {
+        let threshold = self.method.settings.compact.threshold;
+        let excesses = |scales: &Scales, progress: f64| {
+            let alive = self.penalty.alive(scales, threshold);
+            self.excesses(&alive, progress)
+        };
+        let above = excesses(scales, self.progress(step));
+        let mut length = rate;
+        loop {
+            let stepped = self.moved(scales, pressures, length);
+            let left = excesses(&stepped, 1.0);
+            let shares = self.limits.iter().zip(&self.before);
+            let shares = shares.map(|(limit, before)| share(limit.most, *before));
+            let pairs = above.iter().zip(&left).zip(shares);
+            let mut far =
+                pairs.filter(|((above, left), share)| **above > 0.0 && **left < -UNUSED * *share);
+            let is_far = far.next().is_some();
+            if !is_far || length < rate * 1e-6 {
+                return stepped;
+            }
+            length /= 2.0;
+        }
+    }
+
+    /// The scales after a step of this length down the penalty.
+    fn moved(&self, scales: &Scales, pressures: &[f64], length: f64) -> Scales {
+        match self.method.settings.compact.update {
+            Update::Proximal => self.penalty.proximal(scales, pressures, length),
+            Update::Subgradient => {
+                let slopes = self.penalty.subgradient(scales, pressures);
+                let down = |(scale, slope): (&f64, &f64)| scale - length * slope;
+                let norms = scales.iter().zip(&slopes);
+                let norm = |(scales, slopes): (&Vec<f64>, &Vec<f64>)| {
+                    scales.iter().zip(slopes).map(down).collect()
+                };
+                norms.map(norm).collect()
+            }
+        }
+    }
+
     /// Moves the scales by the penalty and lets weights decay, at the pace that momentum gives to steps. A
     /// channel whose scales were all 0 before the optimizer's step, as in `before`, stays dead.
     fn shrink(&mut self, at: StepContext, before: &Scales) -> f64 {
@@ -135,18 +207,7 @@ impl<N: Classifier> SparsifyPhase<'_, N> {
         let scales = self.penalty.without_dead(scales, before);
         let pressures = self.pressures(&scales, at.step);
         let value = self.penalty.value(&scales, &pressures);
-        let stepped = match self.method.settings.compact.update {
-            Update::Proximal => self.penalty.proximal(&scales, &pressures, rate),
-            Update::Subgradient => {
-                let slopes = self.penalty.subgradient(&scales, &pressures);
-                let down = |(scale, slope): (&f64, &f64)| scale - rate * slope;
-                let norms = scales.iter().zip(&slopes);
-                let norm = |(scales, slopes): (&Vec<f64>, &Vec<f64>)| {
-                    scales.iter().zip(slopes).map(down).collect()
-                };
-                norms.map(norm).collect()
-            }
-        };
+        let stepped = self.pulled(&scales, &pressures, rate, at.step);
         let norms = self.method.groups.norms().iter().zip(stepped);
         let norms: BTreeMap<&str, Vec<f64>> = norms
             .map(|(norm, scales)| (norm.as_str(), scales))
@@ -176,6 +237,15 @@ fn excess(now: Size, before: Size, most: Size, progress: f64) -> f64 {
     f64::max(
         of(now.macs, before.macs, most.macs),
         of(now.parameters, before.parameters, most.parameters),
+    )
+}
+
+/// The share that a limit allows of what it was; of several resources the smallest.
+fn share(most: Size, before: Size) -> f64 {
+    let of = |most: u64, before: u64| (most as f64 / before.max(1) as f64).min(1.0);
+    f64::min(
+        of(most.macs, before.macs),
+        of(most.parameters, before.parameters),
     )
 }
 

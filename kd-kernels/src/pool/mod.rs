@@ -11,7 +11,7 @@ use burn::tensor::Tensor;
 /// `pool.forward(input)`, faster on the CPU.
 ///
 /// ```text
-/// y[i, j] = max(s, t) x[stride i + s - padding, stride j + t - padding]        over the pixels that there are
+/// y[i, j] = max(s, t) x[stride i + s - padding, stride j + t - padding]      over the pixels that there are
 /// ```
 ///
 /// The gradient of a result goes to the first pixel of its window, line by line, that has its value, as in
