@@ -154,8 +154,8 @@ impl<N: Classifier> SparsifyPhase<'_, N> {
         vec![even; pressures.len()]
     }
 
-    /// The scales after a step of the penalty, which is halved until it takes no cost from above what it may be
-    /// by now to far below its limit.
+    /// The scales after a step of the penalty, which is halved until it takes no cost from above what it may
+    /// be by now to far below its limit.
     fn pulled(&self, scales: &Scales, pressures: &[f64], rate: f64, step: usize) -> Scales {
         let threshold = self.method.settings.compact.threshold;
         let excesses = |scales: &Scales, progress: f64| {
