@@ -47,6 +47,21 @@ pub struct Kd {
     methods: Methods,
 }
 
+/// The methods that kd brings along.
+pub fn methods() -> Methods {
+    Methods::new()
+        .with::<kd_offline::TrainRecipe>()
+        .with::<kd_offline::DistillRecipe>()
+        .with::<kd_stagewise::StagewiseRecipe>()
+        .with::<kd_datafree::DataFreeRecipe>()
+        .with::<kd_online::OnlineRecipe>()
+        .with::<kd_teacherclass::TeacherClassRecipe>()
+        .with::<kd_compact::CompactRecipe>()
+        .with_networks::<kd_teacherclass::Class<kd_models::Network>>()
+        .with_networks::<kd_teacherclass::Class<kd_models::TextCnn>>()
+        .with_networks::<kd_teacherclass::Class<kd_models::UNet>>()
+}
+
 impl Default for Kd {
     fn default() -> Self {
         Self::new()
@@ -56,17 +71,7 @@ impl Default for Kd {
 impl Kd {
     /// The command with the methods that kd brings along.
     pub fn new() -> Self {
-        let methods = Methods::new()
-            .with::<kd_offline::TrainRecipe>()
-            .with::<kd_offline::DistillRecipe>()
-            .with::<kd_stagewise::StagewiseRecipe>()
-            .with::<kd_datafree::DataFreeRecipe>()
-            .with::<kd_online::OnlineRecipe>()
-            .with::<kd_teacherclass::TeacherClassRecipe>()
-            .with::<kd_compact::CompactRecipe>()
-            .with_networks::<kd_teacherclass::Class<kd_models::Network>>()
-            .with_networks::<kd_teacherclass::Class<kd_models::TextCnn>>()
-            .with_networks::<kd_teacherclass::Class<kd_models::UNet>>();
+        let methods = methods();
         Self {
             methods: methods.with_usual("offline"),
         }

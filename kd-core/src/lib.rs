@@ -51,11 +51,11 @@ pub use network::preprocessing::{NetworkInput, Preprocessing};
 pub use network::rows::Rows;
 pub use network::staged::{StagedNetwork, Trace};
 pub use network::task_network::{Classifier, ImageClassifier, TaskNetwork};
+pub use network::tensor_files::{read_tensors, write_atomically, write_folder, write_tensors};
 pub use network::tensor_order::{NamedTensor, tensor_order};
 pub use network::tensors::{
     Names, Tensors, check_finite, count_norms, detached_copy, export, hash_tensors, import,
-    import_owned, non_finite, read_tensors, tensor_shapes, write_atomically, write_folder,
-    write_tensors,
+    import_owned, non_finite, tensor_shapes,
 };
 pub use network::tokenizer_file::TokenizerFile;
 

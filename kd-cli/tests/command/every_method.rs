@@ -1,7 +1,7 @@
 //! Properties of every method: warnings of a check are said at the start of a run, the metrics of a run are
 //! those that a campaign may ask for, and what no memory can hold is refused before anything is made.
 
-use kd_recipe::Methods;
+use kd_cli::methods;
 use serde_json::Value;
 
 use crate::support::Place;
@@ -68,17 +68,6 @@ fn place() -> Place {
     }
     place.done(&["train", "train.toml", "--out", "teacher"]);
     place
-}
-
-fn methods() -> Methods {
-    Methods::new()
-        .with::<kd_offline::TrainRecipe>()
-        .with::<kd_offline::DistillRecipe>()
-        .with::<kd_stagewise::StagewiseRecipe>()
-        .with::<kd_datafree::DataFreeRecipe>()
-        .with::<kd_online::OnlineRecipe>()
-        .with::<kd_teacherclass::TeacherClassRecipe>()
-        .with::<kd_compact::CompactRecipe>()
 }
 
 /// Whether `metric` goes by this name, in which `#` is any number.

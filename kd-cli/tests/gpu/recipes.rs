@@ -5,8 +5,9 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
+use kd_cli::methods;
 use kd_core::{DeviceName, EpochLog, Tensors, read_tensors, testing};
-use kd_recipe::{Machine, Methods};
+use kd_recipe::Machine;
 
 use crate::compared::Compared;
 
@@ -107,18 +108,6 @@ pub(crate) fn place() -> tempfile::TempDir {
         run(place.path(), name, &two_epochs, out, DeviceName::Cpu);
     }
     place
-}
-
-fn methods() -> Methods {
-    Methods::new()
-        .with::<kd_offline::TrainRecipe>()
-        .with::<kd_offline::DistillRecipe>()
-        .with::<kd_stagewise::StagewiseRecipe>()
-        .with::<kd_datafree::DataFreeRecipe>()
-        .with::<kd_online::OnlineRecipe>()
-        .with::<kd_teacherclass::TeacherClassRecipe>()
-        .with::<kd_compact::CompactRecipe>()
-        .with_networks::<kd_teacherclass::Class<kd_models::Network>>()
 }
 
 /// Runs a recipe of `place` on `device` into its folder `out`.

@@ -8,7 +8,7 @@ use crate::data::shape::ImageShape;
 use crate::data::split::Split;
 use crate::data::stream::Stream;
 use crate::error::{Error, Result};
-use crate::network::tensors::write_atomically;
+use crate::network::tensor_files::write_atomically;
 
 const IMAGES_MAGIC: u32 = 0x0000_0803;
 const LABELS_MAGIC: u32 = 0x0000_0801;

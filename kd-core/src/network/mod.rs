@@ -13,6 +13,7 @@ pub(crate) mod preprocessing;
 pub(crate) mod rows;
 pub(crate) mod staged;
 pub(crate) mod task_network;
+pub(crate) mod tensor_files;
 pub(crate) mod tensor_order;
 pub(crate) mod tensors;
 pub(crate) mod tokenizer_file;

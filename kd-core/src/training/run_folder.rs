@@ -19,7 +19,8 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
-use crate::network::tensors::{Tensors, hex, read_tensors, write_atomically, write_tensors};
+use crate::network::tensor_files::{read_tensors, write_atomically, write_tensors};
+use crate::network::tensors::{Tensors, hex};
 use crate::sealed::{from_sealed_json, to_sealed_json};
 use crate::training::checkpoint::{CHECKPOINT_FORMAT, Checkpoint};
 use crate::training::metrics_log::MetricsLog;

@@ -9,7 +9,7 @@ use burn::tensor::Tensor;
 use crate::draws::Draws;
 use crate::error::{Error, ErrorKind, Result};
 use crate::interruption::interruptible;
-use crate::network::tensors::write_tensors;
+use crate::network::tensor_files::write_tensors;
 use crate::training::checkpoint::Checkpoint;
 use crate::training::epoch_log::EpochLog;
 use crate::training::method::Method;

@@ -1,6 +1,6 @@
 //! A reader of pickles that runs nothing: it knows the opcodes of pickles and a short list of callables.
 //!
-//! What any other callable or class would make is passed over: its arguments and its state are read and
+//! Results of any other callable or class are passed over: its arguments and its state are read and
 //! dropped, and its name is kept, so that a dictionary that needs it can be refused by that name.
 
 use std::collections::HashMap;

@@ -9,7 +9,7 @@ use crate::data::folder::decode::decode_image;
 use crate::data::folder::resize::{Pixels, stretch, stretch_nearest};
 use crate::data::shape::ImageShape;
 use crate::error::{Error, Result};
-use crate::network::tensors::write_atomically;
+use crate::network::tensor_files::write_atomically;
 
 /// Images that were brought to one size, whatever their own was.
 #[derive(Clone, Debug)]
