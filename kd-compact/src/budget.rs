@@ -15,6 +15,29 @@ pub struct Limit {
     pub most: Size,
 }
 
+impl Limit {
+    /// The cost that it is about, of those of all blocks.
+    pub(crate) fn of(&self, model: &CostModel, by_block: &[Size]) -> Size {
+        let blocks = model.blocks().iter().zip(by_block);
+        let limited = blocks.filter(|(name, _)| self.is_about(name));
+        limited.fold(Size::default(), |sum, (_, size)| sum + *size)
+    }
+
+    /// Whether it is about a block, be it as a part of the whole.
+    pub(crate) fn is_about(&self, name: &str) -> bool {
+        self.block.as_ref().is_none_or(|block| block == name)
+    }
+
+    /// The share that it allows of a cost; of several resources the smallest.
+    pub(crate) fn share(&self, cost: Size) -> f64 {
+        let of = |most: u64, cost: u64| (most as f64 / cost.max(1) as f64).min(1.0);
+        f64::min(
+            of(self.most.macs, cost.macs),
+            of(self.most.parameters, cost.parameters),
+        )
+    }
+}
+
 /// The limits of a cut, all of which hold at its end.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Budget {

@@ -267,20 +267,10 @@ impl<N: Classifier> Compact<N> {
         let loader = self.train_loader(&self.sparsify)?;
         let plan = self.sparsify.plan(loader.steps_per_epoch(), None)?;
         let rates: f64 = (0..plan.total_steps).map(|step| plan.lr.at(step)).sum();
-        let whole = self.model.size(&Alive::all(&self.groups));
-        let share = |most: u64, whole: u64| (most as f64 / whole.max(1) as f64).min(1.0);
-        let shares = limits.iter().map(|limit| {
-            let by_block = self.model.by_block(&Alive::all(&self.groups));
-            let block = limit.block.as_ref().and_then(|name| {
-                let place = self.model.blocks().iter().position(|block| block == name);
-                place.map(|place| by_block[place])
-            });
-            let whole = block.unwrap_or(whole);
-            f64::min(
-                share(limit.most.macs, whole.macs),
-                share(limit.most.parameters, whole.parameters),
-            )
-        });
+        let whole = self.model.by_block(&Alive::all(&self.groups));
+        let shares = limits
+            .iter()
+            .map(|limit| limit.share(limit.of(&self.model, &whole)));
         let least = shares.fold(1.0, f64::min).max(1e-3);
         let move_by = -0.5 * least.log2();
         let momentum = momentum(&self.sparsify.optimizer);

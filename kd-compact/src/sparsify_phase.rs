@@ -50,26 +50,21 @@ impl<N: Classifier> Compact<N> {
         let train = self.train_loader(&self.sparsify)?;
         let network = detached_copy(&self.network).train();
         let (optimizer, decay) = without_decay(&self.sparsify.optimizer);
-        let mut phase = SparsifyPhase {
+        let whole = self.model.by_block(&Alive::all(&self.groups));
+        let before = limits.iter().map(|limit| limit.of(&self.model, &whole));
+        Ok(SparsifyPhase {
             plan: self.sparsify.plan(train.steps_per_epoch(), None)?,
             network: Trained::new("network", network, optimizer)?,
             penalty: self.penalty(),
             resource: self.resource(),
             strength: self.strength_within(&limits)?,
+            before: before.collect(),
             limits,
-            before: Vec::new(),
             decay,
             held_out: self.held_out_loader()?,
             train,
             method: self,
-        };
-        let whole = self.model.by_block(&Alive::all(&self.groups));
-        phase.before = phase
-            .limits
-            .iter()
-            .map(|limit| phase.of(limit, &whole))
-            .collect();
-        Ok(phase)
+        })
     }
 }
 
@@ -96,25 +91,20 @@ impl<N: Classifier> SparsifyPhase<'_, N> {
         ((step + 1) as f64 / steps).min(1.0)
     }
 
-    /// The cost that a limit is about.
-    fn of(&self, limit: &Limit, sizes: &[Size]) -> Size {
-        let blocks = self.method.model.blocks().iter().zip(sizes);
-        let counted = |(name, size): (&String, &Size)| {
-            let is_limited = limit.block.as_ref().is_none_or(|block| block == name);
-            is_limited.then_some(*size)
-        };
-        blocks
-            .filter_map(counted)
-            .fold(Size::default(), |sum, size| sum + size)
-    }
-
     /// For each limit by how much the cost of these channels is above what it may be, as a share of what it
     /// was.
     fn excesses(&self, alive: &Alive, progress: f64) -> Vec<f64> {
         let sizes = self.method.model.by_block(alive);
         let limits = self.limits.iter().zip(&self.before);
         limits
-            .map(|(limit, before)| excess(self.of(limit, &sizes), *before, limit.most, progress))
+            .map(|(limit, before)| {
+                excess(
+                    limit.of(&self.method.model, &sizes),
+                    *before,
+                    limit.most,
+                    progress,
+                )
+            })
             .collect()
     }
 
@@ -126,9 +116,7 @@ impl<N: Classifier> SparsifyPhase<'_, N> {
             let own = self.method.settings.blocks.get(name);
             let own = own.and_then(|block| block.strength).unwrap_or(1.0);
             let pulls = self.limits.iter().zip(&excesses);
-            let pulls = pulls.filter(|(limit, excess)| {
-                **excess > 0.0 && limit.block.as_ref().is_none_or(|block| block == name)
-            });
+            let pulls = pulls.filter(|(limit, excess)| **excess > 0.0 && limit.is_about(name));
             let gain = |excess: f64| (GAIN * excess).min(MOST_GAIN).exp();
             pulls
                 .map(|(_, excess)| own * self.strength * gain(*excess))
@@ -168,7 +156,7 @@ impl<N: Classifier> SparsifyPhase<'_, N> {
             let stepped = self.moved(scales, pressures, length);
             let left = excesses(&stepped, 1.0);
             let shares = self.limits.iter().zip(&self.before);
-            let shares = shares.map(|(limit, before)| share(limit.most, *before));
+            let shares = shares.map(|(limit, before)| limit.share(*before));
             let pairs = above.iter().zip(&left).zip(shares);
             let mut far =
                 pairs.filter(|((above, left), share)| **above > 0.0 && **left < -UNUSED * *share);
@@ -237,15 +225,6 @@ fn excess(now: Size, before: Size, most: Size, progress: f64) -> f64 {
     f64::max(
         of(now.macs, before.macs, most.macs),
         of(now.parameters, before.parameters, most.parameters),
-    )
-}
-
-/// The share that a limit allows of what it was; of several resources the smallest.
-fn share(most: Size, before: Size) -> f64 {
-    let of = |most: u64, before: u64| (most as f64 / before.max(1) as f64).min(1.0);
-    f64::min(
-        of(most.macs, before.macs),
-        of(most.parameters, before.parameters),
     )
 }
 
